@@ -1,0 +1,37 @@
+"""Every choice on offer: data sets, models, regularizers, schedules, optimizers, attacks, attributions, evaluations.
+
+One `Entry` per choice, one file per kind. The API validates requests against it, the page draws its forms from
+it, and the worker resolves its dotted paths. Nothing here imports torch or the worker.
+"""
+
+from backend.shared.catalog.attacks import ATTACKS
+from backend.shared.catalog.attributions import ATTRIBUTIONS
+from backend.shared.catalog.datasets import DATASETS
+from backend.shared.catalog.entry import Caution, Entry, Param, Rule, UnknownKey
+from backend.shared.catalog.evaluations import EVALUATIONS
+from backend.shared.catalog.models import MODELS
+from backend.shared.catalog.optimizers import OPTIMIZERS
+from backend.shared.catalog.regularizers import REGULARIZERS
+from backend.shared.catalog.schedules import SCHEDULES
+
+CATALOG: dict[str, tuple[Entry, ...]] = {
+    "dataset": DATASETS,
+    "model": MODELS,
+    "regularizer": REGULARIZERS,
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "attack": ATTACKS,
+    "attribution": ATTRIBUTIONS,
+    "evaluation": EVALUATIONS,
+}
+
+
+def find(kind: str, key: str) -> Entry:
+    """The entry `key` of `kind`. Raises UnknownKey, whose message lists what is on offer."""
+    for entry in CATALOG[kind]:
+        if entry.key == key:
+            return entry
+    raise UnknownKey(kind, key, tuple(entry.key for entry in CATALOG[kind]))
+
+
+__all__ = ["CATALOG", "Caution", "Entry", "Param", "Rule", "UnknownKey", "find"]

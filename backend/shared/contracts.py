@@ -1,0 +1,386 @@
+"""What travels between the services: requests forbid unknown fields, answers are read leniently."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+SPEC_VERSION = 1
+MAX_RUNS_PER_EXPERIMENT = 500
+MAX_SAMPLES_PER_ATTRIBUTION = 64
+MAX_RUNS_PER_ATTRIBUTION = 6
+
+
+class Status(StrEnum):
+    """The state of a task, and so of the run or evaluation that it works for."""
+
+    QUEUED = "queued"  # waits for a worker, for the broker, or for the task that it comes after
+    RUNNING = "running"  # a worker holds its lease
+    SUCCEEDED = "succeeded"  # its result is stored
+    FAILED = "failed"  # ended by an error, which `error` tells; may be retried
+    CANCELLED = "cancelled"  # ended on request; what it had stored is kept
+
+    @property
+    def final(self) -> bool:
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+class TaskKind(StrEnum):
+    """The kinds of work; each has a job of the same name in `worker.jobs`."""
+
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    ATTRIBUTE = "attribute"
+    PREPARE = "prepare"
+
+
+class QueueName(StrEnum):
+    """Names of the broker's queues. A training worker serves `evaluate` before `train`."""
+
+    INTERACTIVE = "interactive"
+    EVALUATE = "evaluate"
+    TRAIN = "train"
+    PREPARE = "prepare"
+
+
+QUEUE_OF: dict[TaskKind, QueueName] = {
+    TaskKind.TRAIN: QueueName.TRAIN,
+    TaskKind.EVALUATE: QueueName.EVALUATE,
+    TaskKind.ATTRIBUTE: QueueName.INTERACTIVE,
+    TaskKind.PREPARE: QueueName.PREPARE,
+}
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain NUL or unpaired surrogate characters")
+    return text
+
+
+Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Key = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", min_length=1, max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+Notes = Annotated[str, Field(max_length=20_000), AfterValidator(_storable)]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=50)]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+# ---- the spec -------------------------------------------------------------------------------------------------
+
+
+class Component(Request):
+    """A catalog entry with its parameters; those left out take the catalog's defaults."""
+
+    key: Key
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationSpec(Component):
+    """A measure to take of a trained run. `name` is its key unless given, and unique within the run."""
+
+    name: Key | None = None
+
+
+def _component(key: str) -> Any:
+    return Field(default_factory=lambda: Component(key=key))
+
+
+class RunSpec(Request):
+    """Everything that decides what a run does. Every part has a default: `{}` trains the default demo."""
+
+    dataset: Component = _component("blockmnist")
+    model: Component = _component("mlp")
+    regularizer: Component = _component("marginal_density")
+    lambda_: float = Field(default=0.1, ge=0, le=1e6, description="weight λ of the penalty")
+    schedule: Component = _component("constant")
+    optimizer: Component = _component("adam")
+    epochs: int = Field(default=15, ge=1, le=10_000)
+    batch_size: int = Field(default=100, ge=1, le=65_536)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="initialisation, order and augmentation")
+    train_samples: int | None = Field(default=None, ge=1, le=2**31 - 1, description="train on the first n; null: all")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = "auto"
+    evaluations: list[EvaluationSpec] = Field(
+        default_factory=lambda: [EvaluationSpec(key="leakage"), EvaluationSpec(key="pgd_linf")], max_length=20,
+        description="measures taken once the run is trained; accuracy is always among them",
+    )
+
+
+# ---- requests -------------------------------------------------------------------------------------------------
+
+SweepGrid = dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)]]
+
+
+class ExperimentRequest(Request):
+    """Runs launched together: one spec, or one for every point of a grid (or of several grids) over it."""
+
+    name: Name = "experiment"
+    # Not RunSpec: the catalog fills and checks it (backend.shared.specs), so that every wrong field is named at once
+    spec: dict[str, Any] = Field(default_factory=dict)
+    sweep: SweepGrid | Annotated[list[SweepGrid], Field(min_length=1, max_length=50)] | None = None
+    notes: Notes = ""
+    tags: Tags = Field(default_factory=list)
+
+
+class ExperimentPatch(Request):
+    name: Name | None = None
+    notes: Notes | None = None
+    tags: Tags | None = None
+    archived: bool | None = None
+
+
+class RunPatch(Request):
+    notes: Notes | None = None
+    tags: Tags | None = None
+    archived: bool | None = None
+
+
+class Samples(Request):
+    """Images by their indices in a split; the same for every run of a data set with the same data seed."""
+
+    split: Literal["test", "validation", "train"] = "test"
+    indices: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(min_length=1)
+
+
+class AttributionRequest(Request):
+    """Maps of the same images under several runs. `target`: "label", "predicted", or a class index."""
+
+    runs: list[Id] = Field(min_length=1)
+    method: Key = "gradient"
+    params: dict[str, Any] = Field(default_factory=dict)
+    samples: Samples
+    target: Literal["label", "predicted"] | Annotated[int, Field(ge=0, le=2**31 - 1)] = "label"
+
+
+# ---- answers --------------------------------------------------------------------------------------------------
+
+
+class Value(Answer):
+    """A measured number with its 95 % interval over n; `low`, `high` are null where none is defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    higher_is_better: bool | None = None
+
+
+class Curve(Answer):
+    x: list[float]
+    y: list[float | None]
+    low: list[float | None] | None = None
+    high: list[float | None] | None = None
+    x_label: str = ""
+    y_label: str = ""
+
+
+class Flag(Answer):
+    """A warning beside a figure: a stable key and a sentence."""
+
+    key: str
+    text: str
+
+
+class Evaluation(Answer):
+    id: int
+    run: int
+    name: str
+    key: str
+    params: dict[str, Any]
+    status: Status
+    progress: float = 0.0
+    error: str | None = None
+    values: dict[str, Value] = Field(default_factory=dict)
+    curves: dict[str, Curve] = Field(default_factory=dict)
+    flags: list[Flag] = Field(default_factory=list)
+    seconds: float | None = None
+    task: int
+    created_at: datetime
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Run(Answer):
+    id: int
+    experiment: int
+    spec: RunSpec
+    status: Status
+    stage: str = ""  # what it does just now, in words
+    attempt: int = 0
+    progress: float = 0.0  # 0 to 1
+    eta_seconds: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)  # the latest value of each curve
+    results: dict[str, Value] = Field(default_factory=dict)  # "<evaluation name>.<value name>"
+    flags: list[Flag] = Field(default_factory=list)
+    error: str | None = None
+    device: str | None = None
+    checkpoint_step: int | None = None  # null: nothing stored yet
+    task: int
+    notes: str = ""
+    tags: list[str] = Field(default_factory=list)
+    archived: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)  # code, packages, data hash, spec hash
+
+
+class Experiment(Answer):
+    id: int
+    name: str
+    notes: str = ""
+    tags: list[str] = Field(default_factory=list)
+    archived: bool = False
+    runs: list[int] = Field(default_factory=list)
+    counts: dict[Status, int] = Field(default_factory=dict)  # runs by status
+    progress: float = 0.0
+    request: dict[str, Any] = Field(default_factory=dict)  # what was posted, to be sent again
+    created_at: datetime
+
+
+class Task(Answer):
+    id: int
+    kind: TaskKind
+    run: int | None = None
+    status: Status
+    stage: str = ""
+    progress: float = 0.0
+    eta_seconds: float | None = None
+    attempt: int = 0
+    cancel_requested: bool = False
+    error: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class MetricPoint(Answer):
+    step: int
+    epoch: float
+    value: float
+    seconds: float  # of training, pauses not counted
+
+
+class MetricSeries(Answer):
+    run: int
+    name: str
+    points: list[MetricPoint]
+    total: int  # points kept; more than len(points) where the answer was thinned
+
+
+class LogLine(Answer):
+    id: int
+    at: datetime
+    level: str
+    text: str
+
+
+class Artifact(Answer):
+    name: str
+    bytes: int
+    media_type: str
+    step: int | None = None
+    created_at: datetime
+
+
+class Panel(Answer):
+    """One run's view of one image, in the order of the request's indices."""
+
+    run: int
+    index: int
+    label: int
+    predicted: int
+    confidence: float  # softmax probability of the predicted class
+    target: int
+    leakage: float | None = None  # L2 norm of the map on the null mask; null without a mask
+    leakage_share: float | None = None  # squared share; null where the map is zero
+    zero: bool = False
+    nan: bool = False
+
+
+class Attribution(Answer):
+    id: int
+    status: Status
+    error: str | None = None
+    runs: list[int]
+    method: str
+    params: dict[str, Any]
+    samples: Samples
+    target: Literal["label", "predicted"] | int
+    limit: float | None = None  # the shared colour limit: 99th percentile of |map| pooled over all panels
+    panels: list[Panel] = Field(default_factory=list)
+    data_hash: str | None = None
+    seconds: float | None = None
+    task: int
+    created_at: datetime
+
+
+class Dataset(Answer):
+    key: str
+    label: str
+    summary: str
+    status: Literal["ready", "preparing", "absent"]
+    embedded: bool
+    num_classes: int
+    class_names: list[str]
+    channels: int
+    image_size: tuple[int, int]
+    has_mask: bool
+    has_groups: bool
+    bytes: int | None = None
+    sizes: dict[str, int] = Field(default_factory=dict)  # images per split
+    class_counts: dict[str, list[int]] = Field(default_factory=dict)  # per split
+    data_hash: str | None = None
+    task: int | None = None  # the last preparation
+    prepared_at: datetime | None = None
+
+
+class DatasetSample(Answer):
+    index: int
+    label: int
+    group: int | None = None
+    image: str  # PNG as a data URL
+    mask: str | None = None  # PNG as a data URL, white on the null half
+
+
+class Page(Answer):
+    """One page of a listing; `next_cursor` is null on the last one."""
+
+    items: list[Any]
+    next_cursor: str | None = None
+
+
+class Deleted(Answer):
+    bytes: int  # freed
+
+
+class FieldError(Answer):
+    pointer: str  # JSON pointer into the request
+    detail: str
+
+
+class Problem(Answer):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = ""
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+class Readiness(Answer):
+    status: Literal["ok", "degraded"]
+    database: str  # "ok", or what is wrong
+    broker: str
+    workers: dict[QueueName, int]  # live workers by queue
+    queued: int
+    running: int

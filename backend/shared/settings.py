@@ -1,0 +1,109 @@
+"""One typed set of settings, read from `DENSITYLAB_*`; unsafe combinations are refused at start."""
+
+import hashlib
+import ipaddress
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# A Unix socket's path may have 107 bytes; beyond that the embedded broker's socket moves to the temp folder.
+_SOCKET_PATH_LIMIT = 100
+
+
+class Settings(BaseSettings):
+    """Where everything lives. Unset, all is embedded below `home`: Valkey, SQLite, local folders.
+
+    Raises:
+        pydantic.ValidationError: a value is malformed, or a combination is unsafe (a host that is not loopback
+            without a token; SQLite or local artifacts together with a broker on another machine).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DENSITYLAB_", extra="ignore")
+
+    home: Path = Field(default=Path(".densitylab"), description="state folder: database, broker, artifacts, data")
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    ui_host: str = "127.0.0.1"
+    ui_port: int = Field(default=8501, ge=1, le=65535)
+    api_url: str = Field(default="", description="where the page finds the API; empty: api_host and api_port")
+    redis_url: str = Field(default="", description="empty: an embedded Valkey on a Unix socket")
+    database_url: str = Field(default="", description="empty: SQLite in the state folder")
+    artifacts_url: str = Field(default="", description="a folder or any fsspec URL; empty: in the state folder")
+    data_dir: Path = Field(default=Path(), description="prepared data sets; empty: in the state folder")
+    api_token: SecretStr | None = Field(default=None, description="bearer token; required off loopback")
+    workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one on the CPU")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a training worker; 0: all cores shared")
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _fill_and_check(self) -> "Settings":
+        if self.data_dir == Path():
+            self.data_dir = self.home / "data"
+        self.data_dir = self.data_dir.expanduser().absolute()
+        if not self.database_url:
+            self.database_url = f"sqlite:///{self.home / 'densitylab.sqlite'}"
+        if not self.artifacts_url:
+            self.artifacts_url = str(self.home / "artifacts")
+        if not self.redis_url:
+            self.redis_url = f"unix://{self.broker_socket}"
+        if not self.api_url:
+            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)
+            self.api_url = f"http://{host}:{self.api_port}"
+        self._refuse_unsafe()
+        return self
+
+    def _refuse_unsafe(self) -> None:
+        for name in ("api_host", "ui_host"):
+            if not _is_loopback(getattr(self, name)) and self.api_token is None:
+                raise ValueError(
+                    f"DENSITYLAB_{name.upper()} is {getattr(self, name)!r}, which other machines can reach: "
+                    "set DENSITYLAB_API_TOKEN, or use 127.0.0.1"
+                )
+        if not self._broker_is_local:
+            if self.database_url.startswith("sqlite"):
+                raise ValueError(
+                    "DENSITYLAB_REDIS_URL points to another machine while the database is a SQLite file on this "
+                    "one: workers elsewhere could not reach it; set DENSITYLAB_DATABASE_URL to PostgreSQL"
+                )
+            if "://" not in self.artifacts_url or self.artifacts_url.startswith("file:"):
+                raise ValueError(
+                    "DENSITYLAB_REDIS_URL points to another machine while artifacts go to a folder on this one: "
+                    "set DENSITYLAB_ARTIFACTS_URL to a store that every worker reaches, such as s3://bucket/prefix"
+                )
+
+    @property
+    def _broker_is_local(self) -> bool:
+        parts = urlsplit(self.redis_url)
+        return parts.scheme == "unix" or _is_loopback(parts.hostname or "localhost")
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether `make up` starts the broker itself."""
+        return self.redis_url == f"unix://{self.broker_socket}"
+
+    @cached_property
+    def broker_socket(self) -> Path:
+        """The embedded broker's Unix socket; always the same for the same state folder."""
+        path = self.home / "broker" / "valkey.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"densitylab-{os.getuid()}-{digest}" / "valkey.sock"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,265 @@
+"""From a request to complete specs: expands sweeps, checks every field against the catalog, fills every default."""
+
+import copy
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend.shared.catalog import Entry, UnknownKey, find
+from backend.shared.contracts import (
+    MAX_RUNS_PER_EXPERIMENT,
+    EvaluationSpec,
+    FieldError,
+    Flag,
+    RunSpec,
+)
+
+_COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer")
+
+
+class InvalidRequest(ValueError):
+    """Fields of a request are wrong; `errors` names each with a JSON pointer."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def complete(raw: dict[str, Any], at: str = "/spec") -> RunSpec:
+    """The spec with every default filled in. Raises InvalidRequest that names each wrong field below `at`."""
+    try:
+        spec = RunSpec.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidRequest(
+            [FieldError(pointer=at + pointer(*item["loc"]), detail=item["msg"]) for item in error.errors()]
+        ) from None
+    errors: list[FieldError] = []
+    entries: dict[str, Entry] = {}
+    for kind in _COMPONENTS:
+        part = getattr(spec, kind)
+        entry, part.params = complete_params(kind, part.key, part.params, f"{at}/{kind}", errors)
+        if entry:
+            entries[kind] = entry
+    check_evaluations(spec.evaluations, entries.get("dataset"), f"{at}/evaluations", errors)
+    if not any(item.key == "accuracy" for item in spec.evaluations):
+        # Always measured; put in front after the check, so that pointers keep the request's positions
+        spec.evaluations.insert(0, EvaluationSpec(key="accuracy", name="accuracy"))
+    _check_together(spec, entries, at, errors)
+    if errors:
+        raise InvalidRequest(errors)
+    return spec
+
+
+def check_evaluations(
+    evaluations: list[EvaluationSpec], dataset: Entry | None, at: str, errors: list[FieldError]
+) -> None:
+    """Fills names and parameters in place; what is wrong goes into `errors`."""
+    names: set[str] = set()
+    for index, item in enumerate(evaluations):
+        entry, item.params = complete_params("evaluation", item.key, item.params, f"{at}/{index}", errors)
+        item.name = item.name or item.key
+        if item.name in names:
+            errors.append(FieldError(pointer=f"{at}/{index}/name", detail=f"{item.name!r} is named twice in this run"))
+        if item.name == "accuracy" and item.key != "accuracy":
+            errors.append(FieldError(pointer=f"{at}/{index}/name", detail="'accuracy' names the accuracy alone"))
+        names.add(item.name)
+        if entry and dataset and entry.needs_mask and not dataset.has_mask:
+            errors.append(FieldError(
+                pointer=f"{at}/{index}/key", detail=f"{entry.label} needs a mask, which {dataset.label} does not have"
+            ))
+
+
+def complete_params(
+    kind: str, key: str, params: dict[str, Any], at: str, errors: list[FieldError]
+) -> tuple[Entry | None, dict[str, Any]]:
+    """(entry, parameters with defaults); what is wrong goes into `errors`."""
+    try:
+        entry = find(kind, key)
+    except UnknownKey as unknown:
+        errors.append(FieldError(pointer=f"{at}/key", detail=str(unknown)))
+        return None, params
+    for name in params:
+        if entry.param(name) is None:
+            offered = ", ".join(param.name for param in entry.params) or "none"
+            errors.append(FieldError(
+                pointer=f"{at}/params{pointer(_printable(name))}",
+                detail=f"{key} has no parameter {_printable(name)!r}; it has: {offered}",
+            ))
+    filled: dict[str, Any] = {}
+    for param in entry.params:
+        where = f"{at}/params/{param.name}"
+        value = params.get(param.name, copy.deepcopy(param.default))
+        if param.type == "component":
+            filled[param.name] = _nested(param.kind or "", value, where, errors)
+            continue
+        filled[param.name], wrong = param.check(value)
+        if wrong:
+            errors.append(FieldError(pointer=where, detail=wrong))
+    for rule in entry.rules:
+        if all(filled[name] in values for name, values in rule.when.items()):
+            for name, allowed in rule.allowed.items():
+                if filled[name] not in allowed:
+                    errors.append(FieldError(pointer=f"{at}/params/{name}", detail=rule.why))
+    return entry, filled
+
+
+def _nested(kind: str, value: Any, at: str, errors: list[FieldError]) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("key"), str) or set(value) - {"key", "params"}:
+        errors.append(FieldError(pointer=at, detail=f"expected an object {{key, params}} of kind {kind}"))
+        return value
+    params = value.get("params", {})
+    if not isinstance(params, dict):
+        errors.append(FieldError(pointer=f"{at}/params", detail="expected an object"))
+        return value
+    _, filled = complete_params(kind, value["key"], params, at, errors)
+    return {"key": value["key"], "params": filled}
+
+
+def _check_together(spec: RunSpec, entries: dict[str, Entry], at: str, errors: list[FieldError]) -> None:
+    """What only the combination of parts can get wrong."""
+    dataset, model = entries.get("dataset"), entries.get("model")
+    if dataset and model and dataset.image_size and model.min_image_size:
+        height, width = dataset.image_size
+        if min(height, width) < model.min_image_size:
+            errors.append(FieldError(
+                pointer=f"{at}/model/key",
+                detail=f"{model.label} needs images of at least {model.min_image_size} pixels a side; "
+                       f"{dataset.label} has {height}×{width}",
+            ))
+    if dataset and dataset.train_size and spec.train_samples and spec.train_samples > dataset.train_size:
+        errors.append(FieldError(
+            pointer=f"{at}/train_samples",
+            detail=f"expected at most {dataset.train_size}, the training images of {dataset.label}; "
+                   f"got {spec.train_samples}",
+        ))
+
+
+def cautions(spec: RunSpec) -> list[Flag]:
+    """What the catalog says that a run of this spec must carry."""
+    data = spec.model_dump()
+    return [
+        Flag(key=caution.flag, text=caution.text)
+        for kind in _COMPONENTS
+        for caution in find(kind, data[kind]["key"]).cautions
+        if all(_lookup(data, path) in values for path, values in caution.when.items())
+    ]
+
+
+def _lookup(data: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(data, dict) or part not in data:
+            return None
+        data = data[part]
+    return data
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to come: its complete spec and what the sweep set in it."""
+
+    spec: RunSpec
+    assignment: dict[str, Any]
+
+
+def plan(raw: dict[str, Any], sweep: Any) -> list[Planned]:
+    """Every run of an experiment, in the order of the grids.
+
+    Args:
+        raw: the spec of the request, with or without defaults.
+        sweep: None, a grid {dotted path: values}, or a list of grids.
+
+    Raises:
+        InvalidRequest: a field is wrong (the pointer names the spec's field, or the sweep's value that made it
+            wrong), or the sweep makes more than 500 runs.
+    """
+    if sweep is None:
+        return [Planned(spec=complete(raw), assignment={})]
+    grids = sweep if isinstance(sweep, list) else [sweep]
+    total = sum(_size(grid) for grid in grids)
+    if total > MAX_RUNS_PER_EXPERIMENT:
+        raise InvalidRequest([FieldError(
+            pointer="/sweep", detail=f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs, the sweep makes {total}"
+        )])
+    planned: list[Planned] = []
+    errors: dict[str, FieldError] = {}
+    for number, grid in enumerate(grids):
+        at = pointer("sweep", number) if isinstance(sweep, list) else "/sweep"
+        for point in _points(grid):
+            changed = copy.deepcopy(raw)
+            try:
+                for path, (index, value) in point.items():
+                    _assign(changed, path, value, f"{at}{pointer(_printable(path))}", index)
+                planned.append(Planned(
+                    spec=complete(changed), assignment={path: value for path, (_, value) in point.items()}
+                ))
+            except InvalidRequest as invalid:
+                for error in invalid.errors:
+                    located = _locate(error, point, at)
+                    errors.setdefault(located.pointer, located)
+    if errors:
+        raise InvalidRequest(list(errors.values()))
+    return planned
+
+
+def _size(grid: dict[str, list[Any]]) -> int:
+    size = 1
+    for values in grid.values():
+        size *= len(values)
+    return size
+
+
+def _points(grid: dict[str, list[Any]]) -> Iterator[dict[str, tuple[int, Any]]]:
+    for values in itertools.product(*(enumerate(values) for values in grid.values())):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _assign(data: dict[str, Any], path: str, value: Any, at: str, index: int) -> None:
+    *parents, last = path.split(".")
+    node: Any = data
+    for depth, part in enumerate(parents):
+        if isinstance(node, dict):
+            # Naming a parameter of a component that the spec leaves to its default keeps that default component
+            if depth == 0 and part not in node and part in _COMPONENTS:
+                node[part] = RunSpec().model_dump()[part]
+            node = node.setdefault(part, {})
+    if not isinstance(node, dict):
+        raise InvalidRequest([FieldError(
+            pointer=f"{at}/{index}", detail=f"{_printable(path)!r} is not a path into the spec"
+        )])
+    node[last] = copy.deepcopy(value)
+
+
+def _locate(error: FieldError, point: dict[str, tuple[int, Any]], at: str) -> FieldError:
+    """Names the sweep's value where it is what made the field wrong."""
+    for path, (index, _) in point.items():
+        field = "/spec" + pointer(*path.split("."))
+        if error.pointer == field or error.pointer.startswith(field + "/"):
+            rest = error.pointer[len(field):]
+            return FieldError(pointer=f"{at}{pointer(_printable(path))}/{index}{rest}", detail=error.detail)
+    return error
+
+
+def _printable(text: str) -> str:
+    """Hostile names are echoed in errors: bounded, and without what UTF-8 or a database cannot hold."""
+    return text[:80].encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def spec_hash(spec: RunSpec) -> str:
+    """The same for equal specs."""
+    return content_hash(spec.model_dump())
+
+
+def content_hash(content: Any) -> str:
+    """SHA-256 of the canonical JSON form, 16 hex digits."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
