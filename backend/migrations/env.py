@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the revisions on the connection that `backend.migrate` hands over."""
+
+from alembic import context
+
+from backend.shared.tables import Base
+
+connection = context.config.attributes["connection"]
+# SQLite cannot alter a column: a batch copies the table instead
+context.configure(
+    connection, target_metadata=Base.metadata, compare_type=True, render_as_batch=connection.dialect.name == "sqlite"
+)
+with context.begin_transaction():
+    context.run_migrations()

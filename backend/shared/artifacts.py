@@ -1,0 +1,66 @@
+"""Where files live: a local folder or any fsspec URL."""
+
+import os
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import fsspec
+
+
+class ArtifactStore:
+    """Files below one root, named by locations such as `runs/7/checkpoints/2-540.pt`."""
+
+    def __init__(self, url: str) -> None:
+        self._local = "://" not in url or urlsplit(url).scheme == "file"
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+
+    def write(self, location: str, data: bytes) -> int:
+        """Stores `data` under `location`, whole or not at all, and returns its size in bytes.
+
+        Raises:
+            OSError: the store refused it, for example because the disk is full; nothing is left behind.
+        """
+        path = self._path(location)
+        if not self._local:
+            self._fs.pipe_file(path, data)  # object stores publish an object when it is whole
+            return len(data)
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return len(data)
+
+    def read(self, location: str) -> bytes:
+        """The file's bytes. Raises FileNotFoundError."""
+        return self._fs.cat_file(self._path(location))
+
+    def delete(self, location: str) -> None:
+        """Removes the file; one that is gone already is no error."""
+        path = self._path(location)
+        if self._fs.exists(path):
+            self._fs.rm_file(path)
+
+    def delete_tree(self, location: str) -> None:
+        """Removes everything below `location`; nothing there is no error."""
+        path = self._path(location)
+        if self._fs.exists(path):
+            self._fs.rm(path, recursive=True)
+
+    def size_tree(self, location: str) -> int:
+        """Bytes of all the files below `location`."""
+        path = self._path(location)
+        return sum(self._fs.sizes(self._fs.find(path))) if self._fs.exists(path) else 0
+
+    def _path(self, location: str) -> str:
+        parts = location.split("/")
+        if not all(parts) or any(part in (".", "..") for part in parts) or "\\" in location or "\x00" in location:
+            raise ValueError(f"not a location inside the artifact store: {location!r}")
+        return f"{self._root.rstrip('/')}/{location}"

@@ -1,0 +1,65 @@
+"""Engines and transactions. Make a `Database` after a fork, never before."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.orm import Session
+
+
+class Database:
+    """Read and write transactions on one database URL (SQLite or PostgreSQL)."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A snapshot to read from."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that writes: committed at the end, rolled back on an exception.
+
+        On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so that a check and the write that rests on it
+        cannot be parted by another writer.
+        """
+        engine = self.engine.execution_options(densitylab_write=True)
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def now(session: Session) -> float:
+    """Seconds since the epoch by the database's clock, so that hosts with unlike clocks agree on leases."""
+    if session.get_bind().dialect.name == "sqlite":
+        return time.time()
+    return float(session.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours, see below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        writes = connection.get_execution_options().get("densitylab_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,101 @@
+"""Attribution requests and their kept results."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.shared import contracts
+from backend.shared.contracts import Status, TaskKind
+from backend.shared.database import now
+from backend.shared.store import tasks
+from backend.shared.store.times import moment
+from backend.shared.tables import AttributionRow, TaskRow
+
+
+def create(session: Session, request: dict[str, Any], content_hash: str) -> int:
+    """Asks for maps; returns the attribution's id."""
+    task = tasks.create(session, TaskKind.ATTRIBUTE)
+    at = now(session)
+    row = AttributionRow(task_id=task.id, content_hash=content_hash, request=request, panels=[], bytes=0,
+                         created_at=at, used_at=at)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def kept(session: Session, content_hash: str) -> int | None:
+    """The id of an attribution of the same content that is finished or under way."""
+    found = session.scalar(
+        select(AttributionRow).join(TaskRow, AttributionRow.task_id == TaskRow.id)
+        .where(
+            AttributionRow.content_hash == content_hash,
+            TaskRow.status.in_((Status.QUEUED, Status.RUNNING, Status.SUCCEEDED)),
+        )
+        .order_by(AttributionRow.id.desc()).limit(1)
+    )
+    if found is None:
+        return None
+    found.used_at = now(session)
+    return found.id
+
+
+def get(session: Session, attribution_id: int) -> contracts.Attribution | None:
+    found = session.execute(
+        select(AttributionRow, TaskRow).join(TaskRow, AttributionRow.task_id == TaskRow.id)
+        .where(AttributionRow.id == attribution_id)
+    ).first()
+    return None if found is None else _answer(found[0], found[1])
+
+
+def of_task(session: Session, task_id: int) -> AttributionRow | None:
+    return session.scalar(select(AttributionRow).where(AttributionRow.task_id == task_id))
+
+
+def location(session: Session, attribution_id: int) -> str | None:
+    """Where the arrays are; None until they are stored."""
+    return session.scalar(select(AttributionRow.location).where(AttributionRow.id == attribution_id))
+
+
+def store(
+    session: Session, attribution_id: int, *, panels: Sequence[contracts.Panel], limit: float, data_hash: str,
+    location: str, size: int, seconds: float,
+) -> None:
+    """Keeps the result; call tasks.fence first."""
+    row = session.get_one(AttributionRow, attribution_id)
+    row.panels, row.limit, row.data_hash = [panel.model_dump() for panel in panels], limit, data_hash
+    row.location, row.bytes, row.seconds = location, size, seconds
+
+
+def over_budget(session: Session, budget: int) -> list[tuple[int, str | None]]:
+    """(id, location) of the least recently used results to remove, so that the rest fits the budget in bytes."""
+    total = session.scalar(select(func.sum(AttributionRow.bytes))) or 0
+    surplus = []
+    if total > budget:
+        for row in session.scalars(
+            select(AttributionRow).where(AttributionRow.bytes > 0).order_by(AttributionRow.used_at)
+        ):
+            if total <= budget:
+                break
+            surplus.append((row.id, row.location))
+            total -= row.bytes
+    return surplus
+
+
+def remove(session: Session, attribution_id: int) -> None:
+    """Removes the row with its task."""
+    row = session.get(AttributionRow, attribution_id)
+    if row is not None:
+        task = session.get(TaskRow, row.task_id)
+        session.delete(row)
+        session.flush()
+        if task is not None:
+            session.delete(task)
+
+
+def _answer(row: AttributionRow, task: TaskRow) -> contracts.Attribution:
+    return contracts.Attribution(
+        id=row.id, status=Status(task.status), error=task.error, **row.request, limit=row.limit, panels=row.panels,
+        data_hash=row.data_hash, seconds=row.seconds, task=task.id, created_at=moment(row.created_at),
+    )

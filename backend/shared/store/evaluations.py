@@ -1,0 +1,62 @@
+"""Evaluations: measures taken of a run, each with a task of its own."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.shared import contracts
+from backend.shared.contracts import Status, TaskKind
+from backend.shared.database import now
+from backend.shared.store import runs, tasks
+from backend.shared.store.times import moment
+from backend.shared.tables import EvaluationRow, TaskRow
+
+
+def create(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> int:
+    """Asks for a measure of a run, after its training; returns the evaluation's id."""
+    task = tasks.create(session, TaskKind.EVALUATE, run_id=run_id, after_task=runs.train_task(session, run_id))
+    row = EvaluationRow(
+        run_id=run_id, task_id=task.id, name=spec.name or spec.key, key=spec.key, params=spec.params, values={},
+        curves={}, flags=[], provenance={}, created_at=now(session),
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def of_run(session: Session, run_id: int) -> list[contracts.Evaluation]:
+    rows = session.execute(
+        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+        .where(EvaluationRow.run_id == run_id).order_by(EvaluationRow.id)
+    )
+    return [_answer(row, task) for row, task in rows]
+
+
+def of_task(session: Session, task_id: int) -> contracts.Evaluation | None:
+    found = session.execute(
+        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+        .where(EvaluationRow.task_id == task_id)
+    ).first()
+    return None if found is None else _answer(found[0], found[1])
+
+
+def store(
+    session: Session, evaluation_id: int, *, values: dict[str, contracts.Value], curves: dict[str, contracts.Curve],
+    flags: list[contracts.Flag], seconds: float, provenance: dict[str, Any],
+) -> None:
+    """Keeps what was measured, with the run's flat results; call tasks.fence first."""
+    row = session.get_one(EvaluationRow, evaluation_id)
+    row.values = {name: value.model_dump() for name, value in values.items()}
+    row.curves = {name: curve.model_dump() for name, curve in curves.items()}
+    row.flags = [flag.model_dump() for flag in flags]
+    row.seconds, row.provenance = seconds, provenance
+    runs.set_results(session, row.run_id, row.name, values)
+
+
+def _answer(row: EvaluationRow, task: TaskRow) -> contracts.Evaluation:
+    return contracts.Evaluation(
+        id=row.id, run=row.run_id, name=row.name, key=row.key, params=row.params, status=Status(task.status),
+        progress=task.progress, error=task.error, values=row.values, curves=row.curves, flags=row.flags,
+        seconds=row.seconds, task=task.id, created_at=moment(row.created_at), provenance=row.provenance,
+    )

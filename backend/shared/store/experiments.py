@@ -1,0 +1,108 @@
+"""Experiments: the groups of runs launched together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.shared import contracts
+from backend.shared.contracts import Status
+from backend.shared.database import now
+from backend.shared.specs import Planned
+from backend.shared.store import runs
+from backend.shared.store.times import moment
+from backend.shared.tables import ExperimentRow, RunRow, TaskRow
+
+
+def create(
+    session: Session, *, name: str, notes: str, tags: list[str], request: dict[str, Any], planned: Sequence[Planned],
+    provenance: dict[str, Any],
+) -> ExperimentRow:
+    """Inserts the experiment with its runs, their train tasks and their evaluations, all queued."""
+    row = ExperimentRow(
+        name=name, notes=notes, tags=tags, archived=False, deleting=False, request=request, created_at=now(session)
+    )
+    session.add(row)
+    session.flush()
+    for item in planned:
+        runs.create(session, row.id, item.spec, provenance)
+    return row
+
+
+def get(session: Session, experiment_id: int) -> contracts.Experiment | None:
+    row = session.get(ExperimentRow, experiment_id)
+    return None if row is None or row.deleting else _answers(session, [row])[0]
+
+
+def listing(
+    session: Session, *, before: int | None, limit: int, archived: bool | None = False, query: str | None = None,
+) -> list[contracts.Experiment]:
+    """Newest first, below the id `before`."""
+    statement = select(ExperimentRow).where(ExperimentRow.deleting.is_(False))
+    if before is not None:
+        statement = statement.where(ExperimentRow.id < before)
+    if archived is not None:
+        statement = statement.where(ExperimentRow.archived.is_(archived))
+    if query:
+        statement = statement.where(ExperimentRow.name.icontains(query, autoescape=True))
+    rows = session.scalars(statement.order_by(ExperimentRow.id.desc()).limit(limit)).all()
+    return _answers(session, rows)
+
+
+def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool:
+    row = session.get(ExperimentRow, experiment_id)
+    if row is None or row.deleting:
+        return False
+    for field, value in changes.items():
+        setattr(row, field, value)
+    return True
+
+
+def run_ids(session: Session, experiment_id: int) -> list[int]:
+    return list(session.scalars(
+        select(RunRow.id).where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False)).order_by(RunRow.id)
+    ))
+
+
+def mark_deleting(session: Session, experiment_id: int) -> None:
+    row = session.get(ExperimentRow, experiment_id)
+    if row is not None:
+        row.deleting = True
+
+
+def deleting(session: Session) -> list[int]:
+    """Experiments whose deletion was begun and not finished."""
+    return list(session.scalars(select(ExperimentRow.id).where(ExperimentRow.deleting.is_(True))))
+
+
+def remove(session: Session, experiment_id: int) -> None:
+    row = session.get(ExperimentRow, experiment_id)
+    if row is not None:
+        session.delete(row)
+
+
+def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
+    ids = [row.id for row in rows]
+    members: dict[int, list[tuple[int, str, float]]] = {number: [] for number in ids}
+    for experiment_id, run_id, status, progress in session.execute(
+        select(RunRow.experiment_id, RunRow.id, TaskRow.status, TaskRow.progress)
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.TRAIN))
+        .where(RunRow.experiment_id.in_(ids), RunRow.deleting.is_(False)).order_by(RunRow.id)
+    ):
+        members[experiment_id].append((run_id, status, progress))
+    answers = []
+    for row in rows:
+        belonging = members[row.id]
+        counts = {status: sum(item[1] == status for item in belonging) for status in Status}
+        answers.append(contracts.Experiment(
+            id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived,
+            runs=[item[0] for item in belonging], counts={key: number for key, number in counts.items() if number},
+            progress=sum(item[2] for item in belonging) / len(belonging) if belonging else 0.0,
+            request=row.request, created_at=moment(row.created_at),
+        ))
+    return answers
+
+
+def total(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(ExperimentRow)) or 0

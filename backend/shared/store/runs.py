@@ -1,0 +1,267 @@
+"""Runs: what was asked, what came of it. A run shows the life of its train task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, String, and_, cast, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from backend.shared import contracts, specs
+from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
+from backend.shared.database import now
+from backend.shared.store import tasks
+from backend.shared.store.times import moment
+from backend.shared.tables import ArtifactRow, EvaluationRow, RunRow, TaskRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which runs to list; None does not filter."""
+
+    experiment: int | None = None
+    status: Status | None = None
+    dataset: str | None = None
+    model: str | None = None
+    regularizer: str | None = None
+    tag: str | None = None
+    query: str | None = None  # in notes, tags, keys and the experiment's id
+    archived: bool | None = False
+
+
+def create(session: Session, experiment_id: int, spec: contracts.RunSpec, provenance: dict[str, Any]) -> RunRow:
+    """Inserts a run with its train task and its evaluations, all queued."""
+    row = RunRow(
+        experiment_id=experiment_id, spec_version=SPEC_VERSION, spec=spec.model_dump(),
+        spec_hash=specs.spec_hash(spec), dataset=spec.dataset.key, model=spec.model.key,
+        regularizer=spec.regularizer.key, notes="", tags=[], archived=False, deleting=False, metrics={}, results={},
+        flags=[flag.model_dump() for flag in specs.cautions(spec)],
+        provenance={**provenance, "spec_hash": specs.spec_hash(spec)}, created_at=now(session),
+    )
+    session.add(row)
+    session.flush()
+    train = tasks.create(session, TaskKind.TRAIN, run_id=row.id)
+    for item in spec.evaluations:
+        task = tasks.create(session, TaskKind.EVALUATE, run_id=row.id, after_task=train.id)
+        session.add(EvaluationRow(
+            run_id=row.id, task_id=task.id, name=item.name or item.key, key=item.key, params=item.params, values={},
+            curves={}, flags=[], provenance={}, created_at=row.created_at,
+        ))
+    session.flush()
+    return row
+
+
+def get(session: Session, run_id: int) -> contracts.Run | None:
+    found = session.execute(_select().where(RunRow.id == run_id)).first()
+    return None if found is None else _answer(found[0], found[1])
+
+
+def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
+    """The runs that exist, by id."""
+    rows = session.execute(_select().where(RunRow.id.in_(run_ids)))
+    return {run.id: _answer(run, task) for run, task in rows}
+
+
+def listing(
+    session: Session, which: Filter, *, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int,
+) -> list[tuple[contracts.Run, Any]]:
+    """Runs with their sort keys, for cursors.
+
+    Args:
+        sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
+        after: (sort key, id) of the last one seen. Runs without a value come last.
+    """
+    key = _sort_key(sort)
+    statement = _filtered(_select().add_columns(key.label("sort_key")), which)
+    if after is not None:
+        value, run_id = after
+        beyond_id = RunRow.id < run_id if descending else RunRow.id > run_id
+        if value is None:
+            statement = statement.where(key.is_(None), beyond_id)
+        else:
+            beyond = key < value if descending else key > value
+            statement = statement.where(or_(beyond, key.is_(None), and_(key == value, beyond_id)))
+    direction = key.desc() if descending else key.asc()
+    tie = RunRow.id.desc() if descending else RunRow.id.asc()
+    rows = session.execute(statement.order_by(key.is_(None), direction, tie).limit(limit))
+    return [(_answer(run, task), value) for run, task, value in rows]
+
+
+def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
+    row = session.get(RunRow, run_id)
+    if row is None or row.deleting:
+        return False
+    for field, value in changes.items():
+        setattr(row, field, value)
+    return True
+
+
+def train_task(session: Session, run_id: int) -> int | None:
+    """The id of the run's train task."""
+    return session.scalar(select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.kind == TaskKind.TRAIN))
+
+
+# ---- what the worker writes; call tasks.fence first ------------------------------------------------------------
+
+
+def set_started(session: Session, run_id: int, *, device: str, data_hash: str, provenance: dict[str, Any]) -> None:
+    """Notes on what the run is trained. `provenance` is added to what the launch noted."""
+    row = session.get_one(RunRow, run_id)
+    row.device, row.data_hash = device, data_hash
+    row.provenance = {**row.provenance, **provenance, "data_hash": data_hash}
+
+
+def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None:
+    """Keeps the latest value of each curve."""
+    row = session.get_one(RunRow, run_id)
+    row.metrics = {**row.metrics, **latest}
+
+
+def set_results(session: Session, run_id: int, evaluation: str, values: dict[str, contracts.Value]) -> None:
+    """Puts an evaluation's values into the run's flat results, in place of its earlier ones."""
+    row = session.get_one(RunRow, run_id, with_for_update=True)
+    kept = {name: value for name, value in row.results.items() if name.split(".")[0] != evaluation}
+    row.results = {**kept, **{f"{evaluation}.{name}": value.model_dump() for name, value in values.items()}}
+
+
+def move_checkpoint(session: Session, run_id: int, *, location: str, size: int, step: int) -> str | None:
+    """Points the run at a new checkpoint file; returns the old one's location, to be deleted after the commit."""
+    row = session.get_one(RunRow, run_id)
+    row.checkpoint_step = step
+    return put_artifact(session, run_id, "checkpoint.pt", location=location, size=size,
+                        media_type="application/octet-stream", step=step)
+
+
+def put_artifact(
+    session: Session, run_id: int, name: str, *, location: str, size: int, media_type: str, step: int | None = None,
+) -> str | None:
+    """Points the run's artifact `name` at a file; returns the location that it replaces."""
+    row = session.scalar(select(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.name == name))
+    at = now(session)
+    old = None
+    if row is None:
+        row = ArtifactRow(run_id=run_id, name=name)
+        session.add(row)
+    elif row.location != location:
+        old = row.location
+    row.location, row.bytes, row.media_type, row.step, row.created_at = location, size, media_type, step, at
+    session.flush()
+    return old
+
+
+# ---- artifacts ------------------------------------------------------------------------------------------------
+
+
+def artifacts(session: Session, run_id: int) -> list[contracts.Artifact]:
+    rows = session.scalars(select(ArtifactRow).where(ArtifactRow.run_id == run_id).order_by(ArtifactRow.name))
+    return [
+        contracts.Artifact(name=row.name, bytes=row.bytes, media_type=row.media_type, step=row.step,
+                           created_at=moment(row.created_at))
+        for row in rows
+    ]
+
+
+def artifact(session: Session, run_id: int, name: str) -> ArtifactRow | None:
+    """The row, with its location."""
+    return session.scalar(select(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.name == name))
+
+
+def checkpoints(session: Session, run_ids: Sequence[int]) -> dict[int, ArtifactRow]:
+    """The checkpoint's row of each run that has one."""
+    rows = session.scalars(
+        select(ArtifactRow).where(ArtifactRow.run_id.in_(run_ids), ArtifactRow.name == "checkpoint.pt")
+    )
+    return {row.run_id: row for row in rows}
+
+
+# ---- deletion -------------------------------------------------------------------------------------------------
+
+
+def mark_deleting(session: Session, run_id: int) -> None:
+    """From here on the run is gone for every reader; its files and rows follow."""
+    row = session.get(RunRow, run_id)
+    if row is not None:
+        row.deleting = True
+
+
+def deleting(session: Session) -> list[int]:
+    """Runs whose deletion was begun and not finished."""
+    return list(session.scalars(select(RunRow.id).where(RunRow.deleting.is_(True))))
+
+
+def remove(session: Session, run_id: int) -> None:
+    """Removes the run's row and all that belongs to it."""
+    session.execute(delete(RunRow).where(RunRow.id == run_id))
+
+
+# ---- reading --------------------------------------------------------------------------------------------------
+
+
+def _select() -> Select[Any]:
+    return (
+        select(RunRow, TaskRow)
+        .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+        .where(RunRow.deleting.is_(False))
+    )
+
+
+def _filtered(statement: Select[Any], which: Filter) -> Select[Any]:
+    exact = {
+        RunRow.experiment_id: which.experiment, TaskRow.status: which.status, RunRow.dataset: which.dataset,
+        RunRow.model: which.model, RunRow.regularizer: which.regularizer, RunRow.archived: which.archived,
+    }
+    for column, value in exact.items():
+        if value is not None:
+            statement = statement.where(column == value)
+    if which.tag is not None:
+        statement = statement.where(cast(RunRow.tags, String).contains(f'"{which.tag}"', autoescape=True))
+    if which.query:
+        statement = statement.where(or_(*(
+            cast(column, String).icontains(which.query, autoescape=True)
+            for column in (RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer, RunRow.id)
+        )))
+    return statement
+
+
+def _sort_key(sort: str) -> Any:
+    plain = {"id": RunRow.id, "created_at": RunRow.created_at, "status": TaskRow.status, "progress": TaskRow.progress}
+    if sort in plain:
+        return plain[sort]
+    if sort == "lambda_":
+        return RunRow.spec["lambda_"].as_float()
+    column, _, name = sort.partition(".")
+    if column == "results":
+        return RunRow.results[name]["value"].as_float()
+    if column == "metrics":
+        return RunRow.metrics[name].as_float()
+    raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "
+                     "metrics.NAME")
+
+
+def _answer(row: RunRow, task: TaskRow) -> contracts.Run:
+    return contracts.Run.model_construct(
+        id=row.id, experiment=row.experiment_id, spec=_spec(row.spec), status=Status(task.status),
+        stage=tasks.stage_of(task), attempt=task.attempt, progress=task.progress, eta_seconds=task.eta_seconds,
+        metrics=row.metrics, results=_values(row.results), flags=[contracts.Flag(**flag) for flag in row.flags],
+        error=task.error, device=row.device, checkpoint_step=row.checkpoint_step, task=task.id, notes=row.notes,
+        tags=row.tags, archived=row.archived, created_at=moment(row.created_at), started_at=moment(task.started_at),
+        finished_at=moment(task.finished_at), provenance=row.provenance,
+    )
+
+
+def _spec(stored: dict[str, Any]) -> contracts.RunSpec:
+    """A stored spec as it stands: it was validated when it was launched, and is not judged by newer rules."""
+    known = {name: stored[name] for name in contracts.RunSpec.model_fields if name in stored}
+    for kind in ("dataset", "model", "regularizer", "schedule", "optimizer"):
+        known[kind] = contracts.Component.model_construct(**known[kind])
+    known["evaluations"] = [contracts.EvaluationSpec.model_construct(**item) for item in known["evaluations"]]
+    return contracts.RunSpec.model_construct(**known)
+
+
+def _values(stored: dict[str, Any]) -> dict[str, contracts.Value]:
+    return {name: contracts.Value.model_construct(**value) for name, value in stored.items()}
+
+
+def count(session: Session, which: Filter) -> int:
+    inner = _filtered(_select(), which).with_only_columns(RunRow.id).subquery()
+    return session.scalar(select(func.count()).select_from(inner)) or 0

@@ -1,0 +1,202 @@
+"""The SQL tables. Times are seconds since the epoch (database clock)."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    # Named constraints, so that migrations can refer to them on every database
+    metadata = MetaData(naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    })
+    type_annotation_map = {Json: JSON, list[str]: JSON, list[Json]: JSON}  # noqa: RUF012
+
+
+class ExperimentRow(Base):
+    """Runs launched together."""
+
+    __tablename__ = "experiments"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    notes: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    archived: Mapped[bool] = mapped_column(Boolean, default=False)
+    deleting: Mapped[bool] = mapped_column(Boolean, default=False)
+    request: Mapped[Json]  # as posted
+    created_at: Mapped[float]
+
+
+class RunRow(Base):
+    """One trained model. Its status is that of its train task."""
+
+    __tablename__ = "runs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), index=True)
+    spec_version: Mapped[int]
+    spec: Mapped[Json]  # every default resolved
+    spec_hash: Mapped[str] = mapped_column(String(16), index=True)
+    dataset: Mapped[str] = mapped_column(String(64), index=True)  # copies of the spec's keys, to filter by
+    model: Mapped[str] = mapped_column(String(64))
+    regularizer: Mapped[str] = mapped_column(String(64))
+    notes: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    archived: Mapped[bool] = mapped_column(Boolean, default=False)
+    deleting: Mapped[bool] = mapped_column(Boolean, default=False)
+    metrics: Mapped[Json] = mapped_column(default=dict)  # the latest value of each curve
+    results: Mapped[Json] = mapped_column(default=dict)  # "<evaluation name>.<value name>" -> Value
+    flags: Mapped[list[Json]] = mapped_column(default=list)
+    provenance: Mapped[Json] = mapped_column(default=dict)
+    data_hash: Mapped[str | None] = mapped_column(String(64))
+    device: Mapped[str | None] = mapped_column(String(200))
+    checkpoint_step: Mapped[int | None]
+    created_at: Mapped[float]
+
+
+class TaskRow(Base):
+    """A piece of work with a lease. The row is the outbox: what is queued and not `delivered` still has to go out."""
+
+    __tablename__ = "tasks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    after_task: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
+    payload: Mapped[Json] = mapped_column(default=dict)
+    status: Mapped[str] = mapped_column(String(16), default="queued")
+    stage: Mapped[str] = mapped_column(String(200), default="")
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    eta_seconds: Mapped[float | None]
+    lease_until: Mapped[float | None]
+    # Grows with every claim: who holds an older one may not write
+    token: Mapped[int] = mapped_column(Integer, default=0)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    fruitless: Mapped[int] = mapped_column(Integer, default=0)  # attempts since a checkpoint last advanced
+    worker: Mapped[str | None] = mapped_column(String(200))
+    cancel_requested_at: Mapped[float | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    delivery: Mapped[int] = mapped_column(Integer, default=0)  # the broker's job is "{id}-{delivery}"
+    delivered: Mapped[bool] = mapped_column(Boolean, default=False)
+    delivered_at: Mapped[float | None]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    __table_args__ = (Index("ix_tasks_status_delivered", "status", "delivered"),)
+
+
+class MetricRow(Base):
+    """One point of one curve."""
+
+    __tablename__ = "metrics"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[float]
+    value: Mapped[float]
+    seconds: Mapped[float]  # of training, pauses not counted
+
+
+class LogRow(Base):
+    """One line of a run's log."""
+
+    __tablename__ = "log_lines"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    at: Mapped[float]
+    level: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+
+
+class ArtifactRow(Base):
+    """A stored file of a run. The row is what makes the file count: a file without a row is rubbish."""
+
+    __tablename__ = "artifacts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    location: Mapped[str] = mapped_column(String(300))  # below the artifact store's root
+    bytes: Mapped[int]
+    media_type: Mapped[str] = mapped_column(String(100))
+    step: Mapped[int | None]
+    created_at: Mapped[float]
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+
+
+class EvaluationRow(Base):
+    """One measure of one run. Its status is that of its task."""
+
+    __tablename__ = "evaluations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), unique=True)
+    name: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(64))
+    params: Mapped[Json]
+    values: Mapped[Json] = mapped_column(default=dict)
+    curves: Mapped[Json] = mapped_column(default=dict)
+    flags: Mapped[list[Json]] = mapped_column(default=list)
+    seconds: Mapped[float | None]
+    provenance: Mapped[Json] = mapped_column(default=dict)
+    created_at: Mapped[float]
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+
+
+class AttributionRow(Base):
+    """Maps of some images under some runs, cached by content."""
+
+    __tablename__ = "attributions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), unique=True)
+    content_hash: Mapped[str] = mapped_column(String(64), index=True)  # of request, checkpoints and data
+    request: Mapped[Json]
+    panels: Mapped[list[Json]] = mapped_column(default=list)
+    limit: Mapped[float | None]
+    data_hash: Mapped[str | None] = mapped_column(String(64))
+    location: Mapped[str | None] = mapped_column(String(300))
+    bytes: Mapped[int] = mapped_column(Integer, default=0)
+    seconds: Mapped[float | None]
+    created_at: Mapped[float]
+    used_at: Mapped[float]
+
+
+class DatasetRow(Base):
+    """A prepared data set (key and parameters)."""
+
+    __tablename__ = "datasets"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    params_hash: Mapped[str] = mapped_column(String(16), primary_key=True)
+    params: Mapped[Json]
+    ready: Mapped[bool] = mapped_column(Boolean, default=False)
+    bytes: Mapped[int | None]
+    data_hash: Mapped[str | None] = mapped_column(String(64))
+    sizes: Mapped[Json] = mapped_column(default=dict)
+    class_counts: Mapped[Json] = mapped_column(default=dict)
+    samples_location: Mapped[str | None] = mapped_column(String(300))
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
+    prepared_at: Mapped[float | None]
+
+
+class IdempotencyRow(Base):
+    """The first answer to a launch with this key, kept for a day."""
+
+    __tablename__ = "idempotency"
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    created_at: Mapped[float]
