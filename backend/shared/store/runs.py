@@ -197,7 +197,7 @@ def remove(session: Session, run_id: int) -> None:
 # ---- reading --------------------------------------------------------------------------------------------------
 
 
-def _select() -> Select[Any]:
+def _select() -> Select:
     return (
         select(RunRow, TaskRow)
         .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
@@ -205,7 +205,7 @@ def _select() -> Select[Any]:
     )
 
 
-def _filtered(statement: Select[Any], which: Filter) -> Select[Any]:
+def _filtered(statement: Select, which: Filter) -> Select:
     exact = {
         RunRow.experiment_id: which.experiment, TaskRow.status: which.status, RunRow.dataset: which.dataset,
         RunRow.model: which.model, RunRow.regularizer: which.regularizer, RunRow.archived: which.archived,

@@ -6,9 +6,9 @@ given back or expires. Whoever claims it gets a token; a write under an older to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import and_, case, delete, func, or_, select, update
+from sqlalchemy import CursorResult, Executable, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.shared import contracts
@@ -139,7 +139,8 @@ def mark_lost(session: Session, task_id: int, delivery: int) -> None:
 def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) -> Claim | None:
     """Takes a queued task, or a running one whose lease has expired; None where there is nothing to take."""
     at = now(session)
-    taken = session.execute(
+    taken = _changed(
+        session,
         update(TaskRow)
         .where(
             TaskRow.id == task_id, TaskRow.cancel_requested_at.is_(None),
@@ -154,7 +155,7 @@ def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) 
             started_at=func.coalesce(TaskRow.started_at, at), error=None,
         )
     )
-    if taken.rowcount == 0:
+    if taken == 0:
         return None
     row = session.get_one(TaskRow, task_id, populate_existing=True)
     return Claim(task_id=row.id, kind=TaskKind(row.kind), run_id=row.run_id, payload=row.payload, token=row.token,
@@ -208,12 +209,13 @@ def release(session: Session, held: Claim) -> None:
 
 
 def _held_update(session: Session, held: Claim, values: dict[str, Any]) -> None:
-    changed = session.execute(
+    changed = _changed(
+        session,
         update(TaskRow)
         .where(TaskRow.id == held.task_id, TaskRow.token == held.token, TaskRow.status == Status.RUNNING)
         .values(**values)
     )
-    if changed.rowcount == 0:
+    if changed == 0:
         raise LeaseLost(f"task {held.task_id} is no longer held under token {held.token}")
 
 
@@ -223,11 +225,12 @@ def _held_update(session: Session, held: Claim, values: dict[str, Any]) -> None:
 def request_cancel(session: Session, task_id: int) -> contracts.Task | None:
     """Cancels a queued task at once, asks a running one to stop; one that has ended stays as it is."""
     at = now(session)
-    cancelled = session.execute(
+    cancelled = _changed(
+        session,
         update(TaskRow).where(TaskRow.id == task_id, TaskRow.status == Status.QUEUED)
         .values(status=Status.CANCELLED, finished_at=at, cancel_requested_at=at, stage="")
     )
-    if cancelled.rowcount:
+    if cancelled:
         _cancel_followers(session, task_id)
     else:
         session.execute(
@@ -245,11 +248,12 @@ def retry(session: Session, task_id: int) -> bool:
         "status": Status.QUEUED, "stage": "queued", "error": None, "finished_at": None, "cancel_requested_at": None,
         "fruitless": 0, "delivered": False, "lease_until": None,
     }
-    changed = session.execute(
+    changed = _changed(
+        session,
         update(TaskRow)
         .where(TaskRow.id == task_id, TaskRow.status.in_((Status.FAILED, Status.CANCELLED))).values(**revived)
     )
-    if changed.rowcount == 0:
+    if changed == 0:
         return False
     session.execute(
         update(TaskRow).where(TaskRow.after_task == task_id, TaskRow.status == Status.CANCELLED).values(**revived)
@@ -311,11 +315,14 @@ def active(session: Session, run_id: int) -> bool:
 
 def forget_finished(session: Session, kind: TaskKind, before: float) -> int:
     """Removes finished tasks of a kind that belong to no run and ended before that time."""
-    return session.execute(
-        delete(TaskRow).where(
-            TaskRow.kind == kind, TaskRow.run_id.is_(None), TaskRow.finished_at < before,
-        )
-    ).rowcount
+    return _changed(
+        session, delete(TaskRow).where(TaskRow.kind == kind, TaskRow.run_id.is_(None), TaskRow.finished_at < before)
+    )
+
+
+def _changed(session: Session, statement: Executable) -> int:
+    """Executes and says how many rows it changed."""
+    return cast(CursorResult[Any], session.execute(statement)).rowcount
 
 
 def _end(session: Session, row: TaskRow, status: Status, error: str | None, at: float) -> None:
