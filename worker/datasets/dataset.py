@@ -27,3 +27,22 @@ class Dataset:
     def __len__(self) -> int:
         """Number of images."""
         return self.images.shape[0]
+
+
+@dataclass(frozen=True)
+class PreparedInfo:
+    """What is known of a data set once it lies prepared on disk.
+
+    Args:
+        data_hash: sha256 (hex) over all arrays of all splits; runs with different hashes saw different data.
+        sizes: images per split.
+        class_counts: per split, images per class, in the order of the classes.
+        mean: per-channel mean of the training images on the [0, 1] scale.
+        std: per-channel standard deviation of the training images on the [0, 1] scale.
+    """
+
+    data_hash: str
+    sizes: dict[str, int]
+    class_counts: dict[str, list[int]]
+    mean: list[float]
+    std: list[float]

@@ -15,7 +15,9 @@ DATASETS = (
         "worker.datasets.blockmnist:load",
         params=(DATA_SEED,),
         num_classes=10, class_names=tuple(str(digit) for digit in range(10)),
-        channels=1, image_size=(56, 28), mean=(0.1307,), std=(0.3081,),
+        # Fed as it is, in [0, 1]: the published figures were measured so. (The training pixels have mean 0.1370
+        # and standard deviation 0.3298; standardised, plain training leaks 5.1 instead of 7.0.)
+        channels=1, image_size=(56, 28), mean=(0.0,), std=(1.0,),
         train_size=3600, has_mask=True, embedded=True,
     ),
 )
