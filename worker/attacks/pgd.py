@@ -1,0 +1,232 @@
+"""Projected gradient descent in the L∞ and the L2 ball.
+
+Source: Madry, Makelov, Schmidt, Tsipras, Vladu, *Towards Deep Learning Models Resistant to Adversarial Attacks*,
+ICLR 2018; the margin loss is that of Carlini and Wagner 2017.
+
+Both attacks start at a random point of the ball and climb one of two losses,
+
+    cross-entropy   −log softmax_y f(x)          margin   max_{j≠y} f_j(x) − f_y(x),
+
+or, with `loss="worst"`, first the one and then the other. A sample counts as broken at the first point, the
+clean image included, that the model does not put into class y; it is not worked on any further.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LOSSES = ("worst", "cross_entropy", "margin")
+
+
+def pgd_linf(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    random_start: bool = True,
+    loss: str = "worst",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x′ with max |x′ − x| ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · sign ∇loss).
+
+    The bound holds exactly, rounding included. Parameters' `.grad` and the train/eval mode stay as they are.
+
+    Args:
+        model: gives logits (N, K).
+        x: (N, C, H, W) floats in [0, 1].
+        y: (N,) the labels, to be left.
+        epsilon: largest change of a pixel, on the [0, 1] scale; 0 returns x.
+        steps: gradient steps of one attempt, at least 1.
+        step_size: on the [0, 1] scale; None: 2.5 · epsilon / steps.
+        restarts: attempts per loss, at least 1.
+        random_start: start anywhere in the ball instead of at x.
+        loss: "cross_entropy", "margin", or "worst" for both.
+        generator: draws the starts.
+
+    Returns:
+        x_adv, shaped like x: the first success of a sample, else the end of the last attempt.
+
+    Raises:
+        ValueError: x outside [0, 1], or a parameter outside its range.
+    """
+    _check(x, epsilon, steps, step_size, restarts, loss)
+    low, high = _box(x, epsilon)
+    ball = _Ball(
+        start=lambda: x + epsilon * (2 * _uniform(x, generator) - 1),
+        ascend=lambda x_adv, gradient, size: x_adv + size * gradient.sign(),
+        project=lambda x_adv, active: torch.minimum(torch.maximum(x_adv, low[active]), high[active]),
+    )
+    return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
+
+
+def pgd_l2(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    random_start: bool = True,
+    loss: str = "worst",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x′ with ‖x′ − x‖₂ ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · ∇loss / ‖∇loss‖₂).
+
+    Projected onto the ball, then clamped to [0, 1], which only brings x′ nearer to x. Arguments, result and
+    errors as for `pgd_linf`, with `epsilon` and `step_size` as L2 lengths in [0, 1] pixel units.
+    """
+    _check(x, epsilon, steps, step_size, restarts, loss)
+    features = x[0].numel() if len(x) > 0 else 1
+    # the radius is shortened by what rounding x + delta can add, so that the result never leaves the ball
+    rounding = torch.finfo(x.dtype).eps * (math.sqrt(features) + 8 * epsilon)
+    radius = max(0.0, epsilon - rounding)
+
+    def start() -> Tensor:
+        direction = _unit(_normal(x, generator))
+        length = radius * _uniform(x[:, :1, :1, :1], generator) ** (1 / features)
+        return x + length * direction
+
+    def project(x_adv: Tensor, active: Tensor) -> Tensor:
+        delta = x_adv - x[active]
+        shrink = (radius / _norm(delta).clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1.0)
+        return (x[active] + shrink * delta).clamp(0.0, 1.0)
+
+    ball = _Ball(start, lambda x_adv, gradient, size: x_adv + size * _unit(gradient), project)
+    return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
+
+
+@dataclass(frozen=True)
+class _Ball:
+    """What differs between the norms; `active` are the indices of the samples that x_adv holds."""
+
+    start: Callable[[], Tensor]
+    ascend: Callable[[Tensor, Tensor, float], Tensor]
+    project: Callable[[Tensor, Tensor], Tensor]
+
+
+def _attack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    ball: _Ball,
+    epsilon: float,
+    steps: int,
+    step_size: float | None,
+    restarts: int,
+    random_start: bool,
+    loss: str,
+) -> Tensor:
+    x = x.detach()
+    result = x.clone()
+    if epsilon == 0:
+        return result
+    size = 2.5 * epsilon / steps if step_size is None else step_size
+    with torch.no_grad():
+        unbroken = (model(x).argmax(1) == y).nonzero().flatten()
+    for objective in (_cross_entropy, _margin) if loss == "worst" else (_OBJECTIVES[loss],):
+        for _ in range(restarts):
+            # drawn for the whole batch, whatever is broken already: the same starts for every model
+            begin = ball.start() if random_start else x
+            if len(unbroken) == 0:
+                continue
+            unbroken = _attempt(model, begin, y, ball, objective, unbroken, steps, size, result)
+    return result
+
+
+def _attempt(
+    model: nn.Module,
+    begin: Tensor,
+    y: Tensor,
+    ball: _Ball,
+    objective: Callable[[Tensor, Tensor], Tensor],
+    active: Tensor,
+    steps: int,
+    size: float,
+    result: Tensor,
+) -> Tensor:
+    """One climb of the samples `active`; writes where each ended into `result`, returns those unbroken."""
+    x_adv = ball.project(begin[active], active)
+    for step in range(steps + 1):
+        with torch.enable_grad():
+            x_adv = x_adv.detach().requires_grad_()
+            logits = model(x_adv)
+            total = objective(logits, y[active]).sum()
+            if step < steps:
+                (gradient,) = torch.autograd.grad(total, x_adv)
+        x_adv = x_adv.detach()
+        result[active] = x_adv
+        holds = logits.detach().argmax(1) == y[active]
+        active, x_adv = active[holds], x_adv[holds]
+        if step == steps or len(active) == 0:
+            break
+        x_adv = ball.project(ball.ascend(x_adv, gradient[holds], size), active)
+    return active
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(logits, y, reduction="none")
+
+
+def _margin(logits: Tensor, y: Tensor) -> Tensor:
+    labelled = F.one_hot(y, logits.shape[1]).bool()
+    return logits.masked_fill(labelled, -torch.inf).amax(1) - logits.gather(1, y[:, None]).squeeze(1)
+
+
+_OBJECTIVES = {"cross_entropy": _cross_entropy, "margin": _margin}
+
+
+def _box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """The pixel bounds of the L∞ ball in [0, 1]; where x ± epsilon was rounded outward, one step inward."""
+    low, high = x - epsilon, x + epsilon
+    low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
+    high = torch.where(high.double() - x.double() > epsilon, torch.nextafter(high, x), high)
+    return low.clamp_min(0.0), high.clamp_max(1.0)
+
+
+def _norm(v: Tensor) -> Tensor:
+    """(N, 1, 1, 1) L2 norms per sample."""
+    return torch.linalg.vector_norm(v.flatten(1), dim=1)[:, None, None, None]
+
+
+def _unit(v: Tensor) -> Tensor:
+    """v / ‖v‖₂ per sample, 0 where v = 0; divided by the largest entry first, so that tiny gradients count."""
+    largest = v.abs().amax(dim=(1, 2, 3), keepdim=True)
+    scaled = v / torch.where(largest == 0, torch.ones_like(largest), largest)
+    return scaled / _norm(scaled).clamp_min(1.0)
+
+
+def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    device = like.device if generator is None else generator.device
+    return torch.rand(like.shape, dtype=like.dtype, device=device, generator=generator).to(like.device)
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    device = like.device if generator is None else generator.device
+    return torch.randn(like.shape, dtype=like.dtype, device=device, generator=generator).to(like.device)
+
+
+def _check(
+    x: Tensor, epsilon: float, steps: int, step_size: float | None, restarts: int, loss: str
+) -> None:
+    if not (math.isfinite(epsilon) and epsilon >= 0):
+        raise ValueError(f"expected epsilon to be a finite number of at least 0, got {epsilon}")
+    if steps < 1 or restarts < 1:
+        raise ValueError(f"expected steps and restarts of at least 1, got {steps} and {restarts}")
+    if step_size is not None and not (math.isfinite(step_size) and step_size > 0):
+        raise ValueError(f"expected step_size to be a finite number above 0, or None, got {step_size}")
+    if loss not in LOSSES:
+        raise ValueError(f"expected loss to be one of {', '.join(LOSSES)}, got {loss!r}")
+    if x.numel() > 0 and not bool(((x >= 0) & (x <= 1)).all()):
+        raise ValueError("expected x in [0, 1]; scale the images first and put normalisation into the model")

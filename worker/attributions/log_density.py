@@ -1,0 +1,23 @@
+"""The gradient of the input marginal log density: what smoothing penalises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def log_density(model: nn.Module, x: Tensor, target: Tensor | None) -> Tensor:
+    """∇ₓ log p(x) = ∇ₓ logsumexp f(x) = Σ_y softmax_y(f(x)) ∇ₓ f_y(x) (Yang, Akhtar, Shah, Mian, ECCV 2024).
+
+    Args:
+        model: gives logits (N, K), sample by sample.
+        x: (N, C, H, W).
+        target: not used, since log p(x) is of no class.
+
+    Returns:
+        Attributions shaped like x. Parameters' `.grad` and the train/eval mode stay as they are.
+    """
+    with torch.enable_grad():
+        inputs = x.detach().requires_grad_()
+        (attributions,) = torch.autograd.grad(model(inputs).logsumexp(dim=1).sum(), inputs)
+    return attributions
