@@ -243,9 +243,11 @@ def _locate(error: FieldError, point: dict[str, tuple[int, Any]], at: str) -> Fi
     """Names the sweep's value where it is what made the field wrong."""
     for path, (index, _) in point.items():
         field = "/spec" + pointer(*path.split("."))
-        if error.pointer == field or error.pointer.startswith(field + "/"):
-            rest = error.pointer[len(field):]
-            return FieldError(pointer=f"{at}{pointer(_printable(path))}/{index}{rest}", detail=error.detail)
+        value = f"{at}{pointer(_printable(path))}/{index}"
+        if (error.pointer + "/").startswith(field + "/"):
+            return FieldError(pointer=value + error.pointer[len(field):], detail=error.detail)
+        if field.startswith(error.pointer + "/"):  # the path leads into what has no such inside
+            return FieldError(pointer=value, detail=error.detail)
     return error
 
 

@@ -1,0 +1,136 @@
+"""From requests to complete specs: defaults, sweeps, and the pointer of every wrong field."""
+
+import json
+import math
+
+import pytest
+
+from backend.shared import specs
+from backend.shared.contracts import RunSpec
+
+
+def pointers(raw, sweep=None):
+    with pytest.raises(specs.InvalidRequest) as caught:
+        specs.plan(raw, sweep)
+    return [error.pointer for error in caught.value.errors]
+
+
+def test_an_empty_request_is_the_default_demo():
+    (planned,) = specs.plan({}, None)
+    spec = planned.spec
+    assert (spec.dataset.key, spec.model.key, spec.regularizer.key) == ("blockmnist", "mlp", "marginal_density")
+    assert spec.regularizer.params == {
+        "estimator": "double_backward", "p_norm": "2", "power": 2, "every": 1, "h": 0.01,
+    }
+    assert [item.name for item in spec.evaluations] == ["accuracy", "leakage", "pgd_linf"]
+
+
+def test_a_complete_spec_is_a_fixed_point():
+    once = specs.complete({"model": {"key": "cnn"}, "lambda_": 1}).model_dump()
+    assert specs.complete(once).model_dump() == once
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer"),
+    [
+        ({"lambda_": -1}, "/spec/lambda_"),
+        ({"lambda_": math.nan}, "/spec/lambda_"),
+        ({"lambda_": math.inf}, "/spec/lambda_"),
+        ({"epochs": 0}, "/spec/epochs"),
+        ({"epochs": 10**9}, "/spec/epochs"),
+        ({"seed": 2**64}, "/spec/seed"),
+        ({"colour": "red"}, "/spec/colour"),
+        ({"model": {"key": "transformer"}}, "/spec/model/key"),
+        ({"model": {"key": "mlp", "params": {"hidden": 1.5}}}, "/spec/model/params/hidden"),
+        ({"model": {"key": "mlp", "params": {"hidden": True}}}, "/spec/model/params/hidden"),
+        ({"model": {"key": "mlp", "params": {"hidden": 10**30}}}, "/spec/model/params/hidden"),
+        ({"model": {"key": "mlp", "params": {"pooling": "max"}}}, "/spec/model/params/pooling"),
+        ({"optimizer": {"key": "adam", "params": {"lr": math.nan}}}, "/spec/optimizer/params/lr"),
+        ({"train_samples": 3601}, "/spec/train_samples"),
+        ({"evaluations": [{"key": "pgd_linf", "params": {"epsilons": []}}]}, "/spec/evaluations/0/params/epsilons"),
+        ({"evaluations": [{"key": "pgd_linf", "params": {"epsilons": [2]}}]}, "/spec/evaluations/0/params/epsilons"),
+        ({"evaluations": [{"key": "leakage"}, {"key": "leakage"}]}, "/spec/evaluations/1/name"),
+        (
+            {"evaluations": [{"key": "leakage", "params": {"attribution": {"key": "magic"}}}]},
+            "/spec/evaluations/0/params/attribution/key",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named(raw, pointer):
+    assert pointers(raw) == [pointer]
+
+
+@pytest.mark.parametrize("wrong", [{"p_norm": "1"}, {"p_norm": "inf"}, {"power": 1}])
+def test_random_projection_estimates_the_squared_two_norm_alone(wrong):
+    params = {"estimator": "random_projection", **wrong}
+    (name,) = wrong
+    assert pointers({"regularizer": {"key": "marginal_density", "params": params}}) == [
+        f"/spec/regularizer/params/{name}"
+    ]
+
+
+def test_a_sweep_is_a_grid_in_order():
+    planned = specs.plan({}, {"lambda_": [0, 0.1], "seed": [0, 1]})
+    assert [(item.spec.lambda_, item.spec.seed) for item in planned] == [(0, 0), (0, 1), (0.1, 0), (0.1, 1)]
+    assert planned[3].assignment == {"lambda_": 0.1, "seed": 1}
+
+
+def test_a_list_of_grids_puts_the_baseline_beside_a_method():
+    planned = specs.plan({}, [{"regularizer": [{"key": "none"}], "lambda_": [0]}, {"lambda_": [0.1, 1], "seed": [3]}])
+    assert [(item.spec.regularizer.key, item.spec.lambda_, item.spec.seed) for item in planned] == [
+        ("none", 0, 0),
+        ("marginal_density", 0.1, 3),
+        ("marginal_density", 1, 3),
+    ]
+
+
+def test_a_dotted_path_reaches_a_parameter():
+    planned = specs.plan({"regularizer": {"key": "marginal_density"}}, {"regularizer.params.power": [1, 2]})
+    assert [item.spec.regularizer.params["power"] for item in planned] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "pointer"),
+    [
+        ({"lambda_": [0, -1]}, "/sweep/lambda_/1"),
+        ({"regularizer.params.p_norm": ["2", "3"]}, "/sweep/regularizer.params.p_norm/1"),
+        ([{"seed": [0]}, {"epochs": [0]}], "/sweep/1/epochs/0"),
+        ({"colour": [1]}, "/sweep/colour/0"),
+        ({"lambda_.x": [1]}, "/sweep/lambda_.x/0"),
+        ({"colour.depth": [1]}, "/sweep/colour.depth/0"),
+    ],
+)
+def test_a_wrong_value_of_a_sweep_is_named(sweep, pointer):
+    assert pointers({}, sweep) == [pointer]
+
+
+def test_a_sweep_of_more_than_500_runs_is_refused_before_it_is_made():
+    assert pointers({}, {"seed": list(range(500)), "lambda_": list(range(500))}) == ["/sweep"]
+
+
+def test_the_disagreement_of_estimators_is_flagged_where_it_holds():
+    def flags(estimator, model, **params):
+        spec = specs.complete(
+            {
+                "model": {"key": model, "params": params},
+                "regularizer": {"key": "marginal_density", "params": {"estimator": estimator}},
+            }
+        )
+        return {flag.key for flag in specs.cautions(spec)}
+
+    assert flags("finite_difference", "mlp") == {"estimator_on_relu"}
+    assert flags("random_projection", "cnn", activation="gelu") == {"estimator_on_max_pooling"}
+    assert flags("finite_difference", "cnn", activation="silu", pooling="average") == set()
+    assert flags("double_backward", "cnn") == set()
+
+
+def test_equal_specs_have_equal_hashes():
+    first, second = specs.complete({}), specs.complete(RunSpec().model_dump())
+    assert specs.spec_hash(first) == specs.spec_hash(second) != specs.spec_hash(specs.complete({"seed": 1}))
+
+
+def test_hostile_names_in_errors_can_be_stored_and_sent():
+    hostile = {"model": {"key": "mlp", "params": {"\ud83d\x00": 1}}}
+    with pytest.raises(specs.InvalidRequest) as caught:
+        specs.complete(hostile)
+    json.dumps([error.model_dump() for error in caught.value.errors], ensure_ascii=False).encode()
