@@ -1,0 +1,44 @@
+"""The three gradient norms that every run logs, whatever its regularizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """2-norms over all input features of each sample, (N,) each, detached."""
+
+    log_density: torch.Tensor  # ‖∇ log p(x)‖₂: what smoothing penalises; changes under f → f + c(x)
+    log_prob: torch.Tensor  # ‖∇ log p(y|x)‖₂: free of that gauge
+    margin: torch.Tensor  # ‖∇ (f_y − max over j ≠ y of f_j)‖₂: free of it too
+
+
+def gradient_norms(x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> GradientNorms:
+    """Norms of the input gradients of log density, log-probability and margin of the labelled class.
+
+    log p(x) = logsumexp f(x), log p(y|x) = f_y(x) − logsumexp f(x). Softmax does not notice f → f + c(x), so the
+    first norm can fall without any robustness; the other two can't.
+
+    Args:
+        x: (N, ...) images that require grad.
+        logits: (N, K) with K of at least 2, computed from x; their graph is kept.
+        y: (N,) labels.
+
+    Returns:
+        Three tensors (N,), without a graph.
+    """
+    with torch.enable_grad():
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        chosen = wide.gather(1, y.unsqueeze(1)).squeeze(1)
+        log_p = torch.logsumexp(wide, dim=1)
+        others = wide.scatter(1, y.unsqueeze(1), float("-inf"))
+        margin = chosen - others.max(dim=1).values
+        return GradientNorms(_norm(log_p, x), _norm(chosen - log_p, x), _norm(margin, x))
+
+
+def _norm(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=True)
+    return torch.linalg.vector_norm(gradient.flatten(1).to(values.dtype), dim=1)

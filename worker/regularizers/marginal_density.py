@@ -1,0 +1,271 @@
+"""Marginal-density smoothing: penalise the input gradient of a classifier's log marginal density.
+
+Yang, Akhtar, Shah, Mian, *Regulating Model Reliance on Non-Robust Features by Smoothing Input Marginal
+Density*, ECCV 2024 (arXiv 2407.04370). A classifier with logits f(x) is read as an energy-based model,
+p(x) = Σ_y exp f_y(x) / Z(θ), so log p(x) = logsumexp f(x) − log Z(θ), and the loss is
+
+    CE(f(x), y) + λ · mean over the batch of ‖∇_x log p(x)‖_p^k.
+
+This file needs torch and nothing else: copy it into your own project.
+
+    x.requires_grad_(True)                        # before the forward: the penalty differentiates by x
+    state = random_state(x.device)                # before the forward
+    logits = model(x)
+    with replay(state):
+        penalty = marginal_density(model, x, logits, y)
+    loss = F.cross_entropy(logits, y) + 0.1 * penalty.mean()
+    loss.backward(inputs=list(model.parameters()))
+
+The one requirement that is not obvious: **the logits must be computed from this very `x`, in [0, 1], with
+`x.requires_grad` already set**, so the normalisation (mean, std) has to be a layer of the model, not part of the
+data pipeline. The head must give free logits: after log_softmax log p(x) is 0 everywhere and the penalty with it.
+
+`random_state` and `replay` matter for the estimators `finite_difference` and `random_projection` on models with
+dropout alone: their second forward must draw the masks of the first. Without them such a model is refused.
+
+`backward(inputs=...)` spares the gradient by x that nobody reads. Costs in passes through the network, where a plain
+training step is 3: double_backward 6, finite_difference 7, random_projection 6. Under autocast, or where TF32 is
+allowed, the last two make the first forward again in float32 (finite_difference 10, random_projection 9). Keep TF32
+off during their backward too, where the difference of two gradients is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+
+import torch
+
+RandomState = tuple[tuple[torch.device, torch.Tensor], ...]
+
+_NORMS = {"1": 1.0, "2": 2.0, "inf": float("inf")}
+_ESTIMATORS = ("double_backward", "finite_difference", "random_projection")
+_HALF = (torch.float16, torch.bfloat16)
+_replaying: ContextVar[bool] = ContextVar("replaying", default=False)
+
+
+def marginal_density(
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    logits: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    estimator: str = "double_backward",
+    p_norm: str = "2",
+    power: int = 2,
+    h: float = 0.01,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """‖∇_x log p(x)‖_p^k of each sample, with log p(x) = logsumexp f(x) up to a constant.
+
+    With s = log p and g = ∇s (METHOD: Yang et al. 2024; the two Taylor estimators are our definition):
+
+    - double_backward: exact, by autograd through the gradient.
+    - finite_difference: |(s(x + r d) − s(x)) / r|^k, d_i = sign(g_i)|g_i|^(p−1) / ‖g‖_p^(p−1) detached, the
+      direction along which the p-norm of g is attained (for p = inf the first largest |g_j|), r = h / ‖d‖₂.
+    - random_projection: ((s(x + h'v) − s(x)) / h')², v ~ N(0, I), h' = h / √D: unbiased for ‖g‖₂² as h → 0,
+      relative standard deviation √2 per draw.
+
+    They agree on smooth networks only (GELU, SiLU, softplus; average pooling). Under `torch.no_grad()` the values
+    are the same and carry no graph. Batch norm uses the batch's statistics and its running ones do not move.
+
+    Args:
+        model: gives logits (N, K); normalisation is its first layer.
+        x: (N, ...) images in [0, 1], the tensor that `logits` were computed from; requires grad unless the
+            estimator is random_projection.
+        logits: (N, K) model(x), with their graph; shared with the cross-entropy.
+        y: (N,) labels; log p(x) does not depend on them.
+        estimator: "double_backward", "finite_difference" or "random_projection".
+        p_norm: "1", "2" or "inf", over all input features of one sample.
+        power: 1 or 2.
+        h: length of the Taylor step, an L2 displacement in [0, 1] pixel units, above 0.
+        generator: draws v; random_projection alone needs it.
+
+    Returns:
+        (N,) penalties in float32 (float64 for float64 models), not negative.
+
+    Raises:
+        ValueError: an argument is none of the above, random_projection is asked for another norm than the squared
+            2-norm or has no generator, the logits do not depend on x, or a Taylor estimator meets half-precision
+            weights.
+        RuntimeError: the model drew random numbers in a Taylor estimator's second forward outside `replay`.
+    """
+    _check(estimator, p_norm, power, h, generator)
+    if estimator == "double_backward":
+        with torch.enable_grad():
+            total = log_density(logits).sum()
+        gradient = _input_gradient(total, x, create_graph=torch.is_grad_enabled())
+        return _norm(gradient, p_norm) ** power
+
+    if any(parameter.dtype in _HALF for parameter in model.parameters()):
+        raise ValueError(
+            f"{estimator} needs float32 weights, since in half precision its difference is rounding noise: "
+            "keep the weights in float32 and use autocast, or use double_backward"
+        )
+    state = random_state(x.device)
+    shared = _exact_in_float32(x, logits)
+    with _float32(x.device), _running_statistics_kept(model):
+        if not shared:
+            x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_(True)
+        with torch.enable_grad():
+            base = log_density(logits if shared else model(x))
+        if not shared:
+            _set(state)  # so that the second forward draws the same masks
+        if estimator == "finite_difference":
+            with torch.enable_grad():
+                total = base.sum()
+            direction = _steepest(_input_gradient(total, x, create_graph=False), p_norm)
+            length = torch.linalg.vector_norm(direction.flatten(1), dim=1)
+            flat = length == 0  # a zero gradient: no direction, penalty 0
+            step = h / torch.where(flat, torch.ones_like(length), length)
+        else:
+            direction = torch.randn(x.shape, generator=generator, device=generator.device, dtype=base.dtype)
+            direction = direction.to(x.device)
+            flat = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+            step = base.new_full((len(x),), h / x[0].numel() ** 0.5)
+        shifted = log_density(model(x.detach() + step.view(-1, *[1] * (x.dim() - 1)) * direction))
+    if shared and not _replaying.get() and _moved(state):
+        raise RuntimeError(
+            f"{estimator} needs the random numbers (dropout masks) of the forward that gave the logits, and the model "
+            "drew new ones: take state = random_state(x.device) before that forward and call the penalty inside "
+            "`with replay(state):`"
+        )
+    slope = torch.where(flat, torch.zeros_like(base), shifted - base) / step
+    return slope.abs() if power == 1 else slope.square()
+
+
+def log_density(logits: torch.Tensor) -> torch.Tensor:
+    """log p(x) up to a constant: logsumexp over classes, (N, K) to (N,), in float32 at least.
+
+    The maximum is subtracted first, so logits of ±1e4 do not overflow; half precision is widened before.
+    """
+    return torch.logsumexp(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
+
+
+def random_state(device: torch.device) -> RandomState:
+    """The states of the global generators that a forward on `device` draws from."""
+    states = [(torch.device("cpu"), torch.get_rng_state())]
+    if device.type == "cuda":
+        states.append((device, torch.cuda.get_rng_state(device)))
+    return tuple(states)
+
+
+@contextmanager
+def replay(state: RandomState) -> Iterator[None]:
+    """Inside, the global generators go on from `state`; on leaving they stand where they stood on entering."""
+    before = tuple(
+        (device, torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state())
+        for device, _ in state
+    )
+    token = _replaying.set(True)
+    _set(state)
+    try:
+        yield
+    finally:
+        _replaying.reset(token)
+        _set(before)
+
+
+def _set(state: RandomState) -> None:
+    for device, value in state:
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(value, device)
+        else:
+            torch.set_rng_state(value)
+
+
+def _moved(state: RandomState) -> bool:
+    now = random_state(state[-1][0])
+    return not all(torch.equal(old, new) for (_, old), (_, new) in zip(state, now, strict=True))
+
+
+def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.Generator | None) -> None:
+    if estimator not in _ESTIMATORS:
+        raise ValueError(f"estimator must be one of {', '.join(_ESTIMATORS)}, got {estimator!r}")
+    if p_norm not in _NORMS:
+        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
+    if power not in (1, 2):
+        raise ValueError(f"power must be 1 or 2, got {power!r}")
+    if not 0 < h < float("inf"):
+        raise ValueError(f"h must be a finite length above 0, got {h!r}")
+    if estimator == "random_projection":
+        if (p_norm, power) != ("2", 2):
+            raise ValueError(
+                f"random_projection estimates the squared 2-norm alone: p_norm must be '2' and power 2, "
+                f"got p_norm {p_norm!r} and power {power!r}; use double_backward or finite_difference"
+            )
+        if generator is None:
+            # the global generator would not do: inside `replay` it starts from the same state at every step
+            raise ValueError("random_projection draws noise: pass generator=torch.Generator().manual_seed(...)")
+
+
+def _input_gradient(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
+    gradient = None
+    if x.requires_grad and total.requires_grad:
+        (gradient,) = torch.autograd.grad(
+            total, x, create_graph=create_graph, retain_graph=True, allow_unused=True
+        )
+    if gradient is None:
+        raise ValueError(
+            "the logits do not depend on x: call x.requires_grad_(True) first, then compute logits = model(x) "
+            "from that same tensor with gradients enabled"
+        )
+    return gradient
+
+
+def _norm(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
+    # vector_norm has a finite derivative at 0, where a written-out square root has none
+    flat = gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
+    return torch.linalg.vector_norm(flat, ord=_NORMS[p_norm], dim=1)
+
+
+def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
+    """The direction d of dual norm 1 with d·g = ‖g‖_p for each sample; 0 where g = 0."""
+    flat = gradient.detach().flatten(1)
+    if p_norm == "1":
+        direction = flat.sign()
+    elif p_norm == "inf":
+        first = flat.abs().argmax(dim=1, keepdim=True)
+        direction = torch.zeros_like(flat).scatter(1, first, flat.gather(1, first).sign())
+    else:
+        norm = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+        direction = flat / torch.where(norm == 0, torch.ones_like(norm), norm)
+    return direction.view_as(gradient)
+
+
+def _exact_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Whether the caller's forward was exact enough to be subtracted from: no autocast, TF32 or half precision."""
+    if torch.is_autocast_enabled(x.device.type) or x.dtype in _HALF or logits.dtype in _HALF:
+        return False
+    matmul, conv = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    return x.device.type != "cuda" or "tf32" not in (matmul, conv)
+
+
+@contextmanager
+def _float32(device: torch.device) -> Iterator[None]:
+    """Autocast and TF32 off inside."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":
+            for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+                stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
+                backend.fp32_precision = "ieee"
+        yield
+
+
+@contextmanager
+def _running_statistics_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Batch norm in training mode uses the statistics of the batch and leaves its running ones as they are."""
+    layers = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.training and layer.track_running_stats
+    ]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
