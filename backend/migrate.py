@@ -18,11 +18,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from pydantic import ValidationError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.shared.database import Database
-from backend.shared.settings import Settings
+from backend.shared.settings import Settings, explain
 
 _KEPT_BACKUPS = 5
 _ADVISORY_LOCK = 0x64656E73  # any fixed number: two machines that start at once migrate one after the other
@@ -55,11 +56,9 @@ def upgrade(settings: Settings) -> Path | None:
             command.upgrade(_config(connection), "head")
             connection.commit()
             return backup
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise MigrationError(f"The database cannot be used: {cause}") from error
-    except OSError as error:
-        raise MigrationError(f"The database could not be backed up, so it was not migrated: {error}") from error
+        raise MigrationError(f"The database cannot be used, backed up or migrated: {cause}") from error
 
 
 def draft(settings: Settings, message: str) -> None:
@@ -124,9 +123,9 @@ def _back_up(connection: Connection, folder: Path, revision: str) -> Path:
     backup = folder / f"densitylab-{stamp}-{revision}.sqlite"
     partial = backup.with_suffix(".partial")
     # A second connection reads the state before this transaction; ours holds the write lock meanwhile
-    with closing(sqlite3.connect(str(connection.engine.url.database))) as source:
-        with closing(sqlite3.connect(partial)) as target:
-            source.backup(target)
+    database = str(connection.engine.url.database)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as target:
+        source.backup(target)
     partial.rename(backup)
     for old in sorted(folder.glob("densitylab-*.sqlite"))[:-_KEPT_BACKUPS]:
         old.unlink()
@@ -138,15 +137,22 @@ def main() -> int:
     parser.add_argument("--new", metavar="MESSAGE", help="draft the next revision from the tables instead")
     arguments = parser.parse_args()
     try:
+        settings = Settings()
         if arguments.new:
-            draft(Settings(), arguments.new)
+            draft(settings, arguments.new)
         else:
-            backup = upgrade(Settings())
+            backup = upgrade(settings)
             print(f"The database is up to date{f'; the earlier one is kept as {backup}' if backup else ''}.")
-    except (MigrationError, ValueError) as error:  # ValueError: the settings were refused
-        print(error, file=sys.stderr)
-        return 1
+    except ValidationError as error:
+        return _refuse(explain(error))
+    except MigrationError as error:
+        return _refuse(str(error))
     return 0
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # A Unix socket's path may have 107 bytes; beyond that the embedded broker's socket moves to the temp folder.
@@ -23,7 +23,8 @@ class Settings(BaseSettings):
             without a token; SQLite or local artifacts together with a broker on another machine).
     """
 
-    model_config = SettingsConfigDict(env_prefix="DENSITYLAB_", extra="ignore")
+    # An empty variable counts as unset: otherwise an empty token would pass for a token
+    model_config = SettingsConfigDict(env_prefix="DENSITYLAB_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(default=Path(".densitylab"), description="state folder: database, broker, artifacts, data")
     api_host: str = "127.0.0.1"
@@ -107,3 +108,15 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def explain(error: ValidationError) -> str:
+    """One line that names every refused setting; without the other values, among which may be secrets."""
+    refusals = []
+    for problem in error.errors(include_url=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            name = f"DENSITYLAB_{str(problem['loc'][0]).upper()}"
+            message = f"{name} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
+        refusals.append(message)
+    return "; ".join(refusals)
