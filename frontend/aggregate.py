@@ -1,0 +1,194 @@
+"""Statistics over seeds: groups of equal specs, means with Student-t intervals, differences from a baseline."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from backend.shared.contracts import Run
+
+_BISECTIONS = 80  # halves the bracket below double precision
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n values with its 95 % Student-t interval, which needs n of at least 2."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.high is None else self.high - self.mean
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values that may stand together: one result, measured with the same parameters."""
+
+    result: str  # "<evaluation name>.<value name>"
+    evaluation: str  # the catalog's key
+    params: str  # canonical JSON
+
+    @property
+    def value(self) -> str:
+        return self.result.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but the seed."""
+
+    settings: dict[str, Any]  # flat spec without the seed, and the hash of the data
+    runs: list[Run]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the penalty has no weight; a regularizer without parameters and λ 0 differ in name alone."""
+        return self.settings["lambda_"] == 0 or self.settings["regularizer.key"] == "none"
+
+
+def t_quantile(degrees: int, confidence: float = 0.95) -> float:
+    """t with P(|T| ≤ t) = confidence for `degrees` (≥ 1) degrees of freedom.
+
+    Bisection on Abramowitz & Stegun 26.7.3 and 26.7.4, which are exact for whole degrees of freedom.
+    """
+    if degrees < 1:
+        raise ValueError(f"expected at least 1 degree of freedom, got {degrees}")
+    low, high = 0.0, math.pi / 2
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if _central_probability(middle, degrees) < confidence:
+            low = middle
+        else:
+            high = middle
+    return math.tan(low) * math.sqrt(degrees)
+
+
+def _central_probability(theta: float, degrees: int) -> float:
+    """P(|T| ≤ √degrees · tan θ)."""
+    cosine, sine = math.cos(theta), math.sin(theta)
+    if degrees % 2:
+        term, total = cosine, 0.0
+        for k in range(1, (degrees - 1) // 2 + 1):
+            total += term
+            term *= cosine**2 * 2 * k / (2 * k + 1)
+        return (theta + sine * total) * 2 / math.pi
+    term, total = 1.0, 0.0
+    for k in range(1, degrees // 2 + 1):
+        total += term
+        term *= cosine**2 * (2 * k - 1) / (2 * k)
+    return sine * total
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean and 95 % t interval; None of no values."""
+    if not values:
+        return None
+    mean, n = fmean(values), len(values)
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    half = t_quantile(n - 1) * stdev(values) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted paths to the leaves; a list is a leaf."""
+    leaves: dict[str, Any] = {}
+    for name, value in spec.items():
+        if isinstance(value, Mapping) and value:
+            leaves.update(flat(value, f"{prefix}{name}."))
+        elif not isinstance(value, Mapping):
+            leaves[f"{prefix}{name}"] = value
+    return leaves
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """What a run's numbers depend on besides the seed."""
+    leaves = flat(run.spec.model_dump(mode="json", exclude={"seed", "evaluations", "device"}))
+    if run.provenance.get("data_hash"):
+        leaves["data_hash"] = run.provenance["data_hash"]
+    return leaves
+
+
+def grouped(runs: Iterable[Run]) -> list[Group]:
+    """Groups in order of λ, the baseline first."""
+    groups: dict[str, Group] = {}
+    for run in runs:
+        found = settings(run)
+        # A run that has not started knows no data hash yet; it belongs to its group all the same
+        key = json.dumps({name: value for name, value in found.items() if name != "data_hash"}, sort_keys=True)
+        group = groups.setdefault(key, Group(found, []))
+        group.runs.append(run)
+    return sorted(groups.values(), key=lambda group: (
+        not group.is_baseline, group.settings["regularizer.key"], group.settings["lambda_"],
+        min(run.id for run in group.runs),
+    ))
+
+
+def differing(groups: Sequence[Group]) -> list[str]:
+    """The settings in which the groups differ, in the order of the spec."""
+    names = dict.fromkeys(name for group in groups for name in group.settings if name != "data_hash")
+    return [
+        name for name in names
+        if len({json.dumps(group.settings.get(name), sort_keys=True) for group in groups}) > 1
+    ]
+
+
+def data_hashes(runs: Iterable[Run]) -> set[str]:
+    return {run.provenance["data_hash"] for run in runs if run.provenance.get("data_hash")}
+
+
+def columns(runs: Iterable[Run]) -> list[Column]:
+    """Every result of the runs; one measured with other parameters is a column of its own."""
+    found: dict[Column, None] = {}
+    for run in runs:
+        for result in run.results:
+            column = _column(run, result)
+            if column:
+                found.setdefault(column)
+    return list(found)
+
+
+def _column(run: Run, result: str) -> Column | None:
+    name = result.partition(".")[0]
+    for item in run.spec.evaluations:
+        if (item.name or item.key) == name:
+            return Column(result, item.key, json.dumps(item.params, sort_keys=True))
+    return Column(result, name, "{}")
+
+
+def by_seed(group: Group, column: Column) -> dict[int, float]:
+    """Seed to value; the newest run where a seed was run twice."""
+    values: dict[int, float] = {}
+    for run in sorted(group.runs, key=lambda run: run.id):
+        result = run.results.get(column.result)
+        if result is not None and result.value is not None and _column(run, column.result) == column:
+            values[run.spec.seed] = result.value
+    return values
+
+
+def mean_over_seeds(group: Group, column: Column) -> Estimate | None:
+    return estimate(list(by_seed(group, column).values()))
+
+
+def difference(group: Group, baseline: Group, column: Column) -> Estimate | None:
+    """Mean of the differences from the baseline, paired by seed; None without common seeds."""
+    ours, theirs = by_seed(group, column), by_seed(baseline, column)
+    return estimate([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
+
+
+def baseline_for(group: Group, groups: Sequence[Group]) -> Group | None:
+    """The baseline that has the most settings in common with the group; None for a baseline itself."""
+    if group.is_baseline:
+        return None
+    candidates = [other for other in groups if other.is_baseline]
+    if not candidates:
+        return None
+    return min(candidates, key=lambda other: sum(
+        group.settings.get(name) != other.settings.get(name) for name in {*group.settings, *other.settings}
+    ))

@@ -1,0 +1,163 @@
+"""From data to Plotly figures. No Streamlit in here, and no colours of the theme: the page adds those."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import plotly.graph_objects as go
+
+from backend.shared.contracts import MetricPoint, MetricSeries
+from frontend.aggregate import Estimate
+from frontend.colors import PALETTE, translucent
+
+XAxis = Literal["step", "epoch", "seconds"]
+X_LABELS: dict[XAxis, str] = {"step": "step", "epoch": "epoch", "seconds": "seconds of training"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart of the run page: metrics that share a unit."""
+
+    title: str
+    metrics: tuple[str, ...]
+    unit: str
+
+
+METRIC_LABELS = {
+    "loss": "loss",
+    "cross_entropy": "cross-entropy",
+    "validation_cross_entropy": "cross-entropy, validation",
+    "penalty": "penalty",
+    "train_accuracy": "accuracy, training",
+    "validation_accuracy": "accuracy, validation",
+    "gradient_norm": "‖∇ log p(x)‖",
+    "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
+    "gradient_norm_margin": "‖∇ margin‖",
+    "lambda_": "λ in force",
+    "throughput": "images per second",
+}
+PANELS = (
+    Panel("Loss", ("loss", "cross_entropy", "validation_cross_entropy"), "nats"),
+    Panel("Accuracy", ("train_accuracy", "validation_accuracy"), "share right"),
+    Panel("Penalty", ("penalty",), "‖∇ log p‖ᵏ, before λ"),
+    Panel("Gradient norms", ("gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"), "L2, [0, 1] pixels"),
+)
+SECONDARY_PANELS = (
+    Panel("λ in force", ("lambda_",), "λ"),
+    Panel("Speed", ("throughput",), "images per second"),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One group of runs in a scatter: a mean over seeds in both directions."""
+
+    label: str
+    x: Estimate
+    y: Estimate
+    color: str
+    opens: int  # the run that a click opens
+
+
+@dataclass(frozen=True)
+class RunPoint:
+    """One run in a scatter."""
+
+    label: str
+    x: float
+    y: float
+    color: str
+    opens: int
+
+
+def metric_label(name: str) -> str:
+    return METRIC_LABELS.get(name, name.replace("_", " "))
+
+
+def curves(
+    panel: Panel, series: Sequence[MetricSeries], *, x: XAxis = "step", log_x: bool = False, log_y: bool = False
+) -> go.Figure:
+    """The metrics of one panel, of one run."""
+    figure = go.Figure()
+    by_name = {item.name: item for item in series}
+    for place, name in enumerate(panel.metrics):
+        if name not in by_name:
+            continue
+        points = by_name[name].points
+        sparse = len(points) < 60
+        figure.add_scatter(
+            x=_positions(points, x), y=[point.value for point in points], name=metric_label(name), uid=name,
+            mode="lines+markers" if sparse else "lines", marker={"size": 4},
+            line={"color": PALETTE[place], "width": 1.8, "dash": "dot" if name.startswith("validation") else "solid"},
+            hovertemplate="%{y:.4g}",
+        )
+    return _finished(figure, panel.title, X_LABELS[x], panel.unit, log_x=log_x, log_y=log_y,
+                     legend=len(figure.data) > 1)
+
+
+def overlay(
+    title: str, unit: str, series: Sequence[MetricSeries], names: Mapping[int, str], colors: Mapping[int, str], *,
+    x: XAxis = "step", log_x: bool = False, log_y: bool = False,
+) -> go.Figure:
+    """One metric of several runs, each in its own colour."""
+    figure = go.Figure()
+    for item in sorted(series, key=lambda item: item.run):
+        if item.run not in names:
+            continue
+        figure.add_scatter(
+            x=_positions(item.points, x), y=[point.value for point in item.points], name=names[item.run],
+            uid=str(item.run), mode="lines+markers" if len(item.points) < 60 else "lines", marker={"size": 4},
+            line={"color": colors[item.run], "width": 1.6}, customdata=[item.run] * len(item.points),
+            hovertemplate="%{y:.4g}",
+        )
+    return _finished(figure, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend=True)
+
+
+def scatter(
+    title: str, x_label: str, y_label: str, points: Sequence[Point], runs: Sequence[RunPoint]
+) -> go.Figure:
+    """Means over seeds with their intervals in both directions, and every run behind them, small."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[run.x for run in runs], y=[run.y for run in runs], mode="markers", name="single runs", uid="runs",
+        marker={"size": 8, "color": [translucent(run.color, 0.55) for run in runs]},
+        text=[run.label for run in runs], customdata=[run.opens for run in runs],
+        hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+    )
+    for point in points:
+        figure.add_scatter(
+            x=[point.x.mean], y=[point.y.mean], mode="markers", name=point.label, uid=point.label,
+            marker={"size": 13, "color": point.color, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+            error_x=_whisker(point.x, point.color), error_y=_whisker(point.y, point.color),
+            customdata=[point.opens], text=[f"{point.label}, mean of {point.x.n}"],
+            hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+        )
+    figure = _finished(figure, title, x_label, y_label, legend=True)
+    figure.update_layout(hovermode="closest")
+    return figure
+
+
+def _whisker(estimate: Estimate, color: str) -> dict[str, object]:
+    half = estimate.half_width
+    return {"type": "data", "array": [half or 0], "visible": half is not None, "color": color, "thickness": 1.2}
+
+
+def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:
+    return [getattr(point, x) for point in points]
+
+
+def _finished(
+    figure: go.Figure, title: str, x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False,
+    legend: bool,
+) -> go.Figure:
+    figure.update_layout(
+        template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
+        margin={"l": 58, "r": 12, "t": 40, "b": 42}, showlegend=legend, hovermode="x unified",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"size": 12},
+        # Zoom belongs to one pair of axes; a change of scale starts afresh
+        uirevision=f"{x_label}-{log_x}-{log_y}",
+    )
+    figure.update_xaxes(title={"text": x_label, "standoff": 6}, type="log" if log_x else "linear", automargin=True)
+    figure.update_yaxes(title={"text": y_label, "standoff": 6}, type="log" if log_y else "linear", automargin=True)
+    return figure

@@ -1,0 +1,278 @@
+"""The Python client of the API: the page uses it, and so may any other tool."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from backend.shared.contracts import (
+    Artifact,
+    Attribution,
+    AttributionRequest,
+    Dataset,
+    DatasetSample,
+    Deleted,
+    Evaluation,
+    EvaluationSpec,
+    Experiment,
+    ExperimentPatch,
+    ExperimentRequest,
+    FieldError,
+    LogLine,
+    MetricSeries,
+    Problem,
+    Readiness,
+    Run,
+    RunPatch,
+    Task,
+)
+from frontend.catalog import Catalog
+
+Answer = TypeVar("Answer")
+Query = Mapping[str, Any]
+
+
+class ApiError(Exception):
+    """The API refused, failed or does not answer; `str()` is one sentence for the user.
+
+    Attributes:
+        status: the HTTP status; 0 where no answer came.
+        errors: what is wrong with which field of the request.
+    """
+
+    def __init__(self, status: int, message: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors = list(errors)
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Answer]):
+    """One page of a listing; `next_cursor` is None on the last one."""
+
+    items: list[Answer]
+    next_cursor: str | None
+
+
+def connect(url: str, token: str | None = None) -> "ApiClient":
+    """A client of the API at `url`, such as http://127.0.0.1:8000."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    timeout = httpx.Timeout(30, connect=3)
+    return ApiClient(httpx.Client(base_url=url, headers=headers, timeout=timeout))
+
+
+class ApiClient:
+    """One method per route. Each raises ApiError where the API refuses or does not answer."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    # ---- system and catalog ----
+
+    def readiness(self) -> Readiness:
+        # Degraded is an answer too, whatever its status code
+        return self._read(Readiness, self._send("GET", "/readyz", accept=(200, 503)))
+
+    def catalog(self) -> Catalog:
+        return self._read(Catalog, self._send("GET", "/api/v1/catalog"))
+
+    # ---- data sets ----
+
+    def datasets(self) -> Listing[Dataset]:
+        return self._list(Dataset, "/api/v1/datasets")
+
+    def dataset(self, key: str) -> Dataset:
+        return self._read(Dataset, self._send("GET", f"/api/v1/datasets/{key}"))
+
+    def samples(
+        self, key: str, *, split: str = "test", indices: Sequence[int] | None = None,
+        label: int | None = None, limit: int = 50, cursor: str | None = None, data_seed: int | None = None,
+    ) -> Listing[DatasetSample]:
+        """Images of a split: the given indices, or a page of them, of one class if asked."""
+        query = {"split": split, "index": indices, "label": label, "limit": limit, "cursor": cursor,
+                 "data_seed": data_seed}
+        return self._list(DatasetSample, f"/api/v1/datasets/{key}/samples", query)
+
+    def prepare_dataset(self, key: str) -> Task:
+        return self._read(Task, self._send("POST", f"/api/v1/datasets/{key}/prepare"))
+
+    # ---- experiments ----
+
+    def launch(self, request: ExperimentRequest, *, idempotency_key: str | None = None) -> Experiment:
+        """Starts the runs of an experiment. The same key and request again gives the first answer again."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        answer = self._send("POST", "/api/v1/experiments", body=request, headers=headers)
+        return self._read(Experiment, answer)
+
+    def experiments(self, *, limit: int = 50, cursor: str | None = None) -> Listing[Experiment]:
+        return self._list(Experiment, "/api/v1/experiments", {"limit": limit, "cursor": cursor})
+
+    def experiment(self, experiment: int) -> Experiment:
+        return self._read(Experiment, self._send("GET", f"/api/v1/experiments/{experiment}"))
+
+    def change_experiment(self, experiment: int, patch: ExperimentPatch) -> Experiment:
+        return self._read(Experiment, self._send("PATCH", f"/api/v1/experiments/{experiment}", body=patch))
+
+    def delete_experiment(self, experiment: int) -> Deleted:
+        return self._read(Deleted, self._send("DELETE", f"/api/v1/experiments/{experiment}"))
+
+    # ---- runs ----
+
+    def runs(
+        self, *, experiment: int | None = None, status: str | None = None, dataset: str | None = None,
+        model: str | None = None, regularizer: str | None = None, tag: str | None = None,
+        q: str | None = None, sort: str | None = None, limit: int = 50, cursor: str | None = None,
+    ) -> Listing[Run]:
+        """A page of runs, newest first unless sorted otherwise."""
+        query = {
+            "experiment": experiment, "status": status, "dataset": dataset, "model": model,
+            "regularizer": regularizer, "tag": tag, "q": q, "sort": sort, "limit": limit, "cursor": cursor,
+        }
+        return self._list(Run, "/api/v1/runs", query)
+
+    def runs_of(self, experiment: int) -> list[Run]:
+        """Every run of an experiment, oldest first."""
+        return sorted(self._every_run(experiment), key=lambda run: run.id)
+
+    def _every_run(self, experiment: int) -> Iterator[Run]:
+        cursor = None
+        while True:
+            page = self.runs(experiment=experiment, limit=100, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def run(self, run: int) -> Run:
+        return self._read(Run, self._send("GET", f"/api/v1/runs/{run}"))
+
+    def change_run(self, run: int, patch: RunPatch) -> Run:
+        return self._read(Run, self._send("PATCH", f"/api/v1/runs/{run}", body=patch))
+
+    def delete_run(self, run: int) -> Deleted:
+        return self._read(Deleted, self._send("DELETE", f"/api/v1/runs/{run}"))
+
+    def cancel_run(self, run: int) -> Run:
+        return self._read(Run, self._send("POST", f"/api/v1/runs/{run}/cancel"))
+
+    def retry_run(self, run: int) -> Run:
+        return self._read(Run, self._send("POST", f"/api/v1/runs/{run}/retry"))
+
+    def metrics(
+        self, run: int, *, names: Sequence[str] | None = None, since: int | None = None,
+        max_points: int | None = None,
+    ) -> list[MetricSeries]:
+        """Curves of one run: those named, or all; points after step `since`; thinned to `max_points` each."""
+        query = {"names": names, "since": since, "max_points": max_points}
+        return self._list(MetricSeries, f"/api/v1/runs/{run}/metrics", query).items
+
+    def metrics_of(
+        self, runs: Sequence[int], names: Sequence[str], *, max_points: int | None = None
+    ) -> list[MetricSeries]:
+        """Curves of several runs in one answer."""
+        query = {"run": runs, "names": names, "max_points": max_points}
+        return self._list(MetricSeries, "/api/v1/metrics", query).items
+
+    def log(self, run: int, *, limit: int = 200, cursor: str | None = None) -> Listing[LogLine]:
+        return self._list(LogLine, f"/api/v1/runs/{run}/log", {"limit": limit, "cursor": cursor})
+
+    def artifacts(self, run: int) -> list[Artifact]:
+        return self._list(Artifact, f"/api/v1/runs/{run}/artifacts").items
+
+    def artifact(self, run: int, name: str) -> bytes:
+        """The file's content."""
+        return self._send("GET", f"/api/v1/runs/{run}/artifacts/{name}").content
+
+    def evaluations(self, run: int) -> list[Evaluation]:
+        return self._list(Evaluation, f"/api/v1/runs/{run}/evaluations").items
+
+    def evaluate(self, run: int, evaluation: EvaluationSpec) -> Evaluation:
+        """Takes one more measure of a trained run."""
+        return self._read(Evaluation, self._send("POST", f"/api/v1/runs/{run}/evaluations", body=evaluation))
+
+    # ---- maps and tasks ----
+
+    def attribute(self, request: AttributionRequest) -> Attribution:
+        """Asks for maps; those asked for before come back at once, others are awaited by `attribution`."""
+        return self._read(Attribution, self._send("POST", "/api/v1/attributions", body=request))
+
+    def attribution(self, attribution: int) -> Attribution:
+        return self._read(Attribution, self._send("GET", f"/api/v1/attributions/{attribution}"))
+
+    def attribution_arrays(self, attribution: int) -> bytes:
+        """The raw maps, as the bytes of an NPZ file."""
+        return self._send("GET", f"/api/v1/attributions/{attribution}/arrays").content
+
+    def task(self, task: int) -> Task:
+        return self._read(Task, self._send("GET", f"/api/v1/tasks/{task}"))
+
+    def cancel_task(self, task: int) -> Task:
+        return self._read(Task, self._send("POST", f"/api/v1/tasks/{task}/cancel"))
+
+    # ---- HTTP ----
+
+    def _send(
+        self, method: str, path: str, *, query: Query | None = None, body: BaseModel | None = None,
+        headers: Mapping[str, str] | None = None, accept: Sequence[int] = (),
+    ) -> httpx.Response:
+        content = None
+        headers = dict(headers or {})
+        if body is not None:
+            # A patch says only what it changes
+            content = body.model_dump_json(exclude_unset=method == "PATCH")
+            headers["Content-Type"] = "application/json"
+        present = {name: value for name, value in (query or {}).items() if value is not None}
+        where = str(self._http.base_url).rstrip("/")
+        try:
+            answer = self._http.request(method, path, params=present, content=content, headers=headers)
+        except httpx.TimeoutException:
+            raise ApiError(0, f"The API at {where} did not answer in time; try again.") from None
+        except httpx.TransportError:
+            raise ApiError(
+                0, f"The API at {where} does not answer. Start the system with `make up`, or set "
+                   "DENSITYLAB_API_URL to where it runs."
+            ) from None
+        if answer.is_success or answer.status_code in accept:
+            return answer
+        raise _refusal(answer)
+
+    def _list(self, item: type[Answer], path: str, query: Query | None = None) -> Listing[Answer]:
+        content = _json(self._send("GET", path, query=query))
+        # A bounded listing comes as a plain list
+        page = content if isinstance(content, dict) else {"items": content}
+        return Listing(_validated(list[item], page.get("items")), page.get("next_cursor"))  # type: ignore[valid-type]
+
+    def _read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
+        return _validated(kind, _json(answer))
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        message = f"{answer.request.url} did not answer with JSON: is it the API?"
+        raise ApiError(answer.status_code, message) from None
+
+
+def _validated(kind: Any, content: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise ApiError(
+            200, f"The API answered in a form that this client does not know ({error.error_count()} fields "
+                 "differ): the two are of different versions."
+        ) from None
+
+
+def _refusal(answer: httpx.Response) -> ApiError:
+    try:
+        problem = Problem.model_validate(answer.json())
+    except (ValueError, UnicodeDecodeError):
+        return ApiError(answer.status_code, f"The API answered {answer.status_code} {answer.reason_phrase}.")
+    message = problem.detail or problem.title
+    if answer.status_code == 401:
+        message += " Set DENSITYLAB_API_TOKEN to the token of the API."
+    return ApiError(answer.status_code, message, problem.errors)

@@ -1,0 +1,103 @@
+"""A Plotly chart that is updated in place: zoom and hidden traces survive every refresh.
+
+Streamlit mounts its own Plotly chart anew whenever the data changes. This component keeps one and calls
+`Plotly.react` on it, with the plotly.js that comes with the Python package.
+"""
+
+import functools
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+_LIBRARY_JS = """
+export default function() { window.densitylabPlotly = window.Plotly || self.moduleName; }
+"""
+
+_CHART_JS = """
+export default function(component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const box = parentElement.querySelector(".densitylab-chart");
+  if (!box) return;
+  box.pending = data;
+  box.trigger = setTriggerValue;
+  if (box.waiting) return;
+  const draw = () => {
+    const Plotly = window.densitylabPlotly;
+    if (!Plotly) { box.waiting = setTimeout(draw, 50); return; }
+    box.waiting = null;
+    const figure = JSON.parse(box.pending.figure);
+    const style = getComputedStyle(box);
+    const text = style.getPropertyValue("--st-text-color").trim() || "#31333F";
+    const line = style.getPropertyValue("--st-border-color").trim() || "rgba(128,128,128,0.25)";
+    const back = style.getPropertyValue("--st-background-color").trim() || "#ffffff";
+    const layout = figure.layout;
+    layout.font = { ...layout.font, color: text, family: style.getPropertyValue("--st-font").trim() || "sans-serif" };
+    layout.hoverlabel = { ...layout.hoverlabel, bgcolor: back, bordercolor: line, font: { color: text } };
+    for (const name of Object.keys(layout)) {
+      if (/^[xy]axis[0-9]*$/.test(name)) {
+        layout[name] = { ...layout[name], gridcolor: line, linecolor: line, zerolinecolor: line };
+      }
+    }
+    box.setAttribute("aria-label", box.pending.label);
+    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    Plotly.react(box, figure.data, layout, config).then(() => {
+      box.dataset.points = figure.data.reduce((sum, trace) => sum + ((trace.x && trace.x.length) || 0), 0);
+      if (box.listening) return;
+      box.listening = true;
+      box.on("plotly_click", (event) => {
+        const chosen = event.points[0].customdata;
+        if (chosen !== undefined && box.pending.clickable) box.trigger("clicked", chosen);
+      });
+    });
+  };
+  draw();
+}
+"""
+
+
+@functools.cache
+def _library() -> Any:
+    source = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+    return st.components.v2.component("densitylab_plotly", js=source + _LIBRARY_JS)
+
+
+@functools.cache
+def _chart() -> Any:
+    return st.components.v2.component(
+        "densitylab_chart",
+        html='<div class="densitylab-chart" role="img" style="width:100%;height:100%"></div>',
+        css=".densitylab-chart { min-height: 100%; }",
+        js=_CHART_JS,
+        isolate_styles=False,
+    )
+
+
+def load_charts() -> None:
+    """Brings plotly.js into the browser; call once on a page, outside its live part."""
+    _library()(key="densitylab_plotly", height=1)
+
+
+def live_chart(
+    figure: go.Figure, *, key: str, label: str, height: int = 300, clickable: bool = False
+) -> Any | None:
+    """Draws or updates the chart.
+
+    Args:
+        figure: what to draw; its `uirevision` decides what survives a refresh.
+        key: the chart's identity on the page.
+        label: what it shows, in words, for those who do not see it.
+        height: pixels.
+        clickable: whether a click on a point reruns the page.
+
+    Returns:
+        The `customdata` of the point just clicked, else None.
+    """
+    data = {"figure": figure.to_json(), "label": label, "clickable": clickable}
+    result = _chart()(key=key, data=data, height=height, on_clicked_change=_ignore)
+    return result.clicked if clickable else None
+
+
+def _ignore() -> None:
+    """The click is read from the component's answer."""

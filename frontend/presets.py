@@ -1,0 +1,71 @@
+"""Requests that work at once: the launch page offers them, and the demo is one of them."""
+
+from dataclasses import dataclass
+
+from backend.shared.contracts import ExperimentRequest
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A ready request, and what a newcomer should know before the click."""
+
+    key: str
+    label: str
+    summary: str
+    minutes: float  # measured on two CPU cores
+    request: ExperimentRequest
+
+
+DEMO = Preset(
+    key="demo",
+    label="Demo: λ from 0 to 1",
+    summary="The MLP on BlockMNIST with λ = 0, 0.1 and 1, three seeds each: what smoothing does to accuracy, "
+            "leakage and adversarial accuracy.",
+    minutes=3,
+    request=ExperimentRequest(
+        name="Demo: what λ does",
+        spec={
+            "dataset": {"key": "blockmnist"},
+            "model": {"key": "mlp"},
+            "regularizer": {"key": "marginal_density"},
+            "evaluations": [
+                {"key": "leakage"},
+                {"key": "pgd_linf", "params": {"epsilons": [0.1]}},
+            ],
+        },
+        sweep={"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]},
+        notes="λ against accuracy, leakage on the null block and PGD accuracy.",
+        tags=["demo"],
+    ),
+)
+
+PRESETS = (
+    Preset(
+        key="quick",
+        label="Quick look",
+        summary="One short run with λ = 0.1, to see the curves move.",
+        minutes=0.3,
+        request=ExperimentRequest(
+            name="Quick look", spec={"lambda_": 0.1, "seed": 0, "epochs": 5}, tags=["quick"],
+        ),
+    ),
+    DEMO,
+    Preset(
+        key="estimators",
+        label="Estimators compared",
+        summary="The three estimators of the penalty on a smooth network (GELU), where they should agree.",
+        minutes=2,
+        request=ExperimentRequest(
+            name="Estimators compared",
+            spec={
+                "model": {"key": "mlp", "params": {"activation": "gelu"}},
+                "lambda_": 0.1,
+                "seed": 0,
+            },
+            sweep={"regularizer.params.estimator": [
+                "double_backward", "finite_difference", "random_projection",
+            ]},
+            tags=["estimators"],
+        ),
+    ),
+)

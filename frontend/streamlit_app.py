@@ -1,0 +1,22 @@
+"""The page's navigation; everything else is in `app_pages`."""
+
+import streamlit as st
+
+from frontend.client import ApiError
+from frontend.parts import show_flash, show_problem
+
+st.set_page_config(page_title="DensityLab", page_icon=":material/blur_on:", layout="wide")
+
+page = st.navigation([
+    st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
+    st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
+    st.Page("app_pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
+    st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
+    st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
+    st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
+])
+show_flash()
+try:
+    page.run()
+except ApiError as error:
+    show_problem(error)
