@@ -1,0 +1,53 @@
+# make up | test | test-all | demo | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3
+# `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
+CONSTRAINTS ?= constraints.txt
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+VENV := $(ROOT)/.venv
+BIN := $(VENV)/bin
+INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
+
+.PHONY: up test test-all demo lint lock clean
+
+up: $(VENV)/.installed-launcher
+	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
+
+test: lint
+	cd $(ROOT) && $(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: lint
+	cd $(ROOT) && $(BIN)/python -m pytest $(ARGS)
+
+# Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
+demo: $(VENV)/.installed-launcher
+	@cd $(ROOT) && exec $(BIN)/python -m frontend.demo
+
+lint: $(VENV)/.installed-dev
+	cd $(ROOT) && $(BIN)/ruff check .
+	cd $(ROOT) && $(BIN)/python -m mypy
+
+# Names and versions of what is installed now, less the project itself and the builds' local suffixes (+cpu)
+lock: $(VENV)/.installed-dev
+	@cd $(ROOT) && { echo "# Versions that were tested together (Python 3.11, Linux x86-64); refreshed by: make lock"; \
+	  $(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools --exclude wheel \
+	  | sed -E 's/\+[A-Za-z0-9.]+$$//' | LC_ALL=C sort -f; } > constraints.new && mv constraints.new constraints.txt
+	@touch $(VENV)/.installed-*
+	@echo "constraints.txt: $$(grep -c == $(ROOT)/constraints.txt) packages"
+
+clean:
+	cd $(ROOT) && rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .schemathesis build test-results
+	find $(ROOT) -name __pycache__ -not -path '$(VENV)/*' -prune -exec rm -rf {} +
+
+$(VENV)/.installed-%: $(INPUTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "DensityLab needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try PYTHON=python3.12 make up" >&2; exit 1; }
+	@test -x $(BIN)/python || { \
+	  echo "Installs into $(VENV): about 3 GB to download (nearly all of it PyTorch with CUDA), 6.5 GB on disk."; \
+	  echo "Free on this disk: $$(df -Ph $(ROOT) | awk 'NR == 2 {print $$4}')."; \
+	  $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }; }
+	@echo "Installing; the first time takes several minutes ..."
+	@cd $(ROOT) && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' \
+	  $(if $(wildcard $(ROOT)/$(CONSTRAINTS)),$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))) \
+	  | sed -u '/already satisfied/d'
+	@touch $@
