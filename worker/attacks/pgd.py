@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 LOSSES = ("worst", "cross_entropy", "margin")
 
 
 def pgd_linf(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
     *,
@@ -70,7 +70,7 @@ def pgd_linf(
 
 
 def pgd_l2(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
     *,
@@ -107,6 +107,20 @@ def pgd_l2(
     return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
 
 
+def gradient_is_zero(
+    model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, *, loss: str = "worst"
+) -> Tensor:
+    """(N,) bool: at x every gradient that the attack would follow is exactly zero, so that it can't begin."""
+    zero = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    with torch.enable_grad():
+        inputs = x.detach().requires_grad_()
+        logits = model(inputs)
+        for objective in _objectives(loss):
+            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), inputs, retain_graph=True)
+            zero &= (gradient == 0).flatten(1).all(dim=1)
+    return zero
+
+
 @dataclass(frozen=True)
 class _Ball:
     """What differs between the norms; `active` are the indices of the samples that x_adv holds."""
@@ -117,7 +131,7 @@ class _Ball:
 
 
 def _attack(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
     ball: _Ball,
@@ -135,7 +149,7 @@ def _attack(
     size = 2.5 * epsilon / steps if step_size is None else step_size
     with torch.no_grad():
         unbroken = (model(x).argmax(1) == y).nonzero().flatten()
-    for objective in (_cross_entropy, _margin) if loss == "worst" else (_OBJECTIVES[loss],):
+    for objective in _objectives(loss):
         for _ in range(restarts):
             # drawn for the whole batch, whatever is broken already: the same starts for every model
             begin = ball.start() if random_start else x
@@ -146,7 +160,7 @@ def _attack(
 
 
 def _attempt(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     begin: Tensor,
     y: Tensor,
     ball: _Ball,
@@ -184,12 +198,13 @@ def _margin(logits: Tensor, y: Tensor) -> Tensor:
     return logits.masked_fill(labelled, -torch.inf).amax(1) - logits.gather(1, y[:, None]).squeeze(1)
 
 
-_OBJECTIVES = {"cross_entropy": _cross_entropy, "margin": _margin}
+def _objectives(loss: str) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
+    return {"worst": (_cross_entropy, _margin), "cross_entropy": (_cross_entropy,), "margin": (_margin,)}[loss]
 
 
 def _box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """The pixel bounds of the L∞ ball in [0, 1]; where x ± epsilon was rounded outward, one step inward."""
-    low, high = x - epsilon, x + epsilon
+    low, high = (x.double() - epsilon).to(x.dtype), (x.double() + epsilon).to(x.dtype)
     low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
     high = torch.where(high.double() - x.double() > epsilon, torch.nextafter(high, x), high)
     return low.clamp_min(0.0), high.clamp_max(1.0)

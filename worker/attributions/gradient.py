@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from captum.attr import Saliency
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def gradient(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:
     """∇ₓ f_t(x), signed (Simonyan, Vedaldi, Zisserman 2014), by Captum's Saliency with abs=False.
 
     Args:

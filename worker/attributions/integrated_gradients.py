@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from captum.attr import IntegratedGradients
-from torch import Tensor, nn
+from torch import Tensor
 
 ROWS_AT_ONCE = 512  # images × quadrature points in one forward pass, so that memory does not grow with steps
 
 
-def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, *, steps: int = 32) -> Tensor:
+def integrated_gradients(
+    model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, steps: int = 32
+) -> Tensor:
     """x · ∫₀¹ ∇f_t(a x) da (Sundararajan, Taly, Yan 2017), by Captum with Gauss-Legendre quadrature.
 
     The baseline is black, so the result is zero on black pixels by construction.

