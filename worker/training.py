@@ -27,6 +27,7 @@ import torch
 from worker.datasets.dataset import Dataset
 from worker.gradient_norms import gradient_norms
 from worker.objective import Regularizer, objective
+from worker.regularizers.marginal_density import RandomState, random_state, set_random_state
 
 LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
 OBSERVE_EVERY = 20
@@ -58,6 +59,7 @@ class TrainingState:
     seed: int
     device: torch.device
     penalty_generator: torch.Generator  # noise of the penalty alone
+    random: RandomState  # where the global generators (dropout) stand between two steps
     step: int = 0  # optimizer steps done; with the seed it gives the place in the epoch's order
 
     @classmethod
@@ -70,7 +72,7 @@ class TrainingState:
         build_optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
         threads: int | None = None,
     ) -> TrainingState:
-        """A state before its first step. Seeds torch's global generators, which initialise and draw dropout masks.
+        """A state before its first step. Seeds torch's global generators, which draw the weights.
 
         `threads` sets the CPU threads of this process: sums depend on their number.
         """
@@ -80,7 +82,8 @@ class TrainingState:
         torch.manual_seed(seed)
         model = build_model().to(device)
         generator = torch.Generator(device).manual_seed(_word(seed, _PENALTY, 0))
-        return cls(model, build_optimizer(model.parameters()), seed, device, generator)
+        optimizer = build_optimizer(model.parameters())
+        return cls(model, optimizer, seed, device, generator, random_state(device))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizer, generators, position and thread count, as tensors and plain values."""
@@ -92,12 +95,11 @@ class TrainingState:
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "penalty_generator": self.penalty_generator.get_state(),
-            "global_generator": torch.get_rng_state(),
-            "device_generator": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "global_generators": [generator for _, generator in self.random],
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go back to where `saved` was taken; sets the global generators and the thread count of this process.
+        """Go back to where `saved` was taken; sets the thread count of this process.
 
         Raises:
             ValueError: it was taken with another seed or on another kind of device.
@@ -111,9 +113,8 @@ class TrainingState:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step = saved["step"]
         self.penalty_generator.set_state(saved["penalty_generator"])
-        torch.set_rng_state(saved["global_generator"])
-        if saved["device_generator"] is not None:
-            torch.cuda.set_rng_state(saved["device_generator"], self.device)
+        devices = (device for device, _ in self.random)
+        self.random = tuple(zip(devices, saved["global_generators"], strict=True))
         torch.set_num_threads(saved["threads"])
 
 
@@ -190,6 +191,7 @@ def fit(
             x, y = as_pixels(images[batch]), labels[batch]
             in_force = schedule(lambda_, step, total)
             observe = step == 1 or step % OBSERVE_EVERY == 0
+            set_random_state(state.random)  # whatever was drawn between two steps
             optimizer.zero_grad()
             with autocast():
                 terms = objective(
@@ -210,7 +212,7 @@ def fit(
             # inputs=: without it autograd also computes the gradient by x, which nobody reads
             terms.loss.backward(inputs=parameters)
             optimizer.step()
-            state.step = step
+            state.step, state.random = step, random_state(device)
 
             values = _to_floats(measured)
             if "loss" in values:

@@ -111,7 +111,7 @@ def marginal_density(
         with torch.enable_grad():
             base = log_density(logits if shared else model(x))
         if not shared:
-            _set(state)  # so that the second forward draws the same masks
+            set_random_state(state)  # so that the second forward draws the same masks
         if estimator == "finite_difference":
             with torch.enable_grad():
                 total = base.sum()
@@ -151,28 +151,26 @@ def random_state(device: torch.device) -> RandomState:
     return tuple(states)
 
 
-@contextmanager
-def replay(state: RandomState) -> Iterator[None]:
-    """Inside, the global generators go on from `state`; on leaving they stand where they stood on entering."""
-    before = tuple(
-        (device, torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state())
-        for device, _ in state
-    )
-    token = _replaying.set(True)
-    _set(state)
-    try:
-        yield
-    finally:
-        _replaying.reset(token)
-        _set(before)
-
-
-def _set(state: RandomState) -> None:
+def set_random_state(state: RandomState) -> None:
+    """Let the global generators go on from `state`."""
     for device, value in state:
         if device.type == "cuda":
             torch.cuda.set_rng_state(value, device)
         else:
             torch.set_rng_state(value)
+
+
+@contextmanager
+def replay(state: RandomState) -> Iterator[None]:
+    """Inside, the global generators go on from `state`; on leaving they stand where they stood on entering."""
+    before = random_state(state[-1][0])
+    token = _replaying.set(True)
+    set_random_state(state)
+    try:
+        yield
+    finally:
+        _replaying.reset(token)
+        set_random_state(before)
 
 
 def _moved(state: RandomState) -> bool:

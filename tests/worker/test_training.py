@@ -1,0 +1,234 @@
+"""The training loop: what it reports, how it stops, and that a resumed run is the undisturbed one, bit for bit."""
+
+import io
+import math
+import random
+
+import pytest
+import torch
+
+from backend.shared.catalog import find
+from worker import checkpoints
+from worker.datasets.dataset import Dataset
+from worker.resolve import build_model, build_optimizer, component
+from worker.training import StepReport, TrainingDiverged, TrainingState, as_pixels, fit, total_steps
+
+BLOCKMNIST = find("dataset", "blockmnist")
+MODEL = {"hidden": 16, "dropout": 0.2, "activation": "gelu"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def data(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (n,), generator=generator)
+    images = torch.randint(0, 60, (n, 1, 56, 28), generator=generator, dtype=torch.uint8)
+    images[torch.arange(n), 0, labels * 5, :] = 255  # the label is a bright row
+    return Dataset(images, labels)
+
+
+TRAIN, VALIDATION = data(105), data(30, seed=1)
+
+
+def new_state(seed=0, model=("mlp", MODEL), optimizer=("sgd", {"lr": 0.05})):
+    return TrainingState.new(
+        seed=seed, device="cpu", build_model=lambda: build_model(*model, BLOCKMNIST),
+        build_optimizer=lambda parameters: build_optimizer(*optimizer, parameters), threads=1,
+    )  # fmt: skip
+
+
+def run(state, *, params=None, every=1, lambda_=0.1, epochs=5, validation=VALIDATION, stop_at=None, precision="auto"):
+    """(finished, reports, a checkpoint as bytes of the step at which it stopped)."""
+    reports: list[StepReport] = []
+    regularizer = component("regularizer", "marginal_density", params or {}).function
+    finished = fit(
+        state, TRAIN, validation, regularizer=regularizer, every=every, lambda_=lambda_,
+        schedule=component("schedule", "constant").function, epochs=epochs, batch_size=20, precision=precision,
+        on_step=reports.append, should_stop=lambda: state.step == stop_at,
+    )  # fmt: skip
+    return finished, reports
+
+
+def rows(reports):
+    """Metric rows, without the one that is a matter of speed."""
+    return [
+        (report.step, report.epoch, {name: value for name, value in report.values.items() if name != "throughput"})
+        for report in reports
+    ]
+
+
+def weights(state):
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("model", [("mlp", MODEL), ("cnn", {"width": 4, "norm": "batch", "dropout": 0.2})])
+def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(model):
+    settings = {"params": {"estimator": "random_projection"}, "every": 4}
+    undisturbed = new_state(model=model)
+    finished, reports = run(undisturbed, **settings)
+    assert finished and undisturbed.step == 30
+    assert any("penalty" in report.values for report in reports)
+
+    for stop_at in random.Random(0).sample(range(1, 30), 5):
+        before = new_state(model=model)
+        finished, first = run(before, stop_at=stop_at, **settings)
+        assert not finished and before.step == stop_at
+        file = io.BytesIO()
+        checkpoints.save(file, before)
+        file.seek(0)
+
+        torch.manual_seed(99)  # another process: its generators stand elsewhere
+        torch.rand(17)
+        after = new_state(model=model)
+        checkpoints.load(file, after)
+        finished, second = run(after, **settings)
+        assert finished
+        assert rows(first + second) == rows(reports)
+        expected, actual = weights(undisturbed), weights(after)
+        assert all(torch.equal(expected[name], actual[name]) for name in expected)
+
+
+def test_a_checkpoint_written_within_on_step_goes_on_exactly():
+    undisturbed = new_state()
+    _, reports = run(undisturbed, epochs=2)
+    file, interrupted = io.BytesIO(), new_state()
+
+    def keep(report):
+        if report.step == 7:
+            checkpoints.save(file, interrupted)
+
+    fit(
+        interrupted, TRAIN, VALIDATION, regularizer=component("regularizer", "marginal_density").function,
+        lambda_=0.1, schedule=component("schedule", "constant").function, epochs=2, batch_size=20, on_step=keep,
+        should_stop=lambda: False,
+    )  # fmt: skip
+    file.seek(0)
+    after = new_state()
+    checkpoints.load(file, after)
+    _, rest = run(after, epochs=2)
+    assert rows(rest) == rows(reports)[7:]
+    assert all(torch.equal(value, weights(after)[name]) for name, value in weights(undisturbed).items())
+
+
+def test_the_same_seed_repeats_and_another_one_differs():
+    first, again, other = new_state(), new_state(), new_state(seed=1)
+    expected = rows(run(first, epochs=1)[1])
+    assert rows(run(again, epochs=1)[1]) == expected
+    assert rows(run(other, epochs=1)[1]) != expected
+
+
+def test_what_on_step_draws_does_not_move_training():
+    results = []
+    for draws in (0, 3):
+        state, losses = new_state(), []
+
+        def keep(report, draws=draws, losses=losses):
+            torch.rand(draws)
+            losses.append(report.values["loss"])
+
+        fit(
+            state, TRAIN, None, regularizer=component("regularizer", "none").function, lambda_=0.0,
+            schedule=component("schedule", "constant").function, epochs=2, batch_size=20, on_step=keep,
+            should_stop=lambda: False,
+        )  # fmt: skip
+        results.append(losses)
+    assert results[0] == results[1]
+
+
+def test_which_metrics_exist_at_which_step():
+    _, reports = run(new_state(), every=4, epochs=7)
+    assert [report.step for report in reports] == list(range(1, 43)) and reports[0].total_steps == 42
+    always = {"loss", "cross_entropy", "lambda_", "train_accuracy"}
+    norms = {"gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"}
+    for report in reports:
+        expected = set(always)
+        if report.step % 4 == 0:
+            expected |= {"penalty"}
+        if report.step == 1 or report.step % 20 == 0:
+            expected |= norms
+        if report.step % 20 == 0:
+            expected |= {"throughput"}
+        if report.step % 6 == 0:
+            expected |= {"validation_accuracy", "validation_cross_entropy"}
+        assert report.values.keys() == expected, report.step
+        assert all(isinstance(value, float) and math.isfinite(value) for value in report.values.values())
+        assert report.epoch == report.step / 6
+
+
+def test_long_runs_log_at_most_2000_steps_and_the_last(monkeypatch):
+    monkeypatch.setattr("worker.training.LOGGED_STEPS", 10)
+    _, reports = run(new_state(), epochs=4)
+    assert [report.step for report in reports if "loss" in report.values] == [3, 6, 9, 12, 15, 18, 21, 24]
+    assert len(reports) == 24
+    assert "gradient_norm" in reports[0].values
+
+
+def test_values_are_what_the_model_says():
+    state = new_state(model=("mlp", {"hidden": 16}))
+    _, reports = run(state, epochs=15)
+    last = reports[-1].values
+    state.model.eval()
+    with torch.no_grad():
+        logits = state.model(as_pixels(VALIDATION.images))
+    assert last["validation_accuracy"] == (logits.argmax(dim=1) == VALIDATION.labels).double().mean().item()
+    expected = torch.nn.functional.cross_entropy(logits, VALIDATION.labels).item()
+    assert last["validation_cross_entropy"] == pytest.approx(expected, rel=1e-6)
+    assert last["loss"] == pytest.approx(last["cross_entropy"] + 0.1 * last["penalty"], rel=1e-6)
+    assert last["validation_accuracy"] > 0.5 > 0.3 > reports[5].values["validation_accuracy"]  # it learns
+    assert last["lambda_"] == 0.1
+
+
+def test_lambda_0_trains_exactly_as_none_does():
+    results = []
+    for key, lambda_ in (("none", 0.0), ("none", 0.3), ("marginal_density", 0.0)):
+        state, reports = new_state(), []
+        fit(
+            state, TRAIN, None, regularizer=component("regularizer", key).function, lambda_=lambda_,
+            schedule=component("schedule", "constant").function, epochs=4, batch_size=20, on_step=reports.append,
+            should_stop=lambda: False,
+        )  # fmt: skip
+        norms = [report.values["gradient_norm"] for report in reports if "gradient_norm" in report.values]
+        results.append(([report.values["loss"] for report in reports], norms, weights(state)))
+    for losses, norms, final in results[1:]:
+        assert losses == results[0][0] and norms == results[0][1] and len(norms) == 2
+        assert all(torch.equal(final[name], value) for name, value in results[0][2].items())
+
+
+def test_each_image_is_seen_once_per_epoch_and_in_another_order_each_time():
+    from worker.training import _epoch_order
+
+    orders = [_epoch_order(seed, epoch, 50).tolist() for seed in (0, 1, 4096) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == len(orders)
+
+
+def test_total_steps_counts_the_smaller_last_batch():
+    assert (total_steps(105, 20, 5), total_steps(100, 20, 5), total_steps(3600, 100, 15)) == (30, 25, 540)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
+    state = new_state(optimizer=("sgd", {"lr": 10.0, "momentum": 0.99}))
+    with pytest.raises(TrainingDiverged, match=r"the loss at step \d+ is (nan|inf).*smaller learning rate"):
+        run(state, lambda_=1e6, epochs=40)
+
+
+def test_bfloat16_trains_and_unknown_precisions_are_refused():
+    finished, reports = run(new_state(), epochs=1, precision="bfloat16")
+    assert finished and math.isfinite(reports[-1].values["loss"])
+    with pytest.raises(ValueError, match="precision must be auto, float32 or bfloat16"):
+        run(new_state(), epochs=1, precision="float8")
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="got none"):
+        fit(
+            new_state(), data(0), None, regularizer=component("regularizer", "none").function, lambda_=0.0,
+            schedule=component("schedule", "constant").function, epochs=1, batch_size=20,
+            on_step=lambda report: None, should_stop=lambda: False,
+        )  # fmt: skip
