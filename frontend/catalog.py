@@ -38,6 +38,7 @@ class Entry(Answer):
     class_names: list[str] = Field(default_factory=list)
     image_size: tuple[int, int] | None = None
     min_image_size: int | None = None
+    train_size: int | None = None
     has_mask: bool = False
     embedded: bool = False
     needs_mask: bool = False
