@@ -144,21 +144,92 @@ class RunPatch(Request):
     archived: bool | None = None
 
 
+class PrepareRequest(Request):
+    """Parameters of the data set to prepare; those left out take the catalog's defaults."""
+
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+Split = Literal["test", "validation", "train"]
+
+
 class Samples(Request):
     """Images by their indices in a split; the same for every run of a data set with the same data seed."""
 
-    split: Literal["test", "validation", "train"] = "test"
-    indices: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(min_length=1)
+    split: Split = "test"
+    indices: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        min_length=1, max_length=MAX_SAMPLES_PER_ATTRIBUTION
+    )
 
 
 class AttributionRequest(Request):
     """Maps of the same images under several runs. `target`: "label", "predicted", or a class index."""
 
-    runs: list[Id] = Field(min_length=1)
+    runs: list[Id] = Field(min_length=1, max_length=MAX_RUNS_PER_ATTRIBUTION)
     method: Key = "gradient"
     params: dict[str, Any] = Field(default_factory=dict)
     samples: Samples
     target: Literal["label", "predicted"] | Annotated[int, Field(ge=0, le=2**31 - 1)] = "label"
+
+
+# ---- the catalog ----------------------------------------------------------------------------------------------
+
+
+class CatalogParam(Answer):
+    """One parameter of a choice: what it takes, and how to ask for it."""
+
+    name: str
+    type: Literal["int", "float", "bool", "str", "floats", "component"]
+    default: Any
+    label: str
+    help: str
+    minimum: float | None
+    maximum: float | None
+    exclusive_minimum: bool
+    choices: list[str | int]
+    optional: bool
+    kind: str | None  # of type "component": the kind whose {key, params} it takes
+
+
+class CatalogRule(Answer):
+    """Where `when` holds (values by parameter), each of `allowed` must too."""
+
+    when: dict[str, list[Any]]
+    allowed: dict[str, list[Any]]
+    why: str
+
+
+class CatalogCaution(Answer):
+    """What a run carries where every path of `when` (dotted, in the spec) has a listed value."""
+
+    when: dict[str, list[Any]]
+    flag: str
+    text: str
+
+
+class CatalogEntry(Answer):
+    """One choice of a kind; see `backend.shared.catalog.entry.Entry` for the facts."""
+
+    key: str
+    label: str
+    summary: str
+    params: list[CatalogParam]
+    rules: list[CatalogRule]
+    cautions: list[CatalogCaution]
+    num_classes: int | None
+    class_names: list[str]
+    channels: int | None
+    image_size: tuple[int, int] | None
+    mean: list[float]
+    std: list[float]
+    train_size: int | None
+    has_groups: bool
+    has_mask: bool
+    embedded: bool
+    min_image_size: int | None
+    needs_mask: bool
+    signed: bool
+    needs_target: bool
 
 
 # ---- answers --------------------------------------------------------------------------------------------------

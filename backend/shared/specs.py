@@ -188,7 +188,8 @@ def plan(raw: dict[str, Any], sweep: Any) -> list[Planned]:
     total = sum(_size(grid) for grid in grids)
     if total > MAX_RUNS_PER_EXPERIMENT:
         raise InvalidRequest([FieldError(
-            pointer="/sweep", detail=f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs, the sweep makes {total}"
+            pointer="/sweep", detail=f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs, the sweep makes "
+                                     + (str(total) if total < 10**12 else "very many")
         )])
     planned: list[Planned] = []
     errors: dict[str, FieldError] = {}

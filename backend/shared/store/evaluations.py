@@ -14,8 +14,10 @@ from backend.shared.tables import EvaluationRow, TaskRow
 
 
 def create(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> int:
-    """Asks for a measure of a run, after its training; returns the evaluation's id."""
-    task = tasks.create(session, TaskKind.EVALUATE, run_id=run_id, after_task=runs.train_task(session, run_id))
+    """Asks for a measure of a run, after its training if that is still to come; returns the evaluation's id."""
+    train = runs.train_task(session, run_id)
+    training = train is not None and not Status(session.get_one(TaskRow, train).status).final
+    task = tasks.create(session, TaskKind.EVALUATE, run_id=run_id, after_task=train if training else None)
     row = EvaluationRow(
         run_id=run_id, task_id=task.id, name=spec.name or spec.key, key=spec.key, params=spec.params, values={},
         curves={}, flags=[], provenance={}, created_at=now(session),
@@ -31,6 +33,15 @@ def of_run(session: Session, run_id: int) -> list[contracts.Evaluation]:
         .where(EvaluationRow.run_id == run_id).order_by(EvaluationRow.id)
     )
     return [_answer(row, task) for row, task in rows]
+
+
+def named(session: Session, run_id: int, name: str) -> contracts.Evaluation | None:
+    """The run's evaluation of that name."""
+    found = session.execute(
+        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+        .where(EvaluationRow.run_id == run_id, EvaluationRow.name == name)
+    ).first()
+    return None if found is None else _answer(found[0], found[1])
 
 
 def of_task(session: Session, task_id: int) -> contracts.Evaluation | None:

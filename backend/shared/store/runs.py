@@ -96,6 +96,13 @@ def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
     return True
 
 
+def lock(session: Session, run_id: int) -> bool:
+    """Holds the run until the end of a write transaction, so that a deletion and new work exclude each other; says
+    whether it exists."""
+    row = session.get(RunRow, run_id, with_for_update=True, populate_existing=True)
+    return row is not None and not row.deleting
+
+
 def train_task(session: Session, run_id: int) -> int | None:
     """The id of the run's train task."""
     return session.scalar(select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.kind == TaskKind.TRAIN))

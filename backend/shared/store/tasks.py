@@ -279,14 +279,14 @@ def reap(session: Session) -> list[int]:
     return [row.id for row in expired]
 
 
-def overdue_cancels(session: Session, after_seconds: float) -> list[tuple[int, str | None]]:
-    """(id, worker) of running tasks whose cancel was requested longer ago than that and that have not stopped."""
+def overdue_cancels(session: Session, after_seconds: float) -> list[tuple[int, int, str | None]]:
+    """(id, delivery, worker) of running tasks that were asked to cancel longer ago than that and go on."""
     rows = session.execute(
-        select(TaskRow.id, TaskRow.worker).where(
+        select(TaskRow.id, TaskRow.delivery, TaskRow.worker).where(
             TaskRow.status == Status.RUNNING, TaskRow.cancel_requested_at < now(session) - after_seconds
         )
     )
-    return [(row.id, row.worker) for row in rows]
+    return [(row.id, row.delivery, row.worker) for row in rows]
 
 
 def end_cancelled(session: Session, task_id: int) -> None:
@@ -311,6 +311,21 @@ def active(session: Session, run_id: int) -> bool:
         select(func.count()).select_from(TaskRow)
         .where(TaskRow.run_id == run_id, TaskRow.status.in_(_ACTIVE))
     ) != 0
+
+
+def active_of_run(session: Session, run_id: int) -> list[int]:
+    """Ids of the run's queued and running tasks, its training first."""
+    return list(session.scalars(
+        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_(_ACTIVE)).order_by(TaskRow.id)
+    ))
+
+
+def unsuccessful_of_run(session: Session, run_id: int) -> list[int]:
+    """Ids of the run's failed and cancelled tasks, its training first."""
+    return list(session.scalars(
+        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_((Status.FAILED, Status.CANCELLED)))
+        .order_by(TaskRow.id)
+    ))
 
 
 def forget_finished(session: Session, kind: TaskKind, before: float) -> int:
