@@ -1,0 +1,91 @@
+"""The REST API: `create_app(settings)` for uvicorn's --factory and for tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from backend.api import problems
+from backend.api.body_limit import BodyLimit
+from backend.api.dependencies import authorizer
+from backend.api.provenance import code_version
+from backend.api.routes import (
+    artifacts,
+    attributions,
+    catalog,
+    datasets,
+    evaluations,
+    experiments,
+    health,
+    logs,
+    metrics,
+    runs,
+    tasks,
+)
+from backend.api.samples import SampleCache
+from backend.queue import Queue
+from backend.shared.artifacts import ArtifactStore
+from backend.shared.contracts import Problem
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+
+PREFIX = "/api/v1"
+_RESOURCES = (catalog, datasets, experiments, runs, metrics, logs, artifacts, evaluations, attributions, tasks)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; it opens the database, the artifact store and the broker when it starts.
+
+    Args:
+        settings: None reads them from the environment. The database must be migrated (`python -m backend.migrate`).
+    """
+    settings = settings or Settings()
+    # Every route of the API may find the database gone; all but GET and DELETE may get a bad body
+    refusals = (401, 503) if settings.api_token is not None else (503,)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.database = Database(settings.database_url)
+        app.state.store = ArtifactStore(settings.artifacts_url)
+        app.state.queue = Queue(settings.redis_url)
+        app.state.samples = SampleCache()
+        app.state.provenance = code_version()
+        yield
+        app.state.queue.close()
+        app.state.database.close()
+
+    app = FastAPI(
+        title="DensityLab", version=code_version()["version"], lifespan=lifespan,
+        summary="See what image classifiers rely on.", generate_unique_id_function=_operation_id,
+        docs_url="/docs", redoc_url=None,
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    api = APIRouter(prefix=PREFIX, dependencies=authorizer(settings), responses=problems.responses(*refusals))
+    for resource in _RESOURCES:
+        api.include_router(resource.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the model of problems and without FastAPI's own form of them."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        model = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        schemas.update(model.pop("$defs", {}))
+        schemas["Problem"] = model
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,65 @@
+"""Refuses bodies that are too large or nested too deeply, before anything parses them."""
+
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.api.problems import respond
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 64
+# What is read and thrown away of a body that is too large, so that the sender is there to hear the answer
+_MAX_DRAINED = 64 * MAX_BYTES
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+class BodyLimit:
+    """ASGI middleware: 413 over 1 MiB, whether announced or sent in chunks; 400 for nesting beyond 64 levels."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body, size, more = bytearray(), 0, True
+        while more and size <= _MAX_DRAINED:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the sender has gone
+            size += len(message.get("body", b""))
+            if size <= MAX_BYTES:
+                body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if size > MAX_BYTES:
+            await respond(413, f"expected a body of at most {MAX_BYTES} bytes")(scope, receive, send)
+        elif _depth(bytes(body)) > MAX_DEPTH:
+            await respond(400, f"the body is nested more than {MAX_DEPTH} levels deep")(scope, receive, send)
+        else:
+            await self.app(scope, _replay(bytes(body), receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _depth(body: bytes) -> int:
+    """Deepest nesting of brackets outside strings."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
+        depth += 1 if bracket.group() in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

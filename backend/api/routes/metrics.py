@@ -1,0 +1,48 @@
+"""Curves."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from backend.api.dependencies import Reading, RunIds
+from backend.api.problems import not_found, responses
+from backend.api.routes.runs import RunId, found
+from backend.shared import contracts
+from backend.shared.contracts import MetricSeries
+from backend.shared.store import metrics, runs
+
+router = APIRouter(tags=["metrics"])
+Names = Annotated[
+    list[Annotated[str, Query(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]] | None,
+    Query(max_length=50, description="curves to give, the parameter repeated; all unless given"),
+]
+Since = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="only points after this step")]
+MaxPoints = Annotated[int | None, Query(ge=2, le=100_000, description="points of each curve, thinned evenly")]
+
+
+class MetricPage(contracts.Page):
+    items: list[MetricSeries]
+
+
+@router.get("/runs/{run_id}/metrics", responses=responses(404, 422))
+def get_run_metrics(
+    run_id: RunId, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = None
+) -> MetricPage:
+    """The curves of one run."""
+    found(runs.get(session, run_id), run_id)
+    return MetricPage(items=metrics.read(session, run_id, names, since=since, max_points=max_points))
+
+
+@router.get("/metrics", responses=responses(404, 422))
+def get_metrics(
+    run: RunIds, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = 1000
+) -> MetricPage:
+    """The curves of several runs, the parameter `run` repeated."""
+    known = runs.many(session, run)
+    for position, run_id in enumerate(run):
+        if run_id not in known:
+            raise not_found("run", run_id, f"/query/run/{position}")
+    return MetricPage(items=[
+        series for run_id in dict.fromkeys(run)
+        for series in metrics.read(session, run_id, names, since=since, max_points=max_points)
+    ])

@@ -1,0 +1,32 @@
+"""Takes queued tasks to the broker, after the commit that made them."""
+
+import logging
+
+from backend.queue import BrokerDown, Queue
+from backend.shared.database import Database
+from backend.shared.store import tasks
+
+logger = logging.getLogger(__name__)
+_BATCH = 500
+
+
+def deliver(database: Database, queue: Queue) -> int:
+    """Delivers what waits for delivery and notes it; returns how many tasks. Raises BrokerDown.
+
+    A task may be delivered twice where two processes do this at once: its second job fails to claim it.
+    """
+    with database.read() as session:
+        waiting = tasks.undelivered(session, limit=_BATCH)
+    if waiting:
+        queue.deliver(waiting)
+        with database.write() as session:
+            tasks.mark_delivered(session, waiting)
+    return len(waiting)
+
+
+def deliver_or_leave(database: Database, queue: Queue) -> None:
+    """Delivers at once if the broker answers; otherwise the reconciler does it when the broker is back."""
+    try:
+        deliver(database, queue)
+    except BrokerDown as down:
+        logger.warning("queued work waits for the broker: %s", down)
