@@ -42,6 +42,13 @@ class ArtifactStore:
         """The file's bytes. Raises FileNotFoundError."""
         return self._fs.cat_file(self._path(location))
 
+    def locations(self, location: str) -> list[str]:
+        """The locations of all the files below `location`."""
+        path = self._path(location)
+        if not self._fs.exists(path):
+            return []
+        return [found[len(self._root.rstrip("/")) + 1:] for found in self._fs.find(path)]
+
     def delete(self, location: str) -> None:
         """Removes the file; one that is gone already is no error."""
         path = self._path(location)

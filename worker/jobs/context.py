@@ -1,0 +1,27 @@
+"""What every job opens once it runs: settings, database, artifact store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from backend.shared.artifacts import ArtifactStore
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+
+
+@contextmanager
+def opened() -> Iterator[Context]:
+    """Opens them in this process: after the fork, never before."""
+    settings = Settings()
+    database = Database(settings.database_url)
+    try:
+        yield Context(settings, database, ArtifactStore(settings.artifacts_url))
+    finally:
+        database.close()

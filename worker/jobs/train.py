@@ -1,0 +1,194 @@
+"""Trains a run, from its checkpoint where it has one."""
+
+import io
+import socket
+import time
+from collections.abc import Callable
+
+import torch
+from sqlalchemy.orm import Session
+
+from backend.shared.contracts import Run, Status
+from backend.shared.store import logs, metrics, runs
+from backend.shared.store.tasks import LeaseLost
+from backend.shared.tables import ArtifactRow
+from worker import checkpoints, resolve
+from worker.datasets.dataset import Dataset
+from worker.jobs import failures, machine
+from worker.jobs.checkpointing import Checkpoints, remove_orphans
+from worker.jobs.context import Context
+from worker.jobs.data import Data, open_data
+from worker.jobs.recorder import Recorder
+from worker.jobs.running import run_task
+from worker.lease import Lease
+from worker.stopped import Stopped
+from worker.training import StepReport, TrainingState, fit, total_steps
+
+FINAL_RETRY_SECONDS = 2.0
+
+
+def run(task_id: int) -> None:
+    """The job."""
+    run_task(task_id, _train)
+
+
+def _train(context: Context, lease: Lease) -> None:
+    with context.database.read() as session:
+        record = runs.get(session, lease.held.run_id)
+    if record is None:
+        raise LeaseLost(f"run {lease.held.run_id} is being deleted")
+    device = machine.choose_device(record.spec.device)
+    try:
+        _train_on(device, context, lease, record)
+    except Exception as error:
+        if failures.out_of_memory(error):
+            smaller = max(1, record.spec.batch_size // 2)
+            raise failures.JobFailed(
+                f"Out of memory on {device}: try batch_size {smaller} (now {record.spec.batch_size}) "
+                "or a smaller model."
+            ) from error
+        raise
+
+
+def _train_on(device: torch.device, context: Context, lease: Lease, record: Run) -> None:
+    spec = record.spec
+    lease.report(stage="loading data")
+    data = open_data(
+        context, spec.dataset.key, spec.dataset.params, should_stop=lease.should_stop,
+        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
+    )
+    train, validation = _first(data.load("train"), spec.train_samples), data.load("validation")
+    with context.database.read() as session:
+        stored = runs.artifact(session, record.id, "checkpoint.pt")
+    remove_orphans(context, record.id, token=lease.held.token, keep=stored.location if stored else None)
+    state, warning = _resume(context, record, stored, data, device)
+    total = total_steps(len(train), spec.batch_size, spec.epochs)
+    opening = _opening(lease, state, train, validation, device, total)
+
+    with lease.writing() as session:
+        # Points past the checkpoint are written again from here on
+        metrics.truncate(session, record.id, state.step)
+        seconds = _seconds_so_far(session, record.id)
+        runs.set_started(session, record.id, device=machine.device_name(device), data_hash=data.info.data_hash,
+                         provenance=machine.provenance(device))
+        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*warning, *opening]])
+        lease.report(stage="starting", progress=state.step / total)
+        lease.renew(session)
+    recorder = Recorder(context, lease, record.id, step=state.step, seconds=seconds)
+    keeper = Checkpoints(context, lease, recorder, record.id, saved_step=state.step)
+
+    def on_step(report: StepReport) -> None:
+        if report.epoch % 1 == 0:
+            recorder.log(_epoch_line(report, spec.epochs))
+        recorder.add(report)
+        if keeper.due():
+            _try_to_save(keeper, recorder, state)
+
+    regularizer = resolve.component("regularizer", spec.regularizer.key, spec.regularizer.params)
+    try:
+        finished = fit(
+            state, train, validation, regularizer=regularizer.function, **regularizer.trainer, lambda_=spec.lambda_,
+            schedule=resolve.component("schedule", spec.schedule.key, spec.schedule.params).function,
+            epochs=spec.epochs, batch_size=spec.batch_size, precision=spec.precision, on_step=on_step,
+            should_stop=lease.should_stop,
+        )
+    except (ArithmeticError, MemoryError, RuntimeError):
+        recorder.flush()  # what was measured until then is kept
+        raise
+    if finished:
+        recorder.log(f"finished: {state.step} steps in {recorder.seconds:.1f} s of training")
+        _save_final(keeper, recorder, state, lambda session: lease.finish(session, Status.SUCCEEDED))
+    else:
+        why = "cancelled" if lease.cancelled else "the worker shuts down, another goes on"
+        recorder.log(f"stops after step {state.step}: {why}")
+        if state.step > keeper.saved_step:
+            _try_to_save(keeper, recorder, state)
+        recorder.flush()
+        raise Stopped(f"run {record.id} stopped after step {state.step}")
+
+
+def _resume(
+    context: Context, record: Run, stored: ArtifactRow | None, data: Data, device: torch.device
+) -> tuple[TrainingState, list[tuple[str, str]]]:
+    """The state to go on from, and a warning where the checkpoint was of no use."""
+    spec, threads = record.spec, machine.training_threads(context.settings)
+
+    def new() -> TrainingState:
+        return TrainingState.new(
+            seed=spec.seed, device=device, threads=threads,
+            build_model=lambda: resolve.build_model(spec.model.key, spec.model.params, data.entry),
+            build_optimizer=lambda parameters: resolve.build_optimizer(
+                spec.optimizer.key, spec.optimizer.params, parameters
+            ),
+        )
+
+    state = new()
+    if stored is None:
+        return state, []
+    try:
+        checkpoints.load(io.BytesIO(context.artifacts.read(stored.location)), state)
+    except (ValueError, FileNotFoundError) as error:
+        text = f"the checkpoint of step {stored.step} is of no use, so training begins again from scratch: {error}"
+        return new(), [("warning", text)]
+    return state, []
+
+
+def _seconds_so_far(session: Session, run_id: int) -> float:
+    points = metrics.read(session, run_id, ["loss"], max_points=1)[0].points
+    return points[-1].seconds if points else 0.0
+
+
+def _try_to_save(keeper: Checkpoints, recorder: Recorder, state: TrainingState) -> None:
+    try:
+        keeper.save(state)
+    except OSError as error:
+        recorder.log(f"the checkpoint of step {state.step} could not be stored ({error.strerror or error}); "
+                     "it is tried again later", "warning")
+
+
+def _save_final(
+    keeper: Checkpoints, recorder: Recorder, state: TrainingState, finish: Callable[[Session], None]
+) -> None:
+    try:
+        keeper.save(state, finish)
+    except OSError as error:
+        recorder.log(f"the final checkpoint could not be stored ({error.strerror or error}); one more try", "warning")
+        time.sleep(FINAL_RETRY_SECONDS)
+        try:
+            keeper.save(state, finish)
+        except OSError as again:
+            recorder.flush()
+            raise failures.JobFailed(
+                f"The final checkpoint could not be stored ({again.strerror or again}): free some space, then retry; "
+                f"training goes on from step {keeper.saved_step}."
+            ) from again
+
+
+def _first(data: Dataset, count: int | None) -> Dataset:
+    if count is None:
+        return data
+    return Dataset(
+        data.images[:count], data.labels[:count], None if data.masks is None else data.masks[:count],
+        None if data.groups is None else data.groups[:count],
+    )
+
+
+def _opening(
+    lease: Lease, state: TrainingState, train: Dataset, validation: Dataset, device: torch.device, total: int
+) -> list[tuple[str, str]]:
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    lines = [
+        f"attempt {lease.held.attempt} on {socket.gethostname()}, {machine.device_name(device)}, "
+        f"torch {torch.__version__}",
+        f"{parameters:,} parameters, {len(train):,} training and {len(validation):,} validation images, "
+        f"{total:,} steps",
+    ]
+    if state.step > 0:
+        lines.append(f"goes on from the checkpoint of step {state.step}")
+    return [("info", line) for line in lines]
+
+
+def _epoch_line(report: StepReport, epochs: int) -> str:
+    shown = ("loss", "cross_entropy", "penalty", "train_accuracy", "validation_accuracy")
+    values = ", ".join(f"{name} {report.values[name]:.4g}" for name in shown if name in report.values)
+    return f"epoch {int(report.epoch)} of {epochs}: {values}"

@@ -1,0 +1,70 @@
+"""Starts a worker: `python -m worker.main {training|interactive|prepare}`.
+
+Torch and all components are imported before the first fork, so that a job starts at once; before it no operation of
+torch runs, which would start threads, and nothing touches CUDA, which would not survive it.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+from pydantic import ValidationError
+from rq.worker import BaseWorker
+
+import worker.jobs.attribute
+import worker.jobs.evaluate
+import worker.jobs.prepare
+import worker.jobs.train  # noqa: F401
+from backend.shared.catalog import CATALOG
+from backend.shared.contracts import QueueName
+from backend.shared.settings import Settings, explain
+from worker import resolve, shutdown
+from worker.processes import ForkingWorker, InProcessWorker, make_worker
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a worker process serves, and how."""
+
+    kind: type[BaseWorker]
+    queues: tuple[QueueName, ...]
+
+
+ROLES = {
+    # In this order: the measures of a trained run come before the training of the next
+    "training": Role(ForkingWorker, (QueueName.EVALUATE, QueueName.TRAIN)),
+    "interactive": Role(InProcessWorker, (QueueName.INTERACTIVE,)),
+    "prepare": Role(ForkingWorker, (QueueName.PREPARE,)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m worker.main", description=__doc__.splitlines()[0])
+    parser.add_argument("role", choices=ROLES)
+    name = parser.parse_args().role
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit(explain(error))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for entries in CATALOG.values():
+        for entry in entries:
+            resolve.load(entry)
+    shutdown.listen()
+    role = ROLES[name]
+    if role.kind is InProcessWorker:
+        torch.set_num_threads(1)  # the cores are for training; a map needs little
+    rq_worker = make_worker(role.kind, name, [queue.value for queue in role.queues], settings.redis_url)
+    os.environ["RQ_WORKER_ID"] = rq_worker.name  # noted with each task that it claims
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays shared with the forked jobs
+    logging.info("ready for %s", ", ".join(role.queues))
+    rq_worker.work(logging_level="WARNING")
+
+
+if __name__ == "__main__":
+    main()
