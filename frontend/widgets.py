@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from backend.shared.contracts import FieldError
-from frontend.catalog import Catalog, Entry, Param
+from backend.shared.contracts import CatalogEntry, CatalogParam, FieldError
+from frontend.catalog import Catalog
 
 
 @dataclass
@@ -82,7 +82,7 @@ def number_list(
         return None
 
 
-def control(param: Param, value: Any, *, key: str, at: str, catalog: Catalog, errors: FieldErrors) -> Any:
+def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Catalog, errors: FieldErrors) -> Any:
     """Draws the control of one parameter and gives its value.
 
     Args:
@@ -94,39 +94,39 @@ def control(param: Param, value: Any, *, key: str, at: str, catalog: Catalog, er
         errors: what the API found wrong.
     """
     if param.type == "component":
-        chosen = component(catalog, param.kind or "", value, label=param.title, key=key, at=at, errors=errors)
+        chosen = component(catalog, param.kind or "", value, label=title(param), key=key, at=at, errors=errors)
     elif param.choices:
         chosen = _choice(param, value, key)
     elif param.type == "bool":
-        chosen = st.checkbox(param.title, bool(value), key=key, help=param.help or None)
+        chosen = st.checkbox(title(param), bool(value), key=key, help=param.help or None)
     elif param.type in ("int", "float"):
         chosen = _number(param, value, key)
     elif param.type == "floats":
-        chosen = number_list(param.title, value or [], key=key, help=param.help)
+        chosen = number_list(title(param), value or [], key=key, help=param.help)
     else:
-        text = st.text_input(param.title, value or "", key=key, help=param.help or None)
+        text = st.text_input(title(param), value or "", key=key, help=param.help or None)
         chosen = None if param.optional and not text else text
     errors.show(at)
     return chosen
 
 
-def _choice(param: Param, value: Any, key: str) -> Any:
+def _choice(param: CatalogParam, value: Any, key: str) -> Any:
     options = list(param.choices)
     if param.optional:
         options = [None, *options]
     return st.selectbox(
-        param.title, options, index=options.index(value) if value in options else 0, key=key,
+        title(param), options, index=options.index(value) if value in options else 0, key=key,
         help=param.help or None, format_func=lambda option: "—" if option is None else readable(str(option)),
     )
 
 
-def _number(param: Param, value: Any, key: str) -> int | float | None:
+def _number(param: CatalogParam, value: Any, key: str) -> int | float | None:
     whole = param.type == "int"
     cast = int if whole else float
     # Streamlit's bounds are inclusive: an exclusive one is left to the API, which explains it
     bound = None if param.exclusive_minimum else param.minimum
     return st.number_input(
-        param.title,
+        title(param),
         min_value=None if bound is None else cast(bound),
         max_value=None if param.maximum is None else cast(param.maximum),
         value=None if value is None else cast(value),
@@ -144,7 +144,7 @@ def _step(value: Any, maximum: float | None) -> float:
 
 def component(
     catalog: Catalog, kind: str, value: Mapping[str, Any], *, label: str, key: str, at: str, errors: FieldErrors,
-    usable: Callable[[Entry], bool] = lambda entry: True,
+    usable: Callable[[CatalogEntry], bool] = lambda entry: True,
 ) -> dict[str, Any]:
     """Chooses an entry of a kind and its parameters; gives {key, params}."""
     entries = [entry for entry in catalog.entries(kind) if usable(entry)]
@@ -165,7 +165,7 @@ def component(
 
 
 def parameters(
-    catalog: Catalog, entry: Entry, given: Mapping[str, Any], *, key: str, at: str, errors: FieldErrors
+    catalog: Catalog, entry: CatalogEntry, given: Mapping[str, Any], *, key: str, at: str, errors: FieldErrors
 ) -> dict[str, Any]:
     """Draws every parameter of an entry, three in a row; gives their values."""
     values: dict[str, Any] = {}
@@ -183,3 +183,7 @@ def parameters(
 def readable(name: str) -> str:
     """A key as words."""
     return name.replace("_", " ")
+
+
+def title(param: CatalogParam) -> str:
+    return param.label or readable(param.name).capitalize()

@@ -1,0 +1,304 @@
+"""Draw up an experiment: a form from the catalog, presets that work at once, and the request behind it."""
+
+import copy
+import json
+import math
+import uuid
+from typing import Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, CatalogEntry, ExperimentRequest, FieldError, RunSpec
+from frontend.catalog import Catalog
+from frontend.client import ApiError
+from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
+from frontend.presets import PRESETS
+from frontend.widgets import FieldErrors, component, number_list, parameters, problem, readable, title
+
+DEFAULT = PRESETS[0].request
+COMPONENTS = {
+    "dataset": "Data set", "model": "Model", "regularizer": "Regularizer", "schedule": "Schedule of λ",
+    "optimizer": "Optimizer",
+}
+DRAFT, VERSION, ERRORS, IDEMPOTENCY = "launch_draft", "launch_version", "launch_errors", "launch_idempotency"
+
+
+def start_from(request: ExperimentRequest) -> None:
+    """Fills the form anew: its widgets get new keys, and so the request's values."""
+    st.session_state[DRAFT] = request
+    st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
+    st.session_state[ERRORS] = []
+    st.session_state[IDEMPOTENCY] = str(uuid.uuid4())
+
+
+def open_link() -> None:
+    """A link may ask for a preset or for a copy of a run."""
+    wanted = (st.query_params.get("clone"), st.query_params.get("preset"))
+    if st.session_state.get("launch_link") == wanted and DRAFT in st.session_state:
+        return
+    st.session_state["launch_link"] = wanted
+    clone, preset = wanted
+    if clone:
+        run_id = query_int("clone")
+        try:
+            run = api().run(run_id or 0)
+        except ApiError as error:
+            start_from(DEFAULT)
+            show_problem(error)
+            return
+        spec = run.spec.model_dump(mode="json")
+        start_from(ExperimentRequest(name=f"Copy of run {run.id}", spec=spec, tags=run.tags, notes=run.notes))
+        return
+    start_from(next((item.request for item in PRESETS if item.key == preset), DEFAULT))
+
+
+def show_presets() -> None:
+    for cell, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
+        with cell, st.container(border=True):
+            st.markdown(f"**{preset.label}**")
+            minutes = f"{preset.minutes:g} min" if preset.minutes >= 1 else f"{preset.minutes * 60:.0f} s"
+            st.caption(f"{preset.summary} About {minutes} on two CPU cores.")
+            if st.button("Fill the form with this", key=f"preset-{preset.key}"):
+                st.session_state["launch_link"] = (None, preset.key)
+                start_from(preset.request)
+                st.query_params.from_dict({"preset": preset.key})
+                st.rerun()
+
+
+def split_sweep(request: ExperimentRequest) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """(spec with every default, the lists of the sweep); λ and the seed are lists even where they have one value."""
+    spec = RunSpec.model_validate(request.spec).model_dump(mode="json")
+    if not isinstance(request.sweep, dict) and request.sweep is not None:
+        raise ValueError("the form draws one grid, not several")
+    sweep = copy.deepcopy(request.sweep or {})
+    sweep.setdefault("lambda_", [spec["lambda_"]])
+    sweep.setdefault("seed", [spec["seed"]])
+    return spec, sweep
+
+
+def draw_evaluations(spec: dict[str, Any], dataset: CatalogEntry | None, key: str) -> list[dict[str, Any]]:
+    offered = [
+        entry for entry in catalog().entries("evaluation")
+        if dataset is None or dataset.has_mask or not entry.needs_mask
+    ]
+    given = {item["key"]: item.get("params", {}) for item in spec["evaluations"]}
+    chosen = st.multiselect(
+        "Measures", offered, [entry for entry in offered if entry.key in given], key=f"{key}/evaluations",
+        format_func=lambda entry: entry.label,
+        help="Taken once each run is trained. Accuracy is always measured.",
+    )
+    drawn = []
+    for place, entry in enumerate(chosen):
+        at = f"/spec/evaluations/{place}"
+        params: dict[str, Any] = {}
+        if entry.params:
+            with st.expander(f"{entry.label}: settings"):
+                st.caption(entry.summary)
+                params = parameters(
+                    catalog(), entry, given.get(entry.key, {}), key=f"{key}/evaluations/{entry.key}",
+                    at=f"{at}/params", errors=errors,
+                )
+        errors.show(at)
+        drawn.append({"key": entry.key, "params": params})
+    return drawn
+
+
+def axis_options(offered: Catalog, spec: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the chosen components that a sweep may vary besides λ and the seed, by dotted path."""
+    found = {}
+    for kind in COMPONENTS:
+        entry = offered.entry(kind, spec[kind]["key"])
+        for param in entry.params if entry else ():
+            if param.type != "component":
+                found[f"{kind}.params.{param.name}"] = param
+    return found
+
+
+def draw_axis(spec: dict[str, Any], sweep: dict[str, list[Any]], key: str) -> tuple[str, list[Any] | None] | None:
+    """One more parameter to vary: (path, values), with None for values that cannot be read."""
+    options = axis_options(catalog(), spec)
+    given = next((path for path in sweep if path in options), None)
+    path = st.selectbox(
+        "Vary one more parameter", [None, *options], index=[None, *options].index(given), key=f"{key}/axis",
+        format_func=lambda item: "nothing more" if item is None
+        else f"{COMPONENTS[item.partition('.')[0]]}: {title(options[item])}",
+        help="Every value is combined with every λ and seed.",
+    )
+    if path is None:
+        return None
+    param, values = options[path], sweep.get(path, [])
+    if param.choices or param.type == "bool":
+        choices = list(param.choices) or [False, True]
+        chosen = st.multiselect(
+            "Its values", choices, values or choices, key=f"{key}/axis/{path}",
+            format_func=lambda item: readable(str(item)),
+        )
+        if not chosen:
+            problem("choose at least one value")
+            return path, None
+        return path, chosen
+    kind = int if param.type == "int" else float
+    start = values or ([param.default] if param.default is not None else [0])
+    return path, number_list("Its values", start, key=f"{key}/axis/{path}", help=param.help, kind=kind)
+
+
+def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
+    """The request as the form stands; None while something in it cannot be read."""
+    offered = catalog()
+    spec, sweep = split_sweep(request)
+    st.subheader("What to train")
+    with st.container(border=True):
+        data_cell, model_cell = st.columns(2)
+        drawn: dict[str, Any] = {}
+        with data_cell:
+            drawn["dataset"] = component(offered, "dataset", spec["dataset"], label=COMPONENTS["dataset"],
+                                         key=f"{key}/dataset", at="/spec/dataset", errors=errors)
+        dataset = offered.entry("dataset", drawn["dataset"]["key"])
+        with model_cell:
+            drawn["model"] = component(
+                offered, "model", spec["model"], label=COMPONENTS["model"], key=f"{key}/model", at="/spec/model",
+                errors=errors, usable=lambda entry: _fits(entry, dataset),
+            )
+    st.subheader("How to smooth it")
+    with st.container(border=True):
+        regularizer_cell, lambda_cell = st.columns([3, 2])
+        with regularizer_cell:
+            drawn["regularizer"] = component(
+                offered, "regularizer", spec["regularizer"], label=COMPONENTS["regularizer"],
+                key=f"{key}/regularizer", at="/spec/regularizer", errors=errors,
+            )
+        with lambda_cell:
+            lambdas = number_list(
+                "λ: weights of the penalty", sweep["lambda_"], key=f"{key}/lambda",
+                help="One run for each, separated by commas. 0 is the baseline without smoothing; good first "
+                     "steps are powers of ten.",
+            )
+            errors.show("/spec/lambda_", "/sweep/lambda_")
+            seeds = number_list(
+                "Seeds", sweep["seed"], key=f"{key}/seeds", kind=int,
+                help="Each λ is trained once for each seed; three or more give an interval.",
+            )
+            errors.show("/spec/seed", "/sweep/seed")
+            drawn["schedule"] = component(offered, "schedule", spec["schedule"], label=COMPONENTS["schedule"],
+                                          key=f"{key}/schedule", at="/spec/schedule", errors=errors)
+    st.subheader("How long, and what to measure")
+    with st.container(border=True):
+        training_cell, measures_cell = st.columns(2)
+        with training_cell:
+            epochs_cell, batch_cell = st.columns(2)
+            with epochs_cell:
+                epochs = st.number_input("Epochs", 1, 10_000, spec["epochs"], key=f"{key}/epochs")
+                errors.show("/spec/epochs")
+            with batch_cell:
+                batch_size = st.number_input("Batch size", 1, 65_536, spec["batch_size"], key=f"{key}/batch")
+                errors.show("/spec/batch_size")
+            drawn["optimizer"] = component(offered, "optimizer", spec["optimizer"], label=COMPONENTS["optimizer"],
+                                           key=f"{key}/optimizer", at="/spec/optimizer", errors=errors)
+        with measures_cell:
+            drawn["evaluations"] = draw_evaluations(spec, dataset, key)
+    with st.expander("More: vary a parameter, fewer images, precision, device"):
+        axis = draw_axis({**spec, **drawn}, sweep, key)
+        if axis:
+            errors.show("/sweep/" + axis[0])
+        samples_cell, precision_cell, device_cell = st.columns(3)
+        with samples_cell:
+            samples = st.number_input(
+                "Training images", 1, dataset.train_size if dataset and dataset.train_size else None,
+                spec["train_samples"], key=f"{key}/samples", placeholder="all of them",
+                help="Train on the first n alone. Empty: all.",
+            )
+            errors.show("/spec/train_samples")
+        with precision_cell:
+            precisions = ["auto", "float32", "bfloat16"]
+            precision = st.selectbox("Precision", precisions, precisions.index(spec["precision"]),
+                                     key=f"{key}/precision")
+            errors.show("/spec/precision")
+        with device_cell:
+            device = st.text_input("Device", spec["device"], key=f"{key}/device", help="auto, cpu, cuda or cuda:1")
+            errors.show("/spec/device")
+    st.subheader("What to call it")
+    name_cell, tags_cell = st.columns([3, 2])
+    with name_cell:
+        name = st.text_input("Name", request.name, key=f"{key}/name", max_chars=200)
+        errors.show("/name")
+    with tags_cell:
+        tags = st.multiselect("Tags", request.tags, request.tags, key=f"{key}/tags", accept_new_options=True,
+                              placeholder="type and press Enter")
+        errors.show("/tags")
+    notes = st.text_area("Notes", request.notes, key=f"{key}/notes", height=80,
+                         placeholder="What do you want to find out?")
+    errors.show("/notes")
+
+    lists = {"lambda_": lambdas, "seed": seeds, **({axis[0]: axis[1]} if axis else {})}
+    if any(values is None for values in lists.values()):
+        return None
+    sweep = {path: values for path, values in lists.items() if len(values) > 1}
+    whole = {**drawn, "epochs": epochs, "batch_size": batch_size, "train_samples": samples,
+             "precision": precision, "device": device}
+    for path, values in lists.items():
+        if len(values) == 1:
+            _set(whole, path, values[0])
+    try:
+        return ExperimentRequest(name=name, spec=whole, sweep=sweep or None, notes=notes, tags=tags)
+    except ValidationError as error:
+        for item in error.errors():
+            problem(f"{item['loc'][0]}: {item['msg']}")
+        return None
+
+
+def _fits(model: CatalogEntry, dataset: CatalogEntry | None) -> bool:
+    size = dataset.image_size if dataset else None
+    return size is None or model.min_image_size is None or min(size) >= model.min_image_size
+
+
+def _set(spec: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        spec = spec[part]
+    spec[last] = value
+
+
+def show_request(request: ExperimentRequest) -> None:
+    body = request.model_dump(mode="json", exclude_none=True)
+    with st.expander("The same as a REST request"):
+        st.caption("Any other tool can launch this. With a token set, add: -H 'Authorization: Bearer …'")
+        text = json.dumps(body, indent=2, ensure_ascii=False)
+        quoted = text.replace("'", "'\\''")
+        st.code(f"curl -X POST {api_url()}/api/v1/experiments \\\n  -H 'Content-Type: application/json' \\\n"
+                f"  -d '{quoted}'", language="bash")
+
+
+def launch(request: ExperimentRequest) -> None:
+    try:
+        experiment = api().launch(request, idempotency_key=st.session_state[IDEMPOTENCY])
+    except ApiError as error:
+        st.session_state[ERRORS] = error.errors or [FieldError(pointer="", detail=str(error))]
+        st.session_state[IDEMPOTENCY] = str(uuid.uuid4())
+        st.rerun()
+    start_from(request)
+    flash(f"Launched: {len(experiment.runs)} run{'s' if len(experiment.runs) > 1 else ''}.")
+    if len(experiment.runs) == 1:
+        st.switch_page("app_pages/run.py", query_params={"run": str(experiment.runs[0])})
+    st.switch_page("app_pages/compare.py", query_params={"experiment": str(experiment.id)})
+
+
+st.title("Launch")
+open_link()
+errors = FieldErrors(st.session_state[ERRORS])
+show_presets()
+drawn_request = draw_form(st.session_state[DRAFT], f"launch-{st.session_state[VERSION]}")
+if drawn_request is not None:
+    show_request(drawn_request)
+for left in errors.left:
+    problem(f"{left.pointer} {left.detail}".strip())
+if errors.errors:
+    st.caption(":red[Not launched: correct what is marked in red, then launch again.]")
+count = 0 if drawn_request is None else math.prod(len(values) for values in (drawn_request.sweep or {}).values())
+too_many = count > MAX_RUNS_PER_EXPERIMENT
+if too_many:
+    problem(f"This makes {count} runs; an experiment takes at most {MAX_RUNS_PER_EXPERIMENT}.")
+label = "Launch" if count == 0 else f"Launch {count} run{'s' if count > 1 else ''}"
+if st.button(label, type="primary", icon=":material/rocket_launch:", disabled=drawn_request is None or too_many,
+             key="launch-button") and drawn_request is not None:
+    launch(drawn_request)
