@@ -1,0 +1,222 @@
+"""Every catalog entry: its path resolves, its keywords are its parameters, and it runs on four small images.
+
+A new component is one file and one entry; this test finds it by itself.
+"""
+
+import importlib
+import inspect
+
+import pytest
+import torch
+
+from backend.shared.catalog import CATALOG, UnknownKey, find
+from worker.datasets.dataset import Dataset
+from worker.evaluations.result import Result
+from worker.resolve import build_model, build_optimizer, component, load
+
+# what a kind's caller passes: by position, and by keyword beside the entry's own parameters
+POSITIONAL = {
+    "dataset": ["root", "split"],
+    "model": ["channels", "image_size", "num_classes"],
+    "regularizer": ["model", "x", "logits", "y"],
+    "schedule": ["lambda_", "step", "total_steps"],
+    "optimizer": ["parameters"],
+    "attack": ["model", "x", "y"],
+    "attribution": ["model", "x", "target"],
+    "evaluation": ["model", "data"],
+}
+CONTEXT = {
+    "regularizer": {"generator"},
+    "attack": {"generator"},
+    "evaluation": {"generator", "progress", "should_stop"},
+}
+OPTIONAL_CONTEXT = {"evaluation": {"fresh_model"}}
+ENTRIES = [pytest.param(kind, entry, id=f"{kind}-{entry.key}") for kind in CATALOG for entry in CATALOG[kind]]
+
+
+def entries(kind):
+    return [pytest.param(entry, id=entry.key) for entry in CATALOG[kind]]
+
+
+def images(entry):
+    """Four images with the shape, classes and mask that a data set's entry states."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (4, entry.channels, *entry.image_size)
+    mask = torch.zeros(4, 1, *entry.image_size, dtype=torch.bool)
+    mask[:, :, : entry.image_size[0] // 2] = True
+    return Dataset(
+        torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+        torch.arange(4) % entry.num_classes,
+        mask if entry.has_mask else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return find("dataset", "blockmnist")
+
+
+@pytest.fixture
+def batch(dataset):
+    data = images(dataset)
+    return data.images / 255, data.labels
+
+
+@pytest.fixture
+def model(dataset):
+    torch.manual_seed(0)
+    return build_model("mlp", {"hidden": 8, "activation": "gelu"}, dataset).eval()
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+def test_the_signature_is_the_kinds_and_the_keywords_are_the_params(kind, entry):
+    parameters = inspect.signature(load(entry)).parameters.values()
+    positional = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert positional == POSITIONAL[kind]
+    keywords = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    own = {param.name: param for param in entry.params if param.used_by == "component"}
+    context = CONTEXT.get(kind, set())
+    assert context <= keywords.keys()
+    assert keywords.keys() - context - OPTIONAL_CONTEXT.get(kind, set()) == own.keys()
+    for name, param in own.items():
+        default = keywords[name]
+        if default is inspect.Parameter.empty or param.type == "component":
+            continue  # always passed by resolve
+        assert (list(default) if param.type == "floats" else default) == param.default, name
+        assert type(default) is type(param.default) or param.type == "floats", name
+
+
+@pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+def test_the_defaults_are_values_that_the_entry_accepts(kind, entry):
+    for param in entry.params:
+        if param.type == "component":
+            assert find(param.kind, param.default["key"])
+        else:
+            assert param.check(param.default) == (param.default, None), param.name
+
+
+@pytest.mark.parametrize(("kind", "entry"), ENTRIES)
+def test_the_callable_says_what_it_does(kind, entry):
+    assert inspect.getdoc(load(entry))
+    assert inspect.getdoc(importlib.import_module(entry.path.partition(":")[0]))
+
+
+@pytest.mark.parametrize("entry", entries("dataset"))
+def test_a_data_set_is_what_its_entry_says(entry, tmp_path):
+    if not entry.embedded:
+        pytest.skip("needs a download")
+    module = importlib.import_module(entry.path.partition(":")[0])
+    defaults = {param.name: param.default for param in entry.params}
+    module.prepare(tmp_path, **defaults, progress=lambda share: None, should_stop=lambda: False)
+    for split in ("train", "validation", "test"):
+        data = component("dataset", entry.key).function(tmp_path, split)
+        assert data.images.shape[1:] == (entry.channels, *entry.image_size)
+        assert data.images.dtype == torch.uint8 and data.labels.dtype == torch.int64
+        assert data.labels.unique().tolist() == list(range(entry.num_classes))
+        assert (data.masks is not None) == entry.has_mask and (data.groups is not None) == entry.has_groups
+        if split == "train":
+            assert len(data) == entry.train_size
+    assert len(entry.mean) == len(entry.std) == entry.channels
+    assert len(entry.class_names) == entry.num_classes
+
+
+@pytest.mark.parametrize("data_entry", entries("dataset"))
+@pytest.mark.parametrize("entry", entries("model"))
+def test_a_model_gives_logits_for_every_data_set(entry, data_entry):
+    data = images(data_entry)
+    logits = build_model(entry.key, {}, data_entry)(data.images / 255)
+    assert logits.shape == (4, data_entry.num_classes) and logits.isfinite().all()
+    if entry.min_image_size is not None:
+        side = entry.min_image_size
+        assert load(entry)(3, (side, side), 5).eval()(torch.rand(4, 3, side, side)).shape == (4, 5)
+
+
+@pytest.mark.parametrize("entry", entries("regularizer"))
+def test_a_regularizer_gives_a_penalty_per_sample(entry, model, batch):
+    x, y = batch
+    x.requires_grad_(True)
+    penalty = component("regularizer", entry.key).function(model, x, model(x), y, generator=generator())
+    assert penalty.shape == (4,) and penalty.isfinite().all()
+
+
+@pytest.mark.parametrize("entry", entries("schedule"))
+def test_a_schedule_gives_lambda_at_every_step(entry):
+    schedule = component("schedule", entry.key).function
+    values = [schedule(0.5, step, 10) for step in range(1, 11)]
+    assert all(isinstance(value, float) and value >= 0 for value in values)
+    assert [schedule(0.0, step, 10) for step in range(1, 11)] == [0.0] * 10
+
+
+@pytest.mark.parametrize("entry", entries("optimizer"))
+def test_an_optimizer_lowers_a_loss(entry):
+    parameter = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = build_optimizer(entry.key, {}, [parameter])
+    for _ in range(3):
+        optimizer.zero_grad()
+        parameter.square().sum().backward()
+        optimizer.step()
+    assert parameter.item() < 1
+    settings = {param.name: param.default for param in entry.params}
+    assert settings.items() <= optimizer.param_groups[0].items()
+
+
+@pytest.mark.parametrize("entry", entries("attack"))
+def test_an_attack_stays_in_the_image_range_and_leaves_the_model_alone(entry, model, batch):
+    x, y = batch
+    attack = component("attack", entry.key, {"steps": 3} if entry.param("steps") else {}).function
+    x_adv = attack(model, x, y, generator=generator())
+    assert x_adv.shape == x.shape and x_adv.min() >= 0 and x_adv.max() <= 1
+    assert not torch.equal(x_adv, x)
+    assert all(parameter.grad is None for parameter in model.parameters()) and not model.training
+
+
+@pytest.mark.parametrize("entry", entries("attribution"))
+def test_an_attribution_is_shaped_like_x_and_leaves_the_model_alone(entry, model, batch):
+    x, _ = batch
+    target = torch.tensor([0, 1, 2, 0])
+    attributions = component("attribution", entry.key).function(model, x, target if entry.needs_target else None)
+    assert attributions.shape == x.shape and attributions.isfinite().all()
+    assert (attributions < 0).any() == entry.signed
+    assert all(parameter.grad is None for parameter in model.parameters()) and not model.training
+    assert x.grad is None and not x.requires_grad
+
+
+@pytest.mark.parametrize("entry", entries("evaluation"))
+def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
+    data = images(dataset)
+    shares = []
+    params = {"steps": 3} if entry.param("steps") else {}
+    result = component("evaluation", entry.key, params).function(
+        model, data, generator=generator(), progress=shares.append, should_stop=lambda: False
+    )
+    assert isinstance(result, Result) and result.values
+    for value in result.values.values():
+        assert 0 <= value.n <= 4
+        if value.value is not None and value.low is not None:
+            assert value.low <= value.value <= value.high
+    assert all(len(array) == 4 for array in result.arrays.values())
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_component_params_arrive_as_callables(dataset):
+    leakage = component("evaluation", "leakage", {"attribution": {"key": "smoothgrad", "params": {"samples": 3}}})
+    bound = leakage.function.keywords["attribution"]
+    assert bound.func is load(find("attribution", "smoothgrad"))
+    assert bound.keywords == {"samples": 3, "sigma": 0.1, "seed": 0}
+
+
+def test_trainer_params_are_split_off():
+    smoothing = component("regularizer", "marginal_density", {"every": 4, "h": 0.02})
+    assert smoothing.trainer == {"every": 4}
+    assert smoothing.function.keywords == {"estimator": "double_backward", "p_norm": "2", "power": 2, "h": 0.02}
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UnknownKey, match="on offer: none, marginal_density"):
+        component("regularizer", "dropout")
+    with pytest.raises(ValueError, match="has no parameter rate; it has: lr, momentum, weight_decay"):
+        component("optimizer", "sgd", {"rate": 0.1})
