@@ -44,8 +44,13 @@ def delete_experiment(database: Database, store: ArtifactStore, experiment_id: i
 def finish_run(database: Database, store: ArtifactStore, run_id: int) -> int:
     """The second phase, for a run that is marked: files, then rows. Returns the bytes of the files."""
     files = f"runs/{run_id}"
-    freed = store.size_tree(files)
-    store.delete_tree(files)
+    while True:
+        try:
+            freed = store.size_tree(files)
+            store.delete_tree(files)
+            break
+        except FileNotFoundError:
+            continue  # API and reconciler may be at the same files: what the other took is gone, see to the rest
     with database.write() as session:
         runs.remove(session, run_id)
     return freed

@@ -37,9 +37,7 @@ def launch(
     try:
         return _launch(database, request, planned, provenance, idempotency_key)
     except IntegrityError:
-        if idempotency_key is None:
-            raise
-        # Another request with this key was first by a hair: its answer is ours
+        # Another request was first by a hair with this key, whose answer is ours too, or with the data's preparation
         return _launch(database, request, planned, provenance, idempotency_key)
 
 

@@ -105,11 +105,12 @@ def undelivered(session: Session, limit: int = 200) -> list[Undelivered]:
 
 def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
     """Notes that the broker has these jobs now. A task claimed in the meantime keeps its state."""
+    at = now(session)
     for item in deliveries:
         session.execute(
             update(TaskRow)
             .where(TaskRow.id == item.task_id, TaskRow.delivery < item.delivery)
-            .values(delivery=item.delivery, delivered=True, delivered_at=now(session))
+            .values(delivery=item.delivery, delivered=True, delivered_at=at)
         )
 
 
