@@ -61,6 +61,14 @@ def test_accuracy_and_cross_entropy(small):
     assert result.flags == []
 
 
+def test_images_may_be_floats_and_the_model_of_another_precision(small):
+    model, data = small
+    expected = accuracy(model, data, generator=generator(), **HOOKS).values["cross_entropy"].value
+    floats = Dataset(data.images / 255, data.labels)
+    result = accuracy(model.double(), floats, generator=generator(), **HOOKS)
+    assert result.values["cross_entropy"].value == pytest.approx(expected, rel=1e-6)
+
+
 def test_logits_that_are_no_numbers_are_wrong_and_said(small):
     model, data = small
     model[-1].bias.data[:] = math.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor, nn
 
 from worker.datasets.dataset import Dataset
@@ -24,7 +25,7 @@ def batches(
 
     Args:
         model: its first parameter says device and floating-point type.
-        data: images uint8.
+        data: images uint8, or floats in [0, 1].
         samples: only the first so many; None: all.
         progress: told the fraction handed out and worked on.
         should_stop: asked before each batch.
@@ -38,6 +39,7 @@ def batches(
         if should_stop():
             raise Stopped("the evaluation was stopped")
         part = slice(begin, min(begin + BATCH, total))
-        x = data.images[part].to(parameter.device).to(parameter.dtype) / 255
+        images = data.images[part].to(parameter.device)
+        x = images.to(parameter.dtype) / (255 if images.dtype == torch.uint8 else 1)
         yield part, x, data.labels[part].to(parameter.device)
         progress(part.stop / total)
