@@ -133,7 +133,7 @@ def _workers(settings: Settings) -> list[Child]:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
         # Training leaves the CPU to the page and to interactive maps
         workers.append(Child(f"training-{index}", _worker("training"), environment, _here(), nice=10))
-    workers.append(Child("interactive", _worker("interactive"), _environment(devices.cores()), _here()))
+    workers.append(Child("interactive", _worker("interactive"), _environment(1), _here()))
     workers.append(Child("prepare", _worker("prepare"), _environment(1), _here(), nice=10))
     return workers
 

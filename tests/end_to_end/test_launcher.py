@@ -1,0 +1,254 @@
+"""The real launcher with all its services: up, down, killed, in the way of another, beside another."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(180)
+
+
+class Lab:
+    """A DensityLab in a folder of its own, on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.log = folder / "log.txt"
+        self.api_port, self.ui_port = free_ports(2)
+        self.api = f"http://127.0.0.1:{self.api_port}"
+        self.page = f"http://127.0.0.1:{self.ui_port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DENSITYLAB_")},
+            "DENSITYLAB_HOME": str(self.home),
+            "DENSITYLAB_API_PORT": str(self.api_port),
+            "DENSITYLAB_UI_PORT": str(self.ui_port),
+            "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start it unless it runs, and wait for its announcement. Returns the seconds that took."""
+        if self.process is not None and self.process.poll() is None:
+            return 0.0
+        began = time.monotonic()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                launcher_command(), env=self.environment, cwd=self.home.parent, stdout=log, stderr=subprocess.STDOUT
+            )
+        wait_for(lambda: "DensityLab is up" in self.log.read_text() or self.process.poll() is not None, 60, self.log)
+        assert self.process.poll() is None, self.log.read_text()
+        return time.monotonic() - began
+
+    def refused(self, **environment: str) -> str:
+        """What another launcher says when it gives up, in one line."""
+        outcome = subprocess.run(
+            launcher_command(), env=self.environment | environment, cwd=self.home.parent,
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert outcome.returncode == 1
+        assert outcome.stdout == ""
+        assert len(outcome.stderr.strip().splitlines()) == 1, outcome.stderr
+        return outcome.stderr
+
+    def end(self, number: signal.Signals) -> float:
+        """Send the launcher a signal. Returns the seconds until it has ended."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=30)
+        return time.monotonic() - began
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that was started for this state folder, whoever its parent is by now."""
+        return [process for process in psutil.process_iter() if belongs_to(process, self.home)]
+
+    def child(self, *words: str) -> psutil.Process:
+        """The child of the launcher that has these words in its command line."""
+        assert self.process is not None
+        return next(
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if all(word in " ".join(child.cmdline()) for word in words)
+        )
+
+    def launch(self, **spec: object) -> int:
+        """Launch one run. Returns its id."""
+        answer = httpx.post(f"{self.api}/api/v1/experiments", json={"name": "launcher test", "spec": spec})
+        assert answer.status_code in (201, 202), answer.text
+        experiment = answer.json()["id"]
+        runs = httpx.get(f"{self.api}/api/v1/runs", params={"experiment": experiment}).json()["items"]
+        return int(runs[0]["id"])
+
+    def run(self, run: int) -> dict:
+        return httpx.get(f"{self.api}/api/v1/runs/{run}").raise_for_status().json()
+
+
+def launcher_command() -> list[str]:
+    return [sys.executable, "-P", "-m", "backend.launcher"]
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def belongs_to(process: psutil.Process, home: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.environ().get("DENSITYLAB_HOME") == str(home)
+    except (psutil.Error, ProcessLookupError):
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, log: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain\n{log.read_text()[-4000:]}"
+        time.sleep(0.05)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    if lab.process is not None and lab.process.poll() is None:
+        lab.end(signal.SIGKILL)
+
+
+def test_the_addresses_are_printed_when_they_answer(lab: Lab):
+    lab.start()
+    said = lab.log.read_text()
+    assert answers(f"{lab.api}/healthz")
+    assert answers(lab.page)
+    assert lab.page in said and lab.api in said
+    services = {line.split("|")[0].strip() for line in said.splitlines() if "|" in line}
+    assert services >= {"api", "training-0"}
+    children = psutil.Process(lab.process.pid).children()
+    assert len(children) == 7  # broker, API, reconciler, page, and three workers
+    assert lab.child("worker.main", "training").nice() == 10
+    assert lab.child("worker.main", "interactive").nice() == 0
+
+
+def test_nothing_is_open_to_other_machines(lab: Lab):
+    lab.start()
+    listening = [
+        connection.laddr
+        for process in lab.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {address.port for address in listening} == {lab.api_port, lab.ui_port}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    assert (lab.home / "broker").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_folder_in_use_is_said_in_one_line(lab: Lab):
+    lab.start()
+    api_port, ui_port = free_ports(2)
+    said = lab.refused(DENSITYLAB_API_PORT=str(api_port), DENSITYLAB_UI_PORT=str(ui_port))
+    assert str(lab.home) in said and f"process {lab.process.pid}" in said and "DENSITYLAB_HOME" in said
+
+
+def test_a_port_in_use_is_said_in_one_line(lab: Lab, tmp_path: Path):
+    lab.start()
+    said = lab.refused(DENSITYLAB_HOME=str(tmp_path / "other"))
+    assert str(lab.api_port) in said and "DENSITYLAB_API_PORT" in said
+    free = str(free_ports(1)[0])
+    said = lab.refused(DENSITYLAB_HOME=str(tmp_path / "other"), DENSITYLAB_API_PORT=free)
+    assert str(lab.ui_port) in said and "DENSITYLAB_UI_PORT" in said
+
+
+def test_unsafe_settings_and_a_bad_folder_are_said_in_one_line(lab: Lab, tmp_path: Path):
+    assert "DENSITYLAB_API_TOKEN" in lab.refused(DENSITYLAB_API_HOST="0.0.0.0")
+    file = tmp_path / "file"
+    file.touch()
+    assert "DENSITYLAB_HOME" in lab.refused(DENSITYLAB_HOME=str(file))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("valkey",), ("uvicorn",), ("backend.reconciler",), ("worker.main", "training"), ("streamlit",)],
+    ids=lambda words: words[-1],
+)
+def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
+    lab.start()
+    killed = lab.child(*words)
+    killed.kill()
+
+    def is_back() -> bool:
+        return any(
+            child.pid != killed.pid and all(word in " ".join(child.cmdline()) for word in words)
+            for child in psutil.Process(lab.process.pid).children()
+            if child.status() != psutil.STATUS_ZOMBIE
+        )
+
+    wait_for(is_back, 10, lab.log)
+    wait_for(lambda: answers(f"{lab.api}/healthz") and answers(f"{lab.page}/_stcore/health"), 20, lab.log)
+    assert "SIGKILL, starts again" in lab.log.read_text()
+
+
+def test_two_stand_side_by_side(lab: Lab, tmp_path: Path):
+    lab.start()
+    other = Lab(tmp_path)
+    try:
+        other.start()
+        assert answers(f"{other.api}/healthz") and answers(f"{lab.api}/healthz")
+        assert {p.pid for p in lab.processes()}.isdisjoint(p.pid for p in other.processes())
+        other.end(signal.SIGINT)
+        assert other.processes() == []
+        assert answers(f"{lab.api}/healthz")
+    finally:
+        if other.process.poll() is None:
+            other.end(signal.SIGKILL)
+
+
+def test_stopped_in_ten_seconds_and_started_again_in_ten_with_everything_kept(lab: Lab):
+    lab.start()
+    run = lab.launch(epochs=60, evaluations=[])
+    wait_for(lambda: lab.run(run)["progress"] > 0.02, 60, lab.log)
+    before = lab.run(run)
+    stopped = lab.end(signal.SIGTERM)
+    assert lab.process.returncode == 0
+    assert stopped < 10
+    assert lab.processes() == []
+    assert "killed" not in lab.log.read_text().split("stopping")[-1]  # all had ended when told to
+
+    started = lab.start()
+    assert answers(f"{lab.api}/healthz") and answers(lab.page)
+    assert started < 10
+    assert lab.run(run)["spec"] == before["spec"]
+    assert lab.run(run)["progress"] >= before["progress"]
+    wait_for(lambda: lab.run(run)["progress"] > before["progress"] + 0.02, 60, lab.log)  # it goes on by itself
+
+
+def test_killed_outright_it_leaves_nothing(lab: Lab):
+    lab.start()
+    run = lab.launch(epochs=200, evaluations=[])
+    wait_for(lambda: any(lab.run(other)["status"] == "running" for other in range(1, run + 1)), 60, lab.log)
+    training = lab.child("worker.main", "training")
+    wait_for(lambda: training.children() != [], 20, lab.log)  # the process of the job
+    lab.end(signal.SIGKILL)
+    wait_for(lambda: lab.processes() == [], 2, lab.log)
