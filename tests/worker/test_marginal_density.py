@@ -350,6 +350,32 @@ def test_logits_are_shared(estimator, forwards):
     assert len(calls) == forwards
 
 
+@pytest.mark.parametrize(
+    ("estimator", "p_norm"), [*(("finite_difference", p) for p in NORMS), ("random_projection", "2")]
+)
+def test_the_step_is_an_l2_displacement_of_h(estimator, p_norm):
+    model = smooth_mlp("gelu")
+    x = images(n=64)
+    inputs = []
+    model.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
+    penalty(model, x, estimator=estimator, p_norm=p_norm, h=0.03)
+    lengths = (inputs[1] - inputs[0]).flatten(1).norm(dim=1)
+    if estimator == "finite_difference":
+        torch.testing.assert_close(lengths, torch.full_like(lengths, 0.03))
+    else:  # h is the root mean square; each length scatters by 1/√(2 · 64) = 9 %
+        assert lengths.square().mean().sqrt().item() == pytest.approx(0.03, rel=0.05)
+
+
+@pytest.mark.parametrize("estimator", TAYLOR)
+def test_the_taylor_estimators_run_under_torch_compile(estimator):
+    model = smooth_mlp("gelu", torch.float32)
+    x = images(dtype=torch.float32)
+    expected = penalty(model, x, estimator=estimator)
+    actual = penalty(torch.compile(model, backend="aot_eager"), x, estimator=estimator)
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=0)
+    assert cosine(parameter_gradient(model, actual), parameter_gradient(model, expected)) > 0.999
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_without_gradients_the_values_are_the_same(estimator):
     model = smooth_mlp("gelu")

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from worker.models import cnn, mlp
 from worker.objective import objective
@@ -87,3 +89,33 @@ def test_the_penalty_meets_the_dropout_masks_of_the_main_forward(estimator):
         terms = objective(model, *batch(), regularizer=regularizer, lambda_=1.0, step=1, generator=generator)
         values[name] = terms.penalty.item()
     assert values[estimator] < 5 * values["double_backward"]  # fresh masks: thousands of times more
+
+
+class Flops(TorchDispatchMode):
+    """Adds up the multiplications of matrix products and convolutions."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("estimator", "passes"), [("double_backward", 6), ("finite_difference", 7), ("random_projection", 6)]
+)
+def test_a_step_costs_as_many_passes_as_stated(estimator, passes, dropout):
+    model = mlp.build(1, (8, 8), 3, hidden=128, layers=12, activation="gelu", dropout=dropout).train()
+    counts = {}
+    for key, params in (("none", {}), ("marginal_density", {"estimator": estimator})):
+        regularizer = component("regularizer", key, params).function
+        generator = torch.Generator().manual_seed(0)
+        with Flops() as flops:
+            terms = objective(model, *batch(), regularizer=regularizer, lambda_=0.1, step=1, generator=generator)
+            terms.loss.backward(inputs=list(model.parameters()))
+        counts[key] = flops.total
+    # a plain step is 3 passes; the first and last layers differ a little
+    assert 3 * counts["marginal_density"] / counts["none"] == pytest.approx(passes, rel=0.03)
