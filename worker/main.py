@@ -12,8 +12,10 @@ import sys
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo  # every optimizer imports it, which takes a second that no job shall wait for
 from pydantic import ValidationError
 from rq.worker import BaseWorker
+from sqlalchemy.orm import configure_mappers
 
 import worker.jobs.attribute
 import worker.jobs.evaluate
@@ -54,6 +56,7 @@ def main() -> None:
     for entries in CATALOG.values():
         for entry in entries:
             resolve.load(entry)
+    configure_mappers()
     shutdown.listen()
     role = ROLES[name]
     if role.kind is InProcessWorker:
@@ -64,6 +67,8 @@ def main() -> None:
     gc.freeze()  # what is loaded by now stays shared with the forked jobs
     logging.info("ready for %s", ", ".join(role.queues))
     rq_worker.work(logging_level="WARNING")
+    sys.stdout.flush()
+    os._exit(0)  # past the interpreter's end, where libraries of torch report leaks in pages
 
 
 if __name__ == "__main__":
