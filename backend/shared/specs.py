@@ -106,7 +106,7 @@ def complete_params(
         if wrong:
             errors.append(FieldError(pointer=where, detail=wrong))
     for rule in entry.rules:
-        if all(filled[name] in values for name, values in rule.when.items()):
+        if all(_lookup(filled, path) in values for path, values in rule.when.items()):
             for name, allowed in rule.allowed.items():
                 if filled[name] not in allowed:
                     errors.append(FieldError(pointer=f"{at}/params/{name}", detail=rule.why))

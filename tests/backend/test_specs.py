@@ -69,6 +69,11 @@ def test_random_projection_estimates_the_squared_two_norm_alone(wrong):
     ]
 
 
+def test_a_map_of_no_class_takes_no_target_of_a_class():
+    params = {"attribution": {"key": "log_density"}, "target": "log_prob"}
+    assert pointers({"evaluations": [{"key": "leakage", "params": params}]}) == ["/spec/evaluations/0/params/target"]
+
+
 def test_a_sweep_is_a_grid_in_order():
     planned = specs.plan({}, {"lambda_": [0, 0.1], "seed": [0, 1]})
     assert [(item.spec.lambda_, item.spec.seed) for item in planned] == [(0, 0), (0, 1), (0.1, 0), (0.1, 1)]

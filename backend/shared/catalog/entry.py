@@ -88,7 +88,8 @@ class Param:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Parameters that only go together in some ways: where `when` holds, each of `allowed` must too."""
+    """Parameters that only go together in some ways: where `when` holds (dotted paths into the parameters), each of
+    `allowed` must too."""
 
     when: dict[str, tuple[Any, ...]]
     allowed: dict[str, tuple[Any, ...]]

@@ -1,7 +1,7 @@
 """Evaluations. `(model, data, *, ..., generator, progress, should_stop) -> Result`."""
 
 from backend.shared.catalog.attacks import PGD_PARAMS
-from backend.shared.catalog.entry import Entry, Param
+from backend.shared.catalog.entry import Entry, Param, Rule
 
 SAMPLES = Param(name="samples", type="int", default=None, optional=True, minimum=1, maximum=1_000_000,
                 label="Test images", help="How many test images, the first in order. Empty: all of them.")
@@ -28,6 +28,11 @@ EVALUATIONS = (
                        "over the best other class. The logit contains the penalised term, so its leakage falls "
                        "partly by construction."),
             SAMPLES,
+        ),
+        rules=(
+            Rule(when={"attribution.key": ("log_density",)}, allowed={"target": ("logit",)},
+                 why="log p of log-probabilities is 0 everywhere and no class is differentiated: with the attribution "
+                     "log_density the target must be 'logit'"),
         ),
         needs_mask=True,
     ),
