@@ -116,6 +116,11 @@ def belongs_to(process: psutil.Process, home: Path) -> bool:
         return False
 
 
+def is_said_by(child: str, word: str, line: str) -> bool:
+    name, _, text = line.partition("|")
+    return name.strip() == child and word in text
+
+
 def wait_for(condition: Callable[[], bool], seconds: float, log: Path) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -144,8 +149,8 @@ def test_the_addresses_are_printed_when_they_answer(lab: Lab):
     assert answers(f"{lab.api}/healthz")
     assert answers(lab.page)
     assert lab.page in said and lab.api in said
-    services = {line.split("|")[0].strip() for line in said.splitlines() if "|" in line}
-    assert services >= {"api", "training-0"}
+    for worker in ("training-0", "interactive", "prepare"):  # they import torch meanwhile; their lines have their names
+        wait_for(lambda worker=worker: any(is_said_by(worker, "ready", line) for line in lab.log.open()), 30, lab.log)
     children = psutil.Process(lab.process.pid).children()
     assert len(children) == 7  # broker, API, reconciler, page, and three workers
     assert lab.child("worker.main", "training").nice() == 10
