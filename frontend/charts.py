@@ -46,6 +46,8 @@ SECONDARY_PANELS = (
     Panel("λ in force", ("lambda_",), "λ"),
     Panel("Speed", ("throughput",), "images per second"),
 )
+_ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}
+_COLUMN = {"orientation": "v", "y": 1, "x": 1.04, "xanchor": "left", "font": {"size": 11}}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def curves(
             hovertemplate="%{y:.4g}",
         )
     return _finished(figure, panel.title, X_LABELS[x], panel.unit, log_x=log_x, log_y=log_y,
-                     legend=len(figure.data) > 1)
+                     legend="row" if len(figure.data) > 1 else None)
 
 
 def overlay(
@@ -110,7 +112,7 @@ def overlay(
             line={"color": colors[item.run], "width": 1.6}, customdata=[item.run] * len(item.points),
             hovertemplate="%{y:.4g}",
         )
-    return _finished(figure, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend=True)
+    return _finished(figure, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column")
 
 
 def scatter(
@@ -132,7 +134,7 @@ def scatter(
             customdata=[point.opens], text=[f"{point.label}, mean of {point.x.n}"],
             hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
         )
-    figure = _finished(figure, title, x_label, y_label, legend=True)
+    figure = _finished(figure, title, x_label, y_label, legend="row")
     figure.update_layout(hovermode="closest")
     return figure
 
@@ -148,12 +150,12 @@ def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:
 
 def _finished(
     figure: go.Figure, title: str, x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False,
-    legend: bool,
+    legend: Literal["row", "column"] | None,
 ) -> go.Figure:
     figure.update_layout(
         template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
-        margin={"l": 58, "r": 12, "t": 40, "b": 42}, showlegend=legend, hovermode="x unified",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}},
+        margin={"l": 58, "r": 30, "t": 40, "b": 42}, showlegend=legend is not None, hovermode="x unified",
+        legend=_ROW if legend == "row" else _COLUMN,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"size": 12},
         # Zoom belongs to one pair of axes; a change of scale starts afresh
         uirevision=f"{x_label}-{log_x}-{log_y}",

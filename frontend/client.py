@@ -55,6 +55,7 @@ class Listing(Generic[Answer]):
 
     items: list[Answer]
     next_cursor: str | None
+    total: int | None = None  # in the whole listing, where the API counts them
 
 
 def connect(url: str, token: str | None = None) -> "ApiClient":
@@ -89,11 +90,12 @@ class ApiClient:
 
     def samples(
         self, key: str, *, split: str = "test", indices: Sequence[int] | None = None,
-        label: int | None = None, limit: int = 50, cursor: str | None = None, data_seed: int | None = None,
+        label: int | None = None, offset: int | None = None, limit: int = 50, cursor: str | None = None,
+        data_seed: int | None = None,
     ) -> Listing[DatasetSample]:
         """Images of a split: the given indices, or a page of them, of one class if asked."""
-        query = {"split": split, "index": indices, "label": label, "limit": limit, "cursor": cursor,
-                 "data_seed": data_seed}
+        query = {"split": split, "index": indices, "label": label, "offset": offset, "limit": limit,
+                 "cursor": cursor, "data_seed": data_seed}
         return self._list(DatasetSample, f"/api/v1/datasets/{key}/samples", query)
 
     def prepare_dataset(self, key: str) -> Task:
@@ -176,8 +178,11 @@ class ApiClient:
         query = {"run": runs, "names": names, "max_points": max_points}
         return self._list(MetricSeries, "/api/v1/metrics", query).items
 
-    def log(self, run: int, *, limit: int = 200, cursor: str | None = None) -> Listing[LogLine]:
-        return self._list(LogLine, f"/api/v1/runs/{run}/log", {"limit": limit, "cursor": cursor})
+    def log(
+        self, run: int, *, after: int | None = None, q: str | None = None, limit: int = 200
+    ) -> list[LogLine]:
+        """The last lines, or those after the line with id `after`; in order."""
+        return self._list(LogLine, f"/api/v1/runs/{run}/log", {"after": after, "q": q, "limit": limit}).items
 
     def artifacts(self, run: int) -> list[Artifact]:
         return self._list(Artifact, f"/api/v1/runs/{run}/artifacts").items
@@ -241,9 +246,9 @@ class ApiClient:
 
     def _list(self, item: type[Answer], path: str, query: Query | None = None) -> Listing[Answer]:
         content = _json(self._send("GET", path, query=query))
-        # A bounded listing comes as a plain list
-        page = content if isinstance(content, dict) else {"items": content}
-        return Listing(_validated(list[item], page.get("items")), page.get("next_cursor"))  # type: ignore[valid-type]
+        page = content if isinstance(content, dict) else {}
+        items = _validated(list[item], page.get("items"))  # type: ignore[valid-type]
+        return Listing(items, page.get("next_cursor"), page.get("total"))
 
     def _read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
         return _validated(kind, _json(answer))

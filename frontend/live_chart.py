@@ -33,6 +33,8 @@ export default function(component) {
     const line = style.getPropertyValue("--st-border-color").trim() || "rgba(128,128,128,0.25)";
     const back = style.getPropertyValue("--st-background-color").trim() || "#ffffff";
     const layout = figure.layout;
+    layout.height = box.pending.height;
+    layout.modebar = { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: line, activecolor: text };
     layout.font = { ...layout.font, color: text, family: style.getPropertyValue("--st-font").trim() || "sans-serif" };
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: back, bordercolor: line, font: { color: text } };
     for (const name of Object.keys(layout)) {
@@ -94,7 +96,7 @@ def live_chart(
     Returns:
         The `customdata` of the point just clicked, else None.
     """
-    data = {"figure": figure.to_json(), "label": label, "clickable": clickable}
+    data = {"figure": figure.to_json(), "label": label, "height": height, "clickable": clickable}
     result = _chart()(key=key, data=data, height=height, on_clicked_change=_ignore)
     return result.clicked if clickable else None
 

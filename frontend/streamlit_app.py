@@ -14,7 +14,7 @@ page = st.navigation([
     st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
     st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
     st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
-])
+], position="top")
 show_flash()
 try:
     page.run()

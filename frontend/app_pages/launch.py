@@ -55,7 +55,7 @@ def open_link() -> None:
 
 def show_presets() -> None:
     for cell, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
-        with cell, st.container(border=True):
+        with cell, st.container(border=True, height="stretch"):
             st.markdown(f"**{preset.label}**")
             minutes = f"{preset.minutes:g} min" if preset.minutes >= 1 else f"{preset.minutes * 60:.0f} s"
             st.caption(f"{preset.summary} About {minutes} on two CPU cores.")

@@ -48,7 +48,7 @@ def show_header(run: Run, offered: Catalog) -> None:
         st.warning(escaped(flag.text), icon=":material/warning:")
     if run.error:
         st.error(f"**{run.status.value.capitalize()}:** {escaped(run.error)}", icon=":material/error:")
-        lines = api().log(run.id, limit=20).items
+        lines = api().log(run.id, limit=20)
         if lines:
             st.code("\n".join(line.text for line in lines), language=None)
 
@@ -138,7 +138,7 @@ def show_evaluations(run: Run, evaluations: list[Evaluation], offered: Catalog) 
 
 
 def show_log(run: Run) -> None:
-    lines = api().log(run.id, limit=LOG_LINES).items
+    lines = api().log(run.id, limit=LOG_LINES)
     with st.expander(f"Log, the last {len(lines)} lines" if lines else "Log: empty so far", expanded=bool(run.error)):
         if lines:
             text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines)
