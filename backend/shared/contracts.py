@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
+from pydantic import Tag as PydanticTag
 
 SPEC_VERSION = 1
 MAX_RUNS_PER_EXPERIMENT = 500
@@ -118,6 +119,12 @@ class RunSpec(Request):
 # ---- requests -------------------------------------------------------------------------------------------------
 
 SweepGrid = dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)]]
+SweepGrids = Annotated[list[SweepGrid], Field(min_length=1, max_length=50)]
+# Told apart by hand, so that an error speaks of the form that was sent and not of the other too
+Sweep = Annotated[
+    Annotated[SweepGrid, PydanticTag("grid")] | Annotated[SweepGrids, PydanticTag("grids")],
+    Discriminator(lambda value: "grids" if isinstance(value, list) else "grid"),
+]
 
 
 class ExperimentRequest(Request):
@@ -126,7 +133,7 @@ class ExperimentRequest(Request):
     name: Name = "experiment"
     # Not RunSpec: the catalog fills and checks it (backend.shared.specs), so that every wrong field is named at once
     spec: dict[str, Any] = Field(default_factory=dict)
-    sweep: SweepGrid | Annotated[list[SweepGrid], Field(min_length=1, max_length=50)] | None = None
+    sweep: Sweep | None = None
     notes: Notes = ""
     tags: Tags = Field(default_factory=list)
 

@@ -1,0 +1,220 @@
+"""Every refusal is a problem of the right status that names the field."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+JSON = {"Content-Type": "application/json"}
+LAUNCH = "/api/v1/experiments"
+
+
+def problem(response: Any, status: int) -> list[str]:
+    """The pointers of a problem of that status."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    content = response.json()
+    assert content["status"] == status and content["title"] and content["detail"]
+    return [error["pointer"] for error in content["errors"]]
+
+
+def test_no_refused_launch_leaves_anything_behind(client: TestClient):
+    for body in ({"spec": {"lambda_": -1}}, {"spec": {}, "sweep": {"seed": [0, 1, "x"]}}, {"name": "\x00"}):
+        problem(client.post(LAUNCH, json=body), 422)
+    assert client.get(LAUNCH).json()["items"] == []
+    assert client.get("/api/v1/runs").json()["items"] == []
+    assert client.get("/readyz").json()["queued"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer"),
+    [
+        ({"unknown": 1}, "/spec/unknown"),
+        ({"lambda_": -0.1}, "/spec/lambda_"),
+        ({"lambda_": "much"}, "/spec/lambda_"),
+        ({"lambda_": 10**400}, "/spec/lambda_"),
+        ({"epochs": 0}, "/spec/epochs"),
+        ({"epochs": 10**9}, "/spec/epochs"),
+        ({"epochs": 1.5}, "/spec/epochs"),
+        ({"batch_size": 0}, "/spec/batch_size"),
+        ({"seed": -1}, "/spec/seed"),
+        ({"seed": 2**64}, "/spec/seed"),
+        ({"train_samples": 10**6}, "/spec/train_samples"),
+        ({"precision": "float8"}, "/spec/precision"),
+        ({"device": "tpu"}, "/spec/device"),
+        ({"model": {"key": "nope"}}, "/spec/model/key"),
+        ({"model": {"key": "mlp\x00"}}, "/spec/model/key"),
+        ({"model": {"key": "mlp", "params": {"depth": 3}}}, "/spec/model/params/depth"),
+        ({"model": {"key": "mlp", "params": {"hidden": 2**70}}}, "/spec/model/params/hidden"),
+        ({"model": {"key": "mlp", "params": {"hidden": True}}}, "/spec/model/params/hidden"),
+        ({"regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "p_norm": "1"}}},
+         "/spec/regularizer/params/p_norm"),
+        ({"regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "power": 1}}},
+         "/spec/regularizer/params/power"),
+        ({"evaluations": [{"key": "pgd_linf", "params": {"epsilons": []}}]}, "/spec/evaluations/0/params/epsilons"),
+        ({"evaluations": [{"key": "accuracy"}, {"key": "accuracy"}]}, "/spec/evaluations/1/name"),
+        ({"evaluations": [{"key": "leakage", "params": {"attribution": {"key": "nope"}}}]},
+         "/spec/evaluations/0/params/attribution/key"),
+        ({"optimizer": {"key": "adam", "params": {"lr": 0}}}, "/spec/optimizer/params/lr"),
+    ],
+)
+def test_a_wrong_field_of_a_spec_is_named(client: TestClient, spec: dict[str, Any], pointer: str):
+    assert problem(client.post(LAUNCH, json={"spec": spec}), 422) == [pointer]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(client: TestClient, number: str):
+    body = '{"spec": {"lambda_": %s, "optimizer": {"key": "adam", "params": {"lr": %s}}}}' % (number, number)
+    assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/spec/lambda_"]
+    body = '{"spec": {"optimizer": {"key": "adam", "params": {"lr": %s}}}}' % number
+    assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/spec/optimizer/params/lr"]
+    body = '{"sweep": {"lambda_": [0, %s]}}' % number
+    assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/sweep/lambda_/1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"name": ""}, ["/name"]),
+        ({"name": "x" * 201}, ["/name"]),
+        ({"name": "a\x00b"}, ["/name"]),
+        ({"notes": "\x00"}, ["/notes"]),
+        ({"tags": ["ok", "not ok"]}, ["/tags/1"]),
+        ({"surprise": 1}, ["/surprise"]),
+        ({"spec": 3}, ["/spec"]),
+        ({"sweep": {"seed": list(range(300)), "lambda_": [0, 1]}}, ["/sweep"]),
+        ({"sweep": {f"a{i}": [0] * 10 for i in range(5000)}}, ["/sweep"]),
+        ({"sweep": {"seed": []}}, ["/sweep/seed"]),
+        ({"sweep": {"model.params.hidden": [16, 0]}}, ["/sweep/model.params.hidden/1"]),
+        ({"sweep": {"nowhere": [1]}}, ["/sweep/nowhere/0"]),
+        ([], [""]),
+        ("text", [""]),
+        (None, [""]),
+    ],
+)
+def test_a_wrong_field_of_a_launch_is_named(client: TestClient, body: Any, pointers: list[str]):
+    assert problem(client.post(LAUNCH, content=json.dumps(body), headers=JSON), 422) == pointers
+
+
+@pytest.mark.parametrize("where", ["name", "notes"])
+def test_unpaired_surrogates_are_refused(client: TestClient, where: str):
+    body = '{"%s": "\\ud83d"}' % where
+    assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == [f"/{where}"]
+
+
+def test_hostile_names_of_fields_are_refused_and_printable(client: TestClient):
+    for body in ('{"spec": {"\\ud83d": 1}}', '{"spec": {"a\\u0000": 1}}', '{"sweep": {"\\ud83d": [1]}}',
+                 '{"spec": {"model": {"key": "mlp", "params": {"\\ud83d": 1}}}}', '{"\\ud83d": 1}'):
+        problem(client.post(LAUNCH, content=body, headers=JSON), 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"", b"\xff\xfe", b'{"name": "\xff"}', b'{"name": 1' + b"0" * 5000 + b"}", b"[" * 100_000,
+     b'{"spec":' + b'{"a":' * 100 + b"1" + b"}" * 101],
+)
+def test_what_is_not_json_is_400(client: TestClient, body: bytes):
+    if body == b"":
+        problem(client.post(LAUNCH, content=body, headers=JSON), 422)
+    else:
+        problem(client.post(LAUNCH, content=body, headers=JSON), 400)
+
+
+def test_brackets_inside_texts_do_not_count_as_nesting(client: TestClient):
+    answer = client.post(LAUNCH, json={"notes": '[{"' * 1000, "spec": {"epochs": 1}})
+    assert answer.status_code == 202
+
+
+def test_a_body_over_a_mebibyte_is_413_announced_or_not(client: TestClient):
+    large = json.dumps({"notes": "x" * 2**20}).encode()
+    assert problem(client.post(LAUNCH, content=large, headers=JSON), 413) == []
+    chunks = (large[start:start + 65536] for start in range(0, len(large), 65536))
+    assert problem(client.post(LAUNCH, content=chunks, headers=JSON), 413) == []
+    assert client.post(LAUNCH, json={"notes": "x" * 20_000}).status_code == 202
+
+
+def test_a_body_that_does_not_say_it_is_json_is_refused(client: TestClient):
+    problem(client.post(LAUNCH, content=b"{}", headers={"Content-Type": "text/plain"}), 422)
+
+
+@pytest.mark.parametrize("key", [b"\xff", b"a b", b"x" * 201])
+def test_odd_idempotency_keys_are_refused(client: TestClient, key: bytes):
+    answer = client.post(LAUNCH, json={}, headers={"Idempotency-Key": key})
+    assert problem(answer, 422) == ["/header/Idempotency-Key"]
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("/api/v1/runs/99", "/path/run_id"),
+        ("/api/v1/runs/99/metrics", "/path/run_id"),
+        ("/api/v1/runs/99/log", "/path/run_id"),
+        ("/api/v1/runs/99/artifacts", "/path/run_id"),
+        ("/api/v1/runs/99/artifacts/checkpoint.pt", "/path/run_id"),
+        ("/api/v1/runs/99/evaluations", "/path/run_id"),
+        ("/api/v1/metrics?run=99", "/query/run/0"),
+        ("/api/v1/experiments/99", "/path/experiment_id"),
+        ("/api/v1/tasks/99", "/path/task_id"),
+        ("/api/v1/attributions/99", "/path/attribution_id"),
+        ("/api/v1/attributions/99/arrays", "/path/attribution_id"),
+        ("/api/v1/datasets/nope", "/path/key"),
+        ("/api/v1/datasets/nope/samples", "/path/key"),
+    ],
+)
+def test_unknown_ids_are_404(client: TestClient, path: str, pointer: str):
+    assert problem(client.get(path), 404) == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PATCH", "/api/v1/runs/99"), ("DELETE", "/api/v1/runs/99"), ("POST", "/api/v1/runs/99/cancel"),
+     ("POST", "/api/v1/runs/99/retry"), ("POST", "/api/v1/runs/99/evaluations"), ("PATCH", "/api/v1/experiments/99"),
+     ("DELETE", "/api/v1/experiments/99"), ("POST", "/api/v1/tasks/99/cancel"),
+     ("POST", "/api/v1/datasets/nope/prepare")],
+)
+def test_unknown_ids_cannot_be_changed_either(client: TestClient, method: str, path: str):
+    body = {"key": "accuracy"} if path.endswith("evaluations") else {}
+    with_body = {"json": body} if method in ("PATCH", "POST") else {}
+    problem(client.request(method, path, **with_body), 404)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", str(2**31), str(2**64), "9" * 5000, "%00"])
+def test_ids_that_can_be_none_are_422(client: TestClient, number: str):
+    assert problem(client.get(f"/api/v1/runs/{number}"), 422) == ["/path/run_id"]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("limit=0", "/query/limit"),
+        ("limit=99999999999999999999", "/query/limit"),
+        ("sort=colour", "/query/sort"),
+        ("sort=results.a'b", "/query/sort"),
+        ("status=lost", "/query/status"),
+        ("tag=%00", "/query/tag"),
+        ("q=%00", "/query/q"),
+        ("experiment=0", "/query/experiment"),
+        ("cursor=%FF", "/query/cursor"),
+        ("cursor=abc", "/query/cursor"),
+        ("cursor=WyItaWQiLDEsMl0&sort=status", "/query/cursor"),  # of another order
+        ("cursor=WyItaWQiLCJ4IiwyXQ", "/query/cursor"),  # ["-id", "x", 2]
+        ("cursor=WyItaWQiLDEsOTk5OTk5OTk5OTk5OTk5XQ", "/query/cursor"),
+        ("cursor=W10", "/query/cursor"),
+    ],
+)
+def test_a_wrong_query_is_named(client: TestClient, query: str, pointer: str):
+    assert problem(client.get(f"/api/v1/runs?{query}"), 422) == [pointer]
+
+
+def test_a_wrong_method_names_the_right_ones(client: TestClient):
+    answer = client.put("/api/v1/runs/1")
+    assert problem(answer, 405) == []
+    assert answer.headers["allow"] == "DELETE, GET, PATCH"
+    assert client.put("/api/v1/experiments").headers["allow"] == "GET, POST"
+    assert client.post("/healthz").headers["allow"] == "GET"
+
+
+def test_a_path_that_is_none_is_a_problem_too(client: TestClient):
+    problem(client.get("/api/v1/nothing"), 404)
+    problem(client.get("/"), 404)
