@@ -215,11 +215,14 @@ def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
     assert "SIGKILL, starts again" in lab.log.read_text()
 
 
-def test_two_stand_side_by_side(lab: Lab, tmp_path: Path):
+def test_two_stand_side_by_side_and_a_broker_that_is_named_is_not_started(lab: Lab, tmp_path: Path):
     lab.start()
     other = Lab(tmp_path)
+    other.environment["DENSITYLAB_REDIS_URL"] = f"unix://{lab.home / 'broker' / 'valkey.sock'}?db=1"
     try:
         other.start()
+        names = [process.name() for process in psutil.Process(other.process.pid).children()]
+        assert len(names) == 6 and not any("valkey" in name for name in names)
         assert answers(f"{other.api}/healthz") and answers(f"{lab.api}/healthz")
         assert {p.pid for p in lab.processes()}.isdisjoint(p.pid for p in other.processes())
         other.end(signal.SIGINT)
