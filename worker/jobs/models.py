@@ -27,7 +27,7 @@ def trained_model(context: Context, run: Run, stored: ArtifactRow | None, device
     try:
         checkpoints.load_weights(io.BytesIO(context.artifacts.read(stored.location)), model)
     except (checkpoints.CorruptCheckpoint, FileNotFoundError) as error:
-        raise JobFailed(f"The checkpoint of run {run.id} can't be used: {error}. Retry the run.") from error
+        raise JobFailed(f"The checkpoint of run {run.id} can't be used: {error}. Launch the run anew.") from error
     return model.to(device).eval()
 
 
