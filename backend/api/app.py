@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="DensityLab", version=code_version()["version"], lifespan=lifespan,
         summary="See what image classifiers rely on.", generate_unique_id_function=_operation_id,
-        docs_url="/docs", redoc_url=None,
+        docs_url="/docs", redoc_url=None, redirect_slashes=False,
     )
     problems.install(app)
     app.add_middleware(BodyLimit)

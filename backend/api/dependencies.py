@@ -61,7 +61,7 @@ def authorizer(settings: Settings) -> list[object]:
     expected = settings.api_token.get_secret_value().encode()
 
     def authorize(given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
-        if given is None or not hmac.compare_digest(given.credentials.encode("utf-8", "replace"), expected):
+        if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), expected):
             raise ApiError(
                 401, "expected the API's token: Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": "Bearer"},

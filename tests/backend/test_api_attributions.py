@@ -1,0 +1,143 @@
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.reconciler import System
+from backend.shared.contracts import Panel, Status
+from backend.shared.store import attributions, tasks
+
+ASK = "/api/v1/attributions"
+
+
+@pytest.fixture
+def trained(work: Any) -> list[int]:
+    """Two trained runs of one data set."""
+    work.prepare()
+    members = work.launch(sweep={"seed": [0, 1]})
+    for run_id in members:
+        work.train(run_id)
+    return members
+
+
+def body(runs: list[int], /, **changes: Any) -> dict[str, Any]:
+    return {"runs": runs, "samples": {"indices": [3, 1]}, **changes}
+
+
+def finish(system: System, work: Any, task: int) -> None:
+    """What the interactive worker does."""
+    held = work.claim(task)
+    with system.database.write() as session:
+        row = attributions.of_task(session, task)
+        assert row is not None
+        location = f"attributions/{row.id}-{held.token}.npz"
+        size = system.store.write(location, b"arrays")
+        panel = Panel(run=1, index=3, label=3, predicted=3, confidence=0.9, target=3)
+        attributions.store(session, row.id, panels=[panel], limit=0.5, data_hash="d" * 64, location=location,
+                           size=size, seconds=0.1)
+        tasks.finish(session, held, Status.SUCCEEDED)
+
+
+def test_maps_are_asked_for_made_and_kept(client: TestClient, work: Any, system: System, trained: list[int]):
+    asked = client.post(ASK, json=body(trained))
+    assert asked.status_code == 202 and asked.headers["location"] == f"{ASK}/{asked.json()['id']}"
+    assert asked.json()["status"] == "queued" and asked.json()["params"] == {}
+    assert client.post(ASK, json=body(trained)).json()["id"] == asked.json()["id"]  # under way: not twice
+    arrays = client.get(f"{asked.headers['location']}/arrays")
+    assert arrays.status_code == 409 and "queued" in arrays.json()["detail"]
+    finish(system, work, asked.json()["task"])
+    done = client.get(asked.headers["location"]).json()
+    assert (done["status"], done["limit"], len(done["panels"])) == ("succeeded", 0.5, 1)
+    kept = client.post(ASK, json=body(trained, method="gradient", target="label"))
+    assert (kept.status_code, kept.json()["id"]) == (200, done["id"])
+    assert client.get(f"{ASK}/{done['id']}/arrays").content == b"arrays"
+    for other in (body(trained, target=3), body(trained[:1]), body(trained, method="smoothgrad"),
+                  body(trained, samples={"indices": [1, 3]}), body(trained, samples={"indices": [3], "split": "train"})):
+        assert client.post(ASK, json=other).json()["id"] != done["id"]
+
+
+def test_another_checkpoint_is_another_map(client: TestClient, work: Any, trained: list[int]):
+    first = client.post(ASK, json=body(trained)).json()
+    (run_id,) = work.launch({"seed": 0})
+    work.train(run_id)
+    assert client.post(ASK, json=body([run_id, trained[1]])).json()["id"] != first["id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"samples": {"indices": [0, 1, 2, 30]}}, "/samples/indices/3"),
+        ({"samples": {"indices": [0, 10], "split": "validation"}}, "/samples/indices/1"),
+        ({"samples": {"indices": [-1]}}, "/samples/indices/0"),
+        ({"samples": {"indices": [2**70]}}, "/samples/indices/0"),
+        ({"samples": {"indices": []}}, "/samples/indices"),
+        ({"samples": {"indices": [0] * 10_000}}, "/samples/indices"),
+        ({"samples": {"indices": [0], "split": "future"}}, "/samples/split"),
+        ({"target": 10}, "/target"),
+        ({"target": -1}, "/target"),
+        ({"target": "best"}, "/target"),
+        ({"method": "nope"}, "/method"),
+        ({"method": "smoothgrad", "params": {"sigma": -1}}, "/params/sigma"),
+        ({"method": "gradient", "params": {"x": 1}}, "/params/x"),
+        ({"runs": []}, "/runs"),
+        ({"runs": [1, 2, 3, 4, 5, 6, 7]}, "/runs"),
+        ({"runs": [0]}, "/runs/0"),
+        ({"runs": [1, 1]}, "/runs/1"),
+    ],
+)
+def test_a_wrong_field_is_named(client: TestClient, trained: list[int], changes: dict[str, Any], pointer: str):
+    answer = client.post(ASK, json=body(trained, **changes))
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+def refusal(answer: Any, status: int) -> tuple[str, str]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["errors"][0]["pointer"], answer.json()["detail"]
+
+
+def test_runs_that_cannot_be_mapped_are_named(client: TestClient, work: Any, trained: list[int]):
+    (waiting,) = work.launch({"seed": 5})
+    assert refusal(client.post(ASK, json=body([trained[0], waiting])), 409) == (
+        "/runs/1", f"run {waiting} is queued: its maps can be drawn when it has finished")
+    held = work.start(waiting)
+    work.checkpoint(held)
+    pointer, detail = refusal(client.post(ASK, json=body([waiting])), 409)
+    assert pointer == "/runs/0" and f"run {waiting} is still training" in detail
+    (empty,) = work.launch({"seed": 6})
+    work.end(work.start(empty), Status.FAILED, "x")
+    pointer, detail = refusal(client.post(ASK, json=body([empty])), 409)
+    assert pointer == "/runs/0" and f"run {empty} has no checkpoint" in detail
+    pointer, detail = refusal(client.post(ASK, json=body([trained[0], 99])), 404)
+    assert pointer == "/runs/1" and "run 99 does not exist; it may have been deleted" in detail
+    work.finish_evaluations(trained[0])
+    assert client.delete(f"/api/v1/runs/{trained[0]}").status_code == 200
+    pointer, detail = refusal(client.post(ASK, json=body(trained)), 404)
+    assert pointer == "/runs/0" and "deleted" in detail
+
+
+def test_a_cancelled_run_with_a_checkpoint_can_be_mapped(client: TestClient, work: Any, trained: list[int]):
+    (run_id,) = work.launch({"seed": 7})
+    held = work.start(run_id)
+    work.checkpoint(held)
+    work.end(held, Status.CANCELLED)
+    assert client.post(ASK, json=body([run_id])).status_code == 202
+
+
+def test_runs_on_different_images_are_refused(client: TestClient, work: Any, trained: list[int]):
+    (seeded,) = work.launch({"dataset": {"key": "blockmnist", "params": {"data_seed": 1}}})
+    work.train(seeded, data_hash="e" * 64)
+    (changed,) = work.launch({"seed": 9})
+    work.train(changed, data_hash="f" * 64)
+    for other in (seeded, changed):
+        pointer, detail = refusal(client.post(ASK, json=body([trained[0], other])), 422)
+        assert pointer == "/runs" and "cannot be compared" in detail
+
+
+def test_data_that_is_not_prepared_is_said(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    work.train(run_id)
+    pointer, detail = refusal(client.post(ASK, json=body([run_id])), 409)
+    assert pointer == "/runs" and "POST /api/v1/datasets/blockmnist/prepare" in detail

@@ -1,0 +1,207 @@
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.shared.contracts import Status
+from backend.shared.database import Database
+from backend.shared.store import logs, metrics, runs, tasks
+from backend.shared.store.metrics import Point
+
+
+def every_page(client: TestClient, **query: Any) -> list[int]:
+    """Run ids over all pages of two."""
+    seen: list[int] = []
+    while True:
+        page = client.get("/api/v1/runs", params={"limit": 2, **query}).json()
+        seen += [run["id"] for run in page["items"]]
+        if page["next_cursor"] is None:
+            return seen
+        query["cursor"] = page["next_cursor"]
+
+
+def test_pages_sorted_by_a_result_show_every_run_once_and_those_without_last(client: TestClient, work: Any):
+    members = work.launch(sweep={"seed": list(range(7))})
+    accuracy = dict(zip(members, [0.5, None, 0.9, 0.5, None, 0.1, 0.5], strict=True))
+    for run_id, value in accuracy.items():
+        if value is not None:
+            work.train(run_id)
+            work.finish_evaluations(run_id, value)
+    up = every_page(client, sort="results.accuracy.accuracy")
+    down = every_page(client, sort="-results.accuracy.accuracy")
+    assert up == [members[i] for i in (5, 0, 3, 6, 2, 1, 4)]
+    assert down == [members[i] for i in (2, 6, 3, 0, 5, 4, 1)]
+
+
+@pytest.mark.parametrize("sort", ["id", "-id", "created_at", "-created_at", "status", "-progress", "lambda_",
+                                  "-lambda_", "metrics.loss", "-results.nothing.here"])
+def test_pages_of_every_order_show_every_run_once(client: TestClient, work: Any, sort: str):
+    members = work.launch(sweep={"lambda_": [0, 0.1, 1e-7], "seed": [0, 1]})
+    work.train(members[2])
+    assert sorted(every_page(client, sort=sort)) == members
+
+
+def test_runs_are_filtered(client: TestClient, work: Any):
+    first, second = work.launch(sweep={"model.key": ["mlp", "cnn"]})
+    (third,) = work.launch({"regularizer": {"key": "none"}})
+    work.train(third)
+    client.patch(f"/api/v1/runs/{first}", json={"tags": ["good"], "notes": "100% sure_"})
+
+    def listed(**query: Any) -> list[int]:
+        answer = client.get("/api/v1/runs", params={"sort": "id", **query})
+        assert answer.status_code == 200
+        return [run["id"] for run in answer.json()["items"]]
+
+    assert listed(model="cnn") == [second]
+    assert listed(regularizer="none") == [third]
+    assert listed(status="queued") == [first, second]
+    assert listed(status="succeeded") == [third]
+    assert listed(tag="good") == [first] and listed(tag="goo") == []
+    assert listed(q="100%") == [first] and listed(q="sure_") == [first] and listed(q="0_") == []
+    assert listed(experiment=2) == [third]
+    assert listed(dataset="nothing") == []
+    client.patch(f"/api/v1/runs/{first}", json={"archived": True})
+    assert listed() == [second, third] and listed(archived=True) == [first]
+
+
+def test_curves_are_given_thinned_and_from_a_step_on(client: TestClient, work: Any, database: Database):
+    first, second = work.launch(sweep={"seed": [0, 1]})
+    for run_id in (first, second):
+        with database.write() as session:
+            metrics.append(session, run_id, [
+                Point(name, step, step / 100, step * run_id, 0.1 * step)
+                for name in ("loss", "penalty") for step in range(1, 1001)
+            ])
+    every = client.get(f"/api/v1/runs/{first}/metrics").json()["items"]
+    assert [(series["name"], len(series["points"]), series["total"]) for series in every] == [
+        ("loss", 1000, 1000), ("penalty", 1000, 1000)]
+    (loss,) = client.get(f"/api/v1/runs/{first}/metrics", params={"names": "loss", "since": 998}).json()["items"]
+    assert [point["step"] for point in loss["points"]] == [999, 1000]
+    assert loss["points"][0] == {"step": 999, "epoch": 9.99, "value": 999.0 * first, "seconds": 0.1 * 999}
+    thinned = client.get("/api/v1/metrics", params={"run": [first, second], "names": ["loss"], "max_points": 50}).json()
+    assert [series["run"] for series in thinned["items"]] == [first, second]
+    for series in thinned["items"]:
+        assert len(series["points"]) <= 51 and series["total"] == 1000
+        assert [series["points"][0]["step"], series["points"][-1]["step"]] == [1, 1000]
+
+
+def test_a_diverged_value_is_null_not_an_error(client: TestClient, work: Any, database: Database):
+    (run_id,) = work.launch()
+    with database.write() as session:
+        runs.set_metrics(session, run_id, {"loss": 1.5})
+    assert client.get(f"/api/v1/runs/{run_id}").json()["metrics"] == {"loss": 1.5}
+
+
+def test_the_log_is_read_followed_searched_and_downloaded(client: TestClient, work: Any, database: Database):
+    (run_id,) = work.launch()
+    with database.write() as session:
+        logs.append(session, run_id, [(1000.0 + n, "info", f"line {n}") for n in range(5)])
+        logs.append(session, run_id, [(1010.0, "error", "bad \x00 \ud83d end")])
+    path = f"/api/v1/runs/{run_id}/log"
+    last = client.get(path, params={"limit": 2}).json()["items"]
+    assert [line["text"] for line in last] == ["line 4", "bad  ? end"]
+    after = client.get(path, params={"after": last[0]["id"]}).json()["items"]
+    assert [line["id"] for line in after] == [last[1]["id"]]
+    assert [line["text"] for line in client.get(path, params={"q": "LINE 3"}).json()["items"]] == ["line 3"]
+    text = client.get(path, params={"format": "text"})
+    assert text.headers["content-type"].startswith("text/plain") and "attachment" in text.headers["content-disposition"]
+    assert text.text.splitlines()[0] == "1970-01-01T00:16:40.000+00:00 info line 0"
+    assert len(text.text.splitlines()) == 6
+
+
+def test_artifacts_are_listed_and_downloaded_by_their_rows_alone(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    work.train(run_id)
+    path = f"/api/v1/runs/{run_id}/artifacts"
+    (item,) = client.get(path).json()["items"]
+    assert (item["name"], item["bytes"], item["step"]) == ("checkpoint.pt", 7, 540)
+    download = client.get(f"{path}/checkpoint.pt")
+    assert download.content == b"weights" and download.headers["content-type"] == "application/octet-stream"
+    for name in ("1-540.pt", "checkpoints", "%2e%2e%2fx", "checkpoint.pt%00"):
+        assert client.get(f"{path}/{name}").status_code in (404, 422)
+
+
+def test_a_run_is_cancelled_with_what_waits_for_it_and_retried(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    cancelled = client.post(f"/api/v1/runs/{run_id}/cancel")
+    assert cancelled.status_code == 202 and cancelled.json()["status"] == "cancelled"
+    evaluations = f"/api/v1/runs/{run_id}/evaluations"
+    assert {item["status"] for item in client.get(evaluations).json()["items"]} == {"cancelled"}
+    assert client.post(f"/api/v1/runs/{run_id}/cancel").json()["status"] == "cancelled"
+    retried = client.post(f"/api/v1/runs/{run_id}/retry")
+    assert retried.status_code == 202 and retried.json()["status"] == "queued"
+    assert {item["status"] for item in client.get(evaluations).json()["items"]} == {"queued"}
+    again = client.post(f"/api/v1/runs/{run_id}/retry")
+    assert again.status_code == 409 and f"run {run_id}" in again.json()["detail"]
+
+
+def test_a_running_run_is_asked_to_stop(client: TestClient, work: Any, database: Database):
+    (run_id,) = work.launch()
+    held = work.start(run_id)
+    answer = client.post(f"/api/v1/runs/{run_id}/cancel").json()
+    assert (answer["status"], answer["stage"]) == ("running", "stopping")
+    with database.write() as session:
+        assert tasks.renew(session, held, lease_seconds=15) is True
+    work.end(held, Status.CANCELLED)
+    assert client.get(f"/api/v1/runs/{run_id}").json()["status"] == "cancelled"
+
+
+def test_retry_of_a_trained_run_takes_its_failed_measures_again(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    work.train(run_id)
+    path = f"/api/v1/runs/{run_id}/evaluations"
+    failing = client.get(path).json()["items"][0]
+    work.end(work.claim(failing["task"]), Status.FAILED, "out of memory")
+    assert client.get(path).json()["items"][0]["error"] == "out of memory"
+    assert client.post(f"/api/v1/runs/{run_id}/retry").json()["status"] == "succeeded"
+    assert client.get(path).json()["items"][0]["status"] == "queued"
+
+
+def test_a_run_at_work_is_not_deleted_one_that_ended_is(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    held = work.start(run_id)
+    work.checkpoint(held)
+    refused = client.delete(f"/api/v1/runs/{run_id}")
+    assert refused.status_code == 409 and f"run {run_id}" in refused.json()["detail"]
+    work.end(held, Status.FAILED, "x")
+    assert client.delete(f"/api/v1/runs/{run_id}").json() == {"bytes": 7}
+    assert client.get(f"/api/v1/runs/{run_id}").status_code == 404
+    assert client.delete(f"/api/v1/runs/{run_id}").status_code == 404
+
+
+def test_a_measure_is_added_kept_and_refused(client: TestClient, work: Any):
+    (run_id,) = work.launch({"evaluations": []})
+    path = f"/api/v1/runs/{run_id}/evaluations"
+    early = client.post(path, json={"key": "pgd_l2"})
+    assert early.status_code == 409 and f"run {run_id} has no checkpoint" in early.json()["detail"]
+    work.train(run_id)
+    body = {"key": "pgd_linf", "params": {"epsilons": [0.05]}, "name": "small"}
+    added = client.post(path, json=body)
+    assert added.status_code == 202 and added.json()["params"]["steps"] == 40
+    task = client.get(added.headers["location"]).json()
+    assert (task["kind"], task["run"], task["stage"]) == ("evaluate", run_id, "queued")
+    again = client.post(path, json=body)
+    assert again.status_code == 200 and again.json()["id"] == added.json()["id"]
+    other = client.post(path, json={**body, "params": {"epsilons": [0.1]}})
+    assert other.status_code == 409 and other.json()["errors"][0]["pointer"] == "/name"
+    work.end(work.claim(task["id"]), Status.FAILED, "x")
+    tried_again = client.post(path, json=body)
+    assert (tried_again.status_code, tried_again.json()["status"]) == (202, "queued")
+    for wrong, pointer in [
+        ({"key": "nope"}, "/key"), ({"key": "pgd_l2", "params": {"steps": 0}}, "/params/steps"),
+        ({"key": "pgd_l2", "name": "accuracy"}, "/name"), ({"key": "pgd_l2", "name": "no name"}, "/name"),
+        ({}, "/key"), ({"key": "pgd_l2", "params": {"epsilons": [-1]}}, "/params/epsilons"),
+    ]:
+        refused = client.post(path, json=wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer), json.dumps(wrong)
+
+
+def test_a_cancelled_run_with_a_checkpoint_can_be_measured(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    held = work.start(run_id)
+    work.checkpoint(held)
+    work.end(held, Status.CANCELLED)
+    added = client.post(f"/api/v1/runs/{run_id}/evaluations", json={"key": "pgd_l2"})
+    assert added.status_code == 202
+    assert client.get(added.headers["location"]).json()["stage"] == "queued"  # delivered, not waiting for training
