@@ -96,7 +96,10 @@ class Supervisor:
         for child in self._children:
             if child.process is None:
                 if now >= child.restart_at:
-                    self._spawn(child)
+                    try:
+                        self._spawn(child)
+                    except StartError as error:  # it did start before: the machine may be short of memory for a while
+                        self._postpone(child, now, str(error))
             elif child.process.poll() is not None:
                 self._bury(child, now)
 
@@ -156,10 +159,15 @@ class Supervisor:
         code = child.process.returncode
         _kill_session(child.process.pid)
         child.process = None
-        child.deaths = 1 if now - child.started_at > _STEADY else child.deaths + 1
-        delay = min(_FIRST_DELAY * 2 ** (child.deaths - 1), _LONGEST_DELAY)
-        child.restart_at = now + delay
+        if now - child.started_at > _STEADY:
+            child.deaths = 0
         cause = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        self._postpone(child, now, cause)
+
+    def _postpone(self, child: Child, now: float, cause: str) -> None:
+        child.deaths += 1
+        delay = min(_FIRST_DELAY * 2 ** min(child.deaths - 1, 20), _LONGEST_DELAY)
+        child.restart_at = now + delay
         self._say(child.name, f"{cause}, starts again in {delay:.1f} s")
 
 
