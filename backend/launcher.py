@@ -145,8 +145,10 @@ def _page(settings: Settings) -> Child:
         "--browser.gatherUsageStats", "false", "--runner.postScriptGC", "false", "--logger.hideWelcomeMessage", "true",
     )  # fmt: skip
     ready = _answers(settings.ui_host, settings.ui_port, "/_stcore/health")
+    # The page reads no settings of ours but this one: it is derived from the host and port where it isn't given
+    environment = {**_environment(), "DENSITYLAB_API_URL": settings.api_url}
     # Streamlit looks for .streamlit/config.toml, which has the theme, in its working directory
-    return Child("page", argv, _environment(), ROOT, answers=ready)
+    return Child("page", argv, environment, ROOT, answers=ready)
 
 
 def _worker(role: str) -> list[str]:
