@@ -31,6 +31,7 @@ export default function(component) {
     const style = getComputedStyle(box);
     const text = style.getPropertyValue("--st-text-color").trim() || "#31333F";
     const line = style.getPropertyValue("--st-border-color").trim() || "rgba(128,128,128,0.25)";
+    const grid = "rgba(128,128,128,0.18)";
     const back = style.getPropertyValue("--st-background-color").trim() || "#ffffff";
     const layout = figure.layout;
     layout.height = box.pending.height;
@@ -39,7 +40,7 @@ export default function(component) {
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: back, bordercolor: line, font: { color: text } };
     for (const name of Object.keys(layout)) {
       if (/^[xy]axis[0-9]*$/.test(name)) {
-        layout[name] = { ...layout[name], gridcolor: line, linecolor: line, zerolinecolor: line };
+        layout[name] = { ...layout[name], gridcolor: grid, linecolor: line, zerolinecolor: grid };
       }
     }
     box.setAttribute("aria-label", box.pending.label);

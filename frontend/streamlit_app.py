@@ -1,12 +1,16 @@
 """The page's navigation; everything else is in `app_pages`."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from frontend.client import ApiError
 from frontend.parts import show_flash, show_problem
 
-st.set_page_config(page_title="DensityLab", page_icon=":material/blur_on:", layout="wide")
+st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 
+# Streamlit leaves a hand's breadth above every page
+st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
 page = st.navigation([
     st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
     st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),

@@ -119,7 +119,7 @@ def show_evaluations(run: Run, evaluations: list[Evaluation], offered: Catalog) 
                 "Value": number(value.value) if value else "—",
                 "95 % interval": f"{number(value.low)} to {number(value.high)}"
                 if value and value.low is not None else "—",
-                "n": value.n if value else None,
+                "n": str(value.n) if value else "—",
                 "Better": {True: "higher", False: "lower", None: "—"}[value.higher_is_better if value else None],
                 "Status": state,
                 "Time": duration(item.seconds),

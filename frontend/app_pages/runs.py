@@ -73,8 +73,8 @@ def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
     row: dict[str, Any] = {
         "Status": status_text(run.status),
         "Run": run.id,
-        "Progress": run.progress,
-        "Time left": duration(run.eta_seconds) if not run.status.final else "",
+        "Progress": round(100 * run.progress),
+        "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
         "λ": run.spec.lambda_,
         "Regularizer": offered.label("regularizer", run.spec.regularizer.key),
         "Model": offered.label("model", run.spec.model.key),
@@ -84,7 +84,8 @@ def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
     }
     for result, value in run.results.items():
         row[labels[result]] = measured(value)
-    row["Tags"] = run.tags
+    if run.tags:
+        row["Tags"] = run.tags
     row["Created (UTC)"] = run.created_at.strftime("%Y-%m-%d %H:%M")
     return row
 
@@ -96,9 +97,9 @@ def show_table(runs: list[Run]) -> list[Run]:
     order = [name for name in rows if name not in ends] + ends
     event = st.dataframe(
         rows, hide_index=True, column_order=order, on_select="rerun", selection_mode="multi-row", key=table_key(),
-        height=min(60 + 35 * len(runs), 560),
+        height=min(37 + 35 * len(runs), 560),
         column_config={
-            "Progress": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", width="small"),
+            "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Status": st.column_config.TextColumn(pinned=True),
             "Run": st.column_config.NumberColumn(pinned=True, format="%d", width="small"),
             "λ": st.column_config.NumberColumn(format="%g", width="small"),

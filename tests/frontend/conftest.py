@@ -1,0 +1,140 @@
+"""A real API process with runs in every state, and Streamlit's own driver for the pages."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from backend import migrate
+from backend.shared.artifacts import ArtifactStore
+from backend.shared.contracts import Status, Value
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.store import evaluations, logs, metrics, runs, tasks
+from frontend.client import ApiClient, connect
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class LiveApi:
+    """A served API without broker or workers; `finish` and `fail` write what workers would."""
+
+    url: str
+    client: ApiClient
+    database: Database
+    store: ArtifactStore
+
+    def launch(self, spec: dict[str, object] | None = None, sweep: dict[str, list[object]] | None = None) -> list[int]:
+        """Ids of the runs of a new experiment."""
+        body = {"name": "from a test", "spec": spec or {}, "sweep": sweep}
+        answer = httpx.post(f"{self.url}/api/v1/experiments", json=body).raise_for_status()
+        return answer.json()["runs"]
+
+    def _claim(self, task_id: int) -> tasks.Claim:
+        with self.database.write() as session:
+            held = tasks.claim(session, task_id, worker="test", lease_seconds=600)
+        assert held is not None
+        return held
+
+    def start(self, run_id: int) -> tasks.Claim:
+        """As a worker that has trained ten steps."""
+        with self.database.read() as session:
+            task_id = runs.train_task(session, run_id)
+        assert task_id is not None
+        held = self._claim(task_id)
+        with self.database.write() as session:
+            runs.set_started(session, run_id, device="cpu", data_hash="d" * 64, provenance={"commit": "abc"})
+            points = [metrics.Point(name=name, step=step, epoch=step / 36, value=1 / step, seconds=step / 10)
+                      for name in ("loss", "cross_entropy", "train_accuracy", "gradient_norm")
+                      for step in range(1, 11)]
+            metrics.append(session, run_id, points)
+            logs.append(session, run_id, [(time.time(), "INFO", "the first line of the log")])
+        return held
+
+    def fail(self, run_id: int, error: str) -> None:
+        held = self.start(run_id)
+        with self.database.write() as session:
+            tasks.finish(session, held, Status.FAILED, error)
+
+    def finish(self, run_id: int, **results: float) -> None:
+        """Trained, with a checkpoint, and every measure taken; `results` are values by evaluation__value."""
+        held = self.start(run_id)
+        location = f"runs/{run_id}/checkpoints/1-10.pt"
+        size = self.store.write(location, b"weights")
+        with self.database.write() as session:
+            runs.move_checkpoint(session, run_id, location=location, size=size, step=10)
+            tasks.finish(session, held, Status.SUCCEEDED, None)
+        with self.database.read() as session:
+            waiting = evaluations.of_run(session, run_id)
+        for item in waiting:
+            measured = self._claim(item.task)
+            values = {
+                name.partition("__")[2]: Value(value=value, low=value - 0.01, high=value + 0.01, n=1000,
+                                               higher_is_better=True)
+                for name, value in results.items() if name.partition("__")[0] == item.name
+            }
+            with self.database.write() as session:
+                evaluations.store(session, item.id, values=values, curves={}, flags=[], seconds=0.5, provenance={})
+                tasks.finish(session, measured, Status.SUCCEEDED, None)
+
+
+@pytest.fixture(scope="session")
+def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    home = tmp_path_factory.mktemp("page")
+    settings = Settings(home=home)
+    migrate.upgrade(settings)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port", str(port),
+         "--no-access-log"],
+        cwd=ROOT, env={**os.environ, "DENSITYLAB_HOME": str(home)}, stderr=subprocess.DEVNULL,
+    )
+    client = connect(url)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            httpx.get(f"{url}/healthz").raise_for_status()
+            break
+        except httpx.TransportError:
+            assert process.poll() is None and time.monotonic() < deadline, "the API did not start"
+            time.sleep(0.1)
+    database = Database(settings.database_url)
+    yield LiveApi(url, client, database, ArtifactStore(settings.artifacts_url))
+    database.close()
+    process.terminate()
+    process.wait(timeout=20)
+
+
+class Page:
+    """The real app, driven without a browser."""
+
+    def __init__(self) -> None:
+        self.app = AppTest.from_file(str(ROOT / "frontend" / "streamlit_app.py"), default_timeout=30)
+
+    def open(self, page: str, **query: str) -> AppTest:
+        self.app.query_params.clear()
+        for name, value in query.items():
+            self.app.query_params[name] = value
+        if page == "home":
+            return self.app.run()
+        return self.app.switch_page(f"app_pages/{page}.py").run()
+
+
+@pytest.fixture
+def page(live_api: LiveApi, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("DENSITYLAB_API_URL", live_api.url)
+    return Page()
+
+
