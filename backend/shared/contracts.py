@@ -68,7 +68,8 @@ Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    # strict: true is not the number 1, and "1" is not either
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Answer(BaseModel):
@@ -179,6 +180,8 @@ class AttributionRequest(Request):
     target: Literal["label", "predicted"] | Annotated[int, Field(ge=0, le=2**31 - 1)] = "label"
 
 
+ImageSize = Annotated[list[int], Field(min_length=2, max_length=2, description="height and width")]
+
 # ---- the catalog ----------------------------------------------------------------------------------------------
 
 
@@ -226,7 +229,7 @@ class CatalogEntry(Answer):
     num_classes: int | None
     class_names: list[str]
     channels: int | None
-    image_size: tuple[int, int] | None
+    image_size: ImageSize | None
     mean: list[float]
     std: list[float]
     train_size: int | None
@@ -410,7 +413,7 @@ class Dataset(Answer):
     num_classes: int
     class_names: list[str]
     channels: int
-    image_size: tuple[int, int]
+    image_size: ImageSize
     has_mask: bool
     has_groups: bool
     bytes: int | None = None

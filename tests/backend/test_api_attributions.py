@@ -52,7 +52,8 @@ def test_maps_are_asked_for_made_and_kept(client: TestClient, work: Any, system:
     assert (kept.status_code, kept.json()["id"]) == (200, done["id"])
     assert client.get(f"{ASK}/{done['id']}/arrays").content == b"arrays"
     for other in (body(trained, target=3), body(trained[:1]), body(trained, method="smoothgrad"),
-                  body(trained, samples={"indices": [1, 3]}), body(trained, samples={"indices": [3], "split": "train"})):
+                  body(trained, samples={"indices": [1, 3]}),
+                  body(trained, samples={"indices": [3], "split": "train"})):
         assert client.post(ASK, json=other).json()["id"] != done["id"]
 
 

@@ -39,6 +39,8 @@ def test_no_refused_launch_leaves_anything_behind(client: TestClient):
         ({"epochs": 1.5}, "/spec/epochs"),
         ({"batch_size": 0}, "/spec/batch_size"),
         ({"seed": -1}, "/spec/seed"),
+        ({"seed": True}, "/spec/seed"),
+        ({"seed": "1"}, "/spec/seed"),
         ({"seed": 2**64}, "/spec/seed"),
         ({"train_samples": 10**6}, "/spec/train_samples"),
         ({"precision": "float8"}, "/spec/precision"),
@@ -65,11 +67,11 @@ def test_a_wrong_field_of_a_spec_is_named(client: TestClient, spec: dict[str, An
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none_are_refused(client: TestClient, number: str):
-    body = '{"spec": {"lambda_": %s, "optimizer": {"key": "adam", "params": {"lr": %s}}}}' % (number, number)
+    body = '{"spec": {"lambda_": N, "optimizer": {"key": "adam", "params": {"lr": N}}}}'.replace("N", number)
     assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/spec/lambda_"]
-    body = '{"spec": {"optimizer": {"key": "adam", "params": {"lr": %s}}}}' % number
+    body = '{"spec": {"optimizer": {"key": "adam", "params": {"lr": N}}}}'.replace("N", number)
     assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/spec/optimizer/params/lr"]
-    body = '{"sweep": {"lambda_": [0, %s]}}' % number
+    body = '{"sweep": {"lambda_": [0, N]}}'.replace("N", number)
     assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == ["/sweep/lambda_/1"]
 
 
@@ -99,7 +101,7 @@ def test_a_wrong_field_of_a_launch_is_named(client: TestClient, body: Any, point
 
 @pytest.mark.parametrize("where", ["name", "notes"])
 def test_unpaired_surrogates_are_refused(client: TestClient, where: str):
-    body = '{"%s": "\\ud83d"}' % where
+    body = json.dumps({where: "\ud83d"})
     assert problem(client.post(LAUNCH, content=body, headers=JSON), 422) == [f"/{where}"]
 
 

@@ -47,7 +47,8 @@ def test_the_same_key_and_body_give_the_first_answer(client: TestClient):
     other = client.post(LAUNCH, json={"name": "b"}, headers={"Idempotency-Key": "k-1"})
     assert other.status_code == 409
     assert other.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
-    assert client.post(LAUNCH, json={"name": "a"}, headers={"Idempotency-Key": "k-2"}).json()["id"] != first.json()["id"]
+    new = client.post(LAUNCH, json={"name": "a"}, headers={"Idempotency-Key": "k-2"})
+    assert new.json()["id"] != first.json()["id"]
     assert len(client.get(LAUNCH).json()["items"]) == 2
 
 

@@ -104,7 +104,7 @@ def test_a_launch_without_a_broker_is_taken_and_delivered_when_it_is_back(
 
 
 def test_what_the_broker_lost_is_delivered_again(work: Any, system: System, broker: Any):
-    (run_id,) = work.launch({"evaluations": []})
+    work.launch()
     reconciler.deliver_queued_work(system)
     (job,) = system.queue.waiting()
     age_deliveries(system.database)

@@ -18,7 +18,7 @@ from backend.shared.store import metrics, runs
 ROOT = Path(__file__).parents[2]
 READERS = 20
 
-# What a training worker writes, without a pause: a heartbeat, a batch of points, log lines and now and then a checkpoint
+# What a training worker writes, almost without a pause: heartbeat, points, log lines, now and then a checkpoint
 WRITER = """
 import sys, time
 from backend.shared.database import Database
@@ -99,4 +99,5 @@ def test_nothing_fails_under_four_writers_the_reconciler_and_twenty_readers(
             run = runs.get(session, run_id)
             assert run is not None and run.status == "running"
     slowest = max(int(output.split()[1]) for output, _ in said)
-    print(f"{sum(int(output.split()[0]) // 10 for output, _ in said)} writes, the slowest {slowest} ms; {sum(reads)} reads")
+    writes = sum(int(output.split()[0]) // 10 for output, _ in said)
+    print(f"{writes} writes, the slowest {slowest} ms; {sum(reads)} reads")

@@ -14,7 +14,6 @@ from backend.shared.database import Database
 from backend.shared.store import evaluations, logs, tasks
 from backend.shared.store.tasks import LeaseLost
 
-
 # Run by several processes that all want every task, from the same moment on
 CLAIM_ALL = """
 import json, sys, time
@@ -100,7 +99,8 @@ def test_three_attempts_that_advance_nothing_fail_with_the_last_lines_of_the_log
     with database.read() as session:
         task = tasks.get(session, held.task_id)
         assert task is not None and task.status == Status.FAILED
-        assert "died 3 times" in (task.error or "") and "line 4 | line 5 | line 6 | line 7 | line 8" in (task.error or "")
+        assert task.error is not None and "died 3 times" in task.error
+        assert "line 4 | line 5 | line 6 | line 7 | line 8" in task.error
         assert {item.status for item in evaluations.of_run(session, run_id)} == {Status.CANCELLED}
 
 
