@@ -8,7 +8,8 @@ Both attacks start at a random point of the ball and climb one of two losses,
     cross-entropy   −log softmax_y f(x)          margin   max_{j≠y} f_j(x) − f_y(x),
 
 or, with `loss="worst"`, first the one and then the other. A sample counts as broken at the first point, the
-clean image included, that the model does not put into class y; it is not worked on any further.
+clean image included, that the model does not put into class y; it is not worked on any further. For training there
+is `maximise`: the same climb of any loss, every sample to the last step.
 """
 
 from __future__ import annotations
@@ -60,12 +61,7 @@ def pgd_linf(
         ValueError: x outside [0, 1], or a parameter outside its range.
     """
     _check(x, epsilon, steps, step_size, restarts, loss)
-    low, high = _box(x, epsilon)
-    ball = _Ball(
-        start=lambda: x + epsilon * (2 * _uniform(x, generator) - 1),
-        ascend=lambda x_adv, gradient, size: x_adv + size * gradient.sign(),
-        project=lambda x_adv, active: torch.minimum(torch.maximum(x_adv, low[active]), high[active]),
-    )
+    ball = _linf_ball(x, epsilon, generator)
     return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
 
 
@@ -88,23 +84,58 @@ def pgd_l2(
     errors as for `pgd_linf`, with `epsilon` and `step_size` as L2 lengths in [0, 1] pixel units.
     """
     _check(x, epsilon, steps, step_size, restarts, loss)
-    features = x[0].numel() if len(x) > 0 else 1
-    # the radius is shortened by what rounding x + delta can add, so that the result never leaves the ball
-    rounding = torch.finfo(x.dtype).eps * (math.sqrt(features) + 8 * epsilon)
-    radius = max(0.0, epsilon - rounding)
-
-    def start() -> Tensor:
-        direction = _unit(_normal(x, generator))
-        length = radius * _uniform(x[:, :1, :1, :1], generator) ** (1 / features)
-        return x + length * direction
-
-    def project(x_adv: Tensor, active: Tensor) -> Tensor:
-        delta = x_adv - x[active]
-        shrink = (radius / _norm(delta).clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1.0)
-        return (x[active] + shrink * delta).clamp(0.0, 1.0)
-
-    ball = _Ball(start, lambda x_adv, gradient, size: x_adv + size * _unit(gradient), project)
+    ball = _l2_ball(x, epsilon, generator)
     return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
+
+
+def maximise(
+    objective: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    p_norm: str,
+    epsilon: float,
+    steps: int,
+    step_size: float | None = None,
+    begin: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """x′ in the ball around x, in [0, 1], after `steps` steps up `objective`: the inner problem of training.
+
+    Unlike the attacks it never stops early: a sample that is misclassified already is climbed to the end, as
+    Madry et al. 2018 and Zhang et al. 2019 do. The model that `objective` calls is used in the mode it is in.
+
+    Args:
+        objective: x′ (N, C, H, W) -> (N,) what is to be large; each sample's depends on that sample alone.
+        x: (N, C, H, W) floats in [0, 1].
+        p_norm: "inf" or "2", the norm of the ball.
+        epsilon: its radius in [0, 1] pixel units; 0 returns x.
+        steps: gradient steps, at least 1.
+        step_size: length of a step in the ball's norm; None: 2.5 · epsilon / steps.
+        begin: (N, C, H, W) where to start, projected into the ball; None: at random in it.
+        generator: draws the start.
+
+    Returns:
+        x_adv, shaped like x, without a graph.
+
+    Raises:
+        ValueError: x outside [0, 1], or a parameter outside its range.
+    """
+    _check(x, epsilon, steps, step_size, 1, "cross_entropy")
+    if p_norm not in _BALLS:
+        raise ValueError(f"expected p_norm to be one of {', '.join(map(repr, _BALLS))}, got {p_norm!r}")
+    x = x.detach()
+    if epsilon == 0:
+        return x.clone()
+    ball = _BALLS[p_norm](x, epsilon, generator)
+    size = 2.5 * epsilon / steps if step_size is None else step_size
+    everyone = torch.arange(len(x), device=x.device)
+    x_adv = ball.project(ball.start() if begin is None else begin.detach(), everyone)
+    for _ in range(steps):
+        with torch.enable_grad():
+            x_adv.requires_grad_()
+            (gradient,) = torch.autograd.grad(objective(x_adv).sum(), x_adv)
+        x_adv = ball.project(ball.ascend(x_adv.detach(), gradient, size), everyone)
+    return x_adv
 
 
 def gradient_is_zero(
@@ -128,6 +159,37 @@ class _Ball:
     start: Callable[[], Tensor]
     ascend: Callable[[Tensor, Tensor, float], Tensor]
     project: Callable[[Tensor, Tensor], Tensor]
+
+
+def _linf_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
+    low, high = _box(x, epsilon)
+    return _Ball(
+        start=lambda: x + epsilon * (2 * _uniform(x, generator) - 1),
+        ascend=lambda x_adv, gradient, size: x_adv + size * gradient.sign(),
+        project=lambda x_adv, active: torch.minimum(torch.maximum(x_adv, low[active]), high[active]),
+    )
+
+
+def _l2_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
+    features = x[0].numel() if len(x) > 0 else 1
+    # the radius is shortened by what rounding x + delta can add, so that the result never leaves the ball
+    rounding = torch.finfo(x.dtype).eps * (math.sqrt(features) + 8 * epsilon)
+    radius = max(0.0, epsilon - rounding)
+
+    def start() -> Tensor:
+        direction = _unit(_normal(x, generator))
+        length = radius * _uniform(x[:, :1, :1, :1], generator) ** (1 / features)
+        return x + length * direction
+
+    def project(x_adv: Tensor, active: Tensor) -> Tensor:
+        delta = x_adv - x[active]
+        shrink = (radius / _norm(delta).clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1.0)
+        return (x[active] + shrink * delta).clamp(0.0, 1.0)
+
+    return _Ball(start, lambda x_adv, gradient, size: x_adv + size * _unit(gradient), project)
+
+
+_BALLS = {"2": _l2_ball, "inf": _linf_ball}
 
 
 def _attack(

@@ -95,17 +95,13 @@ def marginal_density(
     if estimator == "double_backward":
         with torch.enable_grad():
             total = log_density(logits).sum()
-        gradient = _input_gradient(total, x, create_graph=torch.is_grad_enabled())
-        return _norm(gradient, p_norm) ** power
+        gradient = gradient_by_input(total, x, create_graph=torch.is_grad_enabled())
+        return norm_per_sample(gradient, p_norm) ** power
 
-    if any(parameter.dtype in _HALF for parameter in model.parameters()):
-        raise ValueError(
-            f"{estimator} needs float32 weights, since in half precision its difference is rounding noise: "
-            "keep the weights in float32 and use autocast, or use double_backward"
-        )
+    refuse_half_weights(model, estimator)
     state = random_state(x.device)
-    shared = _exact_in_float32(x, logits)
-    with _float32(x.device), _running_statistics_kept(model):
+    shared = exact_in_float32(x, logits)
+    with float32(x.device), running_statistics_kept(model):
         if not shared:
             x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_(True)
         with torch.enable_grad():
@@ -115,7 +111,7 @@ def marginal_density(
         if estimator == "finite_difference":
             with torch.enable_grad():
                 total = base.sum()
-            direction = _steepest(_input_gradient(total, x, create_graph=False), p_norm)
+            direction = _steepest(gradient_by_input(total, x, create_graph=False), p_norm)
             length = torch.linalg.vector_norm(direction.flatten(1), dim=1)
             flat = length == 0  # a zero gradient: no direction, penalty 0
             step = h / torch.where(flat, torch.ones_like(length), length)
@@ -125,12 +121,8 @@ def marginal_density(
             flat = torch.zeros(len(x), dtype=torch.bool, device=x.device)
             step = base.new_full((len(x),), h / x[0].numel() ** 0.5)
         shifted = log_density(model(x.detach() + step.view(-1, *[1] * (x.dim() - 1)) * direction))
-    if shared and not _replaying.get() and _moved(state):
-        raise RuntimeError(
-            f"{estimator} needs the random numbers (dropout masks) of the forward that gave the logits, and the model "
-            "drew new ones: take state = random_state(x.device) before that forward and call the penalty inside "
-            "`with replay(state):`"
-        )
+    if shared:
+        refuse_fresh_masks(state, estimator)
     slope = torch.where(flat, torch.zeros_like(base), shifted - base) / step
     return slope.abs() if power == 1 else slope.square()
 
@@ -140,7 +132,12 @@ def log_density(logits: torch.Tensor) -> torch.Tensor:
 
     The maximum is subtracted first, so logits of ±1e4 do not overflow; half precision is widened before.
     """
-    return torch.logsumexp(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
+    return torch.logsumexp(widen(logits), dim=1)
+
+
+def widen(values: torch.Tensor) -> torch.Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def random_state(device: torch.device) -> RandomState:
@@ -173,32 +170,73 @@ def replay(state: RandomState) -> Iterator[None]:
         set_random_state(before)
 
 
-def _moved(state: RandomState) -> bool:
+def refuse_fresh_masks(state: RandomState, name: str) -> None:
+    """Refuse a second forward that drew other dropout masks than the first.
+
+    Args:
+        state: `random_state` just before the second forward.
+        name: of the penalty, for the message.
+
+    Raises:
+        RuntimeError: outside `replay`, and the global generators have moved on from `state`.
+    """
+    if _replaying.get():
+        return
     now = random_state(state[-1][0])
-    return not all(torch.equal(old, new) for (_, old), (_, new) in zip(state, now, strict=True))
+    if not all(torch.equal(old, new) for (_, old), (_, new) in zip(state, now, strict=True)):
+        raise RuntimeError(
+            f"{name} needs the random numbers (dropout masks) of the forward that gave the logits, and the model "
+            "drew new ones: take state = random_state(x.device) before that forward and call the penalty inside "
+            "`with replay(state):`"
+        )
+
+
+def refuse_half_weights(model: torch.nn.Module, name: str) -> None:
+    """Raises ValueError where the weights are float16 or bfloat16, so that a difference would be rounding noise."""
+    if any(parameter.dtype in _HALF for parameter in model.parameters()):
+        raise ValueError(
+            f"{name} needs float32 weights, since in half precision its difference is rounding noise: "
+            "keep the weights in float32 and use autocast, or use a penalty by double backward"
+        )
+
+
+def require_generator(generator: torch.Generator | None, name: str) -> None:
+    """Raises ValueError where there is no generator."""
+    if generator is None:
+        # the global generator would not do: inside `replay` it starts from the same state at every step
+        raise ValueError(f"{name} draws noise: pass generator=torch.Generator().manual_seed(...)")
+
+
+def check_norm(p_norm: str, power: int) -> None:
+    """Raises ValueError unless p_norm is "1", "2" or "inf" and power 1 or 2."""
+    if p_norm not in _NORMS:
+        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
+    if power not in (1, 2):
+        raise ValueError(f"power must be 1 or 2, got {power!r}")
+
+
+def check_step(h: float) -> None:
+    """Raises ValueError unless h is finite and above 0."""
+    if not 0 < h < float("inf"):
+        raise ValueError(f"h must be a finite length above 0, got {h!r}")
 
 
 def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.Generator | None) -> None:
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(_ESTIMATORS)}, got {estimator!r}")
-    if p_norm not in _NORMS:
-        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
-    if power not in (1, 2):
-        raise ValueError(f"power must be 1 or 2, got {power!r}")
-    if not 0 < h < float("inf"):
-        raise ValueError(f"h must be a finite length above 0, got {h!r}")
+    check_norm(p_norm, power)
+    check_step(h)
     if estimator == "random_projection":
         if (p_norm, power) != ("2", 2):
             raise ValueError(
                 f"random_projection estimates the squared 2-norm alone: p_norm must be '2' and power 2, "
                 f"got p_norm {p_norm!r} and power {power!r}; use double_backward or finite_difference"
             )
-        if generator is None:
-            # the global generator would not do: inside `replay` it starts from the same state at every step
-            raise ValueError("random_projection draws noise: pass generator=torch.Generator().manual_seed(...)")
+        require_generator(generator, estimator)
 
 
-def _input_gradient(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
+def gradient_by_input(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
+    """∂total/∂x, shaped like x; the graph of `total` is kept. Raises ValueError where total does not depend on x."""
     gradient = None
     if x.requires_grad and total.requires_grad:
         (gradient,) = torch.autograd.grad(
@@ -212,10 +250,10 @@ def _input_gradient(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool)
     return gradient
 
 
-def _norm(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
+def norm_per_sample(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
+    """(N,) p-norms over all features of each sample, in float32 at least; derivative 0 where the gradient is 0."""
     # vector_norm has a finite derivative at 0, where a written-out square root has none
-    flat = gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
-    return torch.linalg.vector_norm(flat, ord=_NORMS[p_norm], dim=1)
+    return torch.linalg.vector_norm(widen(gradient.flatten(1)), ord=_NORMS[p_norm], dim=1)
 
 
 def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
@@ -232,7 +270,7 @@ def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
     return direction.view_as(gradient)
 
 
-def _exact_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
+def exact_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
     """Whether the caller's forward was exact enough to be subtracted from: no autocast, TF32 or half precision."""
     if torch.is_autocast_enabled(x.device.type) or x.dtype in _HALF or logits.dtype in _HALF:
         return False
@@ -241,7 +279,7 @@ def _exact_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _float32(device: torch.device) -> Iterator[None]:
+def float32(device: torch.device) -> Iterator[None]:
     """Autocast and TF32 off inside."""
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -253,7 +291,7 @@ def _float32(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _running_statistics_kept(model: torch.nn.Module) -> Iterator[None]:
+def running_statistics_kept(model: torch.nn.Module) -> Iterator[None]:
     """Batch norm in training mode uses the statistics of the batch and leaves its running ones as they are."""
     layers = [
         layer
