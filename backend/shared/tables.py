@@ -18,6 +18,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = dict[str, Any]
 
+# An id that stood in a link, a job or a file's path must not come to mean something else after a deletion
+_NEVER_REUSED = {"sqlite_autoincrement": True}
+
 
 class Base(DeclarativeBase):
     # Named constraints, so that migrations can refer to them on every database
@@ -34,6 +37,7 @@ class ExperimentRow(Base):
     """Runs launched together."""
 
     __tablename__ = "experiments"
+    __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     notes: Mapped[str] = mapped_column(Text, default="")
@@ -48,6 +52,7 @@ class RunRow(Base):
     """One trained model. Its status is that of its train task."""
 
     __tablename__ = "runs"
+    __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), index=True)
     spec_version: Mapped[int]
@@ -97,7 +102,7 @@ class TaskRow(Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
-    __table_args__ = (Index("ix_tasks_status_delivered", "status", "delivered"),)
+    __table_args__ = (Index("ix_tasks_status_delivered", "status", "delivered"), _NEVER_REUSED)
 
 
 class MetricRow(Base):
@@ -131,11 +136,11 @@ class ArtifactRow(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(100))
     location: Mapped[str] = mapped_column(String(300))  # below the artifact store's root
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str] = mapped_column(String(100))
     step: Mapped[int | None]
     created_at: Mapped[float]
-    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    __table_args__ = (UniqueConstraint("run_id", "name"), _NEVER_REUSED)
 
 
 class EvaluationRow(Base):
@@ -154,13 +159,14 @@ class EvaluationRow(Base):
     seconds: Mapped[float | None]
     provenance: Mapped[Json] = mapped_column(default=dict)
     created_at: Mapped[float]
-    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    __table_args__ = (UniqueConstraint("run_id", "name"), _NEVER_REUSED)
 
 
 class AttributionRow(Base):
     """Maps of some images under some runs, cached by content."""
 
     __tablename__ = "attributions"
+    __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), unique=True)
     content_hash: Mapped[str] = mapped_column(String(64), index=True)  # of request, checkpoints and data
@@ -169,7 +175,7 @@ class AttributionRow(Base):
     limit: Mapped[float | None]
     data_hash: Mapped[str | None] = mapped_column(String(64))
     location: Mapped[str | None] = mapped_column(String(300))
-    bytes: Mapped[int] = mapped_column(Integer, default=0)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     seconds: Mapped[float | None]
     created_at: Mapped[float]
     used_at: Mapped[float]
@@ -183,7 +189,7 @@ class DatasetRow(Base):
     params_hash: Mapped[str] = mapped_column(String(16), primary_key=True)
     params: Mapped[Json]
     ready: Mapped[bool] = mapped_column(Boolean, default=False)
-    bytes: Mapped[int | None]
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
     data_hash: Mapped[str | None] = mapped_column(String(64))
     sizes: Mapped[Json] = mapped_column(default=dict)
     class_counts: Mapped[Json] = mapped_column(default=dict)

@@ -205,3 +205,11 @@ def test_a_cancelled_run_with_a_checkpoint_can_be_measured(client: TestClient, w
     added = client.post(f"/api/v1/runs/{run_id}/evaluations", json={"key": "pgd_l2"})
     assert added.status_code == 202
     assert client.get(added.headers["location"]).json()["stage"] == "queued"  # delivered, not waiting for training
+
+
+def test_the_id_of_a_deleted_run_never_means_another(client: TestClient, work: Any):
+    (run_id,) = work.launch()
+    client.post(f"/api/v1/runs/{run_id}/cancel")
+    client.delete(f"/api/v1/experiments/{client.get(f'/api/v1/runs/{run_id}').json()['experiment']}")
+    (later,) = work.launch()
+    assert later > run_id and client.get(f"/api/v1/runs/{run_id}").status_code == 404

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiments")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "idempotency",
@@ -63,6 +64,7 @@ def upgrade() -> None:
             ["experiment_id"], ["experiments.id"], name=op.f("fk_runs_experiment_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_runs_dataset"), ["dataset"], unique=False)
@@ -143,6 +145,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_tasks_run_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_tasks_after_task"), ["after_task"], unique=False)
@@ -168,6 +171,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attributions")),
         sa.UniqueConstraint("task_id", name=op.f("uq_attributions_task_id")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("attributions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_attributions_content_hash"), ["content_hash"], unique=False)
@@ -213,6 +217,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evaluations")),
         sa.UniqueConstraint("run_id", "name", name=op.f("uq_evaluations_run_id_name")),
         sa.UniqueConstraint("task_id", name=op.f("uq_evaluations_task_id")),
+        sqlite_autoincrement=True,
     )
     # ### end Alembic commands ###
 
