@@ -13,6 +13,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 from rq import Queue, SimpleWorker, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
@@ -44,8 +45,16 @@ class _Patient(BaseWorker):
             self.wait_for_horse()  # the job needs no broker, and has given its task a state
             self._horse_pid = 0
         _log.info("%s job %s ended after %.1f s", queue.name, job.id, time.monotonic() - began)
-        while not self._stop_requested and not answers(self.connection):
+        while not answers(self.connection):
+            if self._stop_requested:
+                raise StopRequested
             time.sleep(BROKER_WAIT_SECONDS)
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("stopped without a goodbye to the broker, which does not answer: %s", error)
 
     def set_shutdown_requested_date(self) -> None:
         """Nobody reads it, and the broker must not be called from a signal handler."""

@@ -14,7 +14,7 @@ from worker.jobs.recorder import Recorder
 from worker.lease import Lease
 from worker.training import TrainingState
 
-CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SECONDS = 5.0
 SHARE_OF_TIME = 0.05  # saving may take this much of the training at most
 _NAME = re.compile(r"(?:^|\.)(\d+)-\d+\.pt")
 
