@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Security
+from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -54,7 +55,7 @@ RunIds = Annotated[list[Id], Query(min_length=1, max_length=200)]
 _bearer = HTTPBearer(auto_error=False, description="DENSITYLAB_API_TOKEN")
 
 
-def authorizer(settings: Settings) -> list[object]:
+def authorizer(settings: Settings) -> list[DependsParameter]:
     """The dependencies that keep out who does not know the token; none where no token is set."""
     if settings.api_token is None:
         return []
