@@ -39,6 +39,13 @@ def gradient_norms(x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> Gr
         return GradientNorms(_norm(log_p, x), _norm(chosen - log_p, x), _norm(margin, x))
 
 
+def density_gradient_norm(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """(N,) ‖∇ log p(x)‖₂ alone, detached; arguments as for `gradient_norms`."""
+    with torch.enable_grad():
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return _norm(torch.logsumexp(wide, dim=1), x)
+
+
 def _norm(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=True)
     return torch.linalg.vector_norm(gradient.flatten(1).to(values.dtype), dim=1)

@@ -2,8 +2,8 @@
 
     state = TrainingState.new(seed=, device=, build_model=() -> Module, build_optimizer=(parameters) -> Optimizer,
                               threads=None)
-    fit(state, train, validation, *, regularizer, every=1, lambda_, schedule, epochs, batch_size,
-        precision="auto", on_step=(StepReport) -> None, should_stop=() -> bool) -> bool      True when finished
+    fit(state, train, validation, *, regularizer, every=1, lambda_, schedule, observes=(), epochs,
+        batch_size, precision="auto", on_step=(StepReport) -> None, should_stop=() -> bool) -> bool    True: finished
     total_steps(images, batch_size, epochs) -> int
     StepReport(step, total_steps, epoch, values)
     TrainingDiverged
@@ -14,9 +14,9 @@ CPU with the same number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from math import ceil, isfinite
 from time import perf_counter
 from typing import Any
@@ -25,9 +25,10 @@ import numpy as np
 import torch
 
 from worker.datasets.dataset import Dataset
-from worker.gradient_norms import gradient_norms
+from worker.gradient_norms import density_gradient_norm, gradient_norms
 from worker.objective import Regularizer, objective
 from worker.regularizers.marginal_density import RandomState, random_state, set_random_state
+from worker.schedules.seen import Seen
 
 LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
 OBSERVE_EVERY = 20
@@ -61,6 +62,7 @@ class TrainingState:
     penalty_generator: torch.Generator  # noise of the penalty alone
     random: RandomState  # where the global generators (dropout) stand between two steps
     step: int = 0  # optimizer steps done; with the seed it gives the place in the epoch's order
+    seen: Seen = field(default_factory=Seen)  # what the schedule of λ steers by
 
     @classmethod
     def new(
@@ -96,6 +98,7 @@ class TrainingState:
             "threads": torch.get_num_threads(),
             "penalty_generator": self.penalty_generator.get_state(),
             "global_generators": [generator for _, generator in self.random],
+            "seen": asdict(self.seen),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -115,6 +118,7 @@ class TrainingState:
         self.penalty_generator.set_state(saved["penalty_generator"])
         devices = (device for device, _ in self.random)
         self.random = tuple(zip(devices, saved["global_generators"], strict=True))
+        self.seen = Seen(**saved.get("seen", {}))  # the first checkpoints had none, and needed none
         torch.set_num_threads(saved["threads"])
 
 
@@ -131,7 +135,8 @@ def fit(
     regularizer: Regularizer,
     every: int = 1,
     lambda_: float,
-    schedule: Callable[[float, int, int], float],
+    schedule: Callable[[float, int, int, Seen], float],
+    observes: Collection[str] = (),
     epochs: int,
     batch_size: int,
     precision: str = "auto",
@@ -152,7 +157,8 @@ def fit(
         regularizer: (model, x, logits, y, *, generator) -> (N,).
         every: steps between two applications of the penalty.
         lambda_: weight of the penalty, at least 0.
-        schedule: (lambda_, step, total_steps) -> λ in force.
+        schedule: (lambda_, step, total_steps, seen) -> λ in force.
+        observes: what of `seen` the schedule reads: "cross_entropy", "gradient_norm". Measured at every step.
         epochs: passes over `train`.
         batch_size: images per step.
         precision: "auto" (float32 on the CPU, bfloat16 autocast where the GPU has it), "float32" or "bfloat16".
@@ -189,7 +195,7 @@ def fit(
             step = state.step + 1
             batch = order[place * batch_size : (place + 1) * batch_size]
             x, y = as_pixels(images[batch]), labels[batch]
-            in_force = schedule(lambda_, step, total)
+            in_force = schedule(lambda_, step, total, state.seen)
             observe = step == 1 or step % OBSERVE_EVERY == 0
             set_random_state(state.random)  # whatever was drawn between two steps
             optimizer.zero_grad()
@@ -209,10 +215,17 @@ def fit(
                 measured["gradient_norm"] = norms.log_density.mean()
                 measured["gradient_norm_log_prob"] = norms.log_prob.mean()
                 measured["gradient_norm_margin"] = norms.margin.mean()
+            steering: dict[str, torch.Tensor] = {}
+            if "cross_entropy" in observes:
+                steering["cross_entropy"] = terms.cross_entropy.detach()
+            if "gradient_norm" in observes:
+                norm = norms.log_density if observe else density_gradient_norm(x, terms.logits)
+                steering["squared_gradient_norm"] = norm.square().mean()
             # inputs=: without it autograd also computes the gradient by x, which nobody reads
             terms.loss.backward(inputs=parameters)
             optimizer.step()
             state.step, state.random = step, random_state(device)
+            state.seen = state.seen.after(in_force, **_to_floats(steering))
 
             values = _to_floats(measured)
             if "loss" in values:

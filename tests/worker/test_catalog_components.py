@@ -13,13 +13,14 @@ from backend.shared.catalog import CATALOG, UnknownKey, find
 from worker.datasets.dataset import Dataset
 from worker.evaluations.result import Result
 from worker.resolve import build_model, build_optimizer, component, load
+from worker.schedules.seen import Seen
 
 # what a kind's caller passes: by position, and by keyword beside the entry's own parameters
 POSITIONAL = {
     "dataset": ["root", "split"],
     "model": ["channels", "image_size", "num_classes"],
     "regularizer": ["model", "x", "logits", "y"],
-    "schedule": ["lambda_", "step", "total_steps"],
+    "schedule": ["lambda_", "step", "total_steps", "seen"],
     "optimizer": ["parameters"],
     "attack": ["model", "x", "y"],
     "attribution": ["model", "x", "target"],
@@ -146,9 +147,13 @@ def test_a_regularizer_gives_a_penalty_per_sample(entry, model, batch):
 @pytest.mark.parametrize("entry", entries("schedule"))
 def test_a_schedule_gives_lambda_at_every_step(entry):
     schedule = component("schedule", entry.key).function
-    values = [schedule(0.5, step, 10) for step in range(1, 11)]
-    assert all(isinstance(value, float) and value >= 0 for value in values)
-    assert [schedule(0.0, step, 10) for step in range(1, 11)] == [0.0] * 10
+    for lambda_ in (0.5, 0.0):
+        values, seen = [], Seen()
+        for step in range(1, 11):
+            values.append(schedule(lambda_, step, 10, seen))
+            seen = seen.after(values[-1], cross_entropy=0.1, squared_gradient_norm=4.0)
+        assert all(isinstance(value, float) and value >= 0 for value in values)
+        assert any(values) == (lambda_ > 0)
 
 
 @pytest.mark.parametrize("entry", entries("optimizer"))

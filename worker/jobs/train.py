@@ -85,10 +85,11 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
             _try_to_save(keeper, recorder, state)
 
     regularizer = resolve.component("regularizer", spec.regularizer.key, spec.regularizer.params)
+    schedule = resolve.component("schedule", spec.schedule.key, spec.schedule.params)
     try:
         finished = fit(
             state, train, validation, regularizer=regularizer.function, **regularizer.trainer, lambda_=spec.lambda_,
-            schedule=resolve.component("schedule", spec.schedule.key, spec.schedule.params).function,
+            schedule=schedule.function, observes=schedule.entry.observes,
             epochs=spec.epochs, batch_size=spec.batch_size, precision=spec.precision, on_step=on_step,
             should_stop=lease.should_stop,
         )

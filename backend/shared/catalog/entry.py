@@ -129,6 +129,8 @@ class Entry:
     embedded: bool = False  # needs no download, so a launch may prepare it by itself
     # facts of a model
     min_image_size: int | None = None  # smallest height and width in pixels
+    # facts of a schedule: what it steers by, so that it is measured at every step
+    observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation
     needs_mask: bool = False
     # facts of an attribution

@@ -1,0 +1,31 @@
+"""What a run has shown so far: all that a schedule may steer by. It is part of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KEEP = 0.9  # share of the old value in a running mean
+
+
+@dataclass(frozen=True)
+class Seen:
+    """After some steps; None: no step yet, or nobody observes it. A running mean is m ← 0.9 m + 0.1 value."""
+
+    lambda_: float | None = None  # in force at the last step
+    cross_entropy: float | None = None  # running mean of the batches' cross-entropy
+    lowest_cross_entropy: float | None = None  # the lowest that this running mean has been
+    squared_gradient_norm: float | None = None  # running mean of the batches' mean ‖∇ log p(x)‖₂²
+
+    def after(
+        self, lambda_: float, *, cross_entropy: float | None = None, squared_gradient_norm: float | None = None
+    ) -> Seen:
+        """What is known after one more step, at which λ was `lambda_`."""
+        mean = _running(self.cross_entropy, cross_entropy)
+        lowest = min((value for value in (self.lowest_cross_entropy, mean) if value is not None), default=None)
+        return Seen(lambda_, mean, lowest, _running(self.squared_gradient_norm, squared_gradient_norm))
+
+
+def _running(mean: float | None, value: float | None) -> float | None:
+    if mean is None or value is None:
+        return value if mean is None else mean
+    return KEEP * mean + (1 - KEEP) * value
