@@ -1,5 +1,6 @@
 """Metric points and log lines of one training, written in batches."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -42,11 +43,13 @@ class Recorder:
     def add(self, report: StepReport) -> None:
         """Takes a step's values, and writes when it is time to."""
         seconds = self.seconds
+        # An overflowed norm beside a loss that is still finite: no number, so no point (and JSON has none for it)
+        values = {name: value for name, value in report.values.items() if math.isfinite(value)}
         self._points += [
             metrics.Point(name=name, step=report.step, epoch=report.epoch, value=value, seconds=seconds)
-            for name, value in report.values.items()
+            for name, value in values.items()
         ]
-        self._latest |= report.values
+        self._latest |= values
         done = report.step - self._first_step
         rate = done / max(time.monotonic() - self._began, 1e-9)
         self._lease.report(
