@@ -1,6 +1,7 @@
 """What a comparison shows: groups with names and colours, and which results stand beside each other."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,11 +85,12 @@ def column_label(column: Column, comparison: Comparison, offered: Catalog) -> st
 
 
 def text(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Mean ± half of the interval."""
+    """Mean ± half of the interval, both to the second digit of the latter."""
     if estimate is None:
         return "—"
     sign = "+" if signed and estimate.mean > 0 else ""
     half = estimate.half_width
-    return f"{sign}{number(estimate.mean)}" + (f" ± {number(half)}" if half is not None else "")
-
-
+    if not half:
+        return sign + number(estimate.mean)
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    return f"{sign}{estimate.mean:.{decimals}f} ± {half:.{decimals}f}"

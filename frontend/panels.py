@@ -35,10 +35,16 @@ class View:
     class_names: Sequence[str]
     signed: bool
     method: str  # in words
+    contrast: int = 1
 
     @property
     def limit(self) -> float:
-        return self.answer.limit or 0.0
+        """The largest absolute value that the colours tell apart; the same in every panel."""
+        return (self.answer.limit or 0.0) / self.contrast
+
+    def limit_words(self) -> str:
+        part = "" if self.contrast == 1 else f"1/{self.contrast} of "
+        return f"{part}the 99th percentile of all their absolute values"
 
     def panel(self, column: int, sample: int) -> Panel:
         return self.answer.panels[column * len(self.answer.samples.indices) + sample]
@@ -173,7 +179,7 @@ def figure_png(view: View, title: str) -> bytes:
     canvas.paste(Image.fromarray(scale_pixels(256, 12, signed=view.signed)), (110, bottom))
     write(110, bottom + 15, f"{'-' if view.signed else ''}{view.limit if view.signed else 0:.3g}")
     write(110 + 230, bottom + 15, f"{view.limit:.3g}")
-    write(110 + 275, bottom, "one scale for all maps: 99th percentile of their absolute values; beyond it clipped")
+    write(110 + 275, bottom, f"one scale for all maps: {view.limit_words()}; beyond it clipped")
     file = io.BytesIO()
     canvas.save(file, format="PNG", optimize=True)
     return file.getvalue()

@@ -23,6 +23,7 @@ _ICONS = {
     Status.FAILED: (":material/error:", "✕", "red"),
     Status.CANCELLED: (":material/block:", "⊘", "orange"),
 }
+_VALUES = {"l2": "L2 norm", "cross_entropy": "cross-entropy"}
 
 
 def api_url() -> str:
@@ -68,12 +69,14 @@ def status_text(status: Status) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits or four decimals, whichever is shorter to read."""
+    """Three decimals below one, two digits below a hundredth, else three digits."""
     if value is None:
         return "—"
     if value == 0:
         return "0"
-    if 0.01 <= abs(value) < 1:
+    if abs(value) < 0.01:
+        return f"{value:.2g}"
+    if abs(value) < 1:
         return f"{value:.3f}"
     return f"{value:.3g}" if abs(value) < 1e4 else f"{value:.2e}"
 
@@ -120,8 +123,8 @@ def result_label(result: str, evaluation: str, params: Mapping[str, Any], offere
     for param in entry.params if entry else ():
         strengths = params.get(param.name)
         if param.type == "floats" and strengths:
-            label += f" {strengths[0]:g}"
-    words = readable(value)
+            label += f" at {strengths[0]:g}"
+    words = _VALUES.get(value, readable(value))
     return label if words in label.lower() else f"{label}: {words}"
 
 

@@ -110,8 +110,10 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
                     difference(group, baseline, column), signed=True
                 )
         rows.append(row)
+    deltas = {name: st.column_config.TextColumn("Δ", help=name) for row in rows for name in row if name[:2] == "Δ "}
     event = st.dataframe(
         pd.DataFrame(rows), hide_index=True, on_select="rerun", selection_mode="single-row", key="groups",
+        column_config=deltas,
     )
     st.caption("Mean ± half of the 95 % Student-t interval over n seeds. Δ is the difference from the baseline "
                "(λ = 0), paired by seed. Select a row to open its run.")
@@ -150,7 +152,7 @@ def show_tradeoff(found: Comparison, place: int) -> None:
             for run in group.runs if run.spec.seed in xs and run.spec.seed in ys
         ]
     x_label, y_label = column_label(x, found, offered), column_label(y, found, offered)
-    figure = scatter(f"{y_label} against {x_label}", x_label, y_label, points, runs)
+    figure = scatter("", x_label, y_label, points, runs)
     described = "; ".join(f"{point.label}: {text(point.x)}, {text(point.y)}" for point in points)
     clicked = live_chart(figure, key=f"scatter-{place}", label=f"{x_label}, {y_label}. {described}", height=400,
                          clickable=True)

@@ -16,12 +16,14 @@ from frontend.panels import CHANCE, RunColumn, View, figure_png, html, leakage, 
 from frontend.parts import api, catalog, joined, problems_shown, run_name, show_problem
 from frontend.widgets import FieldErrors, escaped, parameters, parse_numbers
 
-MAX_RUNS, MAX_IMAGES, FIRST_IMAGES = 6, 16, 8
+MAX_RUNS, MAX_IMAGES, FIRST_IMAGES, MAX_ZOOM = 6, 16, 8, 8
 POLL_SECONDS = 0.25
-DISAGREE = "disagree"
+ALL, DISAGREE = "all", "disagree"
+CONTRASTS = (1, 3, 10)
 # Keys of the widgets, whose values are the view; the link holds the same under these names without "map_"
-RUNS, METHOD, TARGET, IMAGES, CLASS, WRONG, COUNT, ZOOM = (
+RUNS, METHOD, TARGET, IMAGES, CLASS, WRONG, COUNT, ZOOM, CONTRAST = (
     "map_runs", "map_method", "map_target", "map_images", "map_class", "map_wrong", "map_count", "map_zoom",
+    "map_contrast",
 )
 LINK, PARAMS, VERSION, CANDIDATES, KEEP = "map_link", "map_params", "map_version", "map_candidates", "map_keep"
 
@@ -40,9 +42,11 @@ def adopt_link() -> None:
     state[RUNS] = whole_numbers("runs")
     state[METHOD] = query.get("method")
     state[TARGET] = query.get("target", "label")
-    state[CLASS] = next(iter(whole_numbers("class")), None)
-    state[WRONG] = query.get("wrong")
-    state[ZOOM] = next(iter(whole_numbers("zoom")), 3)
+    state[CLASS] = query.get("class", ALL)
+    state[WRONG] = query.get("wrong", ALL)
+    state[ZOOM] = min(max(next(iter(whole_numbers("zoom")), 3), 1), MAX_ZOOM)
+    contrast = next(iter(whole_numbers("contrast")), 1)
+    state[CONTRAST] = contrast if contrast in CONTRASTS else 1
     images = whole_numbers("samples")
     if len(images) > MAX_IMAGES:
         st.warning(f"A view shows at most {MAX_IMAGES} images; this link asks for {len(images)}. The first "
@@ -79,8 +83,9 @@ def write_link(request: AttributionRequest, entry: CatalogEntry) -> None:
     changed = {name: value for name, value in request.params.items() if value != defaults.get(name)}
     query = {"runs": joined(request.runs), "samples": joined(request.samples.indices), "method": request.method,
              "target": str(request.target), "zoom": str(st.session_state[ZOOM])}
-    for name, value in (("class", st.session_state[CLASS]), ("wrong", st.session_state[WRONG])):
-        if value is not None:
+    for name, value, usual in (("class", st.session_state[CLASS], ALL), ("wrong", st.session_state[WRONG], ALL),
+                               ("contrast", st.session_state[CONTRAST], 1)):
+        if value != usual:
             query[name] = str(value)
     if changed:
         query["params"] = json.dumps(changed, separators=(",", ":"))
@@ -161,15 +166,15 @@ def candidates(runs: Sequence[Run], size: int) -> list[int]:
     chosen = np.ones(size, dtype=bool)
     wrong, label = st.session_state[WRONG], st.session_state[CLASS]
     dataset = runs[0].spec.dataset
-    if label is not None:
+    if label != ALL:
         of_class = np.zeros(size, dtype=bool)
-        indices = images_of_class(dataset.key, dataset.params.get("data_seed"), label)
+        indices = images_of_class(dataset.key, dataset.params.get("data_seed"), int(label))
         of_class[[index for index in indices if index < size]] = True
         chosen &= of_class
     if wrong == DISAGREE:
         predicted = np.stack([predictions(run.id, run.checkpoint_step)[0] for run in runs])
         chosen &= (predicted != predicted[0]).any(axis=0)
-    elif wrong is not None:
+    elif wrong != ALL:
         run = next(run for run in runs if str(run.id) == wrong)
         chosen &= ~predictions(run.id, run.checkpoint_step)[1]
     return [int(index) for index in np.flatnonzero(chosen)]
@@ -212,18 +217,19 @@ def choose_images(runs: Sequence[Run], found: Sequence[RunColumn]) -> list[int] 
     dataset = api().dataset(runs[0].spec.dataset.key)
     size = dataset.sizes.get("test", 0)
     labels = {str(column.run): column.label for column in found}
-    if st.session_state[WRONG] not in (None, DISAGREE, *labels):
-        st.session_state[WRONG] = None
-    if st.session_state[CLASS] not in range(dataset.num_classes):
-        st.session_state[CLASS] = None
-    cells = st.columns([2, 3, 2, 4, 1, 1], vertical_alignment="bottom")
-    cells[0].selectbox("Class", [None, *range(dataset.num_classes)], key=CLASS, on_change=start_again,
-                       format_func=lambda item: "all" if item is None else dataset.class_names[item])
-    cells[1].selectbox(
-        "Only images", [None, *labels, *([DISAGREE] if len(runs) > 1 else [])], key=WRONG, on_change=start_again,
-        format_func=lambda item: "all" if item is None else "on which the runs disagree" if item == DISAGREE
-        else f"wrong under {labels[item]}",
-    )
+    whose = {ALL: "all", **{run: f"wrong under {label}" for run, label in labels.items()}}
+    if len(runs) > 1:
+        whose[DISAGREE] = "on which the runs disagree"
+    if st.session_state[WRONG] not in whose:
+        st.session_state[WRONG] = ALL
+    classes = {ALL: "all", **{str(place): name for place, name in enumerate(dataset.class_names)}}
+    if st.session_state[CLASS] not in classes:
+        st.error(f"This link asks for images of class {escaped(st.session_state[CLASS][:50])}; there are "
+                 f"{dataset.num_classes}, counted from 0.", icon=":material/link_off:")
+        st.session_state[CLASS] = ALL
+    cells = st.columns([2, 3, 2, 4, 1.3, 1.3], vertical_alignment="bottom")
+    cells[0].selectbox("Class", list(classes), key=CLASS, on_change=start_again, format_func=classes.get)
+    cells[1].selectbox("Only images", list(whose), key=WRONG, on_change=start_again, format_func=whose.get)
     cells[2].number_input("At a time", 1, MAX_IMAGES, key=COUNT, on_change=resize)
     try:
         passing = candidates(runs, size)
@@ -237,8 +243,8 @@ def choose_images(runs: Sequence[Run], found: Sequence[RunColumn]) -> list[int] 
         st.session_state[IMAGES] = joined(following[:st.session_state[COUNT]])
     cells[3].text_input(f"Test images ({len(passing)} of {size} pass)", key=IMAGES,
                         help="Their numbers, separated by commas. The arrow keys go through those that pass.")
-    cells[4].button("←", key="map_back", on_click=step, args=(-1,), shortcut="Left", help="Images before these")
-    cells[5].button("→", key="map_on", on_click=step, args=(1,), shortcut="Right", help="Images after these")
+    cells[4].button("Back", key="map_back", on_click=step, args=(-1,), shortcut="Left", width="stretch")
+    cells[5].button("Next", key="map_on", on_click=step, args=(1,), shortcut="Right", width="stretch")
     if not passing and not st.session_state[IMAGES]:
         st.info("No test image passes these filters.", icon=":material/filter_alt:")
         return None
@@ -272,7 +278,7 @@ def choose_method(runs: Sequence[Run]) -> tuple[CatalogEntry, dict[str, Any], st
         st.error(f"This link asks for class {escaped(st.session_state[TARGET][:50])}; there are {len(classes)}, "
                  "counted from 0.", icon=":material/link_off:")
         st.session_state[TARGET] = "label"
-    method_cell, target_cell, zoom_cell = st.columns([3, 3, 2])
+    method_cell, target_cell, contrast_cell, zoom_cell = st.columns([3, 3, 1, 2])
     key = method_cell.selectbox("Method", list(offered), key=METHOD, format_func=lambda item: offered[item].label)
     entry = offered[key]
     target = target_cell.selectbox(
@@ -281,7 +287,11 @@ def choose_method(runs: Sequence[Run]) -> tuple[CatalogEntry, dict[str, Any], st
         or f"class {classes[int(item)]}",
         help=None if entry.needs_target else "This method is of no class.",
     )
-    zoom_cell.slider("Size", 1, 8, key=ZOOM, help="Screen pixels per image pixel")
+    contrast_cell.selectbox(
+        "Contrast", CONTRASTS, key=CONTRAST, format_func=lambda item: f"× {item}",
+        help="Narrows the one scale of all maps, so that faint maps show; strong ones are clipped.",
+    )
+    zoom_cell.slider("Size", 1, MAX_ZOOM, key=ZOOM, help="Screen pixels per image pixel")
     st.caption(escaped(entry.summary))
     params = parameters(catalog(), entry, st.session_state[PARAMS], key=f"map_params_{st.session_state[VERSION]}/{key}",
                         at="/params", errors=FieldErrors())
@@ -313,15 +323,16 @@ def wait_for(attribution: int) -> None:
 
 def show(answer: Attribution, entry: CatalogEntry, columns: Sequence[RunColumn], class_names: Sequence[str]) -> None:
     content = arrays(answer.id)
-    view = View(answer, read_maps(content), columns, class_names, entry.signed, entry.label)
+    contrast = st.session_state[CONTRAST]
+    view = View(answer, read_maps(content), columns, class_names, entry.signed, entry.label, contrast)
     scale, words, downloads = st.columns([3, 5, 3], vertical_alignment="center")
     scale.html(scale_html(view))
     kind = "red raises, blue lowers the class's score" if view.signed and entry.needs_target else \
         "red raises, blue lowers it" if view.signed else "magnitudes"
     words.caption(
-        f"**One scale for all maps: {'±' if view.signed else '0 to '}{view.limit:.3g}**, the 99th percentile of "
-        f"their absolute values; beyond it clipped; {kind}. Leak: L2 norm of the map on the null part, and the "
-        f"share of the squared map that lies there (chance {CHANCE:.0%})."
+        f"**One scale for all maps: {'±' if view.signed else '0 to '}{view.limit:.3g}**, {view.limit_words()}; "
+        f"beyond it clipped; {kind}. Leak: L2 norm of the map on the null part, and the share of the squared map "
+        f"that lies there (chance {CHANCE:.0%})."
     )
     with downloads, st.container(horizontal=True):
         st.download_button("PNG", lambda: figure_png(view, f"{entry.label}, {len(columns)} runs"), "saliency.png",
