@@ -9,8 +9,7 @@ from backend.shared.contracts import Run
 from frontend.aggregate import Column, Estimate, Group, columns, differing, grouped
 from frontend.catalog import Catalog
 from frontend.colors import palette, shades
-from frontend.parts import number, result_label
-from frontend.widgets import readable, title
+from frontend.words import number, readable, result_label, title
 
 # Shown first; others can be chosen
 HEADLINES = ("accuracy.accuracy", "pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2", "leakage.share")

@@ -9,6 +9,7 @@ import streamlit as st
 
 from backend.shared.contracts import CatalogEntry, CatalogParam, FieldError
 from frontend.catalog import Catalog
+from frontend.words import escaped, readable, title
 
 
 @dataclass
@@ -35,13 +36,6 @@ class FieldErrors:
 def problem(text: str) -> None:
     """A complaint about the field above."""
     st.markdown(f":red[:material/error: {escaped(text)}]")
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for character in "\\`*_{}[]<>#$~|:":
-        text = text.replace(character, "\\" + character)
-    return text
 
 
 def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float]:
@@ -178,12 +172,3 @@ def parameters(
                     at=f"{at}/{param.name}", catalog=catalog, errors=errors,
                 )
     return values
-
-
-def readable(name: str) -> str:
-    """A key as words."""
-    return name.replace("_", " ")
-
-
-def title(param: CatalogParam) -> str:
-    return param.label or readable(param.name).capitalize()

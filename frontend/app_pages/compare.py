@@ -18,19 +18,8 @@ from frontend.charts import METRIC_LABELS, X_LABELS, Point, RunPoint, metric_lab
 from frontend.client import ApiError
 from frontend.comparison import HEADLINES, Comparison, column_label, compare, setting_label, setting_text, text
 from frontend.live_chart import live_chart, load_charts
-from frontend.parts import (
-    REFRESH_SECONDS,
-    api,
-    catalog,
-    duration,
-    joined,
-    problems_shown,
-    query_int,
-    query_ints,
-    run_name,
-    status_text,
-)
-from frontend.widgets import escaped
+from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, query_int, query_ints
+from frontend.words import duration, escaped, joined, run_name, status_text
 
 MAX_MAPS = 6
 MAX_CURVES = 60

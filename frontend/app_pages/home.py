@@ -6,18 +6,9 @@ import streamlit as st
 
 from backend.shared.contracts import QueueName, Readiness, Run
 from frontend.client import ApiError
-from frontend.parts import (
-    REFRESH_SECONDS,
-    api,
-    catalog,
-    duration,
-    labels_of,
-    measured,
-    problems_shown,
-    run_name,
-    status_badge,
-)
+from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, status_badge
 from frontend.presets import DEMO
+from frontend.words import duration, labels_of, measured, run_name
 
 RECENT = 8
 

@@ -14,7 +14,8 @@ from frontend.catalog import Catalog
 from frontend.client import ApiError
 from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
-from frontend.widgets import FieldErrors, component, number_list, parameters, problem, readable, title
+from frontend.widgets import FieldErrors, component, number_list, parameters, problem
+from frontend.words import readable, title
 
 DEFAULT = PRESETS[0].request
 COMPONENTS = {

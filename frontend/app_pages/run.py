@@ -12,19 +12,13 @@ from frontend.parts import (
     REFRESH_SECONDS,
     api,
     catalog,
-    duration,
     flash,
-    number,
     problems_shown,
     query_int,
-    result_label,
-    run_name,
     show_problem,
-    size,
     status_badge,
-    status_text,
 )
-from frontend.widgets import escaped
+from frontend.words import duration, escaped, number, result_label, run_name, size, status_text
 
 MAX_POINTS = 800
 LOG_LINES = 200

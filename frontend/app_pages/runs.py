@@ -9,20 +9,8 @@ import streamlit as st
 from backend.shared.contracts import Run, Status
 from frontend.catalog import Catalog
 from frontend.client import ApiError
-from frontend.parts import (
-    REFRESH_SECONDS,
-    api,
-    catalog,
-    duration,
-    flash,
-    joined,
-    labels_of,
-    measured,
-    problems_shown,
-    show_problem,
-    size,
-    status_text,
-)
+from frontend.parts import REFRESH_SECONDS, api, catalog, flash, problems_shown, show_problem
+from frontend.words import duration, joined, labels_of, measured, size, status_text
 
 PAGE = 50
 MAX_MAPS = 6

@@ -13,8 +13,9 @@ from frontend.client import ApiError
 from frontend.comparison import Comparison, compare
 from frontend.maps import read_maps
 from frontend.panels import CHANCE, RunColumn, View, figure_png, html, leakage, prediction, scale_html
-from frontend.parts import api, catalog, joined, problems_shown, run_name, show_problem
-from frontend.widgets import FieldErrors, escaped, parameters, parse_numbers
+from frontend.parts import api, catalog, problems_shown, show_problem
+from frontend.widgets import FieldErrors, parameters, parse_numbers
+from frontend.words import escaped, joined, run_name
 
 MAX_RUNS, MAX_IMAGES, FIRST_IMAGES, MAX_ZOOM = 6, 16, 8, 8
 POLL_SECONDS = 0.25

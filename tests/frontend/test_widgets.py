@@ -6,7 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from backend.shared.contracts import FieldError
-from frontend.widgets import FieldErrors, escaped, parse_numbers
+from frontend.widgets import FieldErrors, parse_numbers
+from frontend.words import escaped
 
 
 @pytest.mark.parametrize(("text", "kind", "expected"), [
