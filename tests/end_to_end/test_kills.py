@@ -37,9 +37,9 @@ SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
     "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "every": 4}},
     "optimizer": {"key": "sgd", "params": {"lr": 0.05, "momentum": 0.9}},
-    "lambda_": 0.1, "epochs": 40, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
+    "lambda_": 0.1, "epochs": 70, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
 }
-STEPS = 40 * 36
+STEPS = 70 * 36
 GOES_ON_WITHIN = 60.0
 LIMIT = 240.0
 WORKERS = 4
@@ -249,6 +249,7 @@ def test_training_process_worker_and_broker_killed(system):
             assert kill.back < 15, "a worker that is told to stop gives its run back at once"
     with database.read() as session:
         resumed = [line.text for watch in watches for line in logs.read(session, watch.run) if "goes on" in line.text]
+    print(*resumed, sep="\n")
     assert resumed, "at least the run whose worker was told to stop went on from a checkpoint"
     _assert_undisturbed(database, system.settings, watches, undisturbed)
     database.close()
