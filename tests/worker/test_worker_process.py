@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(500)
 
 
 def _python(code: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True, timeout=240
     ).stdout
 
 
@@ -43,5 +46,5 @@ os._exit(0)
 
 def test_a_role_that_does_not_exist_is_refused():
     outcome = subprocess.run([sys.executable, "-m", "worker.main", "nonsense"], cwd=ROOT, capture_output=True,
-                             text=True, timeout=120)
+                             text=True, timeout=240)
     assert outcome.returncode == 2 and "training" in outcome.stderr
