@@ -136,6 +136,14 @@ def _check_together(spec: RunSpec, entries: dict[str, Entry], at: str, errors: l
                 detail=f"{model.label} needs images of at least {model.min_image_size} pixels a side; "
                        f"{dataset.label} has {height}×{width}",
             ))
+    if dataset and model and dataset.image_size and model.side_multiple_of:
+        height, width = dataset.image_size
+        divisor = spec.model.params.get(model.side_multiple_of)
+        if isinstance(divisor, int) and divisor > 0 and (height % divisor or width % divisor):
+            errors.append(FieldError(
+                pointer=f"{at}/model/params/{model.side_multiple_of}",
+                detail=f"expected a divisor of both sides of {dataset.label}, {height}×{width} pixels; got {divisor}",
+            ))
     if dataset and dataset.train_size and spec.train_samples and spec.train_samples > dataset.train_size:
         errors.append(FieldError(
             pointer=f"{at}/train_samples",

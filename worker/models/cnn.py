@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from math import gcd
-
 from torch import nn
 
 from worker.models.activations import activation_layer
-
-POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+from worker.models.layers import norm_layers, pooling_class
 
 
 def build(
@@ -40,27 +37,16 @@ def build(
     Raises:
         ValueError: for an unknown pooling, norm or activation.
     """
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
+    pool = pooling_class(pooling)
     stack: list[nn.Module] = []
     before = channels
     for stage in (width, 2 * width):
         for _ in range(2):
-            stack += [nn.Conv2d(before, stage, 3, padding=1), *_norm_layer(norm, stage), activation_layer(activation)]
+            stack += [nn.Conv2d(before, stage, 3, padding=1), *norm_layers(norm, stage), activation_layer(activation)]
             before = stage
-        stack.append(POOLINGS[pooling](2))
+        stack.append(pool(2))
     features = before * (image_size[0] // 4) * (image_size[1] // 4)
     stack += [nn.Flatten(), nn.Linear(features, 4 * width), activation_layer(activation)]
     if dropout > 0:
         stack.append(nn.Dropout(dropout))
     return nn.Sequential(*stack, nn.Linear(4 * width, num_classes))
-
-
-def _norm_layer(norm: str, channels: int) -> list[nn.Module]:
-    if norm == "none":
-        return []
-    if norm == "batch":
-        return [nn.BatchNorm2d(channels)]
-    if norm == "group":
-        return [nn.GroupNorm(gcd(channels, 8), channels)]
-    raise ValueError(f"norm must be none, batch or group, got {norm!r}")

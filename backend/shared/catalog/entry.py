@@ -48,9 +48,10 @@ class Param:
                 message = f"expected {self.expectation()}, got {_show(value)}"
             return number, message
         expected_type = {"bool": bool, "str": str}[self.type]
-        if not isinstance(value, expected_type) or (self.choices and value not in self.choices):
-            return value, f"expected {self.expectation()}, got {_show(value)}"
-        return value, None
+        refused = not isinstance(value, expected_type) or bool(self.choices and value not in self.choices)
+        if isinstance(value, str) and not self.choices:
+            refused = refused or not 1 <= len(value) <= 200 or not value.isprintable()
+        return value, f"expected {self.expectation()}, got {_show(value)}" if refused else None
 
     def _number(self, value: Any) -> tuple[Any, str | None]:
         wanted = f"expected {self.expectation()}, got {_show(value)}"
@@ -77,7 +78,8 @@ class Param:
             return "one of " + ", ".join(repr(choice) for choice in self.choices)
         words = {
             "int": "a whole number", "float": "a number", "floats": "numbers", "bool": "true or false",
-            "str": "a text", "component": f"an object {{key, params}} of kind {self.kind}",
+            "str": "a text of 1 to 200 printable characters",
+            "component": f"an object {{key, params}} of kind {self.kind}",
         }[self.type]
         if self.minimum is not None:
             words += f" {'above' if self.exclusive_minimum else 'of at least'} {self.minimum:g}"
@@ -129,6 +131,8 @@ class Entry:
     embedded: bool = False  # needs no download, so a launch may prepare it by itself
     # facts of a model
     min_image_size: int | None = None  # smallest height and width in pixels
+    side_multiple_of: str | None = None  # the parameter that must divide height and width
+    package: str | None = None  # not installed by default; without it the model can't be built
     # facts of a schedule: what it steers by, so that it is measured at every step
     observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation

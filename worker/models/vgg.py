@@ -1,0 +1,81 @@
+"""VGG11: eight 3×3 convolutions with five poolings between them.
+
+Simonyan & Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*, ICLR 2015,
+configuration A, with one linear layer on the averaged features instead of three fully connected ones.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from worker.models.activations import activation_layer
+from worker.models.layers import norm_layers, pooling_class
+from worker.models.pretrained import NoPretrainedWeights, imagenet_weights, load_matching
+
+STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
+
+
+def vgg11(
+    channels: int,
+    image_size: tuple[int, int],
+    num_classes: int,
+    *,
+    activation: str = "relu",
+    pooling: str = "max",
+    norm: str = "none",
+    dropout: float = 0.0,
+    pretrained: bool = False,
+) -> nn.Module:
+    """VGG11 for images of any size; sides that are no multiples of 32 are rounded up at each pooling.
+
+    Args:
+        channels: image channels.
+        image_size: (height, width) in pixels, at least 16 each; it sets no weight.
+        num_classes: K, at least 2.
+        activation: "relu", "gelu", "silu" or "softplus".
+        pooling: "max" or "average", 2×2 after each of the five stages.
+        norm: "none", "batch" or "group", after each convolution.
+        dropout: share of the 512 averaged features set to 0 while training, in [0, 1).
+        pretrained: begin with torchvision's ImageNet weights; the head stays random, and so does the first
+            convolution unless there are 3 channels.
+
+    Returns:
+        A module (N, channels, height, width) -> logits (N, num_classes).
+
+    Raises:
+        ValueError: for an unknown activation, pooling or norm.
+        NoPretrainedWeights: pretrained with another norm than none and batch, or not to be had.
+    """
+    pool = pooling_class(pooling)
+    features: list[nn.Module] = []
+    before = channels
+    for stage in STAGES:
+        for width in stage:
+            features += [
+                nn.Conv2d(before, width, 3, padding=1), *norm_layers(norm, width), activation_layer(activation)
+            ]
+            before = width
+        features.append(pool(2, ceil_mode=True))
+    network = nn.Sequential()
+    network.add_module("features", nn.Sequential(*features))
+    network.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    network.add_module("flatten", nn.Flatten())
+    if dropout > 0:
+        network.add_module("dropout", nn.Dropout(dropout))
+    network.add_module("head", nn.Linear(before, num_classes))
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    if pretrained:
+        _load(network, norm, channels)
+    return network
+
+
+def _load(network: nn.Module, norm: str, channels: int) -> None:
+    published = {"none": "vgg11", "batch": "vgg11_bn"}
+    if norm not in published:
+        raise NoPretrainedWeights(f"there are pretrained weights of VGG11 with norm none and batch, not with {norm}")
+    weights = imagenet_weights(published[norm])
+    weights = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+    load_matching(network, weights, fresh=("head.",) if channels == 3 else ("head.", "features.0."))
