@@ -28,11 +28,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Column:
-    """Values that may stand together: one result, measured with the same parameters."""
+    """Values that may stand together: one result, measured with the same parameters on the same data."""
 
     result: str  # "<evaluation name>.<value name>"
     evaluation: str  # the catalog's key
     params: str  # canonical JSON
+    data_hash: str = ""  # "" where the run does not know it
 
     @property
     def value(self) -> str:
@@ -131,12 +132,24 @@ def grouped(runs: Iterable[Run]) -> list[Group]:
 
 
 def differing(groups: Sequence[Group]) -> list[str]:
-    """The settings in which the groups differ, in the order of the spec."""
+    """The settings in which the groups differ, in the order of the spec.
+
+    A component's parameter counts where groups with the same component differ in it: that another component lacks
+    it is said by the component's name already.
+    """
     names = dict.fromkeys(name for group in groups for name in group.settings if name != "data_hash")
-    return [
-        name for name in names
-        if len({json.dumps(group.settings.get(name), sort_keys=True) for group in groups}) > 1
-    ]
+    return [name for name in names if any(len(values) > 1 for values in _values(name, groups).values())]
+
+
+def _values(name: str, groups: Sequence[Group]) -> dict[str, set[str]]:
+    """The values of a setting, by the key of the component that it belongs to."""
+    kind, _, rest = name.partition(".params.")
+    values: dict[str, set[str]] = {}
+    for group in groups:
+        owner = str(group.settings.get(f"{kind}.key")) if rest else ""
+        if not rest or name in group.settings:
+            values.setdefault(owner, set()).add(json.dumps(group.settings.get(name), sort_keys=True))
+    return values
 
 
 def data_hashes(runs: Iterable[Run]) -> set[str]:
@@ -144,22 +157,28 @@ def data_hashes(runs: Iterable[Run]) -> set[str]:
 
 
 def columns(runs: Iterable[Run]) -> list[Column]:
-    """Every result of the runs; one measured with other parameters is a column of its own."""
+    """Every result of the runs; one measured with other parameters or on other data is a column of its own."""
     found: dict[Column, None] = {}
     for run in runs:
         for result in run.results:
-            column = _column(run, result)
-            if column:
-                found.setdefault(column)
+            found.setdefault(column_of(run, result))
     return list(found)
 
 
-def _column(run: Run, result: str) -> Column | None:
+def column_of(run: Run, result: str) -> Column:
+    """Where a run's result belongs."""
     name = result.partition(".")[0]
+    data_hash = run.provenance.get("data_hash") or ""
     for item in run.spec.evaluations:
         if (item.name or item.key) == name:
-            return Column(result, item.key, json.dumps(item.params, sort_keys=True))
-    return Column(result, name, "{}")
+            return Column(result, item.key, json.dumps(item.params, sort_keys=True), data_hash)
+    return Column(result, name, "{}", data_hash)
+
+
+def higher_is_better(runs: Iterable[Run], column: Column) -> bool | None:
+    """The direction that the result's evaluation states; None where it states none."""
+    values = (run.results.get(column.result) for run in runs)
+    return next((value.higher_is_better for value in values if value and value.higher_is_better is not None), None)
 
 
 def by_seed(group: Group, column: Column) -> dict[int, float]:
@@ -167,7 +186,7 @@ def by_seed(group: Group, column: Column) -> dict[int, float]:
     values: dict[int, float] = {}
     for run in sorted(group.runs, key=lambda run: run.id):
         result = run.results.get(column.result)
-        if result is not None and result.value is not None and _column(run, column.result) == column:
+        if result is not None and result.value is not None and column_of(run, column.result) == column:
             values[run.spec.seed] = result.value
     return values
 
@@ -183,12 +202,30 @@ def difference(group: Group, baseline: Group, column: Column) -> Estimate | None
 
 
 def baseline_for(group: Group, groups: Sequence[Group]) -> Group | None:
-    """The baseline that has the most settings in common with the group; None for a baseline itself."""
+    """The group without penalty and with the same spec otherwise; None where there is none, or for it itself.
+
+    What belongs to the penalty (the regularizer, λ and its schedule) may differ; of several the nearest is taken.
+    """
     if group.is_baseline:
         return None
-    candidates = [other for other in groups if other.is_baseline]
+    candidates = [other for other in groups if other.is_baseline and _setup(other) == _setup(group)]
     if not candidates:
         return None
     return min(candidates, key=lambda other: sum(
         group.settings.get(name) != other.settings.get(name) for name in {*group.settings, *other.settings}
     ))
+
+
+def _setup(group: Group) -> dict[str, Any]:
+    """The settings that are not the penalty's. Data that differ are told apart by the columns."""
+    return {name: value for name, value in group.settings.items()
+            if name not in ("lambda_", "data_hash") and not name.startswith(("regularizer.", "schedule."))}
+
+
+def best(estimates: Sequence[Estimate | None], higher: bool | None) -> set[int]:
+    """Places of the best mean; none where the direction is unknown or there is nothing to choose between."""
+    known = [found.mean for found in estimates if found]
+    if higher is None or len(known) < 2:
+        return set()
+    top = max(known) if higher else min(known)
+    return {place for place, found in enumerate(estimates) if found and found.mean == top}

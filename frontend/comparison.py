@@ -6,14 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.shared.contracts import Run
-from frontend.aggregate import Column, Estimate, Group, columns, differing, grouped
+from frontend.aggregate import Column, Estimate, Group, baseline_for, columns, differing, grouped
 from frontend.catalog import Catalog
-from frontend.colors import palette, shades
+from frontend.colors import lighter, palette, shades
 from frontend.words import number, readable, result_label, title
 
 # Shown first; others can be chosen
 HEADLINES = ("accuracy.accuracy", "pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2", "leakage.share")
 SETTING_LABELS = {"lambda_": "λ", "batch_size": "batch size", "train_samples": "training images"}
+
+
+NEUTRAL = "#5A6472"  # what has no penalty, beside several regularizers
+_PALEST = 0.5  # of the distance to white: the smallest λ of a family
+
+
+@dataclass(frozen=True)
+class Family:
+    """Groups that differ in λ alone, in order of λ."""
+
+    label: str
+    color: str
+    groups: list[Group]
 
 
 @dataclass(frozen=True)
@@ -26,28 +39,86 @@ class Comparison:
     colors: list[str]  # of the groups
     run_colors: dict[int, str]
     columns: list[Column]
+    baselines: list[Group | None]  # what each group is compared with; None: nothing, or it is a baseline itself
+    families: list[Family]  # with a penalty
+
+    def place_of(self, group: Group) -> int:
+        return next(place for place, other in enumerate(self.groups) if other is group)
 
     def label_of(self, run: Run) -> str:
-        place = next(place for place, group in enumerate(self.groups) if run in group.runs)
+        place = next(place for place, group in enumerate(self.groups) if any(other.id == run.id for other in group.runs))
         return f"{self.labels[place]}, seed {run.spec.seed}"
 
+    def is_baseline(self, group: Group) -> bool:
+        """Whether other groups are compared with it."""
+        return any(other is group for other in self.baselines)
 
-def compare(runs: Sequence[Run], offered: Catalog) -> Comparison:
-    """Groups the runs and names what differs."""
+
+def compare(runs: Sequence[Run], offered: Catalog, *, baseline: int | None = None) -> Comparison:
+    """Groups the runs and names what differs.
+
+    Args:
+        runs: of one or several experiments.
+        offered: the catalog.
+        baseline: a run of the group that all others are compared with; None: to each group the one without penalty
+            and with the same spec otherwise.
+    """
     groups = grouped(runs)
+    chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
+    if chosen:
+        groups.sort(key=lambda group: group is not chosen)
+    baselines = [baseline_for(group, groups) if chosen is None else None if group is chosen else chosen
+                 for group in groups]
     varied = differing(groups)
     if "lambda_" not in varied:
         varied.insert(0, "lambda_")
-    labels = [", ".join(f"{setting_label(name, group, offered)} {setting_text(name, group, offered)}"
-                        for name in varied if name in group.settings) for group in groups]
-    hues = palette(range(len(groups)))
+    labels = [_label(group, varied, offered) for group in groups]
+    families = _families(groups, varied, offered)
+    colors = _colors(groups, families)
     run_colors: dict[int, str] = {}
-    for place, group in enumerate(groups):
-        run_colors.update(shades(hues[place], [run.id for run in group.runs]))
+    for group, color in zip(groups, colors, strict=True):
+        run_colors.update(shades(color, [run.id for run in group.runs]))
     found = columns(runs)
     rank = {result: place for place, result in enumerate(HEADLINES)}
     found.sort(key=lambda column: rank.get(column.result, len(rank)))
-    return Comparison(groups, varied, labels, [hues[place] for place in range(len(groups))], run_colors, found)
+    return Comparison(groups, varied, labels, colors, run_colors, found, baselines, families)
+
+
+def _label(group: Group, names: Sequence[str], offered: Catalog) -> str:
+    """The settings in words; a component needs no more than its name."""
+    return ", ".join(
+        setting_text(name, group, offered) if name.endswith(".key")
+        else f"{setting_label(name, group, offered)} {setting_text(name, group, offered)}"
+        for name in names if name in group.settings
+    )
+
+
+def _families(groups: Sequence[Group], varied: Sequence[str], offered: Catalog) -> list[Family]:
+    members: dict[str, list[Group]] = {}
+    for group in groups:
+        key = {name: value for name, value in group.settings.items() if name not in ("lambda_", "data_hash")}
+        members.setdefault(json.dumps(key, sort_keys=True), []).append(group)
+    kept = [sorted(found, key=lambda group: group.settings["lambda_"]) for found in members.values()
+            if not all(group.is_baseline for group in found)]
+    hues = palette(range(len(kept)))
+    names = [name for name in varied if name != "lambda_"]
+    return [
+        Family(_label(found[0], names or ["regularizer.key"], offered), hues[place] if len(kept) > 1 else NEUTRAL, found)
+        for place, found in enumerate(kept)
+    ]
+
+
+def _colors(groups: Sequence[Group], families: Sequence[Family]) -> list[str]:
+    """A hue per family, the darker the larger λ; of one family alone, a hue per group."""
+    if len(families) < 2 or all(len(family.groups) < 2 for family in families):
+        hues = palette(range(len(groups)))
+        return [hues[place] for place in range(len(groups))]
+    found = {}
+    for family in families:
+        steps = max(len(family.groups) - 1, 1)
+        for place, group in enumerate(family.groups):
+            found[id(group)] = lighter(family.color, _PALEST * (1 - place / steps) if len(family.groups) > 1 else 0)
+    return [found.get(id(group), NEUTRAL) for group in groups]
 
 
 def setting_label(name: str, group: Group, offered: Catalog) -> str:
@@ -72,15 +143,35 @@ def setting_text(name: str, group: Group, offered: Catalog) -> str:
 
 
 def column_label(column: Column, comparison: Comparison, offered: Catalog) -> str:
-    """The result in words; its parameters too where it was measured in more than one way."""
-    params = json.loads(column.params)
-    label = result_label(column.result, column.evaluation, params, offered)
+    """The result in words; its parameters and data too where it was measured in more than one way."""
+    label = result_label(column.result, column.evaluation, json.loads(column.params), offered)
+    return label + _apart(column, comparison)
+
+
+def short_label(column: Column, comparison: Comparison, offered: Catalog) -> str:
+    """As few words as tell the result from the others of this comparison."""
+    def brief(item: Column) -> str:
+        return result_label(item.result, item.evaluation, json.loads(item.params), offered).rpartition(", ")[2]
+
+    label = brief(column)
+    same = [item for item in comparison.columns if item.result != column.result and brief(item) == label]
+    return column_label(column, comparison, offered) if same else label + _apart(column, comparison)
+
+
+def _apart(column: Column, comparison: Comparison) -> str:
     rivals = [other for other in comparison.columns if other.result == column.result and other != column]
-    if rivals:
-        changed = {name: value for name, value in params.items()
-                   if any(json.loads(other.params).get(name) != value for other in rivals)}
-        label += f" {changed}"
-    return label
+    params = json.loads(column.params)
+    parts = [f"{readable(name)} {value}" for name, value in params.items()
+             if any(json.loads(other.params).get(name) != value for other in rivals)]
+    if any(other.data_hash != column.data_hash for other in rivals):
+        parts.append(f"data {column.data_hash[:6] or 'unknown'}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def measured_differently(comparison: Comparison) -> list[str]:
+    """Results that stand in more than one column, since their parameters or data differ."""
+    names = [column.result for column in comparison.columns]
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def text(estimate: Estimate | None, *, signed: bool = False) -> str:

@@ -14,6 +14,7 @@ from frontend.presets import DEMO
 
 DEFAULT_API, DEFAULT_PAGE = "http://127.0.0.1:8000", "http://127.0.0.1:8501"
 POLL_SECONDS = 1.0
+_TRAINING = 0.6  # share of a run's time, the rest goes to its measures
 
 
 def main() -> int:
@@ -70,18 +71,18 @@ def wait(client: ApiClient, experiment: int) -> list[Run]:
 
 def _done(run: Run, measures: Sequence[Evaluation] | None) -> float:
     """Share of a run's work that is over: the training, then each measure."""
-    parts = 1 + len(run.spec.evaluations)
     if measures is None:
-        return run.progress / parts
+        return run.progress * _TRAINING
     if all(item.status.final for item in measures):
         return 1.0
-    return (1 + sum(1.0 if item.status.final else item.progress for item in measures)) / parts
+    measured = sum(1.0 if item.status.final else item.progress for item in measures) / len(measures)
+    return _TRAINING + (1 - _TRAINING) * measured
 
 
 def _progress(runs: Sequence[Run], done: float, seconds: float) -> str:
     trained = sum(run.status is Status.SUCCEEDED for run in runs)
     # From the share that is over; at first from the figure measured beforehand
-    left = seconds * (1 - done) / done if done > 0.05 else max(DEMO.minutes * 60 - seconds, 0)
+    left = seconds * (1 - done) / done if done > 0.02 else max(DEMO.minutes * 60 - seconds, 0)
     minutes, rest = divmod(round(left), 60)
     return f"{done:4.0%}  {trained} of {len(runs)} trained, about {minutes} min {rest:02d} s left"
 

@@ -87,6 +87,7 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
         catalog: the choices of a parameter that takes a component.
         errors: what the API found wrong.
     """
+    value = _offered(param, value)
     if param.type == "component":
         chosen = component(catalog, param.kind or "", value, label=title(param), key=key, at=at, errors=errors)
     elif param.choices:
@@ -102,6 +103,26 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
         chosen = None if param.optional and not text else text
     errors.show(at)
     return chosen
+
+
+def _offered(param: CatalogParam, value: Any) -> Any:
+    """The value, or the default where a link or an old spec holds what no control could; that is said."""
+    if value is None and param.optional:
+        return None
+    kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "floats": list, "component": dict}
+    fits = isinstance(value, kinds[param.type]) and (not param.choices or value in param.choices)
+    if param.type in ("int", "float") and fits:
+        low = -math.inf if param.minimum is None else param.minimum
+        high = math.inf if param.maximum is None else param.maximum
+        fits = not isinstance(value, bool) and low <= value <= high
+    if param.type == "floats" and fits:
+        fits = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+    if param.type == "component" and fits:
+        fits = isinstance(value.get("key"), str) and isinstance(value.get("params", {}), dict)
+    if not fits:
+        problem(f"{title(param)} ({param.name}) cannot be {str(value)[:50]}; its default is shown")
+        return param.default
+    return value
 
 
 def _choice(param: CatalogParam, value: Any, key: str) -> Any:

@@ -1,24 +1,29 @@
 """A real API process with runs in every state, and Streamlit's own driver for the pages."""
 
+import io
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from backend import migrate
+from backend.shared import contracts
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.contracts import Status, Value
 from backend.shared.database import Database
 from backend.shared.settings import Settings
-from backend.shared.store import evaluations, logs, metrics, runs, tasks
+from backend.shared.store import attributions, datasets, evaluations, logs, metrics, runs, tasks
+from backend.shared.tables import AttributionRow
 from frontend.client import ApiClient, connect
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +90,67 @@ class LiveApi:
             with self.database.write() as session:
                 evaluations.store(session, item.id, values=values, curves={}, flags=[], seconds=0.5, provenance={})
                 tasks.finish(session, measured, Status.SUCCEEDED, None)
+
+
+    def prepare(self, size: int = 20) -> None:
+        """Makes the default data set ready: image i is all of grey level i, its label i % 10."""
+        content: dict[str, np.ndarray] = {}
+        for split in ("train", "validation", "test"):
+            levels = np.arange(size, dtype=np.uint8)
+            content[f"{split}_images"] = np.broadcast_to(levels[:, None, None, None], (size, 1, 56, 28)).copy()
+            content[f"{split}_labels"] = levels % 10
+            content[f"{split}_masks"] = np.zeros((size, 1, 56, 28), dtype=bool)
+        self.store.write("datasets/blockmnist/x/samples.npz", _npz(**content))
+        with self.database.write() as session:
+            datasets.set_ready(
+                session, "blockmnist", {"data_seed": 0}, size=10, data_hash="d" * 64, class_counts={},
+                sizes=dict.fromkeys(("train", "validation", "test"), size),
+                samples_location="datasets/blockmnist/x/samples.npz",
+            )
+
+    def keep_predictions(self, run_id: int, predicted: Sequence[int]) -> None:
+        """As the accuracy evaluation leaves them, for the data of `prepare`."""
+        labels = np.arange(len(predicted)) % 10
+        content = _npz(predicted=np.array(predicted), correct=np.array(predicted) == labels)
+        location = f"runs/{run_id}/evaluations/accuracy.npz"
+        size = self.store.write(location, content)
+        with self.database.write() as session:
+            runs.put_artifact(session, run_id, "accuracy.npz", location=location, size=size,
+                              media_type="application/zip")
+
+    def draw(self, *, zero: bool = False) -> contracts.Attribution:
+        """Answers the newest request for maps with random ones, or with zeros."""
+        with self.database.read() as session:
+            newest = session.scalars(select(AttributionRow.id).order_by(AttributionRow.id.desc())).first()
+            asked = attributions.get(session, newest or 0)
+        assert asked is not None
+        held = self._claim(asked.task)
+        count, indices = len(asked.runs), asked.samples.indices
+        maps = np.random.default_rng(0).normal(size=(count, len(indices), 1, 56, 28)).astype(np.float32)
+        maps *= 0 if zero else 1
+        content = _npz(
+            images=np.zeros((len(indices), 1, 56, 28), np.uint8), labels=np.array(indices) % 10, attributions=maps,
+            predicted=np.zeros((count, len(indices)), int), confidence=np.full((count, len(indices)), 0.5),
+            masks=np.ones((len(indices), 1, 56, 28), bool),
+        )
+        panels = [
+            contracts.Panel(run=run, index=index, label=index % 10, predicted=0, confidence=0.5, target=index % 10,
+                            leakage=0.25, leakage_share=None if zero else 0.4, zero=zero)
+            for run in asked.runs for index in indices
+        ]
+        location = f"attributions/{asked.id}.npz"
+        size = self.store.write(location, content)
+        with self.database.write() as session:
+            attributions.store(session, asked.id, panels=panels, limit=0.0 if zero else 1.5, data_hash="d" * 64,
+                               location=location, size=size, seconds=0.1)
+            tasks.finish(session, held, Status.SUCCEEDED, None)
+        return asked
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

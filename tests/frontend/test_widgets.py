@@ -91,6 +91,27 @@ def test_the_error_stands_beside_its_field():
     assert app.session_state["left"] == []
 
 
+@pytest.mark.parametrize("param", [
+    {"type": "float", "default": 7.0, "maximum": 1.0}, {"type": "int", "default": "seven"},
+    {"type": "int", "default": True}, {"type": "floats", "default": ["a"]}, {"type": "bool", "default": "yes"},
+])
+def test_a_value_that_no_control_can_hold_is_said(param: dict[str, Any]):
+    def script(given: dict) -> None:
+        from backend.shared.contracts import CatalogParam
+        from frontend.catalog import Catalog
+        from frontend.widgets import FieldErrors, control
+
+        start = {"float": 0.5, "int": 1, "floats": [0.1], "bool": False}[given["type"]]
+        param = CatalogParam.model_validate({**given, "default": start})
+        control(param, given["default"], key="k", at="", catalog=Catalog({}), errors=FieldErrors())
+
+    whole = {"name": "x", "label": "X", "help": "", "minimum": None, "maximum": None, "exclusive_minimum": False,
+             "choices": [], "optional": False, "kind": None, **param}
+    app = AppTest.from_function(script, args=(whole,)).run()
+    assert not app.exception
+    assert "cannot be" in app.markdown[0].value and "default is shown" in app.markdown[0].value
+
+
 def test_an_error_is_shown_once_and_others_are_left():
     errors = FieldErrors([FieldError(pointer="/spec/xy", detail="a"), FieldError(pointer="/spec/x/0", detail="b")])
     errors.show("/spec/x")

@@ -1,0 +1,156 @@
+"""Pictures of arrays: the colours say what the numbers are, on one scale."""
+
+import base64
+import io
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend.shared.contracts import Attribution, Panel, Samples, Status
+from frontend.maps import Maps, data_url, image_pixels, map_pixels, mask_pixels, png, read_maps, scale_pixels
+from frontend.panels import RunColumn, View, fault, figure_png, html, leakage, prediction, scale_html
+
+
+def channel(*rows: list[float]) -> np.ndarray:
+    return np.array([rows], dtype=np.float32)
+
+
+def test_zero_is_white_and_the_signs_are_red_and_blue():
+    pixels = map_pixels(channel([0, 1, -1, 5, -5]), 1.0, signed=True)[0]
+    white, red, blue, beyond, below = (tuple(int(part) for part in pixel) for pixel in pixels)
+    assert white == (247, 247, 247)
+    assert red == (103, 0, 31) and blue == (5, 48, 97)
+    assert (beyond, below) == (red, blue)  # clipped
+
+
+def test_opposite_values_are_equally_far_from_white():
+    pixels = map_pixels(channel([0.5, -0.5]), 1.0, signed=True)[0].astype(int)
+    luminance = pixels @ np.array([0.2126, 0.7152, 0.0722])
+    assert abs(luminance[0] - luminance[1]) < 25
+
+
+def test_magnitudes_grow_lighter_without_end():
+    pixels = map_pixels(channel(list(np.linspace(0, 1, 50))), 1.0, signed=False)[0].astype(float)
+    luminance = pixels @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) > -1.5).all() and luminance[-1] - luminance[0] > 150
+
+
+def test_what_is_not_a_number_is_grey():
+    pixels = map_pixels(channel([np.nan, np.inf, 0]), 1.0, signed=True)[0]
+    assert pixels[:2].tolist() == [[128, 128, 128]] * 2 and pixels[2].tolist() == [247, 247, 247]
+
+
+def test_a_limit_of_zero_draws_white():
+    assert (map_pixels(channel([0, 0]), 0.0, signed=True) == 247).all()
+
+
+def test_channels_are_averaged():
+    three = np.stack([np.full((1, 1), value) for value in (3.0, 0.0, 0.0)])
+    assert (map_pixels(three, 1.0, signed=True) == map_pixels(channel([1.0]), 1.0, signed=True)).all()
+
+
+def test_the_scale_shows_the_colours_of_its_ends():
+    bar = scale_pixels(11, 2, signed=True)
+    assert bar.shape == (2, 11, 3)
+    assert bar[0, [0, 5, 10]].tolist() == [[5, 48, 97], [247, 247, 247], [103, 0, 31]]
+
+
+@pytest.mark.parametrize("image", [
+    np.array([[[0, 128, 255]]], dtype=np.uint8), np.array([[[0, 128 / 255, 1.0]]], dtype=np.float32),
+])
+def test_images_of_both_kinds(image: np.ndarray):
+    assert image_pixels(image).tolist() == [[[0] * 3, [128] * 3, [255] * 3]]
+
+
+def test_a_mask_is_white_where_it_holds():
+    assert mask_pixels(np.array([[[True, False]]]))[0, :, 0].tolist() == [255, 40]
+
+
+def test_png_keeps_every_pixel():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    assert (np.asarray(Image.open(io.BytesIO(png(pixels)))) == pixels).all()
+    assert base64.b64decode(data_url(pixels).partition(",")[2]) == png(pixels)
+
+
+def view(*, contrast: int = 1, zero: bool = False) -> View:
+    rng = np.random.default_rng(1)
+    attributions = rng.normal(size=(2, 3, 1, 8, 4)).astype(np.float32)
+    if zero:
+        attributions[1, 2] = 0
+    panels = [
+        Panel(run=run, index=index, label=1, predicted=1 if run == 7 else 0, confidence=0.75, target=1,
+              leakage=None if zero and run == 9 else 0.25, leakage_share=0.5, zero=zero and (run, index) == (9, 30))
+        for run in (7, 9) for index in (10, 20, 30)
+    ]
+    answer = Attribution(
+        id=1, status=Status.SUCCEEDED, runs=[7, 9], method="gradient", params={}, target="label", limit=2.0,
+        samples=Samples(indices=[10, 20, 30]), panels=panels, task=1, created_at=datetime.now(UTC),
+    )
+    maps = Maps(
+        images=np.zeros((3, 1, 8, 4), np.uint8), labels=np.ones(3, np.int64), attributions=attributions,
+        predicted=np.ones((2, 3)), confidence=np.ones((2, 3)), masks=np.zeros((3, 1, 8, 4), bool),
+    )
+    columns = [RunColumn(7, "λ <0>", "#111111"), RunColumn(9, "λ 1", "#222222")]
+    return View(answer, maps, columns, ["no", "yes"], True, "Gradient", contrast)
+
+
+def test_panels_are_found_by_run_and_image():
+    shown = view()
+    assert [(shown.panel(c, s).run, shown.panel(c, s).index) for c in (0, 1) for s in (0, 2)] == [
+        (7, 10), (7, 30), (9, 10), (9, 30)]
+
+
+def test_the_words_under_a_map():
+    shown = view()
+    assert prediction(shown, shown.panel(0, 0)) == "✓ yes at 75%"
+    assert prediction(shown, shown.panel(1, 0)) == "✗ no at 75%"
+    assert leakage(shown.panel(0, 0)) == "leak 0.25 · 50%"
+
+
+def test_a_map_of_zeros_or_without_numbers_says_so():
+    shown = view(zero=True)
+    assert fault(shown.panel(1, 2)) == "zero everywhere" and "zero everywhere" in html(shown, 2)
+    assert "not numbers" in fault(shown.panel(0, 0).model_copy(update={"nan": True}))
+    assert leakage(shown.panel(1, 0)) == ""
+
+
+def test_the_page_has_a_picture_for_image_mask_and_each_run_and_escapes_names():
+    text = html(view(), 2)
+    assert text.count("<img ") == 3 * (2 + 2)
+    assert "λ &lt;0&gt;" in text and "<0>" not in text
+
+
+def test_every_panel_is_drawn_on_the_same_scale():
+    shown = view()
+    text = html(shown, 2)
+    for column in range(2):
+        for sample in range(3):
+            expected = data_url(map_pixels(shown.maps.attributions[column, sample], 2.0, signed=True))
+            assert expected in text
+    assert "−2" in scale_html(shown) and "+2" in scale_html(shown)
+
+
+def test_contrast_narrows_the_scale_of_all_panels_alike():
+    shown = view(contrast=10)
+    assert shown.limit == 0.2 and "1/10" in shown.limit_words()
+    assert data_url(map_pixels(shown.maps.attributions[0, 0], 0.2, signed=True)) in html(shown, 2)
+
+
+def test_the_figure_holds_every_map():
+    shown = view()
+    picture = np.asarray(Image.open(io.BytesIO(figure_png(shown, "Gradient, λ"))).convert("RGB"))
+    one_map = map_pixels(shown.maps.attributions[1, 2], 2.0, signed=True)
+    zoom = round(112 / 8)
+    enlarged = one_map.repeat(zoom, 0).repeat(zoom, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(picture, enlarged.shape)[:, :, 0]
+    corner = (windows[..., 0, 0, :] == enlarged[0, 0]).all(axis=-1)
+    assert any((windows[y, x] == enlarged).all() for y, x in zip(*np.nonzero(corner), strict=True))
+
+
+def test_the_file_of_the_api_is_read_and_others_are_refused():
+    file = io.BytesIO()
+    np.savez(file, images=1, labels=2)
+    with pytest.raises(ValueError, match="attributions, predicted, confidence"):
+        read_maps(file.getvalue())
