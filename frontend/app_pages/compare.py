@@ -105,13 +105,16 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
         column_config=deltas,
     )
     st.caption("Mean ± half of the 95 % Student-t interval over n seeds. Δ is the difference from the baseline "
-               "(λ = 0), paired by seed. Select a row to open its run.")
+               "(λ = 0), paired by seed. Select a row, or click a point below, to open the run behind it.")
     if event.selection.rows:
-        open_run(found.groups[event.selection.rows[0]].runs[0].id)
+        open_run(found.groups[event.selection.rows[0]].runs[0].id, found)
 
 
-def open_run(run_id: int) -> None:
-    st.switch_page("app_pages/run.py", query_params={"run": str(run_id)})
+def open_run(run_id: int, found: Comparison) -> None:
+    """Opens the run, and takes along one run of each other group to set its maps beside."""
+    beside = [group.runs[0].id for group in found.groups if run_id not in [run.id for run in group.runs]]
+    query = {"run": str(run_id), **({"with": joined(beside[:MAX_MAPS - 1])} if beside else {})}
+    st.switch_page("app_pages/run.py", query_params=query)
 
 
 def show_tradeoff(found: Comparison, place: int) -> None:
@@ -146,7 +149,7 @@ def show_tradeoff(found: Comparison, place: int) -> None:
     clicked = live_chart(figure, key=f"scatter-{place}", label=f"{x_label}, {y_label}. {described}", height=400,
                          clickable=True)
     if clicked:
-        open_run(int(clicked))
+        open_run(int(clicked), found)
     with st.expander("These points as a table"):
         st.dataframe(
             pd.DataFrame([{"": point.label, x_label: text(point.x), y_label: text(point.y), "n": point.x.n}

@@ -15,10 +15,11 @@ from frontend.parts import (
     flash,
     problems_shown,
     query_int,
+    query_ints,
     show_problem,
     status_badge,
 )
-from frontend.words import duration, escaped, number, result_label, run_name, size, status_text
+from frontend.words import duration, escaped, joined, number, result_label, run_name, size, status_text
 
 MAX_POINTS = 800
 LOG_LINES = 200
@@ -61,8 +62,11 @@ def show_actions(run: Run) -> None:
                 st.rerun()
         if st.button("Clone and edit", icon=":material/content_copy:"):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(run.id)})
-        if st.button("Saliency maps", icon=":material/blur_on:", disabled=run.checkpoint_step is None):
-            st.switch_page("app_pages/saliency.py", query_params={"runs": str(run.id)})
+        # A comparison that led here names the runs to stand beside this one
+        beside = [run_id for run_id in query_ints("with") if run_id != run.id]
+        label = f"Saliency maps, beside {len(beside)} more" if beside else "Saliency maps"
+        if st.button(label, icon=":material/blur_on:", disabled=run.checkpoint_step is None):
+            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id, *beside])})
         if st.button("Compare its experiment", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params={"experiment": str(run.experiment)})
 

@@ -21,7 +21,7 @@ def tab(browser: Browser) -> Iterator[Page]:
     thrown: list[str] = []
     tab.on("pageerror", lambda error: thrown.append(str(error)))
     yield tab
-    shots = os.environ.get("DENSITYLAB_SCREENSHOTS")
+    shots = os.environ.get("TEST_SCREENSHOTS")
     if shots:
         tab.screenshot(path=Path(shots) / "last.png")
     context.close()
@@ -29,8 +29,8 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 
 def shoot(tab: Page, name: str) -> None:
-    """A picture for those who want to look, into the folder DENSITYLAB_SCREENSHOTS."""
-    folder = os.environ.get("DENSITYLAB_SCREENSHOTS")
+    """A picture for those who want to look, into the folder TEST_SCREENSHOTS."""
+    folder = os.environ.get("TEST_SCREENSHOTS")
     if folder:
         height = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
         tab.set_viewport_size({"width": 1400, "height": min(max(height, 700), 3000)})
@@ -44,13 +44,86 @@ def points(tab: Page) -> int:
     return int(tab.locator(".densitylab-chart").first.get_attribute("data-points") or 0)
 
 
+def fill_launch_form(tab: Page, *, lambdas: str, seeds: str, epochs: str) -> None:
+    tab.get_by_role("textbox", name="λ: weights of the penalty").fill(lambdas)
+    tab.get_by_role("textbox", name="Seeds").fill(seeds)
+    tab.get_by_role("spinbutton", name="Epochs").fill(epochs)
+    tab.get_by_role("spinbutton", name="Epochs").press("Enter")
+
+
+def pictures(tab: Page) -> list[str]:
+    """Every picture of the saliency view, as it is shown."""
+    return tab.locator(".dl-card img").evaluate_all("images => images.map(image => image.src)")
+
+
+def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, browser, tab):
+    client = running_system.client
+    tab.goto(running_system.page)
+    expect(tab.get_by_text("No runs yet")).to_be_visible()
+    expect(tab.get_by_text("about 3 minutes")).to_be_visible()
+    shoot(tab, "home-empty")
+    tab.get_by_role("button", name="Launch the demo").click()
+    tab.wait_for_url("**/compare?experiment=*")
+    expect(tab.get_by_text("9 runs:")).to_be_visible()
+    demo = client.experiment(int(re.search(r"experiment=(\d+)", tab.url).group(1)))
+    tab.locator(".densitylab-chart[data-points]").first.wait_for()  # it is live
+    shoot(tab, "compare-live")
+    for run_id in demo.runs:  # nine full trainings are `make demo`'s work; the loop goes on with short ones
+        client.cancel_run(run_id)
+
+    tab.goto(f"{running_system.page}/launch")
+    fill_launch_form(tab, lambdas="0, 1", seeds="0, 1", epochs="2")
+    tab.get_by_role("button", name="Launch 4 runs").click()
+    tab.wait_for_url("**/compare?experiment=*")
+    expect(tab.get_by_text("4 runs: ✓ succeeded 4")).to_be_visible(timeout=600_000)
+    scatter = tab.locator(".densitylab-chart").first
+    expect(scatter).to_have_attribute("data-points", "6", timeout=300_000)  # four runs and two means
+    shoot(tab, "compare")
+
+    # A click on the mean of the second λ opens a run of it
+    opened = scatter.evaluate("chart => chart._fullData.at(-1).customdata[0]")
+    place = scatter.evaluate("""chart => {
+        const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
+        return [box.x + layout._size.l + layout.xaxis.d2p(trace.x[0]), box.y + layout._size.t
+                + layout.yaxis.d2p(trace.y[0])];
+    }""")
+    tab.mouse.move(*place)
+    tab.mouse.click(*place)
+    tab.wait_for_url(f"**/run?run={opened}*")
+    expect(tab.get_by_role("heading", level=1)).to_contain_text("λ = 1")
+    expect(tab.get_by_text("succeeded").first).to_be_visible()
+    shoot(tab, "run")
+    tab.get_by_role("button", name="Saliency maps, beside 1 more").click()
+    tab.wait_for_url("**/saliency?*samples=*")
+    expect(tab.locator(".dl-card")).to_have_count(8)
+    shown = pictures(tab)
+    assert len(shown) == 8 * 4  # image, mask, two maps
+    expect(tab.get_by_text("One scale for all maps")).to_be_visible()
+    shoot(tab, "saliency")
+
+    # The arrow keys go through the images
+    tab.keyboard.press("ArrowRight")
+    expect(tab.locator(".dl-head").first).to_have_text("test image 8")
+    tab.keyboard.press("ArrowLeft")
+    expect(tab.locator(".dl-head").first).to_have_text("test image 0")
+    expect(tab.locator(".dl-card")).to_have_count(8)
+    assert pictures(tab) == shown
+
+    # The link restores the view in a new browser
+    stranger = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    stranger.goto(tab.url)
+    expect(stranger.locator(".dl-card")).to_have_count(8, timeout=PATIENCE)
+    assert pictures(stranger) == shown
+    stranger.context.close()
+
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="PNG").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
 def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     tab.goto(f"{running_system.page}/launch")
-    tab.get_by_role("textbox", name="λ: weights of the penalty").fill("0.3")
-    tab.get_by_role("textbox", name="Seeds").fill("5")
-    tab.get_by_role("spinbutton", name="Epochs").fill("20")
-    tab.get_by_role("spinbutton", name="Epochs").press("Enter")
-    tab.wait_for_timeout(1000)
+    fill_launch_form(tab, lambdas="0.3", seeds="5", epochs="20")
     shoot(tab, "launch")
     tab.get_by_role("button", name="Launch 1 run").click()
     tab.wait_for_url("**/run?run=*")
