@@ -185,10 +185,16 @@ def by_seed(group: Group, column: Column) -> dict[int, float]:
     """Seed to value; the newest run where a seed was run twice."""
     values: dict[int, float] = {}
     for run in sorted(group.runs, key=lambda run: run.id):
-        result = run.results.get(column.result)
-        if result is not None and result.value is not None and column_of(run, column.result) == column:
-            values[run.spec.seed] = result.value
+        value = value_of(run, column)
+        if value is not None:
+            values[run.spec.seed] = value
     return values
+
+
+def value_of(run: Run, column: Column) -> float | None:
+    """The run's own value; None where it was not measured, or otherwise than the column says."""
+    result = run.results.get(column.result)
+    return result.value if result and column_of(run, column.result) == column else None
 
 
 def mean_over_seeds(group: Group, column: Column) -> Estimate | None:

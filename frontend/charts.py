@@ -47,6 +47,7 @@ SECONDARY_PANELS = (
     Panel("Speed", ("throughput",), "images per second"),
 )
 _ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}
+BELOW = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 11}}
 _COLUMN = {"orientation": "v", "y": 1, "x": 1.04, "xanchor": "left", "font": {"size": 11}}
 
 
@@ -59,6 +60,7 @@ class Point:
     y: Estimate
     color: str
     opens: int  # the run that a click opens
+    faint: bool = False  # dominated by another point
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RunPoint:
     y: float
     color: str
     opens: int
+    faint: bool = False
 
 
 def metric_label(name: str) -> str:
@@ -99,15 +102,21 @@ def curves(
 
 def overlay(
     title: str, unit: str, series: Sequence[MetricSeries], names: Mapping[int, str], colors: Mapping[int, str], *,
-    x: XAxis = "step", log_x: bool = False, log_y: bool = False,
+    x: XAxis = "step", log_x: bool = False, log_y: bool = False, smoothing: float = 0.0,
 ) -> go.Figure:
-    """One metric of several runs, each in its own colour."""
+    """One metric of several runs, each in its own colour; smoothed (see `smoothed`), the raw trace stays, faint."""
     figure = go.Figure()
     for item in sorted(series, key=lambda item: item.run):
         if item.run not in names:
             continue
+        positions, values = _positions(item.points, x), [point.value for point in item.points]
+        if smoothing:
+            figure.add_scatter(
+                x=positions, y=values, uid=f"{item.run}-raw", mode="lines", opacity=0.25, hoverinfo="skip",
+                line={"color": colors[item.run], "width": 1}, showlegend=False, legendgroup=str(item.run),
+            )
         figure.add_scatter(
-            x=_positions(item.points, x), y=[point.value for point in item.points], name=names[item.run],
+            x=positions, y=smoothed(values, smoothing), name=names[item.run], legendgroup=str(item.run),
             uid=str(item.run), mode="lines+markers" if len(item.points) < 60 else "lines", marker={"size": 4},
             line={"color": colors[item.run], "width": 1.6}, customdata=[item.run] * len(item.points),
             hovertemplate="%{y:.4g}",
@@ -115,27 +124,49 @@ def overlay(
     return _finished(figure, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column")
 
 
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """Exponential moving average: s_t = Σ w^(t−i) x_i / Σ w^(t−i), so that the first value is itself.
+
+    Args:
+        values: in order of time.
+        weight: w of the past, 0 (none) to below 1.
+    """
+    found, total, mass = [], 0.0, 0.0
+    for value in values:
+        total, mass = weight * total + value, weight * mass + 1
+        found.append(total / mass)
+    return found
+
+
 def scatter(
     title: str, x_label: str, y_label: str, points: Sequence[Point], runs: Sequence[RunPoint]
 ) -> go.Figure:
-    """Means over seeds with their intervals in both directions, and every run behind them, small."""
+    """Means over seeds with their intervals in both directions, every run behind them, small; dominated ones faint."""
     figure = go.Figure()
+    front = sorted((point.x.mean, point.y.mean) for point in points if not point.faint)
+    if len(front) < len(points):
+        figure.add_scatter(
+            x=[x for x, _ in front], y=[y for _, y in front], mode="lines", uid="front", name="not dominated",
+            line={"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"}, hoverinfo="skip",
+        )
     figure.add_scatter(
         x=[run.x for run in runs], y=[run.y for run in runs], mode="markers", name="single runs", uid="runs",
-        marker={"size": 8, "color": [translucent(run.color, 0.55) for run in runs]},
-        text=[run.label for run in runs], customdata=[run.opens for run in runs],
+        marker={"size": 7, "color": [translucent(run.color, 0.15 if run.faint else 0.5) for run in runs]},
+        text=[run.label for run in runs], customdata=[run.opens for run in runs], showlegend=False,
         hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
     )
     for point in points:
+        color = translucent(point.color, 0.3) if point.faint else point.color
         figure.add_scatter(
             x=[point.x.mean], y=[point.y.mean], mode="markers", name=point.label, uid=point.label,
-            marker={"size": 13, "color": point.color, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
-            error_x=_whisker(point.x, point.color), error_y=_whisker(point.y, point.color),
+            marker={"size": 13, "color": color, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+            error_x=_whisker(point.x, color), error_y=_whisker(point.y, color),
             customdata=[point.opens], text=[f"{point.label}, mean of {point.x.n}"],
             hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
         )
     figure = _finished(figure, title, x_label, y_label, legend="row")
-    figure.update_layout(hovermode="closest")
+    # Below the axes: above them it would lie over the title, and beside them it would take half of the width
+    figure.update_layout(hovermode="closest", legend=BELOW, margin={"t": 40 if title else 12})
     return figure
 
 

@@ -46,8 +46,10 @@ class Comparison:
         return next(place for place, other in enumerate(self.groups) if other is group)
 
     def label_of(self, run: Run) -> str:
-        place = next(place for place, group in enumerate(self.groups) if any(other.id == run.id for other in group.runs))
-        return f"{self.labels[place]}, seed {run.spec.seed}"
+        for label, group in zip(self.labels, self.groups, strict=True):
+            if any(other.id == run.id for other in group.runs):
+                return f"{label}, seed {run.spec.seed}"
+        raise ValueError(f"run {run.id} is not in this comparison")
 
     def is_baseline(self, group: Group) -> bool:
         """Whether other groups are compared with it."""
@@ -103,7 +105,8 @@ def _families(groups: Sequence[Group], varied: Sequence[str], offered: Catalog) 
     hues = palette(range(len(kept)))
     names = [name for name in varied if name != "lambda_"]
     return [
-        Family(_label(found[0], names or ["regularizer.key"], offered), hues[place] if len(kept) > 1 else NEUTRAL, found)
+        Family(_label(found[0], names or ["regularizer.key"], offered), hues[place] if len(kept) > 1 else NEUTRAL,
+               found)
         for place, found in enumerate(kept)
     ]
 

@@ -1,12 +1,12 @@
 """The comparison as tables: words for the page, numbers for files. No Streamlit in here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from backend.shared.contracts import Run, Status
-from frontend.aggregate import Column, Estimate, best, column_of, difference, higher_is_better, mean_over_seeds
+from frontend.aggregate import Column, Estimate, best, difference, higher_is_better, mean_over_seeds, value_of
 from frontend.catalog import Catalog
 from frontend.comparison import Comparison, column_label, setting_label, setting_text, short_label, text
 from frontend.selection import Match
@@ -83,23 +83,9 @@ def per_run(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> pd
             row: dict[str, Any] = {"run": run.id, "group": label, "seed": run.spec.seed,
                                    "status": status_text(run.status)}
             for column in chosen:
-                row[short_label(column, found, offered)] = run_value(run, column)
+                row[short_label(column, found, offered)] = value_of(run, column)
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def run_value(run: Run, column: Column) -> float | None:
-    """The run's own value, None where it was not measured so."""
-    return by_run([run], column).get(run.id)
-
-
-def by_run(runs: Sequence[Run], column: Column) -> Mapping[int, float]:
-    """Run to value, of the runs that were measured as the column says."""
-    return {
-        run.id: value.value for run in runs
-        if (value := run.results.get(column.result)) and value.value is not None
-        and column_of(run, column.result) == column
-    }
 
 
 def matches(rows: Sequence[Match], found: Comparison, result: Column, offered: Catalog) -> pd.DataFrame:

@@ -1,0 +1,155 @@
+"""Results over λ on a logarithmic axis that has a place for λ = 0: response curves and parallel coordinates."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from frontend.aggregate import Column, Estimate, Group, mean_over_seeds, value_of
+from frontend.catalog import Catalog
+from frontend.charts import BELOW
+from frontend.colors import translucent
+from frontend.comparison import Comparison, column_label, setting_label, setting_text, short_label
+from frontend.tables import all_runs
+
+
+@dataclass(frozen=True)
+class LambdaAxis:
+    """log₁₀ λ; λ = 0 one step to the left of the smallest positive λ."""
+
+    zero: float  # the position of λ = 0
+    ticks: list[float]  # the λ of the marks
+
+    def position(self, lambda_: float) -> float:
+        return self.zero if lambda_ == 0 else math.log10(lambda_)
+
+    @property
+    def positions(self) -> list[float]:
+        return [self.position(tick) for tick in self.ticks]
+
+    @property
+    def labels(self) -> list[str]:
+        return [f"{tick:g}" for tick in self.ticks]
+
+
+def lambda_axis(lambdas: Iterable[float]) -> LambdaAxis:
+    """An axis for these λ, each of which is marked (of more than eight only powers of ten and zero)."""
+    ticks = sorted(set(lambdas))
+    positive = [tick for tick in ticks if tick > 0]
+    if len(ticks) > 8:
+        powers = range(math.floor(math.log10(positive[0])), math.ceil(math.log10(positive[-1])) + 1)
+        ticks = [tick for tick in ticks if tick == 0] + [10.0**power for power in powers]
+    return LambdaAxis(math.log10(positive[0]) - 1 if positive else 0.0, ticks)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One family's result over λ."""
+
+    label: str
+    color: str
+    places: list[tuple[float, Group, Estimate]]  # λ, and the mean over seeds there
+
+
+def lines(found: Comparison, column: Column) -> list[Line]:
+    """A line per family, from its baseline (λ = 0) on, where the result is known."""
+    drawn = []
+    for family in found.families:
+        groups = [(group.settings["lambda_"], group) for group in family.groups]
+        baseline = next((own for group in family.groups if (own := found.baselines[found.place_of(group)])), None)
+        if groups[0][0] > 0 and baseline is not None and baseline.is_baseline:
+            groups.insert(0, (0.0, baseline))
+        places = [(lambda_, group, mean) for lambda_, group in groups if (mean := mean_over_seeds(group, column))]
+        if places:
+            drawn.append(Line(family.label, family.color, places))
+    return drawn
+
+
+def response(found: Comparison, column: Column, offered: Catalog, *, title: str = "") -> go.Figure:
+    """The result over λ: means, bands of the 95 % intervals over seeds, and every run as a small point."""
+    drawn = lines(found, column)
+    axis = lambda_axis(lambda_ for line in drawn for lambda_, _, _ in line.places)
+    figure = go.Figure()
+    for line in drawn:
+        x = [axis.position(lambda_) for lambda_, _, _ in line.places]
+        banded = [(at, mean) for at, (_, _, mean) in zip(x, line.places, strict=True) if mean.half_width is not None]
+        if len(banded) > 1:
+            figure.add_scatter(
+                x=[at for at, _ in banded] + [at for at, _ in reversed(banded)],
+                y=[mean.high for _, mean in banded] + [mean.low for _, mean in reversed(banded)],
+                fill="toself", fillcolor=translucent(line.color, 0.13), line={"width": 0}, hoverinfo="skip",
+                mode="lines", name=f"{line.label}, interval", uid=f"{line.label}-band", showlegend=False,
+                legendgroup=line.label,
+            )
+        figure.add_scatter(
+            x=x, y=[mean.mean for _, _, mean in line.places], name=line.label, uid=line.label, mode="lines+markers",
+            line={"color": line.color, "width": 2}, legendgroup=line.label,
+            marker={"size": 9, "symbol": "diamond",
+                    "color": [found.colors[found.place_of(group)] for _, group, _ in line.places]},
+            customdata=[group.runs[0].id for _, group, _ in line.places],
+            text=[f"{found.labels[found.place_of(group)]}, mean of {mean.n}" for _, group, mean in line.places],
+            hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",
+        )
+    dots = [(axis.position(lambda_), run, value) for lambda_, group in _shown(drawn) for run in group.runs
+            if (value := value_of(run, column)) is not None]
+    figure.add_scatter(
+        x=[at for at, _, _ in dots], y=[value for _, _, value in dots], mode="markers", name="single runs", uid="runs",
+        marker={"size": 6, "color": [translucent(found.run_colors[run.id], 0.5) for _, run, _ in dots]},
+        customdata=[run.id for _, run, _ in dots], text=[found.label_of(run) for _, run, _ in dots],
+        hovertemplate="%{text}<br>%{y:.4g}<extra></extra>", showlegend=False,
+    )
+    figure.update_layout(
+        template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
+        margin={"l": 58, "r": 30, "t": 40 if title else 12, "b": 42}, hovermode="closest",
+        legend=BELOW, showlegend=len(drawn) > 1, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12}, uirevision=column.result,
+    )
+    figure.update_xaxes(title={"text": "λ, log scale with 0 at the left", "standoff": 6}, tickvals=axis.positions,
+                        ticktext=axis.labels, automargin=True, zeroline=False)
+    figure.update_yaxes(title={"text": column_label(column, found, offered), "standoff": 6}, automargin=True)
+    return figure
+
+
+def _shown(drawn: Sequence[Line]) -> list[tuple[float, Group]]:
+    """Each group once, though a baseline begins several lines."""
+    groups = {id(group): (lambda_, group) for line in drawn for lambda_, group, _ in line.places}
+    return list(groups.values())
+
+
+def parallel(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> go.Figure | None:
+    """One line per run through λ, the other settings that differ, and the results; None where no run has them all."""
+    runs = [run for run in all_runs(found) if all(value_of(run, column) is not None for column in chosen)]
+    if not runs or not chosen:
+        return None
+    place = {run.id: number for number, group in enumerate(found.groups) for run in group.runs}
+    dimensions = []
+    for name in found.varied:
+        dimensions.append(_lambda_dimension([run.spec.lambda_ for run in runs]) if name == "lambda_" else
+                          _setting_dimension(name, [found.groups[place[run.id]] for run in runs], offered))
+    for column in chosen:
+        dimensions.append({"label": short_label(column, found, offered),
+                           "values": [value_of(run, column) for run in runs]})
+    last = max(len(found.groups) - 1, 1)
+    scale = [[number / last, color] for number, color in enumerate(found.colors)]
+    figure = go.Figure(go.Parcoords(
+        dimensions=dimensions, uid="runs", labelfont={"size": 12}, tickfont={"size": 11}, rangefont={"size": 10},
+        line={"color": [place[run.id] for run in runs], "colorscale": scale if len(scale) > 1 else
+              [[0, found.colors[0]], [1, found.colors[0]]], "cmin": 0, "cmax": last},
+    ))
+    figure.update_layout(template="none", margin={"l": 70, "r": 50, "t": 50, "b": 20},
+                         paper_bgcolor="rgba(0,0,0,0)", font={"size": 12})
+    return figure
+
+
+def _lambda_dimension(lambdas: Sequence[float]) -> dict[str, object]:
+    axis = lambda_axis(lambdas)
+    return {"label": "λ (log, 0 lowest)", "values": [axis.position(lambda_) for lambda_ in lambdas],
+            "tickvals": axis.positions, "ticktext": axis.labels}
+
+
+def _setting_dimension(name: str, groups: Sequence[Group], offered: Catalog) -> dict[str, object]:
+    texts = [setting_text(name, group, offered) for group in groups]
+    marks = list(dict.fromkeys(texts))
+    return {"label": setting_label(name, groups[0], offered), "values": [marks.index(text) for text in texts],
+            "tickvals": list(range(len(marks))), "ticktext": marks}
