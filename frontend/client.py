@@ -109,8 +109,12 @@ class ApiClient:
         answer = self._send("POST", "/api/v1/experiments", body=request, headers=headers)
         return self._read(Experiment, answer)
 
-    def experiments(self, *, limit: int = 50, cursor: str | None = None) -> Listing[Experiment]:
-        return self._list(Experiment, "/api/v1/experiments", {"limit": limit, "cursor": cursor})
+    def experiments(
+        self, *, q: str | None = None, archived: bool = False, limit: int = 50, cursor: str | None = None
+    ) -> Listing[Experiment]:
+        """A page of experiments, newest first."""
+        query = {"q": q, "archived": archived or None, "limit": limit, "cursor": cursor}
+        return self._list(Experiment, "/api/v1/experiments", query)
 
     def experiment(self, experiment: int) -> Experiment:
         return self._read(Experiment, self._send("GET", f"/api/v1/experiments/{experiment}"))
@@ -126,12 +130,14 @@ class ApiClient:
     def runs(
         self, *, experiment: int | None = None, status: str | None = None, dataset: str | None = None,
         model: str | None = None, regularizer: str | None = None, tag: str | None = None,
-        q: str | None = None, sort: str | None = None, limit: int = 50, cursor: str | None = None,
+        q: str | None = None, archived: bool = False, sort: str | None = None, limit: int = 50,
+        cursor: str | None = None,
     ) -> Listing[Run]:
         """A page of runs, newest first unless sorted otherwise."""
         query = {
             "experiment": experiment, "status": status, "dataset": dataset, "model": model,
-            "regularizer": regularizer, "tag": tag, "q": q, "sort": sort, "limit": limit, "cursor": cursor,
+            "regularizer": regularizer, "tag": tag, "q": q, "archived": archived or None, "sort": sort,
+            "limit": limit, "cursor": cursor,
         }
         return self._list(Run, "/api/v1/runs", query)
 
@@ -183,6 +189,10 @@ class ApiClient:
     ) -> list[LogLine]:
         """The last lines, or those after the line with id `after`; in order."""
         return self._list(LogLine, f"/api/v1/runs/{run}/log", {"after": after, "q": q, "limit": limit}).items
+
+    def log_text(self, run: int, *, q: str | None = None) -> str:
+        """The whole log, one line each with its time and level; only lines with `q` in them where it is given."""
+        return self._send("GET", f"/api/v1/runs/{run}/log", query={"q": q, "format": "text"}).text
 
     def artifacts(self, run: int) -> list[Artifact]:
         return self._list(Artifact, f"/api/v1/runs/{run}/artifacts").items
