@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from backend.api.dependencies import Reading, RunIds
+from backend.api.pages import page
 from backend.api.problems import not_found, responses
 from backend.api.routes.runs import RunId, found
 from backend.shared import contracts
@@ -24,25 +25,23 @@ class MetricPage(contracts.Page):
     items: list[MetricSeries]
 
 
-@router.get("/runs/{run_id}/metrics", responses=responses(404, 422))
+@router.get("/runs/{run_id}/metrics", response_model=MetricPage, responses=responses(404, 422))
 def get_run_metrics(
     run_id: RunId, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = None
-) -> MetricPage:
+) -> Response:
     """The curves of one run."""
     found(runs.get(session, run_id), run_id)
-    return MetricPage(items=metrics.read(session, run_id, names, since=since, max_points=max_points))
+    return page(metrics.read_json(session, [run_id], names, since=since, max_points=max_points))
 
 
-@router.get("/metrics", responses=responses(404, 422))
+@router.get("/metrics", response_model=MetricPage, responses=responses(404, 422))
 def get_metrics(
     run: RunIds, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = 1000
-) -> MetricPage:
+) -> Response:
     """The curves of several runs, the parameter `run` repeated."""
     known = runs.many(session, run)
     for position, run_id in enumerate(run):
         if run_id not in known:
             raise not_found("run", run_id, f"/query/run/{position}")
-    return MetricPage(items=[
-        series for run_id in dict.fromkeys(run)
-        for series in metrics.read(session, run_id, names, since=since, max_points=max_points)
-    ])
+    chosen = dict.fromkeys(run)
+    return page(metrics.read_json(session, chosen, names, since=since, max_points=max_points))

