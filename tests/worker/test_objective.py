@@ -105,17 +105,30 @@ class Flops(TorchDispatchMode):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize(
-    ("estimator", "passes"), [("double_backward", 6), ("finite_difference", 7), ("random_projection", 6)]
+    ("key", "params", "passes"),
+    [
+        ("marginal_density", {"estimator": "double_backward"}, 6),
+        ("marginal_density", {"estimator": "finite_difference"}, 7),
+        ("marginal_density", {"estimator": "random_projection"}, 6),
+        ("input_gradient", {}, 6),
+        ("jacobian", {}, 6),
+        ("curvature", {}, 12),
+        ("gaussian_noise", {}, 6),
+        ("adversarial_training", {"steps": 5}, 6 + 2 * 5),
+        ("trades", {"steps": 5}, 7 + 2 * 5),
+    ],
 )
-def test_a_step_costs_as_many_passes_as_stated(estimator, passes, dropout):
+def test_a_step_costs_as_many_passes_as_stated(key, params, passes, dropout):
     model = mlp.build(1, (8, 8), 3, hidden=128, layers=12, activation="gelu", dropout=dropout).train()
     counts = {}
-    for key, params in (("none", {}), ("marginal_density", {"estimator": estimator})):
-        regularizer = component("regularizer", key, params).function
+    for name, regularizer in (
+        ("none", component("regularizer", "none").function),
+        ("penalised", component("regularizer", key, params).function),
+    ):
         generator = torch.Generator().manual_seed(0)
         with Flops() as flops:
             terms = objective(model, *batch(), regularizer=regularizer, lambda_=0.1, step=1, generator=generator)
             terms.loss.backward(inputs=list(model.parameters()))
-        counts[key] = flops.total
+        counts[name] = flops.total
     # a plain step is 3 passes; the first and last layers differ a little
-    assert 3 * counts["marginal_density"] / counts["none"] == pytest.approx(passes, rel=0.03)
+    assert 3 * counts["penalised"] / counts["none"] == pytest.approx(passes, rel=0.03)

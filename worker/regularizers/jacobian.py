@@ -20,7 +20,8 @@ def jacobian(
 ) -> torch.Tensor:
     """K · ‖∇_x (u·f(x))‖₂², u uniform on the unit sphere of R^K: an unbiased ‖∂f/∂x‖_F² of each sample.
 
-    One u per sample and step. By double backward through the logits of the cross-entropy.
+    One u per sample and step. By double backward through the logits of the cross-entropy. A step costs 6 passes,
+    where a plain one is 3.
 
     Args:
         model: not called; the logits carry its graph.

@@ -19,7 +19,7 @@ BALL = (
           help="Radius of the ball in [0, 1] pixel units: 0.1 in L∞ suits digits, 8/255 = 0.0314 photographs; "
                "in L2 take 0.5 to 2."),
     Param(name="steps", type="int", default=10, minimum=1, maximum=1000, label="Attack steps",
-          help="Each costs about one plain training step."),
+          help="Each costs about two thirds of a plain training step."),
     Param(name="step_size", type="float", default=None, optional=True, minimum=0.0, exclusive_minimum=True,
           maximum=100.0, label="Step size", help="In the ball's norm. Empty: 2.5 · epsilon / steps."),
 )
