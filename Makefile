@@ -1,4 +1,4 @@
-# make up | test | test-all | demo | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+# make up | test | test-all | demo | bench | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
@@ -8,7 +8,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
 
-.PHONY: up test test-all demo lint lock clean
+.PHONY: up test test-all demo bench lint lock clean
 
 up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
@@ -22,6 +22,10 @@ test-all: lint
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher
 	@cd $(ROOT) && exec $(BIN)/python -m frontend.demo
+
+# Seconds per step of every regularizer; wants a quiet machine, and takes some minutes
+bench: $(VENV)/.installed-dev
+	cd $(ROOT) && $(BIN)/python -m benchmarks.steps $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/ruff check .

@@ -1,0 +1,250 @@
+"""What a training step costs: each regularizer and estimator against plain cross-entropy, interleaved in one run.
+
+    python -m benchmarks.steps [--models vgg11 resnet18] [--repeats 15] [--batch N] [--threads 2] [--device auto]
+                               [--only NAME ...] [--out FOLDER]
+
+In every round each variant makes one step (the lazy one as many as its period), forwards and backwards in turn, so
+that a slow minute of the machine meets all of them. A ratio is the median over rounds of the step's time over that of
+the plain step *of the same round*. Passes are counted multiplications, where a plain step is 3. Peak memory is what a
+step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import platform
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from backend.shared.catalog import CATALOG, find
+from worker.objective import objective
+from worker.resolve import component
+
+LAMBDA = 0.1
+SIDE, CHANNELS, CLASSES = 32, 3, 10
+PLAIN = "none"
+ESTIMATOR = "marginal_density"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make a step; `period` steps are timed together."""
+
+    name: str
+    step: Callable[[int], None]
+    period: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one variant on one network."""
+
+    model: str
+    variant: str
+    seconds: float  # median per step
+    ratio: float  # median of the rounds' ratios to the plain step
+    ratio_low: float  # quartiles of those
+    ratio_high: float
+    passes: float  # counted; a plain step is 3
+    peak_mib: float | None  # beyond what was held before the step; None where it can't be measured
+
+
+class Multiplications(TorchDispatchMode):
+    """Adds up the multiplications of matrix products and convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def variants(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Variant]:
+    """Plain, straightforward, every regularizer of the catalog, every estimator, and lazy application."""
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
+    generator = torch.Generator(x.device).manual_seed(0)
+    half = x.device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def autocast():
+        return torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext()
+
+    def ours(key: str, params: dict[str, object], every: int = 1) -> Callable[[int], None]:
+        regularizer = component("regularizer", key, params).function
+
+        def step(number: int) -> None:
+            optimizer.zero_grad()
+            with autocast():
+                terms = objective(
+                    model, x.detach().clone(), y, regularizer=regularizer, lambda_=LAMBDA, step=number, every=every,
+                    generator=generator,
+                )  # fmt: skip
+            terms.loss.backward(inputs=parameters)
+            optimizer.step()
+
+        return step
+
+    def straightforward(number: int) -> None:
+        """As one would write it down: a forward of its own for the penalty, and a plain backward()."""
+        optimizer.zero_grad()
+        with autocast():
+            cross_entropy = torch.nn.functional.cross_entropy(model(x), y)
+            image = x.detach().clone().requires_grad_(True)
+            density = torch.logsumexp(model(image), dim=1).sum()
+            (gradient,) = torch.autograd.grad(density, image, create_graph=True)
+            loss = cross_entropy + LAMBDA * gradient.flatten(1).norm(dim=1).square().mean()
+        loss.backward()
+        optimizer.step()
+
+    estimator = find("regularizer", ESTIMATOR).param("estimator")
+    found = [Variant(PLAIN, ours(PLAIN, {})), Variant("straightforward", straightforward)]
+    found += [Variant(f"{ESTIMATOR}, {name}", ours(ESTIMATOR, {"estimator": name})) for name in estimator.choices]
+    found.append(Variant(f"{ESTIMATOR}, {estimator.default}, every 4", ours(ESTIMATOR, {}, every=4), period=4))
+    for entry in CATALOG["regularizer"]:
+        if entry.key not in (PLAIN, ESTIMATOR):
+            found.append(Variant(entry.key, ours(entry.key, {})))
+    return found
+
+
+def measure(name: str, device: torch.device, batch: int, repeats: int, only: list[str]) -> list[Row]:
+    """All variants on one network, interleaved."""
+    torch.manual_seed(0)
+    model = component("model", name).function(CHANNELS, (SIDE, SIDE), CLASSES).to(device).train()
+    x = torch.rand(batch, CHANNELS, SIDE, SIDE, device=device)
+    y = torch.randint(CLASSES, (batch,), device=device)
+    chosen = [variant for variant in variants(model, x, y) if not only or variant.name in (PLAIN, *only)]
+    passes, peaks = {}, {}
+    for variant in chosen:  # also warms up
+        with Multiplications() as counter:
+            for number in range(1, variant.period + 1):
+                variant.step(number)
+        passes[variant.name] = counter.total / variant.period
+        peaks[variant.name] = _peak(variant, device)
+    times: dict[str, list[float]] = {variant.name: [] for variant in chosen}
+    for round_ in range(repeats):
+        for variant in chosen if round_ % 2 == 0 else reversed(chosen):
+            times[variant.name].append(_timed(variant, device))
+        print(f"{name}: round {round_ + 1} of {repeats}", end="\r", flush=True)
+    print()
+    rows = []
+    for variant in chosen:
+        own = times[variant.name]
+        ratios = [mine / plain for mine, plain in zip(own, times[PLAIN], strict=True)]
+        low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
+        rows.append(Row(
+            name, variant.name, median(own), median(ratios), low, high, 3 * passes[variant.name] / passes[PLAIN],
+            peaks[variant.name],
+        ))  # fmt: skip
+    return rows
+
+
+def _timed(variant: Variant, device: torch.device) -> float:
+    _wait(device)
+    began = time.perf_counter()
+    for number in range(1, variant.period + 1):
+        variant.step(number)
+    _wait(device)
+    return (time.perf_counter() - began) / variant.period
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak(variant: Variant, device: torch.device) -> float | None:
+    """MiB at the highest moment of the variant's steps, beyond those before it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        _timed(variant, device)
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps of earlier steps would hide this one's
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+    except (AttributeError, OSError):
+        return None
+    before = _status("VmRSS")
+    _timed(variant, device)
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    """KiB of a field of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def table(rows: list[Row], heading: str) -> str:
+    """The rows as markdown."""
+    lines = [heading, "", "| model | step | seconds | × plain (quartiles) | counted passes | peak MiB |",
+             "| --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    for row in rows:
+        peak = "–" if row.peak_mib is None else f"{row.peak_mib:,.0f}"
+        lines.append(
+            f"| {row.model} | {row.variant} | {row.seconds:.4f} | {row.ratio:.2f} "
+            f"({row.ratio_low:.2f} to {row.ratio_high:.2f}) | {row.passes:.1f} | {peak} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def hardware(device: torch.device) -> str:
+    """The processor that did the work."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures what a training step of each regularizer costs.")
+    parser.add_argument("--models", nargs="+", default=["vgg11", "resnet18"])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--batch", type=int, help="images per step (32 on the CPU, 512 on a GPU)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--only", nargs="+", default=[], help="names of variants beside the plain step")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    if given.repeats < 1:
+        parser.error(f"--repeats must be at least 1, got {given.repeats}")
+    names = [variant.name for variant in variants(torch.nn.Linear(1, 1), torch.zeros(1), torch.zeros(1))]
+    if unknown := [name for name in given.only if name not in names]:
+        parser.error(f"--only: unknown {', '.join(unknown)}; there are: {'; '.join(names)}")
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU here; leave it out to measure on the CPU")
+    torch.set_num_threads(given.threads)
+    wanted = "cuda" if given.device == "auto" and torch.cuda.is_available() else given.device
+    device = torch.device("cpu" if wanted == "auto" else wanted)
+    batch = given.batch or (512 if device.type == "cuda" else 32)
+    rows = [row for name in given.models for row in measure(name, device, batch, given.repeats, given.only)]
+    precision = "bfloat16 autocast" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    heading = (
+        f"{hardware(device)}; torch {torch.__version__}, {precision}; {SIDE}×{SIDE} images, batch {batch}; "
+        f"{given.repeats} interleaved rounds; {time.strftime('%Y-%m-%d')}"
+    )
+    given.out.mkdir(parents=True, exist_ok=True)
+    text = table(rows, heading)
+    content = {"heading": heading, "rows": [asdict(row) for row in rows]}
+    (given.out / f"steps-{device.type}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    (given.out / f"steps-{device.type}.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
