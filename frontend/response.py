@@ -137,7 +137,7 @@ def parallel(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> g
         line={"color": [place[run.id] for run in runs], "colorscale": scale if len(scale) > 1 else
               [[0, found.colors[0]], [1, found.colors[0]]], "cmin": 0, "cmax": last},
     ))
-    figure.update_layout(template="none", margin={"l": 70, "r": 50, "t": 50, "b": 20},
+    figure.update_layout(template="none", margin={"l": 160, "r": 70, "t": 50, "b": 20},
                          paper_bgcolor="rgba(0,0,0,0)", font={"size": 12})
     return figure
 

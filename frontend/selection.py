@@ -89,3 +89,12 @@ def matched(
         elif known:
             found.append(Match(regularizer, None, None, None, None, 0, len(known), split))
     return found
+
+
+def selection_words(rows: Sequence[Match]) -> str:
+    """On which images the choice was made."""
+    splits = {row.selected_on for row in rows}
+    where = "Accuracy selected on validation." if splits == {"validation"} else (
+        "Accuracy selected on test: not every run has a validation accuracy.")
+    return (f"{where} Among the groups within the loss the best mean of the result was taken, which is measured on "
+            "the test images (selected on test), and so is a little flattering.")

@@ -4,26 +4,33 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from backend.shared.contracts import Run, Status
-from frontend.aggregate import (
-    Column,
-    baseline_for,
-    by_seed,
-    data_hashes,
-    difference,
-    mean_over_seeds,
-)
-from frontend.charts import METRIC_LABELS, X_LABELS, Point, RunPoint, metric_label, overlay, scatter
+from frontend.aggregate import Column, higher_is_better
+from frontend.charts import BELOW, METRIC_LABELS, X_LABELS, metric_label, overlay
 from frontend.client import ApiError
-from frontend.comparison import HEADLINES, Comparison, column_label, compare, setting_label, setting_text, text
-from frontend.live_chart import live_chart, load_charts
+from frontend.comparison import (
+    HEADLINES,
+    Comparison,
+    column_label,
+    compare,
+    measured_differently,
+    short_label,
+    text,
+)
+from frontend.exports import chart, downloads
+from frontend.live_chart import load_charts
 from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, query_int, query_ints
+from frontend.response import lines, parallel, response
+from frontend.selection import matched, selection_words
+from frontend.tables import BEST, all_runs, matches, numbers, per_run, summary
+from frontend.tradeoff import tradeoff
 from frontend.words import duration, escaped, joined, run_name, status_text
 
-MAX_MAPS = 6
-MAX_CURVES = 60
-PAIRS = (("pgd_linf.accuracy", "accuracy.accuracy"), ("leakage.share", "accuracy.accuracy"))
+MAX_MAPS, MAX_CURVES, MAX_LEGEND, MAX_RESPONSES, MAX_AXES = 6, 60, 12, 6, 6
+OWN_BASELINE = "automatic: no penalty, the same otherwise"
+UP = (("pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2"), ("leakage.share", "leakage.l2"))
 
 
 def choose() -> tuple[str, Callable[[], list[Run]]]:
@@ -82,32 +89,24 @@ def show_progress(runs: Sequence[Run]) -> None:
 
 def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
     offered = catalog()
-    rows = []
-    for group in found.groups:
-        baseline = baseline_for(group, found.groups)
-        row: dict[str, object] = {
-            setting_label(name, group, offered): setting_text(name, group, offered) for name in found.varied
-        }
-        finished = sum(run.status is Status.SUCCEEDED for run in group.runs)
-        row["seeds done"] = f"{finished} of {len(group.runs)}"
-        for column in chosen:
-            label = column_label(column, found, offered)
-            estimate = mean_over_seeds(group, column)
-            row[label] = text(estimate) + (f" (n = {estimate.n})" if estimate else "")
-            if any(other.is_baseline for other in found.groups):
-                row[f"Δ {label}"] = "baseline" if baseline is None else text(
-                    difference(group, baseline, column), signed=True
-                )
-        rows.append(row)
-    deltas = {name: st.column_config.TextColumn("Δ", help=name) for row in rows for name in row if name[:2] == "Δ "}
-    event = st.dataframe(
-        pd.DataFrame(rows), hide_index=True, on_select="rerun", selection_mode="single-row", key="groups",
-        column_config=deltas,
-    )
-    st.caption("Mean ± half of the 95 % Student-t interval over n seeds. Δ is the difference from the baseline "
-               "(λ = 0), paired by seed. Select a row, or click a point below, to open the run behind it.")
+    table = summary(found, chosen, offered, all_settings=st.session_state["identical"],
+                    deltas=st.session_state["deltas"])
+    table.insert(0, "●", "●")
+    colors = pd.DataFrame("", table.index, table.columns)
+    colors["●"] = [f"color: {color}" for color in found.colors]
+    slim = {name: st.column_config.TextColumn("Δ", help=f"{name}: difference from the baseline", width=112)
+            for name in table.columns if name.startswith("Δ ")}
+    slim |= {short_label(column, found, offered): st.column_config.TextColumn(
+        help=column_label(column, found, offered), width=124) for column in chosen}
+    slim["●"] = st.column_config.TextColumn("", help="The group's colour in every chart", width=24)
+    event = st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, on_select="rerun",
+                         selection_mode="single-row", key="groups", column_config=slim)
+    st.caption(f"Mean ± half of the 95 % Student-t interval over the seeds done; {BEST.strip()} best mean. Δ is the "
+               "difference from the baseline at the top, paired by seed. Select a row, or click a point below, to "
+               "open the run behind it.")
     if event.selection.rows:
         open_run(found.groups[event.selection.rows[0]].runs[0].id, found)
+    downloads(pd.DataFrame(numbers(found, chosen, offered)), "comparison")
 
 
 def open_run(run_id: int, found: Comparison) -> None:
@@ -117,66 +116,132 @@ def open_run(run_id: int, found: Comparison) -> None:
     st.switch_page("app_pages/run.py", query_params=query)
 
 
-def show_tradeoff(found: Comparison, place: int) -> None:
-    offered = catalog()
+def pick(
+    label: str, found: Comparison, key: str, preferred: Sequence[str], cell: DeltaGenerator,
+    offered: Sequence[Column] | None = None,
+) -> Column:
+    """One result of those measured; the first of the preferred ones until another is chosen."""
+    columns = list(found.columns if offered is None else offered)
+    names = {short_label(column, found, catalog()): column for column in columns}
+    first = next((place for result in preferred for place, column in enumerate(columns) if column.result == result), 0)
+    return names[cell.selectbox(label, list(names), index=first, key=key, bind="query-params")]
+
+
+def show_responses(found: Comparison, chosen: Sequence[Column]) -> None:
+    drawable = [column for column in chosen if any(len(line.places) > 1 for line in lines(found, column))]
+    if not drawable:
+        return
+    st.subheader("Over λ")
+    for place, column in enumerate(drawable[:MAX_RESPONSES]):
+        if place % 2 == 0:
+            cells = st.columns(2)
+        with cells[place % 2]:
+            label = column_label(column, found, catalog())
+            table = pd.DataFrame([
+                {"line": line.label, "λ": lambda_, "mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}
+                for line in lines(found, column) for lambda_, _, mean in line.places
+            ])
+            chart(response(found, column, catalog(), title=label), table, key=f"lambda-{column.result}",
+                  label=f"{label} over λ", height=330, opens=lambda run_id: open_run(run_id, found))
+    st.caption("Diamonds are means over seeds, bands their 95 % intervals, dots single runs. λ = 0 has a place of its "
+               "own at the left of the logarithmic axis.")
+
+
+def show_tradeoffs(found: Comparison) -> None:
     if len(found.columns) < 2:
         return
-    results = [column.result for column in found.columns]
-    x_default, y_default = PAIRS[place]
-    x_cell, y_cell = st.columns(2)
+    st.subheader("Trade-offs")
+    for place, cell in enumerate(st.columns(2)):
+        with cell:
+            across, up = st.columns(2)
+            y = pick("Up", found, f"up{place + 1}", UP[place], up)
+            x = pick("Across", found, f"across{place + 1}", ("accuracy.accuracy",), across)
+            figure, points = tradeoff(found, x, y, catalog())
+            names = [short_label(column, found, catalog()) for column in (x, y)]
+            table = pd.DataFrame([
+                {"group": point.label, f"{names[0]}": point.x.mean, f"{names[0]} ±": point.x.half_width,
+                 f"{names[1]} ": point.y.mean, f"{names[1]} ± ": point.y.half_width, "n": point.x.n,
+                 "dominated": point.faint} for point in points
+            ])
+            described = "; ".join(f"{point.label}: {text(point.x)}, {text(point.y)}" for point in points)
+            chart(figure, table, key=f"tradeoff-{place + 1}", label=f"Trade-off: {' and '.join(names)}. {described}",
+                  height=430, opens=lambda run_id: open_run(run_id, found))
+    st.caption("Diamonds are means over seeds with 95 % intervals, dots single runs. Faint: another group is at least "
+               "as good in both and better in one; the dotted line joins the others.")
 
-    def pick(label: str, default: str, cell: st.delta_generator.DeltaGenerator, key: str) -> Column:
-        return cell.selectbox(
-            label, found.columns, index=results.index(default) if default in results else 0, key=key,
-            format_func=lambda column: column_label(column, found, offered),
-        )
 
-    y = pick("Up", y_default, x_cell, f"y-{place}")
-    x = pick("Across", x_default, y_cell, f"x-{place}")
-    points, runs = [], []
-    for label, color, group in zip(found.labels, found.colors, found.groups, strict=True):
-        mean_x, mean_y = mean_over_seeds(group, x), mean_over_seeds(group, y)
-        if mean_x and mean_y:
-            points.append(Point(label, mean_x, mean_y, color, group.runs[0].id))
-        xs, ys = by_seed(group, x), by_seed(group, y)
-        runs += [
-            RunPoint(found.label_of(run), xs[run.spec.seed], ys[run.spec.seed], found.run_colors[run.id], run.id)
-            for run in group.runs if run.spec.seed in xs and run.spec.seed in ys
-        ]
-    x_label, y_label = column_label(x, found, offered), column_label(y, found, offered)
-    figure = scatter("", x_label, y_label, points, runs)
-    described = "; ".join(f"{point.label}: {text(point.x)}, {text(point.y)}" for point in points)
-    clicked = live_chart(figure, key=f"scatter-{place}", label=f"{x_label}, {y_label}. {described}", height=400,
-                         clickable=True)
-    if clicked:
-        open_run(int(clicked), found)
-    with st.expander("These points as a table"):
-        st.dataframe(
-            pd.DataFrame([{"": point.label, x_label: text(point.x), y_label: text(point.y), "n": point.x.n}
-                          for point in points]), hide_index=True,
-        )
+def show_matched(found: Comparison) -> None:
+    """The best of each regularizer that keeps the baseline's accuracy, nearly."""
+    directed = [column for column in found.columns if higher_is_better(all_runs(found), column) is not None
+                and not column.result.startswith("accuracy.")]
+    baselines = [group for group in found.groups if found.is_baseline(group)]
+    if not directed or not baselines:
+        return
+    st.subheader("At matched accuracy")
+    what, loss_cell, _ = st.columns([2, 2, 3])
+    column = pick("Best", found, "best", UP[0], what, directed)
+    loss = loss_cell.number_input("Accuracy that may be lost, points", 0.0, 100.0, 2.0, 0.5, key="loss",
+                                  bind="query-params")
+    accuracy = next((item for item in found.columns if item.result == "accuracy.accuracy"), None)
+    rows = []
+    for baseline in baselines:
+        members = [group for group, own in zip(found.groups, found.baselines, strict=True) if own is baseline]
+        rows += matched([baseline, *members], baseline, column, accuracy, max_loss=loss / 100,
+                        higher=bool(higher_is_better(all_runs(found), column)))
+    if not rows:
+        st.caption("Nothing to choose from yet: accuracy or this result is still missing.")
+        return
+    table = matches(rows, found, column, catalog())
+    st.dataframe(table, hide_index=True)
+    st.caption(selection_words(rows))
+    downloads(table, "matched-accuracy")
+
+
+def show_parallel(found: Comparison, chosen: Sequence[Column]) -> None:
+    figure = parallel(found, chosen[:MAX_AXES], catalog())
+    if figure is None:
+        return
+    st.subheader("All at once")
+    table = per_run(found, chosen, catalog())
+    chart(figure, table, key="parallel", label="Settings and results, one line per run", height=340)
+    drawn = len(figure.data[0].line.color)
+    missing = f" {len(table) - drawn} runs lack some of these results." if drawn < len(table) else ""
+    st.caption(f"One line per run, in its group's colour; drag along an axis to keep those that pass there.{missing}")
 
 
 def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
+    st.subheader("Curves")
+    cells = st.columns([2, 2, 3, 2, 2])
+    metrics = list(METRIC_LABELS)
     names = {run.id: found.label_of(run) for run in runs[:MAX_CURVES]}
-    series = api().metrics_of(list(names), [left_metric, right_metric], max_points=300)
-    for cell, metric in zip(st.columns(2), (left_metric, right_metric), strict=True):
+    picked = [
+        cell.selectbox(label, metrics, metrics.index(first), format_func=metric_label, key=label.lower(),
+                       bind="query-params")
+        for cell, label, first in zip(cells, ("Left", "Right"), ("validation_accuracy", "gradient_norm"), strict=False)
+    ]
+    over = cells[2].segmented_control("Over", list(X_LABELS), default="step", required=True, key="over",
+                                      bind="query-params")
+    smoothing = cells[3].slider("Smoothing", 0.0, 0.99, 0.0, key="smoothing", bind="query-params",
+                                help="Weight of the past in an exponential mean; the raw curve stays, faint")
+    with cells[4]:
+        log_x = st.toggle("Log x", key="logx", bind="query-params")
+        log_y = st.toggle("Log y", key="logy", bind="query-params")
+    series = api().metrics_of(list(names), list(dict.fromkeys(picked)), max_points=300)
+    for side, cell, metric in zip(("left", "right"), st.columns(2), picked, strict=True):
         with cell:
             shown = [item for item in series if item.name == metric and item.points]
             if not shown:
                 st.caption(f"No points of {metric_label(metric)} yet.")
                 continue
-            figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors,
-                             x=x_axis, log_y=log_y)
-            live_chart(figure, key=f"overlay-{metric}", label=f"{metric_label(metric)} of {len(shown)} runs",
-                       height=340, clickable=False)
+            figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors, x=over,
+                             log_x=log_x, log_y=log_y, smoothing=smoothing)
+            figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND)
+            last = pd.DataFrame([{"run": item.run, "": names[item.run], "step": item.points[-1].step,
+                                  "last value": item.points[-1].value, "points": item.total} for item in shown])
+            chart(figure, last, key=f"curves-{side}", label=f"{metric_label(metric)} of {len(shown)} runs",
+                  height=380)
     if len(runs) > MAX_CURVES:
         st.caption(f"The first {MAX_CURVES} of {len(runs)} runs are drawn.")
-    with st.expander("The last value of each curve, as a table"):
-        st.dataframe(pd.DataFrame([
-            {"Run": item.run, "": names[item.run], "Curve": metric_label(item.name), "Step": item.points[-1].step,
-             "Value": item.points[-1].value} for item in series if item.points
-        ]), hide_index=True)
 
 
 def show_runs(runs: Sequence[Run]) -> None:
@@ -199,6 +264,21 @@ def is_active(runs: Sequence[Run]) -> bool:
     )
 
 
+def show_options(found: Comparison) -> tuple[list[str], int | None]:
+    """(results to show, a run of the baseline or None for each group's own), from the options and the link."""
+    names = list(dict.fromkeys(column.result for column in found.columns))
+    with st.expander("Options: results, baseline, columns"):
+        left, right = st.columns([3, 2])
+        wanted = left.multiselect("Results", names, key="results", bind="query-params", placeholder="the main ones",
+                                  format_func=lambda name: name.replace("_", " ").replace(".", ": "))
+        by_label = dict(zip(found.labels, found.groups, strict=True))
+        baseline = right.selectbox("Baseline", [OWN_BASELINE, *by_label], key="baseline", bind="query-params")
+        with st.container(horizontal=True):
+            st.toggle("Differences from the baseline", value=True, key="deltas", bind="query-params")
+            st.toggle("Settings that are the same everywhere", key="identical", bind="query-params")
+    return wanted, by_label[baseline].runs[0].id if baseline in by_label else None
+
+
 st.title("Compare")
 subject, fetch = choose()
 first = fetch()
@@ -215,18 +295,7 @@ with st.container(horizontal=True):
     if st.button("Saliency maps of these, one run each", icon=":material/blur_on:", disabled=not trained,
                  help="The images and maps behind the numbers, one run of each row"):
         st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
-results = list(dict.fromkeys(column.result for column in first_found.columns))
-with st.expander("Options: which results, which curves"):
-    wanted = st.multiselect("Results in the table", results, [item for item in HEADLINES if item in results],
-                            key=f"results-{len(results)}", placeholder="results appear as runs are measured")
-    curve_cells = st.columns(4)
-    metrics = list(METRIC_LABELS)
-    left_metric = curve_cells[0].selectbox("Left curves", metrics, metrics.index("validation_accuracy"),
-                                           format_func=metric_label)
-    right_metric = curve_cells[1].selectbox("Right curves", metrics, metrics.index("gradient_norm"),
-                                            format_func=metric_label)
-    x_axis = curve_cells[2].segmented_control("Over", list(X_LABELS), default="step", required=True)
-    log_y = curve_cells[3].toggle("Log y of the curves", value=False)
+wanted, baseline = show_options(first_found)
 
 
 @st.fragment(run_every=2 * REFRESH_SECONDS if live else None)
@@ -235,19 +304,17 @@ def show_live() -> None:
         runs = fetch()
         if live and not is_active(runs):
             st.rerun()
-        found = compare(runs, catalog())
+        found = compare(runs, catalog(), baseline=baseline)
         show_progress(runs)
-        if len(data_hashes(runs)) > 1:
-            st.warning("These runs were measured on different images: their numbers can't be set side by side "
-                       "fairly.", icon=":material/warning:")
-        chosen = [column for column in found.columns
-                  if column.result in wanted or (not results and column.result in HEADLINES)]
+        for result in measured_differently(found):
+            st.warning(f"{result} was measured with different parameters or on different data: each way has a "
+                       "column of its own, and no number of one is set against the other.", icon=":material/warning:")
+        chosen = [column for column in found.columns if column.result in (wanted or HEADLINES)]
         show_table(found, chosen)
-        if found.columns:
-            for place, cell in enumerate(st.columns(2)):
-                with cell:
-                    show_tradeoff(found, place)
-        st.subheader("Curves")
+        show_responses(found, chosen)
+        show_tradeoffs(found)
+        show_matched(found)
+        show_parallel(found, chosen)
         show_curves(found, runs)
         show_runs(runs)
 

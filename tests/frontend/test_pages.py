@@ -186,7 +186,7 @@ def test_the_comparison_has_means_over_seeds_and_differences(page, live_api):
     table = app.dataframe[0].value
     assert list(table["λ"]) == ["0", "1"] and list(table["seeds done"]) == ["3 of 3", "3 of 3"]
     # t(2) · s / √3 = 4.303 · 0.01 / 1.732
-    assert list(table["Accuracy"]) == ["0.910 ± 0.025 (n = 3)", "0.810 ± 0.025 (n = 3)"]
+    assert list(table["Accuracy"]) == ["★ 0.910 ± 0.025", "0.810 ± 0.025"]
     assert table["Δ Accuracy"][0] == "baseline" and table["Δ Accuracy"][1].startswith("-0.100")
 
 
