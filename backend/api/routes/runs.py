@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from backend import deletion
 from backend.api import cursors
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Reading, Search, StoreDep
+from backend.api.pages import page
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
 from backend.shared.contracts import Deleted, Run, RunPatch, Status
-from backend.shared.store import runs, tasks
+from backend.shared.store import run_listing, runs, tasks
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 RunId = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -31,7 +32,7 @@ class RunPage(contracts.Page):
     items: list[Run]
 
 
-@router.get("", responses=responses(422))
+@router.get("", response_model=RunPage, responses=responses(422))
 def list_runs(
     session: Reading,
     experiment: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
@@ -45,22 +46,18 @@ def list_runs(
     sort: Sort = "-id",
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> RunPage:
+) -> Response:
     """Runs that match every filter, newest first unless sorted otherwise."""
-    which = runs.Filter(
+    which = run_listing.Filter(
         experiment=experiment, status=status, dataset=dataset, model=model, regularizer=regularizer, tag=tag,
         query=q, archived=archived,
     )
-    found = runs.listing(
+    found = run_listing.places(
         session, which, sort=sort.removeprefix("-"), descending=sort.startswith("-"),
         after=None if cursor is None else cursors.decode(cursor, sort), limit=limit + 1,
     )
-    items = found[:limit]
-    more = None
-    if len(found) > limit:
-        last, value = items[-1]
-        more = cursors.encode(sort, value, last.id)
-    return RunPage(items=[run for run, _ in items], next_cursor=more)
+    more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
+    return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
 
 
 @router.get("/{run_id}", responses=responses(404, 422))

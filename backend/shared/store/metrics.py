@@ -78,7 +78,7 @@ def read_json(
             for step, epoch, value, seconds in rows
         ]}
         for run_id in run_ids for name, total, rows in _curves(session, run_id, wanted, since, max_points)
-    ])
+    ], inf_nan_mode="null")
 
 
 def _curves(

@@ -1,10 +1,9 @@
 """Runs: what was asked, what came of it. A run shows the life of its train task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, String, and_, cast, delete, func, or_, select
+from sqlalchemy import Select, and_, delete, select
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts, specs
@@ -13,20 +12,6 @@ from backend.shared.database import now
 from backend.shared.store import tasks
 from backend.shared.store.times import moment
 from backend.shared.tables import ArtifactRow, EvaluationRow, RunRow, TaskRow
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Which runs to list; None does not filter."""
-
-    experiment: int | None = None
-    status: Status | None = None
-    dataset: str | None = None
-    model: str | None = None
-    regularizer: str | None = None
-    tag: str | None = None
-    query: str | None = None  # in notes, tags, keys and the experiment's id
-    archived: bool | None = False
 
 
 def create(session: Session, experiment_id: int, spec: contracts.RunSpec, provenance: dict[str, Any]) -> RunRow:
@@ -60,31 +45,6 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
     """The runs that exist, by id."""
     rows = session.execute(_select().where(RunRow.id.in_(run_ids)))
     return {run.id: _answer(run, task) for run, task in rows}
-
-
-def listing(
-    session: Session, which: Filter, *, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int,
-) -> list[tuple[contracts.Run, Any]]:
-    """Runs with their sort keys, for cursors.
-
-    Args:
-        sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
-        after: (sort key, id) of the last one seen. Runs without a value come last.
-    """
-    key = _sort_key(sort)
-    statement = _filtered(_select().add_columns(key.label("sort_key")), which)
-    if after is not None:
-        value, run_id = after
-        beyond_id = RunRow.id < run_id if descending else RunRow.id > run_id
-        if value is None:
-            statement = statement.where(key.is_(None), beyond_id)
-        else:
-            beyond = key < value if descending else key > value
-            statement = statement.where(or_(beyond, key.is_(None), and_(key == value, beyond_id)))
-    direction = key.desc() if descending else key.asc()
-    tie = RunRow.id.desc() if descending else RunRow.id.asc()
-    rows = session.execute(statement.order_by(key.is_(None), direction, tie).limit(limit))
-    return [(_answer(run, task), value) for run, task, value in rows]
 
 
 def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
@@ -212,42 +172,9 @@ def _select() -> Select:
     )
 
 
-def _filtered(statement: Select, which: Filter) -> Select:
-    exact = {
-        RunRow.experiment_id: which.experiment, TaskRow.status: which.status, RunRow.dataset: which.dataset,
-        RunRow.model: which.model, RunRow.regularizer: which.regularizer, RunRow.archived: which.archived,
-    }
-    for column, value in exact.items():
-        if value is not None:
-            statement = statement.where(column == value)
-    if which.tag is not None:
-        statement = statement.where(cast(RunRow.tags, String).contains(f'"{which.tag}"', autoescape=True))
-    if which.query:
-        statement = statement.where(or_(*(
-            cast(column, String).icontains(which.query, autoescape=True)
-            for column in (RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer, RunRow.id)
-        )))
-    return statement
-
-
-def _sort_key(sort: str) -> Any:
-    plain = {"id": RunRow.id, "created_at": RunRow.created_at, "status": TaskRow.status, "progress": TaskRow.progress}
-    if sort in plain:
-        return plain[sort]
-    if sort == "lambda_":
-        return RunRow.spec["lambda_"].as_float()
-    column, _, name = sort.partition(".")
-    if column == "results":
-        return RunRow.results[name]["value"].as_float()
-    if column == "metrics":
-        return RunRow.metrics[name].as_float()
-    raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "
-                     "metrics.NAME")
-
-
 def _answer(row: RunRow, task: TaskRow) -> contracts.Run:
     return contracts.Run.model_construct(
-        id=row.id, experiment=row.experiment_id, spec=_spec(row.spec), status=Status(task.status),
+        id=row.id, experiment=row.experiment_id, spec=stored_spec(row.spec), status=Status(task.status),
         stage=tasks.stage_of(task), attempt=task.attempt, progress=task.progress, eta_seconds=task.eta_seconds,
         metrics=row.metrics, results=_values(row.results), flags=[contracts.Flag(**flag) for flag in row.flags],
         error=task.error, device=row.device, checkpoint_step=row.checkpoint_step, task=task.id, notes=row.notes,
@@ -256,7 +183,7 @@ def _answer(row: RunRow, task: TaskRow) -> contracts.Run:
     )
 
 
-def _spec(stored: dict[str, Any]) -> contracts.RunSpec:
+def stored_spec(stored: dict[str, Any]) -> contracts.RunSpec:
     """A stored spec as it stands: it was validated when it was launched, and is not judged by newer rules."""
     known = {name: stored[name] for name in contracts.RunSpec.model_fields if name in stored}
     for kind in ("dataset", "model", "regularizer", "schedule", "optimizer"):
@@ -267,8 +194,3 @@ def _spec(stored: dict[str, Any]) -> contracts.RunSpec:
 
 def _values(stored: dict[str, Any]) -> dict[str, contracts.Value]:
     return {name: contracts.Value.model_construct(**value) for name, value in stored.items()}
-
-
-def count(session: Session, which: Filter) -> int:
-    inner = _filtered(_select(), which).with_only_columns(RunRow.id).subquery()
-    return session.scalar(select(func.count()).select_from(inner)) or 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Executable, and_, case, delete, func, or_, select, update
+from sqlalchemy import CursorResult, Executable, Row, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.shared import contracts
@@ -74,8 +74,8 @@ def answer(row: TaskRow) -> contracts.Task:
     )
 
 
-def stage_of(row: TaskRow) -> str:
-    """What the task does just now, in words."""
+def stage_of(row: TaskRow | Row[Any]) -> str:
+    """What the task does just now, in words. Takes the columns too, without the mapped row."""
     if row.status == Status.QUEUED:
         if row.after_task is not None and not row.delivered:
             return "waits for the training to end"

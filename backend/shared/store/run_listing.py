@@ -1,0 +1,139 @@
+"""Listings of runs, as JSON: a hundred answers of a kilobyte each are not worth a thousand models."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import Row, Select, Text, and_, cast, or_, select
+from sqlalchemy.orm import Session
+
+from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
+from backend.shared.store import runs, tasks
+from backend.shared.store.times import moment
+from backend.shared.tables import RunRow, TaskRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which runs to list; None does not filter."""
+
+    experiment: int | None = None
+    status: Status | None = None
+    dataset: str | None = None
+    model: str | None = None
+    regularizer: str | None = None
+    tag: str | None = None
+    query: str | None = None  # in notes, tags, keys and the experiment's id
+    archived: bool | None = False
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run's place in a listing: what a cursor is made of."""
+
+    id: int
+    key: Any
+
+
+def places(
+    session: Session, which: Filter, *, sort: str, descending: bool, after: tuple[Any, int] | None = None,
+    limit: int | None = None,
+) -> list[Listed]:
+    """The runs that match, in order.
+
+    Args:
+        sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
+        after: (sort key, id) of the last one seen. Runs without a value come last.
+    """
+    key = _sort_key(sort)
+    statement = _filtered(select(RunRow.id, key.label("sort_key")).where(RunRow.deleting.is_(False)), which)
+    if which.status is not None or sort in ("status", "progress"):
+        statement = statement.join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+    if after is not None:
+        value, run_id = after
+        beyond_id = RunRow.id < run_id if descending else RunRow.id > run_id
+        if value is None:
+            statement = statement.where(key.is_(None), beyond_id)
+        else:
+            beyond = key < value if descending else key > value
+            statement = statement.where(or_(beyond, key.is_(None), and_(key == value, beyond_id)))
+    direction = key.desc() if descending else key.asc()
+    tie = RunRow.id.desc() if descending else RunRow.id.asc()
+    rows = session.execute(statement.order_by(direction.nulls_last(), tie).limit(limit))
+    return [Listed(run_id, value) for run_id, value in rows]
+
+
+def read_json(session: Session, run_ids: list[int]) -> bytes:
+    """What `runs.get` gives of these runs, as a JSON list in this order; those that are gone are left out.
+
+    What is stored as JSON goes out as it is stored.
+    """
+    rows = session.execute(
+        select(
+            RunRow.id, RunRow.experiment_id, RunRow.device, RunRow.checkpoint_step, RunRow.notes, RunRow.archived,
+            RunRow.created_at, RunRow.spec_version, *(cast(column, Text).label(column.key) for column in _STORED),
+            TaskRow.id.label("task"), TaskRow.status, TaskRow.stage, TaskRow.attempt, TaskRow.progress,
+            TaskRow.eta_seconds, TaskRow.error, TaskRow.started_at, TaskRow.finished_at, TaskRow.after_task,
+            TaskRow.delivered, TaskRow.cancel_requested_at,
+        )
+        .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+        .where(RunRow.id.in_(run_ids), RunRow.deleting.is_(False))
+    ).all()
+    written = {row.id: _json(row) for row in rows}
+    return b"[" + b",".join(written[run_id] for run_id in run_ids if run_id in written) + b"]"
+
+
+_STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
+
+
+def _json(row: Row[Any]) -> bytes:
+    scalars = to_json({
+        "id": row.id, "experiment": row.experiment_id, "status": row.status, "stage": tasks.stage_of(row),
+        "attempt": row.attempt, "progress": row.progress, "eta_seconds": row.eta_seconds, "error": row.error,
+        "device": row.device, "checkpoint_step": row.checkpoint_step, "task": row.task, "notes": row.notes,
+        "archived": row.archived, "created_at": moment(row.created_at), "started_at": moment(row.started_at),
+        "finished_at": moment(row.finished_at),
+    })
+    stored = {column.key: _valid(getattr(row, column.key)) for column in _STORED}
+    if row.spec_version != SPEC_VERSION:
+        stored["spec"] = runs.stored_spec(json.loads(stored["spec"])).model_dump_json()
+    return b"%b%b}" % (scalars[:-1], "".join(f',"{name}":{text}' for name, text in stored.items()).encode())
+
+
+def _valid(text: str) -> str:
+    """SQLite keeps what Python wrote, which may hold NaN and Infinity; they become null, as in any other answer."""
+    return to_json(json.loads(text), inf_nan_mode="null").decode() if "NaN" in text or "Infinity" in text else text
+
+
+def _filtered(statement: Select, which: Filter) -> Select:
+    exact = {
+        RunRow.experiment_id: which.experiment, TaskRow.status: which.status, RunRow.dataset: which.dataset,
+        RunRow.model: which.model, RunRow.regularizer: which.regularizer, RunRow.archived: which.archived,
+    }
+    for column, value in exact.items():
+        if value is not None:
+            statement = statement.where(column == value)
+    if which.tag is not None:
+        statement = statement.where(cast(RunRow.tags, Text).contains(f'"{which.tag}"', autoescape=True))
+    if which.query:
+        statement = statement.where(or_(*(
+            cast(column, Text).icontains(which.query, autoescape=True)
+            for column in (RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer, RunRow.id)
+        )))
+    return statement
+
+
+def _sort_key(sort: str) -> Any:
+    plain = {"id": RunRow.id, "created_at": RunRow.created_at, "status": TaskRow.status, "progress": TaskRow.progress}
+    if sort in plain:
+        return plain[sort]
+    if sort == "lambda_":
+        return RunRow.spec["lambda_"].as_float()
+    column, _, name = sort.partition(".")
+    if column == "results":
+        return RunRow.results[name]["value"].as_float()
+    if column == "metrics":
+        return RunRow.metrics[name].as_float()
+    raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "
+                     "metrics.NAME")
