@@ -1,7 +1,7 @@
 """From the catalog to callables: the only place that imports a component by its dotted path.
 
     component(kind, key, params=None) -> Component(entry, function, trainer)
-    build_model(key, params, dataset: Entry) -> nn.Module       Normalise in front, head checked
+    build_model(key, params, dataset: Entry, *, weights_follow=False) -> nn.Module    Normalise in front, head checked
     build_optimizer(key, params, parameters) -> Optimizer
 """
 
@@ -67,7 +67,9 @@ def load(entry: Entry) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def build_model(key: str, params: Mapping[str, Any] | None, dataset: Entry) -> torch.nn.Module:
+def build_model(
+    key: str, params: Mapping[str, Any] | None, dataset: Entry, *, weights_follow: bool = False
+) -> torch.nn.Module:
     """A new model for a data set's channels, size and classes, with Normalise(mean, std) of the data set in front.
 
     Weights are drawn from torch's global generator: seed it before.
@@ -76,6 +78,7 @@ def build_model(key: str, params: Mapping[str, Any] | None, dataset: Entry) -> t
         key: of a model in the catalog.
         params: of that model.
         dataset: the data set's catalog entry.
+        weights_follow: a checkpoint's weights are loaded next, so none are fetched to begin with.
 
     Returns:
         A module (N, C, H, W) in [0, 1] -> logits (N, K), on the CPU, in training mode.
@@ -83,6 +86,9 @@ def build_model(key: str, params: Mapping[str, Any] | None, dataset: Entry) -> t
     Raises:
         NormalisedLogits: see `check_head`.
     """
+    if weights_follow:
+        first = {param.name for param in find("model", key).params if param.first_weights}
+        params = {name: value for name, value in (params or {}).items() if name not in first}
     build = component("model", key, params).function
     body = build(dataset.channels, dataset.image_size, dataset.num_classes)
     model = torch.nn.Sequential(Normalise(dataset.mean, dataset.std), body)

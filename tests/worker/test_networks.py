@@ -7,9 +7,11 @@ import torch
 import torchvision
 from torch import nn
 
+from backend.shared.catalog import find
 from worker.models import resnet, timm, vgg, vit
 from worker.models.pretrained import NoPretrainedWeights
 from worker.regularizers.marginal_density import marginal_density, random_state, replay
+from worker.resolve import build_model
 
 NETWORKS = {"vgg11": vgg.vgg11, "resnet18": resnet.resnet18, "resnet34": resnet.resnet34, "vit": vit.build}
 needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
@@ -83,6 +85,15 @@ def test_a_pretrained_vgg_has_torchvisions_features(norm, name, cache):
 def test_pretrained_weights_offline_are_refused_with_one_sentence(build, cache):
     with pytest.raises(NoPretrainedWeights, match=r"go online, put that file into .* or train with pretrained off"):
         build(3, (32, 32), 7, pretrained=True)
+
+
+def test_weights_that_a_checkpoint_replaces_are_not_fetched(cache):
+    published = {"pooling": "max", "pretrained": True}
+    blockmnist = find("dataset", "blockmnist")
+    with pytest.raises(NoPretrainedWeights):
+        build_model("resnet18", published, blockmnist)
+    network = build_model("resnet18", published, blockmnist, weights_follow=True)
+    assert network(torch.rand(2, 1, 56, 28)).shape == (2, 10)
 
 
 @pytest.mark.parametrize(("build", "norm"), [(resnet.resnet18, "group"), (resnet.resnet18, "none"),

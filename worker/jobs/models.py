@@ -23,7 +23,9 @@ def trained_model(context: Context, run: Run, stored: ArtifactRow | None, device
     """
     if stored is None:
         raise JobFailed(f"Run {run.id} has no checkpoint: train it first.")
-    model = resolve.build_model(run.spec.model.key, run.spec.model.params, find("dataset", run.spec.dataset.key))
+    model = resolve.build_model(
+        run.spec.model.key, run.spec.model.params, find("dataset", run.spec.dataset.key), weights_follow=True
+    )
     try:
         checkpoints.load_weights(io.BytesIO(context.artifacts.read(stored.location)), model)
     except (checkpoints.CorruptCheckpoint, FileNotFoundError) as error:

@@ -114,18 +114,20 @@ def _resume(
     """The state to go on from, and a warning where the checkpoint was of no use."""
     spec, threads = record.spec, machine.training_threads(context.settings)
 
-    def new() -> TrainingState:
+    def new(*, weights_follow: bool = False) -> TrainingState:
         return TrainingState.new(
             seed=spec.seed, device=device, threads=threads,
-            build_model=lambda: resolve.build_model(spec.model.key, spec.model.params, data.entry),
+            build_model=lambda: resolve.build_model(
+                spec.model.key, spec.model.params, data.entry, weights_follow=weights_follow
+            ),
             build_optimizer=lambda parameters: resolve.build_optimizer(
                 spec.optimizer.key, spec.optimizer.params, parameters
             ),
         )
 
-    state = new()
     if stored is None:
-        return state, []
+        return new(), []
+    state = new(weights_follow=True)
     try:
         checkpoints.load(io.BytesIO(context.artifacts.read(stored.location)), state)
     except (ValueError, FileNotFoundError) as error:

@@ -31,6 +31,7 @@ class Param:
     kind: str | None = None  # of type "component": the kind whose {key, params} it takes
     # "trainer": read by the training loop (lazy application), so not a keyword of the component's callable
     used_by: Literal["component", "trainer"] = "component"
+    first_weights: bool = False  # of a model: chooses the weights to begin with and nothing else
 
     def check(self, value: Any) -> tuple[Any, str | None]:
         """(value in its declared type, None), or (value, what was expected and what came)."""

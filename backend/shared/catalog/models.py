@@ -18,6 +18,7 @@ NORM_HELP = ("Batch norm mixes the samples of a batch while training, so the pen
              "others; group norm and none do not.")
 PRETRAINED = Param(
     name="pretrained", type="bool", default=False, label="Pretrained on ImageNet",
+    first_weights=True,
     help="Begins with torchvision's weights, downloaded once; the head stays random, and so does the first "
          "convolution where its shape differs. They were trained on images standardised by ImageNet's statistics.",
 )
@@ -113,7 +114,7 @@ MODELS = (
         params=(
             Param(name="name", type="str", default="resnet18", label="Name",
                   help="As in timm.list_models(). What activation and pooling it has belongs to every result."),
-            Param(name="pretrained", type="bool", default=False, label="Pretrained",
+            Param(name="pretrained", type="bool", default=False, label="Pretrained", first_weights=True,
                   help="Begins with the weights that timm publishes, downloaded once."),
         ),
         package="timm",
