@@ -1,7 +1,7 @@
 """What several pages show: the connection, status, errors, links."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
@@ -52,13 +52,20 @@ def problems_shown(retrying: bool = False) -> Iterator[None]:
 
 def show_problem(error: ApiError) -> None:
     lines = [escaped(str(error))]
-    lines += [f"- `{item.pointer}`: {escaped(item.detail)}" for item in error.errors]
+    # What the sentence says already is not said twice
+    lines += [f"- `{item.pointer}`: {escaped(item.detail)}" for item in error.errors if item.detail not in str(error)]
     st.error("\n".join(lines), icon=":material/error:")
 
 
 def status_badge(status: Status) -> None:
     icon, color = _ICONS[status]
     st.badge(status.value, icon=icon, color=color)
+
+
+def counts_text(counts: Mapping[Status, int]) -> str:
+    """Runs by status in Markdown: icon, number and word of each that there is."""
+    return " ".join(f":{color}-badge[{icon} {counts[status]} {status.value}]"
+                    for status, (icon, color) in _ICONS.items() if counts.get(status))
 
 
 def query_int(name: str) -> int | None:
@@ -93,3 +100,15 @@ def show_flash() -> None:
     text = st.session_state.pop("flash", None)
     if text:
         st.toast(text)
+
+
+def each(runs: Sequence[int], act: Callable[[int], object], done: str) -> None:
+    """Does one thing to every run; says how many it was done to and why it was not to others, and draws anew."""
+    refused = []
+    for run in runs:
+        try:
+            act(run)
+        except ApiError as error:
+            refused.append(f"Run {run}: {escaped(str(error))}")
+    flash("\n\n".join([f"{done} {len(runs) - len(refused)} of {len(runs)} runs.", *refused[:5]]))
+    st.rerun()

@@ -14,6 +14,8 @@ st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
 page = st.navigation([
     st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
     st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
+    st.Page("app_pages/experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
+    st.Page("app_pages/experiment.py", title="Experiment", url_path="experiment", visibility="hidden"),
     st.Page("app_pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
     st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
     st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),

@@ -1,6 +1,5 @@
 """All runs: status, progress, key results, filters in the link, and actions on selected rows."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,7 @@ import streamlit as st
 from backend.shared.contracts import Run, Status
 from frontend.catalog import Catalog
 from frontend.client import ApiError
-from frontend.parts import REFRESH_SECONDS, api, catalog, flash, problems_shown, show_problem
+from frontend.parts import REFRESH_SECONDS, api, catalog, each, flash, problems_shown, show_problem
 from frontend.words import duration, joined, labels_of, measured, size, status_text
 
 PAGE = 50
@@ -98,18 +97,6 @@ def show_table(runs: list[Run]) -> list[Run]:
     return [runs[row] for row in event.selection.rows if row < len(runs)]
 
 
-def each(runs: list[Run], act: Callable[[int], Any], done: str) -> None:
-    """Does one thing to every run; says how many it was done to, and why it was not to others."""
-    refused = []
-    for run in runs:
-        try:
-            act(run.id)
-        except ApiError as error:
-            refused.append(f"Run {run.id}: {error}")
-    flash("\n\n".join([f"{done} {len(runs) - len(refused)} of {len(runs)} runs.", *refused]))
-    st.rerun()
-
-
 @st.dialog("Delete runs")
 def confirm_delete(runs: list[Run]) -> None:
     stored = 0
@@ -153,9 +140,9 @@ def show_actions(chosen: list[Run]) -> None:
         if st.button("Clone", icon=":material/content_copy:", disabled=len(chosen) != 1):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
-            each(active, api().cancel_run, "Cancelling")
+            each([run.id for run in active], api().cancel_run, "Cancelling")
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
-            each(ended, api().retry_run, "Queued again")
+            each([run.id for run in ended], api().retry_run, "Queued again")
         if st.button(f"Delete {len(final)}", icon=":material/delete:", disabled=not final,
                      help="Runs at work must be cancelled first"):
             confirm_delete(final)
