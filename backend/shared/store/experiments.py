@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts
@@ -45,7 +45,10 @@ def listing(
     if archived is not None:
         statement = statement.where(ExperimentRow.archived.is_(archived))
     if query:
-        statement = statement.where(ExperimentRow.name.icontains(query, autoescape=True))
+        statement = statement.where(or_(*(
+            cast(column, Text).icontains(query, autoescape=True)
+            for column in (ExperimentRow.name, ExperimentRow.notes, ExperimentRow.tags)
+        )))
     rows = session.scalars(statement.order_by(ExperimentRow.id.desc()).limit(limit)).all()
     return _answers(session, rows)
 
