@@ -55,7 +55,7 @@ def _launch(
             prepare_if_embedded(session, item.spec.dataset.key, item.spec.dataset.params)
         experiment = experiments.create(
             session, name=request.name, notes=request.notes, tags=request.tags, request=posted, planned=planned,
-            provenance=provenance,
+            provenance=provenance, priority=request.priority,
         )
         if idempotency_key is not None:
             idempotency.remember(session, idempotency_key, specs.content_hash(posted), experiment.id)

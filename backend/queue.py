@@ -12,7 +12,7 @@ from rq.command import send_command
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from backend.shared.contracts import QUEUE_OF, QueueName
+from backend.shared.contracts import QueueName, queue_of
 from backend.shared.store.tasks import Undelivered
 
 _RESULT_SECONDS = 60
@@ -40,7 +40,7 @@ class Queue:
         """Puts the jobs `{task}-{delivery}` on their queues, in one round trip. Raises BrokerDown."""
         by_queue: dict[QueueName, list[Undelivered]] = {}
         for item in deliveries:
-            by_queue.setdefault(QUEUE_OF[item.kind], []).append(item)
+            by_queue.setdefault(queue_of(item.kind, item.priority), []).append(item)
         with _reported():
             pipeline = self._redis.pipeline()
             for name, items in by_queue.items():

@@ -22,7 +22,7 @@ import worker.jobs.evaluate
 import worker.jobs.prepare
 import worker.jobs.train  # noqa: F401
 from backend.shared.catalog import CATALOG
-from backend.shared.contracts import QueueName
+from backend.shared.contracts import TRAINING_QUEUES, QueueName
 from backend.shared.settings import Settings, explain
 from worker import resolve, shutdown
 from worker.processes import ForkingWorker, InProcessWorker, make_worker
@@ -37,8 +37,7 @@ class Role:
 
 
 ROLES = {
-    # In this order: the measures of a trained run come before the training of the next
-    "training": Role(ForkingWorker, (QueueName.EVALUATE, QueueName.TRAIN)),
+    "training": Role(ForkingWorker, TRAINING_QUEUES),
     "interactive": Role(InProcessWorker, (QueueName.INTERACTIVE,)),
     "prepare": Role(ForkingWorker, (QueueName.PREPARE,)),
 }

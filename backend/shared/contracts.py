@@ -36,21 +36,39 @@ class TaskKind(StrEnum):
     PREPARE = "prepare"
 
 
+class Priority(StrEnum):
+    """Which training goes first; those of one priority go in the order of their launch. None interrupts another."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class QueueName(StrEnum):
-    """Names of the broker's queues. A training worker serves `evaluate` before `train`."""
+    """Names of the broker's queues."""
 
     INTERACTIVE = "interactive"
     EVALUATE = "evaluate"
+    TRAIN_HIGH = "train-high"
     TRAIN = "train"
+    TRAIN_LOW = "train-low"
     PREPARE = "prepare"
 
 
-QUEUE_OF: dict[TaskKind, QueueName] = {
-    TaskKind.TRAIN: QueueName.TRAIN,
-    TaskKind.EVALUATE: QueueName.EVALUATE,
-    TaskKind.ATTRIBUTE: QueueName.INTERACTIVE,
-    TaskKind.PREPARE: QueueName.PREPARE,
-}
+# In the order in which a training worker serves them: a trained run's measures come before the next training
+TRAINING_QUEUES = (QueueName.EVALUATE, QueueName.TRAIN_HIGH, QueueName.TRAIN, QueueName.TRAIN_LOW)
+
+
+def queue_of(kind: TaskKind, priority: Priority) -> QueueName:
+    """Where a task is delivered; only trainings differ by priority."""
+    match kind:
+        case TaskKind.EVALUATE:
+            return QueueName.EVALUATE
+        case TaskKind.ATTRIBUTE:
+            return QueueName.INTERACTIVE
+        case TaskKind.PREPARE:
+            return QueueName.PREPARE
+    return {Priority.HIGH: QueueName.TRAIN_HIGH, Priority.LOW: QueueName.TRAIN_LOW}.get(priority, QueueName.TRAIN)
 
 
 def _storable(text: str) -> str:
@@ -137,6 +155,8 @@ class ExperimentRequest(Request):
     sweep: Sweep | None = None
     notes: Notes = ""
     tags: Tags = Field(default_factory=list)
+    # Strictness off: JSON has text alone, and a dictionary from JSON shall do as well
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
 class ExperimentPatch(Request):
@@ -295,6 +315,8 @@ class Run(Answer):
     spec: RunSpec
     status: Status
     stage: str = ""  # what it does just now, in words
+    priority: Priority = Priority.NORMAL
+    queue_position: int | None = None  # of a queued training: 1 is the next
     attempt: int = 0
     progress: float = 0.0  # 0 to 1
     eta_seconds: float | None = None

@@ -97,6 +97,7 @@ class TaskRow(Base):
     worker: Mapped[str | None] = mapped_column(String(200))
     cancel_requested_at: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # the highest goes first
     delivery: Mapped[int] = mapped_column(Integer, default=0)  # the broker's job is "{id}-{delivery}"
     delivered: Mapped[bool] = mapped_column(Boolean, default=False)
     delivered_at: Mapped[float | None]

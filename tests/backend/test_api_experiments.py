@@ -126,4 +126,4 @@ def test_deleting_an_experiment_takes_runs_and_files(client: TestClient, work: A
 def test_the_queue_of_each_kind_is_the_one_its_workers_serve(client: TestClient, system: System):
     client.post(LAUNCH, json={})
     lengths = {name: system.queue._queues[name].count for name in QueueName}
-    assert lengths == {QueueName.TRAIN: 1, QueueName.PREPARE: 1, QueueName.EVALUATE: 0, QueueName.INTERACTIVE: 0}
+    assert {name: count for name, count in lengths.items() if count} == {QueueName.TRAIN: 1, QueueName.PREPARE: 1}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from backend.api.app import create_app
 from backend.shared.catalog import CATALOG
+from backend.shared.contracts import QueueName
 from backend.shared.settings import Settings
 
 
@@ -66,7 +67,7 @@ def test_ready_tells_of_database_broker_and_work(client: TestClient, work: Any):
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok", "database": "ok", "broker": "ok", "queued": 1, "running": 1,
-        "workers": {"interactive": 0, "evaluate": 0, "train": 0, "prepare": 0},
+        "workers": dict.fromkeys(QueueName, 0),
     }
     assert client.get("/healthz").json() == {"status": "ok"}
 

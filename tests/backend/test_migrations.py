@@ -20,7 +20,7 @@ from backend.shared.settings import Settings
 from backend.shared.tables import Base
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432"
-HEAD = "0001"
+HEAD = "0002"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_newer_database_is_refused_and_left_alone(kind: str, request: pytest.F
     settings: Settings = request.getfixturevalue(kind)
     migrate.upgrade(settings)
     set_revision(settings, "9999")
-    with pytest.raises(migrate.MigrationError, match=r"9999.*newer than this DensityLab.*0001"):
+    with pytest.raises(migrate.MigrationError, match=r"9999.*newer than this DensityLab.*0002"):
         migrate.upgrade(settings)
     assert not (settings.home / "backups").exists()
 

@@ -19,7 +19,7 @@ from backend.api.app import create_app
 from backend.queue import BrokerDown, Queue
 from backend.reconciler import System
 from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import QueueName, Status, TaskKind
+from backend.shared.contracts import TRAINING_QUEUES, QueueName, Status, TaskKind
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.store import attributions, runs, tasks
@@ -50,11 +50,11 @@ def test_live_workers_are_counted_by_queue(broker: Any):
     queue = Queue(broker.url)
     assert queue.workers() == dict.fromkeys(QueueName, 0)
     connection = broker.client()
-    queues = [RqQueue(name, connection=connection) for name in ("evaluate", "train")]
+    queues = [RqQueue(name, connection=connection) for name in TRAINING_QUEUES]
     first, second = (SimpleWorker(queues, connection=connection, name=name) for name in ("a", "b"))
     first.register_birth()
     second.register_birth()
-    assert queue.workers() == {"interactive": 0, "evaluate": 2, "train": 2, "prepare": 0}
+    assert queue.workers() == {name: 2 * (name in TRAINING_QUEUES) for name in QueueName}
     connection.delete(second.key)  # killed, and its key has expired
     assert queue.workers()[QueueName.TRAIN] == 1
     queue.close()

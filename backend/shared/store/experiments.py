@@ -17,7 +17,7 @@ from backend.shared.tables import ExperimentRow, RunRow, TaskRow
 
 def create(
     session: Session, *, name: str, notes: str, tags: list[str], request: dict[str, Any], planned: Sequence[Planned],
-    provenance: dict[str, Any],
+    provenance: dict[str, Any], priority: contracts.Priority = contracts.Priority.NORMAL,
 ) -> ExperimentRow:
     """Inserts the experiment with its runs, their train tasks and their evaluations, all queued."""
     row = ExperimentRow(
@@ -25,8 +25,7 @@ def create(
     )
     session.add(row)
     session.flush()
-    for item in planned:
-        runs.create(session, row.id, item.spec, provenance)
+    runs.create(session, row.id, [item.spec for item in planned], provenance, priority)
     return row
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Row, Select, Text, and_, cast, or_, select
+from sqlalchemy import Select, Text, and_, cast, or_, select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
@@ -75,24 +75,26 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
             RunRow.created_at, RunRow.spec_version, *(cast(column, Text).label(column.key) for column in _STORED),
             TaskRow.id.label("task"), TaskRow.status, TaskRow.stage, TaskRow.attempt, TaskRow.progress,
             TaskRow.eta_seconds, TaskRow.error, TaskRow.started_at, TaskRow.finished_at, TaskRow.after_task,
-            TaskRow.delivered, TaskRow.cancel_requested_at,
+            TaskRow.delivered, TaskRow.cancel_requested_at, TaskRow.priority,
         )
         .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
         .where(RunRow.id.in_(run_ids), RunRow.deleting.is_(False))
     ).all()
-    written = {row.id: _json(row) for row in rows}
+    positions = tasks.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
+    written = {row.id: _json(row, positions.get(row.task)) for row in rows}
     return b"[" + b",".join(written[run_id] for run_id in run_ids if run_id in written) + b"]"
 
 
 _STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
 
 
-def _json(row: Row[Any]) -> bytes:
+def _json(row: Any, position: int | None) -> bytes:
     scalars = to_json({
         "id": row.id, "experiment": row.experiment_id, "status": row.status, "stage": tasks.stage_of(row),
-        "attempt": row.attempt, "progress": row.progress, "eta_seconds": row.eta_seconds, "error": row.error,
-        "device": row.device, "checkpoint_step": row.checkpoint_step, "task": row.task, "notes": row.notes,
-        "archived": row.archived, "created_at": moment(row.created_at), "started_at": moment(row.started_at),
+        "priority": tasks.priority_of(row.priority), "queue_position": position, "attempt": row.attempt,
+        "progress": row.progress, "eta_seconds": row.eta_seconds, "error": row.error, "device": row.device,
+        "checkpoint_step": row.checkpoint_step, "task": row.task, "notes": row.notes, "archived": row.archived,
+        "created_at": moment(row.created_at), "started_at": moment(row.started_at),
         "finished_at": moment(row.finished_at),
     })
     stored = {column.key: _valid(getattr(row, column.key)) for column in _STORED}

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Executable, Row, and_, case, delete, func, or_, select, update
+from sqlalchemy import CursorResult, Executable, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.shared import contracts
-from backend.shared.contracts import Status, TaskKind
+from backend.shared.contracts import Priority, Status, TaskKind
 from backend.shared.database import now
 from backend.shared.store.times import moment
 from backend.shared.tables import LogRow, TaskRow
 
 MAX_FRUITLESS_ATTEMPTS = 3
 _ACTIVE = (Status.QUEUED, Status.RUNNING)
+_RANKS = {Priority.HIGH: 1, Priority.NORMAL: 0, Priority.LOW: -1}  # as stored; the highest goes first
+_PRIORITIES = {rank: priority for priority, rank in _RANKS.items()}
 
 
 class LeaseLost(RuntimeError):
@@ -44,6 +46,7 @@ class Undelivered:
     task_id: int
     kind: TaskKind
     delivery: int
+    priority: Priority = Priority.NORMAL
 
 
 def create(
@@ -51,13 +54,22 @@ def create(
     payload: dict[str, Any] | None = None,
 ) -> TaskRow:
     """Inserts a queued task; the caller delivers it after the commit, or the reconciler does."""
-    row = TaskRow(
-        kind=kind, run_id=run_id, after_task=after_task, payload=payload or {}, status=Status.QUEUED, stage="queued",
-        progress=0.0, token=0, attempt=0, fruitless=0, delivery=0, delivered=False, created_at=now(session),
-    )
+    row = TaskRow(**queued(kind, now(session), run_id=run_id, after_task=after_task, payload=payload))
     session.add(row)
     session.flush()
     return row
+
+
+def queued(
+    kind: TaskKind, at: float, *, run_id: int | None = None, after_task: int | None = None,
+    payload: dict[str, Any] | None = None, priority: Priority = Priority.NORMAL,
+) -> dict[str, Any]:
+    """The columns of a new task."""
+    return {
+        "kind": kind, "run_id": run_id, "after_task": after_task, "payload": payload or {}, "status": Status.QUEUED,
+        "stage": "queued", "progress": 0.0, "token": 0, "attempt": 0, "fruitless": 0, "delivery": 0,
+        "delivered": False, "created_at": at, "priority": _RANKS[priority],
+    }
 
 
 def get(session: Session, task_id: int) -> contracts.Task | None:
@@ -74,8 +86,8 @@ def answer(row: TaskRow) -> contracts.Task:
     )
 
 
-def stage_of(row: TaskRow | Row[Any]) -> str:
-    """What the task does just now, in words. Takes the columns too, without the mapped row."""
+def stage_of(row: Any) -> str:
+    """What the task of this TaskRow, or of a row of its columns, does just now, in words."""
     if row.status == Status.QUEUED:
         if row.after_task is not None and not row.delivered:
             return "waits for the training to end"
@@ -89,18 +101,41 @@ def stage_of(row: TaskRow | Row[Any]) -> str:
 
 
 def undelivered(session: Session, limit: int = 200) -> list[Undelivered]:
-    """Queued tasks that the broker does not have and whose predecessor, if any, has succeeded; oldest first."""
+    """Queued tasks that the broker does not have and whose predecessor, if any, has succeeded; the highest priority
+    first, then the oldest."""
     before = aliased(TaskRow)
     rows = session.execute(
-        select(TaskRow.id, TaskRow.kind, TaskRow.delivery)
+        select(TaskRow.id, TaskRow.kind, TaskRow.delivery, TaskRow.priority)
         .outerjoin(before, TaskRow.after_task == before.id)
         .where(
             TaskRow.status == Status.QUEUED, TaskRow.delivered.is_(False),
             or_(TaskRow.after_task.is_(None), before.status == Status.SUCCEEDED),
         )
-        .order_by(TaskRow.id).limit(limit)
+        .order_by(TaskRow.priority.desc(), TaskRow.id).limit(limit)
     )
-    return [Undelivered(task_id=row.id, kind=TaskKind(row.kind), delivery=row.delivery + 1) for row in rows]
+    return [
+        Undelivered(task_id=row.id, kind=TaskKind(row.kind), delivery=row.delivery + 1,
+                    priority=priority_of(row.priority))
+        for row in rows
+    ]
+
+
+def priority_of(rank: int) -> Priority:
+    """What the stored rank means."""
+    return _PRIORITIES[rank]
+
+
+def queue_positions(session: Session, task_ids: Sequence[int]) -> dict[int, int]:
+    """The places (from 1) of queued trainings in the order in which workers take them."""
+    if not task_ids:
+        return {}
+    order = (TaskRow.priority.desc(), TaskRow.delivered.desc(), TaskRow.delivered_at, TaskRow.id)
+    places = (
+        select(TaskRow.id, func.row_number().over(order_by=order).label("place"))
+        .where(TaskRow.status == Status.QUEUED, TaskRow.kind == TaskKind.TRAIN).subquery()
+    )
+    rows = session.execute(select(places.c.id, places.c.place).where(places.c.id.in_(task_ids)))
+    return {row.id: row.place for row in rows}
 
 
 def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
