@@ -27,6 +27,7 @@ class Family:
     label: str
     color: str
     groups: list[Group]
+    origin: Group | None  # without penalty and with the same spec otherwise: where λ = 0 is, if no group of its own is
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,18 @@ def compare(runs: Sequence[Run], offered: Catalog, *, baseline: int | None = Non
             and with the same spec otherwise.
     """
     groups = grouped(runs)
-    chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
-    if chosen:
-        groups.sort(key=lambda group: group is not chosen)
-    baselines = [baseline_for(group, groups) if chosen is None else None if group is chosen else chosen
-                 for group in groups]
     varied = differing(groups)
     if "lambda_" not in varied:
         varied.insert(0, "lambda_")
-    labels = [_label(group, varied, offered) for group in groups]
     families = _families(groups, varied, offered)
-    colors = _colors(groups, families)
+    hues = _colors(groups, families)
+    chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
+    if chosen:  # to the top; its colour and those of the others stay
+        groups.sort(key=lambda group: group is not chosen)
+    baselines = [baseline_for(group, groups) if chosen is None else None if group is chosen else chosen
+                 for group in groups]
+    labels = [_label(group, varied, offered) for group in groups]
+    colors = [hues[group.runs[0].id] for group in groups]
     run_colors: dict[int, str] = {}
     for group, color in zip(groups, colors, strict=True):
         run_colors.update(shades(color, [run.id for run in group.runs]))
@@ -106,22 +108,22 @@ def _families(groups: Sequence[Group], varied: Sequence[str], offered: Catalog) 
     names = [name for name in varied if name != "lambda_"]
     return [
         Family(_label(found[0], names or ["regularizer.key"], offered), hues[place] if len(kept) > 1 else NEUTRAL,
-               found)
+               found, baseline_for(found[-1], groups))
         for place, found in enumerate(kept)
     ]
 
 
-def _colors(groups: Sequence[Group], families: Sequence[Family]) -> list[str]:
-    """A hue per family, the darker the larger λ; of one family alone, a hue per group."""
+def _colors(groups: Sequence[Group], families: Sequence[Family]) -> dict[int, str]:
+    """A colour for the first run of each group: a hue per family, the darker the larger λ; or a hue per group."""
     if len(families) < 2 or all(len(family.groups) < 2 for family in families):
         hues = palette(range(len(groups)))
-        return [hues[place] for place in range(len(groups))]
-    found = {}
+        return {group.runs[0].id: hues[place] for place, group in enumerate(groups)}
+    found = {group.runs[0].id: NEUTRAL for group in groups}
     for family in families:
-        steps = max(len(family.groups) - 1, 1)
+        above = len(family.groups) - 1
         for place, group in enumerate(family.groups):
-            found[id(group)] = lighter(family.color, _PALEST * (1 - place / steps) if len(family.groups) > 1 else 0)
-    return [found.get(id(group), NEUTRAL) for group in groups]
+            found[group.runs[0].id] = lighter(family.color, _PALEST * (above - place) / max(above, 1))
+    return found
 
 
 def setting_label(name: str, group: Group, offered: Catalog) -> str:

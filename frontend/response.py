@@ -57,9 +57,8 @@ def lines(found: Comparison, column: Column) -> list[Line]:
     drawn = []
     for family in found.families:
         groups = [(group.settings["lambda_"], group) for group in family.groups]
-        baseline = next((own for group in family.groups if (own := found.baselines[found.place_of(group)])), None)
-        if groups[0][0] > 0 and baseline is not None and baseline.is_baseline:
-            groups.insert(0, (0.0, baseline))
+        if groups[0][0] > 0 and family.origin is not None:
+            groups.insert(0, (0.0, family.origin))
         places = [(lambda_, group, mean) for lambda_, group in groups if (mean := mean_over_seeds(group, column))]
         if places:
             drawn.append(Line(family.label, family.color, places))

@@ -1,6 +1,7 @@
 """An experiment, or any set of runs: the table over seeds, the trade-offs, and the curves on top of each other."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -21,7 +22,8 @@ from frontend.comparison import (
 )
 from frontend.exports import chart, downloads
 from frontend.live_chart import load_charts
-from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, query_int, query_ints
+from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_shown, query_int, query_ints
+from frontend.report import report
 from frontend.response import lines, parallel, response
 from frontend.selection import matched, selection_words
 from frontend.tables import BEST, all_runs, matches, numbers, per_run, summary
@@ -33,8 +35,17 @@ OWN_BASELINE = "automatic: no penalty, the same otherwise"
 UP = (("pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2"), ("leakage.share", "leakage.l2"))
 
 
-def choose() -> tuple[str, Callable[[], list[Run]]]:
-    """(what is compared, how to fetch its runs), from the link or the choice at the top."""
+@dataclass(frozen=True)
+class Subject:
+    """What is compared."""
+
+    name: str
+    experiment: int | None  # None: runs chosen one by one
+    fetch: Callable[[], list[Run]]
+
+
+def choose() -> Subject:
+    """What the link says, or the choice at the top."""
     run_ids = query_ints("runs")
     if run_ids:
         runs, lost = [], []
@@ -49,7 +60,7 @@ def choose() -> tuple[str, Callable[[], list[Run]]]:
             st.warning(f"No longer there: run {joined(lost)}. They may have been deleted.",
                        icon=":material/link_off:")
         there = [run.id for run in runs]
-        return f"Runs {joined(there)}", lambda: [api().run(run_id) for run_id in there]
+        return Subject(f"Runs {joined(there)}", None, lambda: [api().run(run_id) for run_id in there])
     wanted = query_int("experiment")
     experiments = api().experiments(limit=50).items
     if not experiments:
@@ -72,7 +83,7 @@ def choose() -> tuple[str, Callable[[], list[Run]]]:
     )
     if chosen.id != wanted:
         st.query_params["experiment"] = str(chosen.id)
-    return chosen.name, lambda: api().runs_of(chosen.id)
+    return Subject(chosen.name, chosen.id, lambda: api().runs_of(chosen.id))
 
 
 def show_progress(runs: Sequence[Run]) -> None:
@@ -264,6 +275,20 @@ def is_active(runs: Sequence[Run]) -> bool:
     )
 
 
+def show_report(experiment: int | None) -> None:
+    """Makes the report on request, and then offers it: it may have to wait for its maps."""
+    if experiment is None:
+        return
+    if st.button("Make a report", icon=":material/description:",
+                 help="One HTML file with tables, charts, maps, specs and provenance, to keep or to send"):
+        with st.spinner("Collecting numbers and maps"), problems_shown():
+            st.session_state["report"] = experiment, report(api(), experiment, url=api_url())
+    made = st.session_state.get("report")
+    if made and made[0] == experiment:
+        st.download_button("Download the report", made[1], f"experiment-{experiment}.html", "text/html",
+                           icon=":material/download:", type="primary", on_click="ignore")
+
+
 def show_options(found: Comparison) -> tuple[list[str], int | None]:
     """(results to show, a run of the baseline or None for each group's own), from the options and the link."""
     names = list(dict.fromkeys(column.result for column in found.columns))
@@ -280,13 +305,13 @@ def show_options(found: Comparison) -> tuple[list[str], int | None]:
 
 
 st.title("Compare")
-subject, fetch = choose()
-first = fetch()
+subject = choose()
+first = subject.fetch()
 if not first:
     st.info("None of these runs is there any more. Choose others on the Runs page.", icon=":material/lightbulb:")
     st.page_link("app_pages/runs.py", label="All runs", icon=":material/list:")
     st.stop()
-st.subheader(escaped(subject))
+st.subheader(escaped(subject.name))
 load_charts()
 live = is_active(first)
 first_found = compare(first, catalog())
@@ -295,13 +320,14 @@ with st.container(horizontal=True):
     if st.button("Saliency maps of these, one run each", icon=":material/blur_on:", disabled=not trained,
                  help="The images and maps behind the numbers, one run of each row"):
         st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
+    show_report(subject.experiment)
 wanted, baseline = show_options(first_found)
 
 
 @st.fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live() -> None:
     with problems_shown(retrying=live):
-        runs = fetch()
+        runs = subject.fetch()
         if live and not is_active(runs):
             st.rerun()
         found = compare(runs, catalog(), baseline=baseline)
