@@ -20,6 +20,7 @@ page = st.navigation([
     st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
     st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
     st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
+    st.Page("app_pages/datasets.py", title="Data", icon=":material/database:", url_path="datasets"),
 ], position="top")
 show_flash()
 try:
