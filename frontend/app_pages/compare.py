@@ -26,7 +26,7 @@ from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_show
 from frontend.report import report
 from frontend.response import lines, parallel, response
 from frontend.selection import matched, selection_words
-from frontend.tables import BEST, all_runs, matches, numbers, per_run, summary
+from frontend.tables import BEST, SEEDS, all_runs, matches, numbers, per_run, summary
 from frontend.tradeoff import tradeoff
 from frontend.words import duration, escaped, joined, run_name, status_text
 
@@ -105,10 +105,11 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
     table.insert(0, "●", "●")
     colors = pd.DataFrame("", table.index, table.columns)
     colors["●"] = [f"color: {color}" for color in found.colors]
-    slim = {name: st.column_config.TextColumn("Δ", help=f"{name}: difference from the baseline", width=112)
+    slim = {name: st.column_config.TextColumn("Δ", help=f"{name}: difference from the baseline", width=98)
             for name in table.columns if name.startswith("Δ ")}
     slim |= {short_label(column, found, offered): st.column_config.TextColumn(
-        help=column_label(column, found, offered), width=124) for column in chosen}
+        help=column_label(column, found, offered), width=114) for column in chosen}
+    slim |= {"λ": st.column_config.TextColumn(width=52), SEEDS: st.column_config.TextColumn(width=74)}
     slim["●"] = st.column_config.TextColumn("", help="The group's colour in every chart", width=24)
     event = st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, on_select="rerun",
                          selection_mode="single-row", key="groups", column_config=slim)
