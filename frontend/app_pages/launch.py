@@ -1,21 +1,20 @@
 """Draw up an experiment: a form from the catalog, presets that work at once, and the request behind it."""
 
-import copy
 import json
-import math
 import uuid
 from typing import Any
 
 import streamlit as st
 from pydantic import ValidationError
 
-from backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, CatalogEntry, ExperimentRequest, FieldError, RunSpec
+from backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, CatalogEntry, ExperimentRequest, FieldError, Priority
 from frontend.catalog import Catalog
 from frontend.client import ApiError
 from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
-from frontend.widgets import FieldErrors, component, number_list, parameters, problem
-from frontend.words import readable, title
+from frontend.sweeps import Method, changes, drawn_from, log_spaced, runs_in, sweep_of
+from frontend.widgets import FieldErrors, component, number_list, numbers_text, parameters, problem
+from frontend.words import escaped, readable, title
 
 DEFAULT = PRESETS[0].request
 COMPONENTS = {
@@ -23,6 +22,7 @@ COMPONENTS = {
     "optimizer": "Optimizer",
 }
 DRAFT, VERSION, ERRORS, IDEMPOTENCY = "launch_draft", "launch_version", "launch_errors", "launch_idempotency"
+LINK, ORIGIN = "launch_link", "launch_origin"
 
 
 def start_from(request: ExperimentRequest) -> None:
@@ -31,27 +31,39 @@ def start_from(request: ExperimentRequest) -> None:
     st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
     st.session_state[ERRORS] = []
     st.session_state[IDEMPOTENCY] = str(uuid.uuid4())
+    st.session_state.pop(ORIGIN, None)
 
 
 def open_link() -> None:
-    """A link may ask for a preset or for a copy of a run."""
-    wanted = (st.query_params.get("clone"), st.query_params.get("preset"))
-    if st.session_state.get("launch_link") == wanted and DRAFT in st.session_state:
+    """A link may ask for a preset, for a copy of a run, or for a copy of an experiment."""
+    wanted = tuple(st.query_params.get(name) for name in ("clone", "from", "preset"))
+    if st.session_state.get(LINK) == wanted and DRAFT in st.session_state:
         return
-    st.session_state["launch_link"] = wanted
-    clone, preset = wanted
-    if clone:
-        run_id = query_int("clone")
-        try:
-            run = api().run(run_id or 0)
-        except ApiError as error:
-            start_from(DEFAULT)
-            show_problem(error)
-            return
+    st.session_state[LINK] = wanted
+    start_from(DEFAULT)
+    try:
+        request = linked_request()
+        drawn_from(request)  # nothing is filled in by halves
+    except ApiError as error:
+        show_problem(error)
+    except ValueError as error:
+        st.error(f"The form cannot draw this experiment ({escaped(str(error))}); it starts from a preset instead.",
+                 icon=":material/error:")
+    else:
+        start_from(request)
+
+
+def linked_request() -> ExperimentRequest:
+    if (run_id := query_int("clone")) is not None:
+        run = api().run(run_id)
         spec = run.spec.model_dump(mode="json")
-        start_from(ExperimentRequest(name=f"Copy of run {run.id}", spec=spec, tags=run.tags, notes=run.notes))
-        return
-    start_from(next((item.request for item in PRESETS if item.key == preset), DEFAULT))
+        return ExperimentRequest(name=f"Copy of run {run.id}", spec=spec, tags=run.tags, notes=run.notes)
+    if (experiment_id := query_int("from")) is not None:
+        experiment = api().experiment(experiment_id)
+        posted = {**experiment.request, "name": f"Copy of {experiment.name}"[:200]}
+        return ExperimentRequest.model_validate(posted)
+    preset = st.query_params.get("preset")
+    return next((item.request for item in PRESETS if item.key == preset), DEFAULT)
 
 
 def show_presets() -> None:
@@ -61,21 +73,59 @@ def show_presets() -> None:
             minutes = f"{preset.minutes:g} min" if preset.minutes >= 1 else f"{preset.minutes * 60:.0f} s"
             st.caption(f"{preset.summary} About {minutes} on two CPU cores.")
             if st.button("Fill the form with this", key=f"preset-{preset.key}"):
-                st.session_state["launch_link"] = (None, preset.key)
+                st.session_state[LINK] = (None, None, preset.key)
                 start_from(preset.request)
                 st.query_params.from_dict({"preset": preset.key})
                 st.rerun()
 
 
-def split_sweep(request: ExperimentRequest) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """(spec with every default, the lists of the sweep); λ and the seed are lists even where they have one value."""
-    spec = RunSpec.model_validate(request.spec).model_dump(mode="json")
-    if not isinstance(request.sweep, dict) and request.sweep is not None:
-        raise ValueError("the form draws one grid, not several")
-    sweep = copy.deepcopy(request.sweep or {})
-    sweep.setdefault("lambda_", [spec["lambda_"]])
-    sweep.setdefault("seed", [spec["seed"]])
-    return spec, sweep
+def draw_log_spaced(key: str) -> None:
+    """Fills the list of λ with numbers evenly spaced in their logarithm."""
+    with st.popover("Log-spaced λ", icon=":material/linear_scale:"):
+        low = st.number_input("From", 0.0, value=0.01, format="%g", step=0.01, key=f"{key}/spaced/low")
+        high = st.number_input("To", 0.0, value=1.0, format="%g", step=0.1, key=f"{key}/spaced/high")
+        count = st.number_input("How many", 2, 50, 3, key=f"{key}/spaced/count")
+        with_zero = st.checkbox("And 0, the baseline", True, key=f"{key}/spaced/zero")
+        try:
+            values = numbers_text(log_spaced(low, high, int(count), with_zero=with_zero))
+        except ValueError as error:
+            problem(str(error))
+            return
+        st.caption(values)
+        st.button("Take these", key=f"{key}/spaced/take", icon=":material/check:",
+                  on_click=st.session_state.__setitem__, args=(f"{key}/lambda", values))
+
+
+def draw_methods(chosen: str, methods: list[Method], lambdas: list[float], key: str) -> list[Method] | None:
+    """Further regularizers, each with its own weights; None while a list cannot be read."""
+    offered = catalog()
+    given = {method.component["key"]: method for method in methods}
+    entries = [entry for entry in offered.entries("regularizer") if entry.key != chosen]
+    picked = st.multiselect(
+        "Also train with", entries, [entry for entry in entries if entry.key in given], key=f"{key}/methods",
+        format_func=lambda entry: entry.label, placeholder="other regularizers, to compare in one experiment",
+        help="Each is trained with its own λ and with the same seeds.",
+    )
+    drawn: list[Method] = []
+    for place, entry in enumerate(picked, start=1):
+        method, at = given.get(entry.key), f"/sweep/{place}"
+        with st.container(border=True):
+            st.markdown(f"**{escaped(entry.label)}**")
+            # What takes no parameter has no penalty to weigh
+            values: list[float] | None = [0.0]
+            if entry.params:
+                values = number_list("λ", method.lambdas if method else lambdas,
+                                     key=f"{key}/methods/{entry.key}/lambda")
+                errors.show(f"{at}/lambda_")
+            params = parameters(
+                offered, entry, method.component["params"] if method else {}, key=f"{key}/methods/{entry.key}",
+                at=f"{at}/regularizer/0/params", errors=errors,
+            )
+            errors.show(at)
+        if values is None:
+            return None
+        drawn.append(Method({"key": entry.key, "params": params}, values))
+    return drawn
 
 
 def draw_evaluations(spec: dict[str, Any], dataset: CatalogEntry | None, key: str) -> list[dict[str, Any]]:
@@ -147,7 +197,8 @@ def draw_axis(spec: dict[str, Any], sweep: dict[str, list[Any]], key: str) -> tu
 def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
     """The request as the form stands; None while something in it cannot be read."""
     offered = catalog()
-    spec, sweep = split_sweep(request)
+    plan = drawn_from(request)
+    spec, sweep = plan.spec, plan.grid
     st.subheader("What to train")
     with st.container(border=True):
         data_cell, model_cell = st.columns(2)
@@ -175,14 +226,16 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
                 help="One run for each, separated by commas. 0 is the baseline without smoothing; good first "
                      "steps are powers of ten.",
             )
-            errors.show("/spec/lambda_", "/sweep/lambda_")
+            errors.show("/spec/lambda_", "/sweep/lambda_", "/sweep/0/lambda_")
+            draw_log_spaced(key)
             seeds = number_list(
                 "Seeds", sweep["seed"], key=f"{key}/seeds", kind=int,
                 help="Each λ is trained once for each seed; three or more give an interval.",
             )
-            errors.show("/spec/seed", "/sweep/seed")
+            errors.show("/spec/seed", "/sweep/seed", "/sweep/0/seed")
             drawn["schedule"] = component(offered, "schedule", spec["schedule"], label=COMPONENTS["schedule"],
                                           key=f"{key}/schedule", at="/spec/schedule", errors=errors)
+        methods = draw_methods(drawn["regularizer"]["key"], plan.methods, lambdas or [0.1], key)
     st.subheader("How long, and what to measure")
     with st.container(border=True):
         training_cell, measures_cell = st.columns(2)
@@ -201,7 +254,7 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
     with st.expander("More: vary a parameter, fewer images, precision, device"):
         axis = draw_axis({**spec, **drawn}, sweep, key)
         if axis:
-            errors.show("/sweep/" + axis[0])
+            errors.show(f"/sweep/{axis[0]}", f"/sweep/0/{axis[0]}")
         samples_cell, precision_cell, device_cell = st.columns(3)
         with samples_cell:
             samples = st.number_input(
@@ -219,7 +272,7 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
             device = st.text_input("Device", spec["device"], key=f"{key}/device", help="auto, cpu, cuda or cuda:1")
             errors.show("/spec/device")
     st.subheader("What to call it")
-    name_cell, tags_cell = st.columns([3, 2])
+    name_cell, tags_cell, priority_cell = st.columns([3, 2, 1])
     with name_cell:
         name = st.text_input("Name", request.name, key=f"{key}/name", max_chars=200)
         errors.show("/name")
@@ -227,21 +280,25 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
         tags = st.multiselect("Tags", request.tags, request.tags, key=f"{key}/tags", accept_new_options=True,
                               placeholder="type and press Enter")
         errors.show("/tags")
+    with priority_cell:
+        priority = st.selectbox("Priority", list(Priority), list(Priority).index(request.priority),
+                                key=f"{key}/priority", format_func=lambda item: item.value,
+                                help="Which trainings go first; none interrupts another.")
     notes = st.text_area("Notes", request.notes, key=f"{key}/notes", height=80,
                          placeholder="What do you want to find out?")
     errors.show("/notes")
 
     lists = {"lambda_": lambdas, "seed": seeds, **({axis[0]: axis[1]} if axis else {})}
-    if any(values is None for values in lists.values()):
+    if methods is None or any(values is None for values in lists.values()):
         return None
-    sweep = {path: values for path, values in lists.items() if len(values) > 1}
     whole = {**drawn, "epochs": epochs, "batch_size": batch_size, "train_samples": samples,
              "precision": precision, "device": device}
     for path, values in lists.items():
         if len(values) == 1:
             _set(whole, path, values[0])
     try:
-        return ExperimentRequest(name=name, spec=whole, sweep=sweep or None, notes=notes, tags=tags)
+        return ExperimentRequest(name=name, spec=whole, sweep=sweep_of(lists, methods, axis[0] if axis else None),
+                                 notes=notes, tags=tags, priority=priority)
     except ValidationError as error:
         for item in error.errors():
             problem(f"{item['loc'][0]}: {item['msg']}")
@@ -258,6 +315,20 @@ def _set(spec: dict[str, Any], path: str, value: Any) -> None:
     for part in parents:
         spec = spec[part]
     spec[last] = value
+
+
+def show_changes(request: ExperimentRequest) -> None:
+    """What a copy changes of what it was made from."""
+    origin = st.session_state.setdefault(ORIGIN, request)  # as the form first drew it
+    copied = st.session_state[LINK][0] or st.session_state[LINK][1]
+    if not copied:
+        return
+    found = changes(origin, request)
+    if not found:
+        st.caption("A copy: nothing is changed yet.")
+        return
+    lines = [f"- {escaped(path)}: ~~{escaped(old)}~~ → **{escaped(new)}**" for path, old, new in found]
+    st.markdown("Changed in this copy:\n" + "\n".join(lines))
 
 
 def show_request(request: ExperimentRequest) -> None:
@@ -290,12 +361,13 @@ errors = FieldErrors(st.session_state[ERRORS])
 show_presets()
 drawn_request = draw_form(st.session_state[DRAFT], f"launch-{st.session_state[VERSION]}")
 if drawn_request is not None:
+    show_changes(drawn_request)
     show_request(drawn_request)
 for left in errors.left:
     problem(f"{left.pointer} {left.detail}".strip())
 if errors.errors:
     st.caption(":red[Not launched: correct what is marked in red, then launch again.]")
-count = 0 if drawn_request is None else math.prod(len(values) for values in (drawn_request.sweep or {}).values())
+count = 0 if drawn_request is None else runs_in(drawn_request.sweep)
 too_many = count > MAX_RUNS_PER_EXPERIMENT
 if too_many:
     problem(f"This makes {count} runs; an experiment takes at most {MAX_RUNS_PER_EXPERIMENT}.")

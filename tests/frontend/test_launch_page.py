@@ -1,0 +1,72 @@
+"""The launch form beyond one grid: lists of λ, several methods, copies with their changes, priorities."""
+
+import pytest
+
+from backend.shared.contracts import Priority
+
+pytestmark = pytest.mark.timeout(120)
+SMALL = {"epochs": 2, "evaluations": []}
+
+
+def said(app) -> str:
+    """Everything that the page says, as one text."""
+    assert not app.exception, app.exception[0].value
+    return "\n".join(str(part.value) for part in [*app.title, *app.markdown, *app.caption, *app.info, *app.error])
+
+
+def ending(widgets, text: str):
+    return next(item for item in widgets if (item.key or "").endswith(text))
+
+
+def launched(app, live_api):
+    value = app.query_params["experiment"]
+    return live_api.client.experiment(int(value if isinstance(value, str) else value[0]))
+
+
+def test_log_spaced_weights_are_taken_into_the_list(page):
+    app = page.open("launch")
+    ending(app.number_input, "/spaced/count").set_value(4).run()
+    app = ending(app.button, "/spaced/take").click().run()
+    said(app)
+    assert ending(app.text_input, "/lambda").value == "0, 0.01, 0.046, 0.22, 1"
+    assert "Launch 5 runs" in [item.label for item in app.button]
+
+
+def test_several_methods_are_launched_as_one_experiment(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(2).run()
+    ending(app.text_input, "/seeds").set_value("0, 1").run()
+    methods = ending(app.multiselect, "/methods")
+    app = methods.set_value(methods.options[:1] + [name for name in methods.options if "acobian" in name]).run()
+    said(app)
+    app = ending(app.text_input, "/methods/jacobian/lambda").set_value("0.1, 1").run()
+    ending(app.selectbox, "/priority").set_value(Priority.HIGH).run()
+    app = ending(app.button, "launch-button").click().run()
+    said(app)
+    runs = live_api.client.runs_of(launched(app, live_api).id)
+    assert [(run.spec.regularizer.key, run.spec.lambda_) for run in runs if run.spec.seed == 0] == [
+        ("marginal_density", 0.1), ("none", 0), ("jacobian", 0.1), ("jacobian", 1),
+    ]
+    assert len(runs) == 8 and {run.priority for run in runs} == {Priority.HIGH}
+
+
+def test_a_copy_of_an_experiment_says_what_it_changes(page, live_api):
+    run = live_api.launch(SMALL, [{"lambda_": [0.1], "seed": [0, 1]},
+                                  {"regularizer": [{"key": "none"}], "lambda_": [0], "seed": [0, 1]}])[0]
+    original = live_api.client.run(run).experiment
+    app = page.open("launch", **{"from": str(original)})
+    assert "nothing is changed yet" in said(app)
+    assert "Launch 4 runs" in [item.label for item in app.button]
+    app = ending(app.number_input, "/epochs").set_value(3).run()
+    assert "epochs: ~~2~~ → **3**" in said(app)
+    app = ending(app.button, "launch-button").click().run()
+    said(app)
+    copies = live_api.client.runs_of(launched(app, live_api).id)
+    assert [run.spec.regularizer.key for run in copies] == ["marginal_density"] * 2 + ["none"] * 2
+    assert {run.spec.epochs for run in copies} == {3}
+
+
+def test_an_experiment_that_the_form_cannot_draw_says_so(page, live_api):
+    run = live_api.launch(SMALL, [{"lambda_": [0.1]}, {"lambda_": [0.2]}])[0]
+    app = page.open("launch", **{"from": str(live_api.client.run(run).experiment)})
+    assert "The form cannot draw this experiment" in said(app)
