@@ -6,7 +6,10 @@ from backend.shared.store import attributions, experiments, runs, tasks
 
 
 class StillActive(RuntimeError):
-    """Work on it is queued or running; the message names it."""
+    """Work on a run is queued or running; the message names it."""
+
+    def __init__(self, run_id: int) -> None:
+        super().__init__(f"run {run_id} is still at work; cancel it first, then delete it")
 
 
 class Gone(LookupError):
@@ -83,4 +86,4 @@ def shrink_cache(database: Database, store: ArtifactStore, budget: int) -> int:
 
 def _refuse_active(active: bool, run_id: int) -> None:
     if active:
-        raise StillActive(f"run {run_id} is still at work; cancel it first, then delete it")
+        raise StillActive(run_id)

@@ -9,9 +9,12 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from backend.shared.contracts import (
+    AddedRuns,
     Artifact,
     Attribution,
     AttributionRequest,
+    BulkAnswer,
+    BulkRequest,
     Dataset,
     DatasetSample,
     Deleted,
@@ -27,6 +30,7 @@ from backend.shared.contracts import (
     Readiness,
     Run,
     RunPatch,
+    RunsRequest,
     Task,
 )
 from frontend.catalog import Catalog
@@ -109,6 +113,10 @@ class ApiClient:
         answer = self._send("POST", "/api/v1/experiments", body=request, headers=headers)
         return self._read(Experiment, answer)
 
+    def add_runs(self, experiment: int, request: RunsRequest) -> AddedRuns:
+        """More runs for an experiment: other seeds or λ of what it has, or a sweep over its spec."""
+        return self._read(AddedRuns, self._send("POST", f"/api/v1/experiments/{experiment}/runs", body=request))
+
     def experiments(
         self, *, q: str | None = None, archived: bool = False, limit: int = 50, cursor: str | None = None
     ) -> Listing[Experiment]:
@@ -168,6 +176,15 @@ class ApiClient:
 
     def retry_run(self, run: int) -> Run:
         return self._read(Run, self._send("POST", f"/api/v1/runs/{run}/retry"))
+
+    def act_on_runs(self, request: BulkRequest) -> BulkAnswer:
+        """One action on many runs, or with `dry_run` what it would do and free."""
+        return self._read(BulkAnswer, self._send("POST", "/api/v1/runs/bulk", body=request))
+
+    def runs_csv(self, *, experiment: int | None = None, archived: bool | None = None, q: str | None = None) -> str:
+        """Every run that matches, as one table."""
+        query = {"experiment": experiment, "archived": archived, "q": q, "format": "csv"}
+        return self._send("GET", "/api/v1/runs", query=query).text
 
     def metrics(
         self, run: int, *, names: Sequence[str] | None = None, since: int | None = None,

@@ -159,6 +159,21 @@ class ExperimentRequest(Request):
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
+class RunsRequest(Request):
+    """More runs for an experiment: a sweep over the spec that it was launched with, or what it has with other seeds
+    and λ. Those take every configuration that there is; λ takes those alone of which λ was varied already, if any."""
+
+    sweep: Sweep | None = None
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] | None = Field(
+        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT
+    )
+    lambdas: list[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
+        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT
+    )
+    duplicates: Literal["refuse", "skip"] = "refuse"  # what to do about specs that the experiment has already
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+
+
 class ExperimentPatch(Request):
     name: Name | None = None
     notes: Notes | None = None
@@ -170,6 +185,22 @@ class RunPatch(Request):
     notes: Notes | None = None
     tags: Tags | None = None
     archived: bool | None = None
+
+
+class BulkAction(StrEnum):
+    CANCEL = "cancel"
+    RETRY = "retry"
+    ARCHIVE = "archive"
+    UNARCHIVE = "unarchive"
+    DELETE = "delete"
+
+
+class BulkRequest(Request):
+    """One action on many runs. `dry_run`: only say what it would do, and the bytes that it would free."""
+
+    action: Annotated[BulkAction, Field(strict=False)]
+    runs: list[Id] = Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)
+    dry_run: bool = False
 
 
 class PrepareRequest(Request):
@@ -349,6 +380,12 @@ class Experiment(Answer):
     created_at: datetime
 
 
+class AddedRuns(Answer):
+    experiment: Experiment
+    added: list[int]
+    skipped: list[int]  # runs of the experiment that were asked for again
+
+
 class Task(Answer):
     id: int
     kind: TaskKind
@@ -463,6 +500,22 @@ class Page(Answer):
 
 class Deleted(Answer):
     bytes: int  # freed
+
+
+class BulkOutcome(Answer):
+    run: int
+    done: bool  # of a dry run: whether it would be
+    detail: str = ""  # why not
+    bytes: int = 0  # freed
+
+
+class BulkAnswer(Answer):
+    action: BulkAction
+    dry_run: bool
+    done: int  # runs
+    refused: int
+    bytes: int  # freed in all
+    outcomes: list[BulkOutcome]
 
 
 class FieldError(Answer):

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from backend import deletion, launching
+from backend import adding, deletion, launching
 from backend.api import cursors
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, Provenance, QueueDep, Reading, Search, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
-from backend.shared.contracts import Deleted, Experiment, ExperimentPatch, ExperimentRequest
+from backend.shared.contracts import AddedRuns, Deleted, Experiment, ExperimentPatch, ExperimentRequest, RunsRequest
 from backend.shared.store import experiments
 from backend.shared.store.idempotency import KeyReused
 
@@ -37,8 +37,7 @@ def launch_experiment(
     try:
         experiment_id = launching.launch(database, body, provenance, idempotency_key)
     except launching.NotPrepared as missing:
-        link = f'</api/v1/datasets/{missing.key}/prepare>; rel="prepare"'
-        raise conflict(str(missing), "/spec/dataset/key", {"Link": link}) from None
+        raise _not_prepared(missing) from None
     except KeyReused as reused:
         raise conflict(str(reused), "/header/Idempotency-Key") from None
     deliver_or_leave(database, queue)
@@ -48,6 +47,29 @@ def launch_experiment(
         raise conflict(f"experiment {experiment_id}, which this Idempotency-Key launched, is being deleted")
     response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
     return answer
+
+
+@router.post("/{experiment_id}/runs", status_code=202, responses=responses(400, 404, 409, 413, 422))
+def add_runs(
+    experiment_id: ExperimentId, body: RunsRequest, response: Response, database: DatabaseDep, queue: QueueDep,
+    provenance: Provenance,
+) -> AddedRuns:
+    """Queues more runs in the experiment. Specs that it has already are refused with 409, or skipped if asked."""
+    try:
+        done = adding.add(database, experiment_id, body, provenance)
+    except adding.Gone:
+        raise _missing(experiment_id) from None
+    except adding.Duplicates as duplicates:
+        raise conflict(str(duplicates)) from None
+    except launching.NotPrepared as missing:
+        raise _not_prepared(missing) from None
+    deliver_or_leave(database, queue)
+    with database.read() as session:
+        answer = experiments.get(session, experiment_id)
+    if answer is None:
+        raise _missing(experiment_id)
+    response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
+    return AddedRuns(experiment=answer, added=done.added, skipped=done.skipped)
 
 
 @router.get("", responses=responses(422))
@@ -96,3 +118,8 @@ def delete_experiment(experiment_id: ExperimentId, database: DatabaseDep, store:
 
 def _missing(experiment_id: int) -> Exception:
     return not_found("experiment", experiment_id, "/path/experiment_id")
+
+
+def _not_prepared(missing: launching.NotPrepared) -> Exception:
+    link = f'</api/v1/datasets/{missing.key}/prepare>; rel="prepare"'
+    return conflict(str(missing), "/spec/dataset/key", {"Link": link})

@@ -1,17 +1,17 @@
 """Runs: one trained model each."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
-from backend import deletion
-from backend.api import cursors
+from backend import bulk, deletion
+from backend.api import cursors, run_table
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Reading, Search, StoreDep
 from backend.api.pages import page
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
-from backend.shared.contracts import Deleted, Run, RunPatch, Status
+from backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest, Deleted, Run, RunPatch, Status
 from backend.shared.store import run_listing, runs, tasks
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -32,7 +32,10 @@ class RunPage(contracts.Page):
     items: list[Run]
 
 
-@router.get("", response_model=RunPage, responses=responses(422))
+@router.get(
+    "", response_model=RunPage,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **responses(422)},
+)
 def list_runs(
     session: Reading,
     experiment: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
@@ -46,18 +49,34 @@ def list_runs(
     sort: Sort = "-id",
     limit: Limit = 50,
     cursor: Cursor = None,
+    format: Annotated[Literal["json", "csv"], Query(description="csv: every run that matches, in one table")] = "json",
 ) -> Response:
     """Runs that match every filter, newest first unless sorted otherwise."""
     which = run_listing.Filter(
         experiment=experiment, status=status, dataset=dataset, model=model, regularizer=regularizer, tag=tag,
         query=q, archived=archived,
     )
-    found = run_listing.places(
-        session, which, sort=sort.removeprefix("-"), descending=sort.startswith("-"),
-        after=None if cursor is None else cursors.decode(cursor, sort), limit=limit + 1,
-    )
+    key, descending = sort.removeprefix("-"), sort.startswith("-")
+    after = None if cursor is None else cursors.decode(cursor, sort)
+    if format == "csv":
+        every = run_listing.places(session, which, sort=key, descending=descending, after=after)
+        return Response(
+            run_table.table(session, [place.id for place in every]), media_type="text/csv",
+            headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
+        )
+    found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
     more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
     return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
+
+
+@router.post("/bulk", responses=responses(400, 413, 422))
+def act_on_runs(body: BulkRequest, database: DatabaseDep, store: StoreDep, queue: QueueDep) -> BulkAnswer:
+    """Cancels, retries, archives, unarchives or deletes many runs; each has an outcome of its own, also where it is
+    refused. `dry_run` does nothing and says what would be done, with the bytes that a deletion would free."""
+    answer = bulk.act(database, store, body)
+    if body.action == BulkAction.RETRY and not body.dry_run:
+        deliver_or_leave(database, queue)
+    return answer
 
 
 @router.get("/{run_id}", responses=responses(404, 422))

@@ -61,6 +61,12 @@ def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool
     return True
 
 
+def lock(session: Session, experiment_id: int) -> bool:
+    """Holds the experiment until the end of a write transaction; says whether it exists."""
+    row = session.get(ExperimentRow, experiment_id, with_for_update=True, populate_existing=True)
+    return row is not None and not row.deleting
+
+
 def run_ids(session: Session, experiment_id: int) -> list[int]:
     return list(session.scalars(
         select(RunRow.id).where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False)).order_by(RunRow.id)
