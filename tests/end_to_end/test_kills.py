@@ -29,7 +29,7 @@ from backend.shared.contracts import QueueName, Run, Status
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.specs import plan
-from backend.shared.store import experiments, logs, metrics, runs
+from backend.shared.store import experiments, logs, metrics, runs, tasks
 from backend.shared.tables import TaskRow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -268,6 +268,28 @@ def _kill(system: System, watch: Watch, what: str) -> None:
         worker = psutil.Process(horse.ppid())
         worker.send_signal(signal.SIGKILL if what == "worker" else signal.SIGTERM)
         system.start_worker()  # as the launcher would
+
+
+@pytest.mark.timeout(120)
+def test_a_training_that_does_not_hear_its_cancel_is_stopped_hard(system):
+    database = Database(system.settings.database_url)
+    system.start_worker()
+    deaf = _launch(system.settings, database)
+    _until(lambda seen: _step(seen[deaf.run]) > 20 and deaf.horses, database, [deaf], limit=60)
+    horse = deaf.horse()
+    horse.suspend()
+    try:
+        with database.write() as session:
+            tasks.request_cancel(session, deaf.task)
+        _until(lambda seen: seen[deaf.run].status == Status.CANCELLED, database, [deaf], limit=20)
+        _wait(lambda: not _runs(horse), 10)
+    finally:
+        if _runs(horse):
+            horse.kill()
+    # The worker itself is unharmed and takes the next run
+    after = _launch(system.settings, database)
+    _until(lambda seen: seen[after.run].status == Status.RUNNING, database, [after], limit=30)
+    database.close()
 
 
 @pytest.mark.timeout(450)
