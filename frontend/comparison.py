@@ -156,7 +156,9 @@ def column_label(column: Column, comparison: Comparison, offered: Catalog) -> st
 def short_label(column: Column, comparison: Comparison, offered: Catalog) -> str:
     """As few words as tell the result from the others of this comparison."""
     def brief(item: Column) -> str:
-        return result_label(item.result, item.evaluation, json.loads(item.params), offered).rpartition(", ")[2]
+        words = result_label(item.result, item.evaluation, json.loads(item.params), offered)
+        label, apart, value = words.partition(": ")
+        return f"{readable(item.result.partition('.')[0])}: {value}" if apart else label.rpartition(", ")[2]
 
     label = brief(column)
     same = [item for item in comparison.columns if item.result != column.result and brief(item) == label]

@@ -35,7 +35,7 @@ def chart(
         height: pixels.
         opens: what a click on a point does with its run.
     """
-    clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None)
+    clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=True)
     if clicked and opens:
         opens(int(clicked))
     with st.expander("As a table"):

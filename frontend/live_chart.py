@@ -44,7 +44,15 @@ export default function(component) {
       }
     }
     box.setAttribute("aria-label", box.pending.label);
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    const file = { filename: box.pending.name, scale: 2 };
+    const svg = {
+      name: "Download plot as SVG", icon: Plotly.Icons.disk, click: (chart) => Plotly.downloadImage(
+        chart, { format: "svg", filename: box.pending.name, width: chart.offsetWidth, height: chart.offsetHeight }),
+    };
+    const config = {
+      responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"],
+      modeBarButtonsToAdd: [svg], toImageButtonOptions: { format: "png", ...file },
+    };
     Plotly.react(box, figure.data, layout, config).then(() => {
       box.dataset.points = figure.data.reduce((sum, trace) => sum + ((trace.x && trace.x.length) || 0), 0);
       if (box.listening) return;
@@ -53,6 +61,22 @@ export default function(component) {
         const chosen = event.points[0].customdata;
         if (chosen !== undefined && box.pending.clickable) box.trigger("clicked", chosen);
       });
+      // What is shown in one linked chart is shown in the others too: the point or curve of the same label
+      const others = () => [...document.querySelectorAll(".densitylab-chart")].filter(
+        (other) => other !== box && box.pending.linked && other.pending.linked && other._fullLayout);
+      box.on("plotly_hover", (event) => {
+        const found = event.points[0], label = found.text || found.data.name;
+        for (const other of others()) {
+          for (const [curveNumber, trace] of (other.data || []).entries()) {
+            const texts = Array.isArray(trace.text) ? trace.text : [];
+            const place = trace.name === label && trace.x ? trace.x.length - 1 : texts.indexOf(label);
+            if (place < 0) continue;
+            Plotly.Fx.hover(other, [{ curveNumber, pointNumber: place }], "xy", true);
+            break;
+          }
+        }
+      });
+      box.on("plotly_unhover", () => others().forEach((other) => Plotly.Fx.unhover(other, undefined, "xy", true)));
     });
   };
   draw();
@@ -83,7 +107,7 @@ def load_charts() -> None:
 
 
 def live_chart(
-    figure: go.Figure, *, key: str, label: str, height: int = 300, clickable: bool = False
+    figure: go.Figure, *, key: str, label: str, height: int = 300, clickable: bool = False, linked: bool = False
 ) -> Any | None:
     """Draws or updates the chart.
 
@@ -93,11 +117,13 @@ def live_chart(
         label: what it shows, in words, for those who do not see it.
         height: pixels.
         clickable: whether a click on a point reruns the page.
+        linked: whether other linked charts show what is under the pointer in this one.
 
     Returns:
         The `customdata` of the point just clicked, else None.
     """
-    data = {"figure": figure.to_json(), "label": label, "height": height, "clickable": clickable}
+    data = {"figure": figure.to_json(), "label": label, "height": height, "clickable": clickable, "linked": linked,
+            "name": f"densitylab-{key}"}
     result = _chart()(key=key, data=data, height=height, on_clicked_change=_ignore)
     return result.clicked if clickable else None
 

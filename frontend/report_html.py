@@ -34,6 +34,7 @@ h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; white-space: nowrap; }
 pre { background: #f5f5f5; padding: .7rem; overflow-x: auto; font-size: .82rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1rem; }
+.pair > div { min-width: 0; }
 @media print { details { display: block; } }
 """
 

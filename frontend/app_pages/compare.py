@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from backend.shared.contracts import Run, Status
 from frontend.aggregate import Column, higher_is_better
-from frontend.charts import BELOW, METRIC_LABELS, X_LABELS, metric_label, overlay
+from frontend.charts import BELOW, METRIC_LABELS, X_LABELS, Point, metric_label, overlay
 from frontend.client import ApiError
 from frontend.comparison import (
     HEADLINES,
@@ -139,6 +140,25 @@ def pick(
     return names[cell.selectbox(label, list(names), index=first, key=key, bind="query-params")]
 
 
+def fingerprint(found: Comparison) -> str:
+    """What the figures of results depend on: while none changes, a refresh draws none anew."""
+    return repr([(group.runs[0].id, found.is_baseline(group), [
+        (run.id, [(name, value.value) for name, value in run.results.items()]) for run in group.runs
+    ]) for group in found.groups])
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def cached_response(key: str, label: str, _found: Comparison, _column: Column) -> go.Figure:
+    return response(_found, _column, catalog(), title=label)
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def cached_tradeoff(
+    key: str, names: Sequence[str], _found: Comparison, _x: Column, _y: Column
+) -> tuple[go.Figure, list[Point]]:
+    return tradeoff(_found, _x, _y, catalog())
+
+
 def show_responses(found: Comparison, chosen: Sequence[Column]) -> None:
     drawable = [column for column in chosen if any(len(line.places) > 1 for line in lines(found, column))]
     if not drawable:
@@ -149,11 +169,12 @@ def show_responses(found: Comparison, chosen: Sequence[Column]) -> None:
             cells = st.columns(2)
         with cells[place % 2]:
             label = column_label(column, found, catalog())
+            figure = cached_response(fingerprint(found), label, found, column)
             table = pd.DataFrame([
                 {"line": line.label, "λ": lambda_, "mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}
                 for line in lines(found, column) for lambda_, _, mean in line.places
             ])
-            chart(response(found, column, catalog(), title=label), table, key=f"lambda-{column.result}",
+            chart(figure, table, key=f"lambda-{column.result}",
                   label=f"{label} over λ", height=330, opens=lambda run_id: open_run(run_id, found))
     st.caption("Diamonds are means over seeds, bands their 95 % intervals, dots single runs. λ = 0 has a place of its "
                "own at the left of the logarithmic axis.")
@@ -168,8 +189,8 @@ def show_tradeoffs(found: Comparison) -> None:
             across, up = st.columns(2)
             y = pick("Up", found, f"up{place + 1}", UP[place], up)
             x = pick("Across", found, f"across{place + 1}", ("accuracy.accuracy",), across)
-            figure, points = tradeoff(found, x, y, catalog())
             names = [short_label(column, found, catalog()) for column in (x, y)]
+            figure, points = cached_tradeoff(fingerprint(found), names, found, x, y)
             table = pd.DataFrame([
                 {"group": point.label, f"{names[0]}": point.x.mean, f"{names[0]} ±": point.x.half_width,
                  f"{names[1]} ": point.y.mean, f"{names[1]} ± ": point.y.half_width, "n": point.x.n,
@@ -247,11 +268,11 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
                 continue
             figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors, x=over,
                              log_x=log_x, log_y=log_y, smoothing=smoothing)
-            figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND)
+            figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND, hovermode="closest")
             last = pd.DataFrame([{"run": item.run, "": names[item.run], "step": item.points[-1].step,
                                   "last value": item.points[-1].value, "points": item.total} for item in shown])
             chart(figure, last, key=f"curves-{side}", label=f"{metric_label(metric)} of {len(shown)} runs",
-                  height=380)
+                  height=380, opens=lambda run_id: open_run(run_id, found))
     if len(runs) > MAX_CURVES:
         st.caption(f"The first {MAX_CURVES} of {len(runs)} runs are drawn.")
 
