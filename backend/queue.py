@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -17,10 +18,21 @@ from backend.shared.store.tasks import Undelivered
 
 _RESULT_SECONDS = 60
 _FAILURE_SECONDS = 24 * 3600
+_WORKER_KEY = "rq:worker:"
 
 
 class BrokerDown(ConnectionError):
     """The broker does not answer; what had to go out stays in the database and goes out later."""
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """A worker process as it entered itself with the broker."""
+
+    name: str
+    host: str
+    queues: list[QueueName]
+    since: str  # ISO, UTC
 
 
 class Queue:
@@ -74,6 +86,11 @@ class Queue:
 
     def workers(self) -> dict[QueueName, int]:
         """Number of live workers that serve each queue. Raises BrokerDown."""
+        live = self.live_workers()
+        return {name: sum(name in worker.queues for worker in live) for name in QueueName}
+
+    def live_workers(self) -> list[LiveWorker]:
+        """Those whose entry has not expired, by name. Raises BrokerDown."""
         with _reported():
             pipeline = self._redis.pipeline()
             for name in QueueName:
@@ -82,9 +99,29 @@ class Queue:
             keys = sorted(set().union(*members.values()))
             # A worker that died without a goodbye stays in the set, but its own key expires
             for key in keys:
-                pipeline.exists(key)
-            alive = {key for key, exists in zip(keys, pipeline.execute(), strict=True) if exists}
-        return {name: len(keys & alive) for name, keys in members.items()}
+                pipeline.hmget(key, "hostname", "birth")
+            entries = dict(zip(keys, pipeline.execute(), strict=True))
+        return [
+            LiveWorker(
+                name=key.decode().removeprefix(_WORKER_KEY), host=(host or b"").decode(),
+                queues=[name for name in QueueName if key in members[name]], since=birth.decode(),
+            )
+            for key, (host, birth) in entries.items() if birth is not None
+        ]
+
+    def lengths(self) -> dict[QueueName, int]:
+        """Number of jobs that wait on each queue. Raises BrokerDown."""
+        with _reported():
+            pipeline = self._redis.pipeline()
+            for queue in self._queues.values():
+                pipeline.llen(queue.key)
+            return dict(zip(QueueName, pipeline.execute(), strict=True))
+
+    def facts(self) -> tuple[str, int]:
+        """The broker's version and the bytes of memory that it uses. Raises BrokerDown."""
+        with _reported():
+            told = self._redis.info()
+        return str(told.get("valkey_version") or told["redis_version"]), int(told["used_memory"])
 
     def ping(self) -> None:
         """Raises BrokerDown where the broker does not answer."""

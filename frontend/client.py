@@ -31,6 +31,7 @@ from backend.shared.contracts import (
     Run,
     RunPatch,
     RunsRequest,
+    System,
     Task,
 )
 from frontend.catalog import Catalog
@@ -83,6 +84,10 @@ class ApiClient:
 
     def catalog(self) -> Catalog:
         return self._read(Catalog, self._send("GET", "/api/v1/catalog"))
+
+    def system(self) -> System:
+        """Workers with what they do, queues, broker, database, disk and versions."""
+        return self._read(System, self._send("GET", "/api/v1/system"))
 
     # ---- data sets ----
 

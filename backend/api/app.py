@@ -23,6 +23,7 @@ from backend.api.routes import (
     logs,
     metrics,
     runs,
+    system,
     tasks,
 )
 from backend.api.samples import SampleCache
@@ -33,7 +34,8 @@ from backend.shared.database import Database
 from backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
-_RESOURCES = (catalog, datasets, experiments, runs, metrics, logs, artifacts, evaluations, attributions, tasks)
+_RESOURCES = (catalog, datasets, experiments, runs, metrics, logs, artifacts, evaluations, attributions, tasks,
+              system)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -53,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.queue = Queue(settings.redis_url)
         app.state.samples = SampleCache()
         app.state.provenance = code_version()
+        app.state.settings = settings
         yield
         app.state.queue.close()
         app.state.database.close()

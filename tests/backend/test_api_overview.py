@@ -1,0 +1,58 @@
+"""What `GET /system` tells, with a real broker and a worker that entered itself there."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from rq import Queue as RqQueue
+from rq import SimpleWorker
+
+from backend.api.app import create_app
+from backend.reconciler import System
+from backend.shared.contracts import TRAINING_QUEUES, QueueName
+from backend.shared.settings import Settings
+
+PATH = "/api/v1/system"
+
+
+def test_workers_tell_what_they_do(client: TestClient, broker: Any, work: Any, system: System):
+    connection = broker.client()
+    queues = [RqQueue(name, connection=connection) for name in TRAINING_QUEUES]
+    for name in ("w", "idle"):
+        SimpleWorker(queues, connection=connection, name=name).register_birth()
+    first, second = work.launch({"evaluations": []}, sweep={"seed": [0, 1]})
+    work.train(first)
+    held = work.start(second)
+    idle, busy = client.get(PATH).json()["workers"]
+    assert (idle["name"], idle["task"], idle["device"]) == ("idle", None, None)
+    assert (busy["name"], busy["task"]["id"], busy["task"]["run"]) == ("w", held.task_id, second)
+    assert busy["device"] == "cpu" and busy["queues"] == [name.value for name in QueueName if name in TRAINING_QUEUES]
+    assert busy["host"] and busy["since"].endswith("Z")
+    work.end(held)
+    assert client.get(PATH).json()["workers"][1]["task"] is None
+
+
+def test_queues_database_and_disk_are_told(client: TestClient, work: Any, settings: Settings):
+    client.post("/api/v1/experiments", json={"priority": "low", "sweep": {"seed": [0, 1, 2]}})
+    work.prepare()
+    work.train(1)
+    backup = settings.home / "backups" / "densitylab-x-0001.sqlite"
+    backup.parent.mkdir()
+    backup.write_bytes(b"12345")
+    told = client.get(PATH).json()
+    assert told["queues"] == {**dict.fromkeys(QueueName, 0), "train-low": 3, "prepare": 1}
+    assert told["broker"]["status"] == "ok" and told["broker"]["version"] and told["broker"]["bytes"] > 0
+    assert (told["database"]["kind"] == "sqlite") == settings.database_url.startswith("sqlite")
+    assert told["database"]["bytes"] > 50_000 and told["database"]["revision"] == "0002"
+    disk = told["disk"]
+    assert (disk["runs_bytes"], disk["data_bytes"], disk["backups_bytes"]) == (len(b"weights"), 10, 5)
+    assert 0 < disk["free_bytes"] < disk["total_bytes"]
+    assert told["versions"]["version"] and told["versions"]["sqlalchemy"]
+
+
+def test_without_a_broker_the_rest_is_told(database_url: str, tmp_path: Path):
+    nowhere = Settings(home=tmp_path, database_url=database_url, redis_url=f"unix://{tmp_path}/no.sock")
+    with TestClient(create_app(nowhere)) as client:
+        told = client.get(PATH).json()
+    assert told["workers"] == [] and told["queues"] == {} and told["database"]["bytes"] > 0
+    assert told["broker"]["status"].startswith("the broker does not answer")
