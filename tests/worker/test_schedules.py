@@ -75,8 +75,8 @@ def test_target_moves_log_lambda_by_the_clipped_relative_error():
 
 
 def test_budget_waits_until_it_has_been_met_once():
-    def next_lambda(mean, lowest, lambda_=0.3):
-        return budget(0.1, 5, 10, Seen(lambda_, mean, lowest), cross_entropy=0.5)
+    def next_lambda(mean, lowest, lambda_=0.3, **params):
+        return budget(0.1, 5, 10, Seen(lambda_, mean, lowest), cross_entropy=0.5, **{"wait": 1.0} | params)
 
     assert budget(0.1, 1, 10, Seen(), cross_entropy=0.5) == 0.1
     assert next_lambda(0.6, 0.6, lambda_=0.1) == 0.1
@@ -86,6 +86,8 @@ def test_budget_waits_until_it_has_been_met_once():
     assert next_lambda(7.0, 0.5) == pytest.approx(0.3 * math.exp(-0.05))
     assert next_lambda(7.0, 0.5, lambda_=0.001) == 0.001  # λ₀ / 100
     assert next_lambda(0.0, 0.0, lambda_=1e3) == 1e3
+    assert next_lambda(0.6, 0.6, lambda_=0.1, wait=0.5) == 0.1  # step 5 of 10: it waits for the last time
+    assert next_lambda(0.6, 0.6, wait=0.4) == pytest.approx(0.3 * math.exp(-0.05 * 0.2))
     assert budget(0.0, 5, 10, Seen(0.0, 0.1, 0.1)) == 0.0
 
 
@@ -148,11 +150,14 @@ def test_target_reaches_its_gradient_norm_from_both_ends(wanted):
 
 
 def test_budget_holds_its_cross_entropy_from_both_ends():
-    for first in (0.04, 4.0):
-        reports = train(new_state(), "budget", {"cross_entropy": 1.5}, first, epochs=120)
+    lambdas = []
+    for first in (0.4, 40.0):  # at 40 the cross-entropy never gets there by itself
+        reports = train(new_state(), "budget", {"cross_entropy": 1.5}, first, epochs=100)
         assert last(reports, "cross_entropy") == pytest.approx(1.5, rel=0.05)
         values = [report.values["lambda_"] for report in reports]
         assert values[:5] == [first] * 5 and len(set(values)) > 50
+        lambdas.append(last(reports, "lambda_"))
+    assert max(lambdas) < 1.2 * min(lambdas)  # the beginning is forgotten
 
 
 def test_a_controller_steers_other_regularizers_too():

@@ -41,11 +41,14 @@ SCHEDULES = (
     Entry(
         "budget", "Controller: cross-entropy budget",
         "λ grows while the training cross-entropy stays below the budget and falls while it is above; λ is where it "
-        "begins, and it waits there until the budget has been met once.",
+        "begins, and it waits there until the budget has been met once, for a fifth of the run at most.",
         "worker.schedules.budget:budget",
         params=(Param(name="cross_entropy", type="float", default=0.3, minimum=0.0, exclusive_minimum=True,
                       maximum=100.0, label="Cross-entropy",
-                      help="The running mean over training batches that is to be held, in nats."),),
+                      help="The running mean over training batches that is to be held, in nats."),
+                Param(name="wait", type="float", default=0.2, minimum=0.0, maximum=1.0, label="Longest wait",
+                      help="Share of the run after which λ is steered even if the budget has not been met; "
+                           "1 waits for ever.")),
         observes=("cross_entropy",),
     ),
 )
