@@ -1,7 +1,7 @@
 """What several pages show: the connection, status, errors, links."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import streamlit as st
@@ -100,15 +100,3 @@ def show_flash() -> None:
     text = st.session_state.pop("flash", None)
     if text:
         st.toast(text)
-
-
-def each(runs: Sequence[int], act: Callable[[int], object], done: str) -> None:
-    """Does one thing to every run; says how many it was done to and why it was not to others, and draws anew."""
-    refused = []
-    for run in runs:
-        try:
-            act(run)
-        except ApiError as error:
-            refused.append(f"Run {run}: {escaped(str(error))}")
-    flash("\n\n".join([f"{done} {len(runs) - len(refused)} of {len(runs)} runs.", *refused[:5]]))
-    st.rerun()

@@ -1,5 +1,6 @@
 """Numbers, results and runs in words; no Streamlit in here."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,17 @@ def measured(value: Value, *, with_n: bool = True) -> str:
     if value.low is not None and value.high is not None:
         text += f" [{number(value.low)}, {number(value.high)}]"
     return f"{text}, n = {value.n}" if with_n and value.n else text
+
+
+def plus_minus(value: Value) -> str:
+    """A number ± half of its interval, both to the second digit of the latter; nothing where there is none."""
+    if value.value is None:
+        return ""
+    half = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0
+    if half <= 0:
+        return number(value.value)
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    return f"{value.value:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def duration(seconds: float | None) -> str:

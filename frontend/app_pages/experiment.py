@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import Experiment, ExperimentPatch, Run, Status
+from backend.shared.contracts import BulkAction, Experiment, ExperimentPatch, Run, RunsRequest, Status
 from frontend.aggregate import mean_over_seeds
+from frontend.bulk import act, freed_by_deleting
 from frontend.charts import METRIC_LABELS, X_LABELS, metric_label, overlay
 from frontend.client import ApiError
 from frontend.comparison import HEADLINES, Comparison, compare, short_label, text
@@ -16,12 +17,12 @@ from frontend.parts import (
     api,
     catalog,
     counts_text,
-    each,
     flash,
     problems_shown,
     query_int,
     show_problem,
 )
+from frontend.widgets import parse_numbers, problem
 from frontend.words import duration, escaped, joined, number, size, status_text
 
 MAX_MAPS = 6
@@ -36,11 +37,10 @@ def is_active(experiment: Experiment) -> bool:
 
 @st.dialog("Delete the experiment")
 def confirm_delete(experiment: Experiment, runs: Sequence[Run]) -> None:
-    stored = 0
     with problems_shown():
-        stored = sum(file.bytes for run in runs for file in api().artifacts(run.id))
-    st.markdown(f"Delete **{escaped(experiment.name)}** and its {len(runs)} runs with their curves, results and files? "
-                f"This frees **{size(stored)}** and cannot be undone.")
+        freed = freed_by_deleting([run.id for run in runs])
+        st.markdown(f"Delete **{escaped(experiment.name)}** and its {len(runs)} runs with their curves, results and "
+                    f"files? This frees **{size(freed)}** and cannot be undone.")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:"):
             with problems_shown():
@@ -63,6 +63,26 @@ def show_editor(experiment: Experiment) -> None:
                 st.rerun()
 
 
+def show_adding(experiment: Experiment, runs: Sequence[Run]) -> None:
+    """More seeds or λ of what the experiment has."""
+    with st.popover("Add seeds or λ", icon=":material/add:", disabled=not runs), st.form("adding", border=False):
+        following = max((run.spec.seed for run in runs), default=-1) + 1
+        seeds_text = st.text_input("More seeds", str(following), help="Each with every configuration there is")
+        lambdas_text = st.text_input("More λ", help="Each with every seed there is; empty: none")
+        if st.form_submit_button("Add", icon=":material/add:"):
+            try:
+                seeds = [int(seed) for seed in parse_numbers(seeds_text, int)] if seeds_text.strip() else None
+                lambdas = parse_numbers(lambdas_text) if lambdas_text.strip() else None
+            except ValueError as error:
+                problem(str(error))
+                return
+            with problems_shown():
+                answer = api().add_runs(experiment.id, RunsRequest(seeds=seeds, lambdas=lambdas, duplicates="skip"))
+                there = f"; {len(answer.skipped)} were there already" if answer.skipped else ""
+                flash(f"Added {len(answer.added)} runs{there}.")
+                st.rerun()
+
+
 def show_actions(experiment: Experiment, runs: Sequence[Run], found: Comparison) -> None:
     query = {"experiment": str(experiment.id)}
     active = [run for run in runs if not run.status.final]
@@ -76,11 +96,12 @@ def show_actions(experiment: Experiment, runs: Sequence[Run], found: Comparison)
             st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
         if st.button("Clone and edit", icon=":material/content_copy:"):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
+        show_adding(experiment, runs)
         show_editor(experiment)
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
-            each([run.id for run in active], api().cancel_run, "Cancelling")
+            act(BulkAction.CANCEL, [run.id for run in active])
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
-            each([run.id for run in ended], api().retry_run, "Queued again")
+            act(BulkAction.RETRY, [run.id for run in ended])
         label = "Back from the archive" if experiment.archived else "Archive"
         if st.button(label, icon=":material/archive:"):
             with problems_shown():
@@ -149,6 +170,14 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
         ]), hide_index=True)
 
 
+def doing(run: Run) -> str:
+    if run.status.final:
+        return ""
+    if run.queue_position is not None:
+        return f"place {run.queue_position} in the queue"
+    return run.stage or "waits for a worker"
+
+
 def show_runs(found: Comparison, runs: Sequence[Run]) -> None:
     st.caption("Select a run to open it.")
     event = st.dataframe(
@@ -156,7 +185,7 @@ def show_runs(found: Comparison, runs: Sequence[Run]) -> None:
             {"Run": run.id, "Which": found.label_of(run), "Status": status_text(run.status),
              "Progress": round(100 * run.progress),
              "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
-             "Doing": "" if run.status.final else run.stage or "waits for a worker",
+             "Doing": doing(run),
              "Error": run.error.splitlines()[-1][:120] if run.error else ""}
             for run in runs
         ]),

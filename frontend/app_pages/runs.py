@@ -5,14 +5,21 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import Run, Status
+from backend.shared.contracts import BulkAction, Run, RunPatch, Status
+from frontend.bulk import act, confirm_delete
 from frontend.catalog import Catalog
 from frontend.client import ApiError
-from frontend.parts import REFRESH_SECONDS, api, catalog, each, flash, problems_shown, show_problem
-from frontend.words import duration, joined, labels_of, measured, size, status_text
+from frontend.exports import downloads
+from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, show_problem
+from frontend.words import duration, joined, labels_of, plus_minus, status_text
 
 PAGE = 50
 MAX_MAPS = 6
+SHORT = ("accuracy.accuracy", "pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.share")
+ORDERS = {
+    "-id": "newest first", "id": "oldest first", "-results.accuracy.accuracy": "most accurate",
+    "-results.pgd_linf.accuracy": "best under PGD L∞", "results.leakage.share": "least leakage", "lambda_": "λ",
+}
 
 
 def fetch(wanted: int) -> tuple[list[Run], bool]:
@@ -70,17 +77,21 @@ def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
         "Experiment": run.experiment,
     }
     for result, value in run.results.items():
-        row[labels[result]] = measured(value)
+        if result in SHORT or every_result:
+            # As few words as tell it: the measure's family goes
+            row[labels[result].rpartition(", ")[2]] = plus_minus(value)
     if run.tags:
-        row["Tags"] = run.tags
+        row["Tags"] = ", ".join(run.tags)
+    if run.notes:
+        row["Notes"] = run.notes
     row["Created (UTC)"] = run.created_at.strftime("%Y-%m-%d %H:%M")
     return row
 
 
 def show_table(runs: list[Run]) -> list[Run]:
     """Draws the table; gives the selected runs."""
-    rows = pd.DataFrame([as_row(run, catalog()) for run in runs])
-    ends = [name for name in ("Tags", "Created (UTC)") if name in rows]
+    rows = pd.DataFrame([as_row(run, catalog()) for run in runs]).fillna("")
+    ends = [name for name in ("Tags", "Notes", "Created (UTC)") if name in rows]
     order = [name for name in rows if name not in ends] + ends
     event = st.dataframe(
         rows, hide_index=True, column_order=order, on_select="rerun", selection_mode="multi-row", key=table_key(),
@@ -94,35 +105,28 @@ def show_table(runs: list[Run]) -> list[Run]:
             "Experiment": st.column_config.NumberColumn(format="%d", width="small"),
         },
     )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Value ± half of its 95 % interval.", width="content")
+        downloads(rows, "runs")
     return [runs[row] for row in event.selection.rows if row < len(runs)]
 
 
-@st.dialog("Delete runs")
-def confirm_delete(runs: list[Run]) -> None:
-    stored = 0
-    with problems_shown():
-        stored = sum(file.bytes for run in runs for file in api().artifacts(run.id))
-    names = ", ".join(str(run.id) for run in runs[:12]) + (" and more" if len(runs) > 12 else "")
-    st.markdown(f"Delete {len(runs)} run{'s' if len(runs) > 1 else ''} ({names}) with their curves, results and "
-                f"files? This frees **{size(stored)}** and cannot be undone.")
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", icon=":material/delete:"):
-            freed, refused = 0, []
-            for run in runs:
-                try:
-                    freed += api().delete_run(run.id).bytes
-                except ApiError as error:
-                    refused.append(f"Run {run.id}: {error}")
-            flash("\n\n".join([f"Deleted {len(runs) - len(refused)} runs; {size(freed)} freed.", *refused]))
-            st.session_state["runs_version"] = st.session_state.get("runs_version", 0) + 1
-            st.rerun()
-        if st.button("Keep them"):
-            st.rerun()
+def show_tagging(chosen: list[Run]) -> None:
+    with st.popover(f"Tag {len(chosen)}", icon=":material/label:"), st.form("tag", border=False, clear_on_submit=True):
+        tag = st.text_input("Tag", max_chars=50, placeholder="letters, digits, - _ . :")
+        add, remove = st.form_submit_button("Add to these runs"), st.form_submit_button("Take from these runs")
+        if tag and (add or remove):
+            with problems_shown():
+                for run in chosen:
+                    rest = [item for item in run.tags if item != tag]
+                    api().change_run(run.id, RunPatch(tags=[*rest, tag] if add else rest))
+                st.rerun()
 
 
 def show_actions(chosen: list[Run]) -> None:
     if not chosen:
-        st.caption("Select rows at their left edge to open, compare, cancel, retry, clone or delete them.")
+        st.caption("Select rows at their left edge to open, compare, cancel, retry, clone, tag, archive or delete "
+                   "them.")
         return
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
@@ -140,12 +144,16 @@ def show_actions(chosen: list[Run]) -> None:
         if st.button("Clone", icon=":material/content_copy:", disabled=len(chosen) != 1):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
-            each([run.id for run in active], api().cancel_run, "Cancelling")
+            act(BulkAction.CANCEL, [run.id for run in active])
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
-            each([run.id for run in ended], api().retry_run, "Queued again")
+            act(BulkAction.RETRY, [run.id for run in ended])
+        show_tagging(chosen)
+        move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
+        if st.button(f"{'Unarchive' if archived else 'Archive'} {len(ids)}", icon=":material/archive:"):
+            act(move, ids)
         if st.button(f"Delete {len(final)}", icon=":material/delete:", disabled=not final,
                      help="Runs at work must be cancelled first"):
-            confirm_delete(final)
+            confirm_delete([run.id for run in final])
 
 
 def any_active() -> bool:
@@ -172,9 +180,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     experiment = st.number_input("Experiment", 1, 2**31 - 1, None, key="experiment", bind="query-params", width=140,
                                  placeholder="any")
-    text = st.text_input("Search", key="q", bind="query-params", placeholder="name, notes or tag", width=220)
+    text = st.text_input("Search", key="q", bind="query-params", placeholder="notes, tag or number", width=200)
+    sort = st.selectbox("Order", list(ORDERS), key="sort", bind="query-params", width=190,
+                        format_func=lambda item: ORDERS[item])
+    archived = st.toggle("Archived", key="archived", bind="query-params")
+    every_result = st.toggle("All results", key="all", bind="query-params", help="A column for every measure")
 filters = {"status": status, "regularizer": regularizer, "dataset": dataset, "experiment": experiment,
-           "q": text or None}
+           "q": text or None, "archived": archived, "sort": sort}
 
 
 @st.fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)
@@ -186,7 +198,7 @@ def show_runs() -> None:
         show_problem(error)
         return
     if not runs:
-        if any(filters.values()):
+        if any(value for name, value in filters.items() if name != "sort"):
             st.info("No run passes these filters.", icon=":material/filter_alt:")
         else:
             st.info("No runs yet: launch the demo from the home page, or your own.", icon=":material/lightbulb:")

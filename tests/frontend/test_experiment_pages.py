@@ -85,6 +85,15 @@ def test_deleting_asks_first_and_says_how_much_it_frees(page, live_api):
     assert live_api.client.experiment(experiment).id == experiment
 
 
+def test_seeds_and_weights_are_added(page, live_api, sweep):
+    app = page.open("experiment", experiment=str(sweep))
+    assert next(item for item in app.text_input if item.label == "More seeds").value == "2"
+    said(app := button(app, "Add").click().run())
+    assert [run.spec.lambda_ for run in live_api.client.runs_of(sweep) if run.spec.seed == 2] == [0, 0.5]
+    next(item for item in app.text_input if item.label == "More seeds").set_value("some")
+    assert "'some' is not a whole number" in said(button(app, "Add").click().run())
+
+
 @pytest.mark.parametrize(("link", "answer"), [("999999", "There is no experiment 999999"), ("x", "not a number")])
 def test_a_link_to_nothing_says_so(page, link, answer):
     assert answer in said(page.open("experiment", experiment=link))
