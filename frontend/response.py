@@ -81,11 +81,15 @@ def response(found: Comparison, column: Column, offered: Catalog, *, title: str 
                 mode="lines", name=f"{line.label}, interval", uid=f"{line.label}-band", showlegend=False,
                 legendgroup=line.label,
             )
+        means = [mean.mean for _, _, mean in line.places]
         figure.add_scatter(
-            x=x, y=[mean.mean for _, _, mean in line.places], name=line.label, uid=line.label, mode="lines+markers",
-            line={"color": line.color, "width": 2}, legendgroup=line.label,
+            x=x, y=means, name=line.label, uid=line.label, mode="lines", line={"color": line.color, "width": 2},
+            legendgroup=line.label, hoverinfo="skip",
+        )
+        figure.add_scatter(
+            x=x, y=means, name=line.label, uid=f"{line.label}-means", mode="markers", legendgroup=line.label,
             marker={"size": 9, "symbol": "diamond",
-                    "color": [found.colors[found.place_of(group)] for _, group, _ in line.places]},
+                    "color": [found.colors[found.place_of(group)] for _, group, _ in line.places]}, showlegend=False,
             customdata=[group.runs[0].id for _, group, _ in line.places],
             text=[f"{found.labels[found.place_of(group)]}, mean of {mean.n}" for _, group, mean in line.places],
             hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",

@@ -31,7 +31,7 @@ from frontend.tables import BEST, SEEDS, all_runs, matches, numbers, per_run, su
 from frontend.tradeoff import tradeoff
 from frontend.words import duration, escaped, joined, run_name, status_text
 
-MAX_MAPS, MAX_CURVES, MAX_LEGEND, MAX_RESPONSES, MAX_AXES = 6, 60, 12, 6, 6
+MAX_MAPS, MAX_CURVES, MAX_LEGEND, MAX_RESPONSES, MAX_AXES, MAX_LINKS, MAX_ASKED = 6, 60, 12, 6, 6, 50, 20
 OWN_BASELINE = "automatic: no penalty, the same otherwise"
 UP = (("pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2"), ("leakage.share", "leakage.l2"))
 
@@ -279,7 +279,9 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
 
 def show_runs(runs: Sequence[Run]) -> None:
     with st.expander(f"The {len(runs)} runs"):
-        for run in runs:
+        if len(runs) > MAX_LINKS:
+            st.caption(f"The first {MAX_LINKS}; a click on a point opens any other.")
+        for run in runs[:MAX_LINKS]:
             name, state = st.columns([4, 2])
             name.page_link("app_pages/run.py", label=run_name(run, catalog()), query_params={"run": str(run.id)})
             state.caption(status_text(run.status) + (f": {run.error.splitlines()[-1][:80]}" if run.error else ""))
@@ -292,8 +294,9 @@ def is_active(runs: Sequence[Run]) -> bool:
         return {item.name or item.key for item in run.spec.evaluations} <= names
 
     waiting = [run for run in runs if run.status is Status.SUCCEEDED and not measured_all(run)]
+    # Measures are taken in the order of the runs, so the last ones tell
     return any(not run.status.final for run in runs) or any(
-        not item.status.final for run in waiting for item in api().evaluations(run.id)
+        not item.status.final for run in waiting[-MAX_ASKED:] for item in api().evaluations(run.id)
     )
 
 

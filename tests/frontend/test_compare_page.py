@@ -1,0 +1,106 @@
+"""The Compare page against a real API: its view is its link, and what is missing is said."""
+
+import json
+
+import httpx
+import pytest
+from streamlit.testing.v1 import AppTest
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def said(app: AppTest) -> str:
+    assert not app.exception, app.exception[0].value
+    return "\n".join(str(part.value) for part in [*app.title, *app.subheader, *app.caption, *app.info, *app.warning,
+                                                   *app.error])
+
+
+def table(app: AppTest, *columns: str):
+    return next(item.value for item in app.dataframe if set(columns) <= set(item.value.columns))
+
+
+@pytest.fixture
+def experiment(live_api) -> int:
+    """λ 0, 0.1 and 1 with two seeds each: accuracy falls with λ, cross-entropy too."""
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 0.1, 1], "seed": [0, 1]})
+    for run_id, accuracy in zip(run_ids, (0.90, 0.92, 0.89, 0.91, 0.70, 0.72), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy, accuracy__cross_entropy=accuracy / 2)
+    return live_api.client.run(run_ids[0]).experiment
+
+
+def test_every_section_stands_and_shows_its_numbers(page, experiment):
+    app = page.open("compare", experiment=str(experiment))
+    text = said(app)
+    for words in ("Over λ", "Trade-offs", "All at once", "Curves", "best mean"):
+        assert words in text
+    shown = table(app, "λ", "mean", "low", "high")
+    assert list(shown["λ"]) == [0, 0.1, 1] and list(shown["mean"]) == pytest.approx([0.91, 0.90, 0.71])
+    # t(1) · s / √2 with s = 0.02 / √2
+    assert shown["high"][0] - shown["mean"][0] == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    assert len(table(app, "run", "group", "seed")) == 6
+    assert not any("identical" in column for column in app.dataframe[0].value.columns)
+
+
+def test_the_link_restores_the_view(page, experiment):
+    app = page.open("compare", experiment=str(experiment), baseline="λ 0.1", deltas="true", smoothing="0.5",
+                    results="accuracy: cross entropy", over="epoch", identical="true")
+    said(app)
+    shown = app.dataframe[0].value
+    assert list(shown["λ"]) == ["0.1", "0", "1"]  # the chosen baseline first
+    assert shown["Δ accuracy: cross-entropy"].iloc[0] == "baseline" and "Accuracy" not in shown
+    assert set(shown["epochs"]) == {"15"}  # the same everywhere, and asked for
+    assert next(item for item in app.slider if item.label == "Smoothing").value == 0.5
+
+
+def test_matched_accuracy_says_what_it_was_selected_on(page, live_api):
+    run_ids = live_api.launch({"evaluations": [{"key": "leakage"}]}, {"lambda_": [0, 0.1, 1], "seed": [0]})
+    for run_id, accuracy, share in zip(run_ids, (0.90, 0.89, 0.70), (0.1, 0.5, 0.9), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy, leakage__share=share)
+    app = page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment), loss="5.0")
+    assert "selected on test" in said(app)  # these runs have no validation accuracy
+    row = table(app, "chosen", "accuracy lost").iloc[0]
+    assert (row["chosen"], row["within the loss"], row["accuracy lost"]) == ("λ 0.1", "1 of 2", "0.010")
+    assert row["leakage: share"] == "0.500 (1 seed)"
+
+
+def test_a_failed_run_and_missing_results_among_good_ones(page, live_api):
+    good, bad, waiting = live_api.launch({"evaluations": []}, {"seed": [0, 1, 2]})
+    live_api.finish(good, accuracy__accuracy=0.9)
+    live_api.fail(bad, "RuntimeError: the disk is full")
+    live_api.client.cancel_run(waiting)
+    app = page.open("compare", experiment=str(live_api.client.run(good).experiment))
+    text = said(app)
+    assert "✕ failed: RuntimeError: the disk is full" in text
+    assert "3 runs: ✓ succeeded 1 · ✕ failed 1 · ⊘ cancelled 1" in text
+    row = app.dataframe[0].value.iloc[0]
+    assert (row["seeds done"], row["Accuracy"]) == ("1 of 3", "0.900 (1 seed)")
+
+
+def test_a_run_deleted_in_another_window_is_said(page, live_api, experiment):
+    first, second, *_ = (run.id for run in live_api.client.runs_of(experiment))
+    live_api.client.delete_run(first)
+    app = page.open("compare", runs=f"{first},{second}")
+    assert f"No longer there: run {first}" in said(app)
+    assert list(app.dataframe[0].value["seeds done"]) == ["1 of 1"]
+
+
+def test_five_hundred_runs(page, live_api):
+    body = {"name": "many", "sweep": {"lambda_": [0, 0.01, 0.1, 1, 10], "seed": list(range(100))}}
+    number = httpx.post(f"{live_api.url}/api/v1/experiments", json=body, timeout=60).raise_for_status().json()["id"]
+    app = page.open("compare", experiment=str(number))
+    assert "The first 60 of 500 runs are drawn" in said(app)
+    assert list(app.dataframe[0].value["seeds done"]) == ["0 of 100"] * 5
+    for run in live_api.client.runs_of(number):
+        live_api.client.cancel_run(run.id)
+
+
+def test_the_report_is_made_on_request(page, experiment, monkeypatch):
+    from frontend import report
+
+    monkeypatch.setattr(report, "MAP_PATIENCE", 0.0)
+    app = page.open("compare", experiment=str(experiment))
+    app = next(item for item in app.button if item.label == "Make a report").click().run()
+    said(app)
+    assert app.session_state["report"][0] == experiment
+    assert app.session_state["report"][1].startswith("<!doctype html>")
+    assert json.dumps({"lambda_": [0, 0.1, 1]})[1:-1] in app.session_state["report"][1].replace("&quot;", '"')
