@@ -69,17 +69,19 @@ def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
         "Run": run.id,
         "Progress": round(100 * run.progress),
         "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
-        "λ": run.spec.lambda_,
         "Regularizer": offered.label("regularizer", run.spec.regularizer.key),
-        "Model": offered.label("model", run.spec.model.key),
+        "λ": run.spec.lambda_,
         "Seed": run.spec.seed,
+    }
+    for result in [*SHORT, *(name for name in run.results if every_result and name not in SHORT)]:
+        if result in run.results:
+            # As few words as tell it: the measure's family goes
+            row[labels[result].rpartition(", ")[2]] = plus_minus(run.results[result])
+    row |= {
+        "Model": offered.label("model", run.spec.model.key),
         "Data set": offered.label("dataset", run.spec.dataset.key),
         "Experiment": run.experiment,
     }
-    for result, value in run.results.items():
-        if result in SHORT or every_result:
-            # As few words as tell it: the measure's family goes
-            row[labels[result].rpartition(", ")[2]] = plus_minus(value)
     if run.tags:
         row["Tags"] = ", ".join(run.tags)
     if run.notes:
@@ -91,7 +93,9 @@ def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
 def show_table(runs: list[Run]) -> list[Run]:
     """Draws the table; gives the selected runs."""
     rows = pd.DataFrame([as_row(run, catalog()) for run in runs]).fillna("")
-    ends = [name for name in ("Tags", "Notes", "Created (UTC)") if name in rows]
+    if not any(rows["Time left"]):
+        del rows["Time left"]
+    ends = [name for name in ("Model", "Data set", "Experiment", "Tags", "Notes", "Created (UTC)") if name in rows]
     order = [name for name in rows if name not in ends] + ends
     event = st.dataframe(
         rows, hide_index=True, column_order=order, on_select="rerun", selection_mode="multi-row", key=table_key(),
