@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import Evaluation, MetricSeries, Run, Status
+from backend.shared.contracts import Evaluation, MetricSeries, Run, RunPatch, Status
+from frontend.bulk import freed_by_deleting
 from frontend.catalog import Catalog
 from frontend.charts import PANELS, SECONDARY_PANELS, X_LABELS, Panel, curves, metric_label
 from frontend.client import ApiError
@@ -35,7 +36,10 @@ def show_header(run: Run, offered: Catalog) -> None:
             st.caption(f"took {duration(took)}" if took is not None else "never started")
         else:
             left = f", {duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
-            st.progress(run.progress, text=f"{run.stage or 'waits for a worker'} · {run.progress:.0%}{left}")
+            stage = run.stage or "waits for a worker"
+            if run.queue_position is not None:
+                stage = f"place {run.queue_position} in the queue, {run.priority.value} priority"
+            st.progress(run.progress, text=f"{stage} · {run.progress:.0%}{left}")
     with facts:
         st.caption(f"attempt {run.attempt} · device {run.device or 'not chosen yet'} · "
                    f"experiment {run.experiment} · created {run.created_at:%Y-%m-%d %H:%M} UTC")
@@ -69,6 +73,40 @@ def show_actions(run: Run) -> None:
             st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id, *beside])})
         if st.button("Compare its experiment", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params={"experiment": str(run.experiment)})
+        if st.button("Experiment", icon=":material/science:"):
+            st.switch_page("app_pages/experiment.py", query_params={"experiment": str(run.experiment)})
+        show_editor(run)
+        if st.button("Unarchive" if run.archived else "Archive", icon=":material/archive:"):
+            with problems_shown():
+                api().change_run(run.id, RunPatch(archived=not run.archived))
+                st.rerun()
+        if st.button("Delete", icon=":material/delete:", disabled=not run.status.final,
+                     help="A run at work must be cancelled first"):
+            confirm_delete(run)
+
+
+def show_editor(run: Run) -> None:
+    with st.popover("Notes and tags", icon=":material/edit:"), st.form("editor", border=False):
+        notes = st.text_area("Notes", run.notes, height=160, max_chars=20_000)
+        tags = st.multiselect("Tags", run.tags, run.tags, accept_new_options=True, placeholder="type and press Enter")
+        if st.form_submit_button("Save", icon=":material/save:"):
+            with problems_shown():
+                api().change_run(run.id, RunPatch(notes=notes, tags=tags))
+                st.rerun()
+
+
+@st.dialog("Delete the run")
+def confirm_delete(run: Run) -> None:
+    with problems_shown():
+        st.markdown(f"Delete run {run.id} with its curves, results and files? This frees "
+                    f"**{size(freed_by_deleting([run.id]))}** and cannot be undone.")
+        with st.container(horizontal=True):
+            if st.button("Delete", type="primary", icon=":material/delete:"):
+                freed = api().delete_run(run.id).bytes
+                flash(f"Deleted run {run.id}; {size(freed)} freed.")
+                st.switch_page("app_pages/runs.py")
+            if st.button("Keep it"):
+                st.rerun()
 
 
 def show_panel(panel: Panel, series: list[MetricSeries], key: str) -> None:
@@ -136,12 +174,21 @@ def show_evaluations(run: Run, evaluations: list[Evaluation], offered: Catalog) 
 
 
 def show_log(run: Run) -> None:
-    lines = api().log(run.id, limit=LOG_LINES)
-    with st.expander(f"Log, the last {len(lines)} lines" if lines else "Log: empty so far", expanded=bool(run.error)):
-        if lines:
-            text = "\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines)
-            with st.container(height=260, autoscroll=True):
-                st.code(text, language=None)
+    with st.expander("Log", expanded=bool(run.error), icon=":material/notes:"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            wanted = st.text_input("Search the log", key="log", bind="query-params", placeholder="any text", width=260)
+            st.download_button(
+                "Whole log", lambda: api().log_text(run.id), f"run-{run.id}.log", "text/plain", key="log-file",
+                on_click="ignore", icon=":material/download:",
+            )
+        lines = api().log(run.id, q=wanted or None, limit=LOG_LINES)
+        if not lines:
+            st.caption("No line says that." if wanted else "Empty so far.")
+            return
+        with st.container(height=260, autoscroll=True):
+            st.code("\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines), language=None)
+        if len(lines) == LOG_LINES:
+            st.caption(f"The last {LOG_LINES} lines" + (" that say that." if wanted else "."))
 
 
 def show_spec(run: Run) -> None:
@@ -150,8 +197,6 @@ def show_spec(run: Run) -> None:
         st.json(run.spec.model_dump(mode="json"))
     with right, st.expander("Provenance: code, packages, data"):
         st.json(run.provenance or {"not known yet": "filled in when the run starts"})
-    if run.notes:
-        st.markdown(escaped(run.notes))
 
 
 def show_files(run: Run) -> None:
@@ -193,6 +238,11 @@ except ApiError as error:
     st.stop()
 
 st.title(run_name(first, catalog()))
+if first.tags or first.archived:
+    tags_text = " ".join(f":gray-badge[{escaped(tag)}]" for tag in first.tags)
+    st.caption(tags_text + " **archived**" * first.archived)
+if first.notes:
+    st.markdown(escaped(first.notes))
 live = is_active(first, measures)
 load_charts()
 show_actions(first)
