@@ -22,6 +22,7 @@ from frontend.comparison import (
     text,
 )
 from frontend.exports import chart, downloads
+from frontend.group_curves import group_curves, mean_curves, mean_table, run_table
 from frontend.live_chart import load_charts
 from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_shown, query_int, query_ints
 from frontend.report import report
@@ -259,6 +260,8 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
     with cells[4]:
         log_x = st.toggle("Log x", key="logx", bind="query-params")
         log_y = st.toggle("Log y", key="logy", bind="query-params")
+        means = st.toggle("Means over seeds", key="means", bind="query-params",
+                          help="A line per group with the 95 % interval over its seeds, at the steps that all have")
     series = api().metrics_of(list(names), list(dict.fromkeys(picked)), max_points=300)
     for side, cell, metric in zip(("left", "right"), st.columns(2), picked, strict=True):
         with cell:
@@ -266,12 +269,15 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
             if not shown:
                 st.caption(f"No points of {metric_label(metric)} yet.")
                 continue
-            figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors, x=over,
-                             log_x=log_x, log_y=log_y, smoothing=smoothing)
-            figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND, hovermode="closest")
-            last = pd.DataFrame([{"run": item.run, "": names[item.run], "step": item.points[-1].step,
-                                  "last value": item.points[-1].value, "points": item.total} for item in shown])
-            chart(figure, last, key=f"curves-{side}", label=f"{metric_label(metric)} of {len(shown)} runs",
+            if means:
+                curves = group_curves(found, shown, over)
+                figure, table = mean_curves(metric_label(metric), curves, x=over, log_x=log_x, log_y=log_y,
+                                            smoothing=smoothing), mean_table(curves)
+            else:
+                figure, table = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors,
+                                        x=over, log_x=log_x, log_y=log_y, smoothing=smoothing), run_table(found, shown)
+                figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND, hovermode="closest")
+            chart(figure, table, key=f"curves-{side}", label=f"{metric_label(metric)} of {len(shown)} runs",
                   height=380, opens=lambda run_id: open_run(run_id, found))
     if len(runs) > MAX_CURVES:
         st.caption(f"The first {MAX_CURVES} of {len(runs)} runs are drawn.")

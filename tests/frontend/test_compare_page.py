@@ -43,13 +43,16 @@ def test_every_section_stands_and_shows_its_numbers(page, experiment):
 
 def test_the_link_restores_the_view(page, experiment):
     app = page.open("compare", experiment=str(experiment), baseline="λ 0.1", deltas="true", smoothing="0.5",
-                    results="accuracy: cross entropy", over="epoch", identical="true")
+                    results="accuracy: cross entropy", over="epoch", identical="true",
+                    means="true", left="gradient_norm")
     said(app)
     shown = app.dataframe[0].value
     assert list(shown["λ"]) == ["0.1", "0", "1"]  # the chosen baseline first
     assert shown["Δ accuracy: cross-entropy"].iloc[0] == "baseline" and "Accuracy" not in shown
     assert set(shown["epochs"]) == {"15"}  # the same everywhere, and asked for
     assert next(item for item in app.slider if item.label == "Smoothing").value == 0.5
+    curve = table(app, "group", "step", "mean", "n")
+    assert set(curve["n"]) == {2} and set(curve["group"]) == {"λ 0", "λ 0.1", "λ 1"}
 
 
 def test_matched_accuracy_says_what_it_was_selected_on(page, live_api):
