@@ -6,11 +6,15 @@ import streamlit as st
 
 from frontend.client import ApiError
 from frontend.parts import show_flash, show_problem
+from frontend.shortcuts import listen_for_shortcuts
 
 st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
 
 # Streamlit leaves a hand's breadth above every page
-st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
+st.html("""<style>
+.stMainBlockContainer { padding-top: 4.5rem; }
+:focus-visible { outline: 2px solid currentColor !important; outline-offset: 1px; }
+</style>""")
 page = st.navigation([
     st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
     st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
@@ -23,6 +27,7 @@ page = st.navigation([
     st.Page("app_pages/datasets.py", title="Data", icon=":material/database:", url_path="datasets"),
     st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
 ], position="top")
+listen_for_shortcuts()
 show_flash()
 try:
     page.run()
