@@ -47,7 +47,8 @@ def mean_curves(
     """The curves with their bands. Smoothing moves the mean alone, and leaves the raw mean, faint."""
     figure = go.Figure()
     for curve in curves:
-        banded = [(at, value) for at, value in zip(curve.x, curve.values, strict=True) if value.low is not None]
+        banded = [(at, value) for at, value in zip(curve.x, curve.values, strict=True)
+                  if value.low is not None and (value.low > 0 or not log_y)]  # a log axis has no place below zero
         if banded:
             figure.add_scatter(
                 x=[at for at, _ in banded] + [at for at, _ in reversed(banded)],

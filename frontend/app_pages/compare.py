@@ -114,12 +114,15 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
     slim |= {"λ": st.column_config.TextColumn(width=52), SEEDS: st.column_config.TextColumn(width=74)}
     slim["●"] = st.column_config.TextColumn("", help="The group's colour in every chart", width=24)
     event = st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, on_select="rerun",
-                         selection_mode="single-row", key="groups", column_config=slim)
+                         selection_mode="single-row", key="groups", column_config=slim, width="content")
+    if event.selection.rows:
+        open_run(found.groups[event.selection.rows[0]].runs[0].id, found)
+    if not chosen:
+        st.caption("Results appear here as runs are measured. Select a row to open its run.")
+        return
     st.caption(f"Mean ± half of the 95 % Student-t interval over the seeds done; {BEST.strip()} best mean. Δ is the "
                "difference from the baseline at the top, paired by seed. Select a row, or click a point below, to "
                "open the run behind it.")
-    if event.selection.rows:
-        open_run(found.groups[event.selection.rows[0]].runs[0].id, found)
     downloads(pd.DataFrame(numbers(found, chosen, offered)), "comparison")
 
 
