@@ -26,6 +26,7 @@ from backend.shared.contracts import (
     FieldError,
     LogLine,
     MetricSeries,
+    Preflight,
     Problem,
     Readiness,
     Run,
@@ -117,6 +118,11 @@ class ApiClient:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         answer = self._send("POST", "/api/v1/experiments", body=request, headers=headers)
         return self._read(Experiment, answer)
+
+    def preflight(self, request: ExperimentRequest) -> Preflight:
+        """What a launch would cost; nothing is started."""
+        answer = self._send("POST", "/api/v1/experiments", query={"dry_run": True}, body=request)
+        return self._read(Preflight, answer)
 
     def add_runs(self, experiment: int, request: RunsRequest) -> AddedRuns:
         """More runs for an experiment: other seeds or λ of what it has, or a sweep over its spec."""

@@ -376,8 +376,34 @@ class Experiment(Answer):
     runs: list[int] = Field(default_factory=list)
     counts: dict[Status, int] = Field(default_factory=dict)  # runs by status
     progress: float = 0.0
+    eta_seconds: float | None = None  # of its training, if nothing else comes in between; null where none is known yet
     request: dict[str, Any] = Field(default_factory=dict)  # what was posted, to be sent again
     created_at: datetime
+
+
+class PreflightData(Answer):
+    key: str
+    params: dict[str, Any]
+    status: Literal["ready", "embedded", "absent"]  # embedded: prepares itself at the launch
+    prepare: str | None = None  # the address to POST to where it is absent
+
+
+class Preflight(Answer):
+    """What a launch would cost."""
+
+    runs: int
+    steps: int  # in all
+    steps_per_run: list[int]
+    seconds: float | None  # of training, on the workers present; null where a run's pace is not known
+    seconds_per_run: list[float | None]
+    basis: Literal["measured", "calibrated", "mixed", "unknown"]
+    basis_text: str
+    memory_bytes: int | None  # the most that a run takes beside the libraries; null where it is not known
+    memory_formula: str
+    workers: int  # that train
+    broker: str  # "ok", or what is wrong
+    data: list[PreflightData]
+    launchable: bool
 
 
 class AddedRuns(Answer):

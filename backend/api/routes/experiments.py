@@ -2,15 +2,23 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from backend import adding, deletion, launching
+from backend import adding, deletion, launching, preflight
 from backend.api import cursors
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, Provenance, QueueDep, Reading, Search, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
-from backend.shared.contracts import AddedRuns, Deleted, Experiment, ExperimentPatch, ExperimentRequest, RunsRequest
+from backend.shared.contracts import (
+    AddedRuns,
+    Deleted,
+    Experiment,
+    ExperimentPatch,
+    ExperimentRequest,
+    Preflight,
+    RunsRequest,
+)
 from backend.shared.store import experiments
 from backend.shared.store.idempotency import KeyReused
 
@@ -28,12 +36,21 @@ class ExperimentPage(contracts.Page):
     items: list[Experiment]
 
 
-@router.post("", status_code=202, responses=responses(400, 409, 413, 422))
+@router.post(
+    "", status_code=202, response_model=Experiment,
+    responses={200: {"model": Preflight, "description": "What the launch would cost"},
+               **responses(400, 409, 413, 422)},
+)
 def launch_experiment(
-    body: ExperimentRequest, response: Response, database: DatabaseDep, queue: QueueDep, provenance: Provenance,
-    idempotency_key: IdempotencyKey = None,
-) -> Experiment:
+    body: ExperimentRequest, request: Request, response: Response, database: DatabaseDep, queue: QueueDep,
+    provenance: Provenance, idempotency_key: IdempotencyKey = None,
+    dry_run: Annotated[bool, Query(description="only say what it would cost; nothing is stored")] = False,
+) -> Experiment | Response:
     """Queues one run, or one for every point of the sweep. With the broker down they wait in the database."""
+    if dry_run:
+        with database.read() as session:
+            told = preflight.check(session, queue, request.app.state.settings, body)
+        return Response(told.model_dump_json(), media_type="application/json")
     try:
         experiment_id = launching.launch(database, body, provenance, idempotency_key)
     except launching.NotPrepared as missing:

@@ -92,24 +92,42 @@ def remove(session: Session, experiment_id: int) -> None:
 
 def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
     ids = [row.id for row in rows]
-    members: dict[int, list[tuple[int, str, float]]] = {number: [] for number in ids}
-    for experiment_id, run_id, status, progress in session.execute(
-        select(RunRow.experiment_id, RunRow.id, TaskRow.status, TaskRow.progress)
+    members: dict[int, list[Any]] = {number: [] for number in ids}
+    for member in session.execute(
+        select(RunRow.experiment_id, RunRow.id, TaskRow.status, TaskRow.progress, TaskRow.eta_seconds,
+               TaskRow.started_at, TaskRow.finished_at)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.TRAIN))
         .where(RunRow.experiment_id.in_(ids), RunRow.deleting.is_(False)).order_by(RunRow.id)
     ):
-        members[experiment_id].append((run_id, status, progress))
+        members[member.experiment_id].append(member)
+    at = now(session)
     answers = []
     for row in rows:
         belonging = members[row.id]
-        counts = {status: sum(item[1] == status for item in belonging) for status in Status}
+        counts = {status: sum(item.status == status for item in belonging) for status in Status}
         answers.append(contracts.Experiment(
             id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived,
-            runs=[item[0] for item in belonging], counts={key: number for key, number in counts.items() if number},
-            progress=sum(item[2] for item in belonging) / len(belonging) if belonging else 0.0,
-            request=row.request, created_at=moment(row.created_at),
+            runs=[item.id for item in belonging], counts={key: number for key, number in counts.items() if number},
+            progress=sum(item.progress for item in belonging) / len(belonging) if belonging else 0.0,
+            eta_seconds=_eta(belonging, at), request=row.request, created_at=moment(row.created_at),
         ))
     return answers
+
+
+def _eta(belonging: Sequence[Any], at: float) -> float | None:
+    """Seconds until the last run is trained, by what its finished runs took, or else what its running ones will have
+    taken; as many at once as now."""
+    running = [item for item in belonging if item.status == Status.RUNNING]
+    queued = sum(item.status == Status.QUEUED for item in belonging)
+    left = [item.eta_seconds for item in running if item.eta_seconds is not None]
+    if (not running and not queued) or len(left) < len(running):
+        return None
+    finished = [item.finished_at - item.started_at for item in belonging if item.status == Status.SUCCEEDED]
+    took = finished or [at - item.started_at + item.eta_seconds for item in running]
+    if queued and not took:
+        return None
+    typical = sum(took) / len(took) if queued else 0.0
+    return max([(sum(left) + queued * typical) / max(1, len(running)), *left])
 
 
 def total(session: Session) -> int:

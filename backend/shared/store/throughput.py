@@ -1,0 +1,38 @@
+"""How fast runs have trained."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.shared.contracts import RunSpec, Status, TaskKind
+from backend.shared.tables import RunRow, TaskRow
+
+_LOOKED_AT = 50  # of the newest runs of these keys
+
+
+def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
+    """Images a second of the newest finished runs with the same data set, model and regularizer, parameters included,
+    on the device asked for, and of the same kind of λ: where it is 0 the penalty is spared."""
+    statement = (
+        select(RunRow.spec, RunRow.metrics)
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
+        .where(
+            TaskRow.status == Status.SUCCEEDED, RunRow.deleting.is_(False), RunRow.dataset == spec.dataset.key,
+            RunRow.model == spec.model.key, RunRow.regularizer == spec.regularizer.key,
+        )
+        .order_by(RunRow.id.desc()).limit(_LOOKED_AT)
+    )
+    if spec.device != "auto":
+        statement = statement.where(RunRow.device.startswith(spec.device, autoescape=True))
+    parts = {kind: getattr(spec, kind).model_dump() for kind in ("dataset", "model", "regularizer")}
+    return [
+        metrics["throughput"] for stored, metrics in session.execute(statement)
+        if metrics.get("throughput") and all(stored[kind] == part for kind, part in parts.items())
+        and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
+    ]
+
+
+def last_device(session: Session) -> str | None:
+    """Where the newest run was trained."""
+    return session.scalar(
+        select(RunRow.device).where(RunRow.device.is_not(None)).order_by(RunRow.id.desc()).limit(1)
+    )
