@@ -34,10 +34,12 @@ LINK, PARAMS, VERSION, CANDIDATES, KEEP = "map_link", "map_params", "map_version
 
 def adopt_link() -> None:
     """Where the link is not the one that this view wrote, the view becomes what the link says."""
-    query = st.query_params.to_dict()
-    if st.session_state.get(LINK) == query and RUNS in st.session_state:
+    query, state = st.query_params.to_dict(), st.session_state
+    if state.get(LINK) == query and RUNS in state:
+        # Said again: the browser may not have drawn a widget yet when the maps that it waits for redraw the page
+        for key in (RUNS, METHOD, TARGET, IMAGES, CLASS, WRONG, COUNT, ZOOM, CONTRAST):
+            state[key] = state[key]
         return
-    state = st.session_state
     state[LINK] = query
     state[VERSION] = state.get(VERSION, 0) + 1
     state[RUNS] = whole_numbers("runs")

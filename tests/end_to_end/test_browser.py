@@ -101,6 +101,8 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     expect(tab.locator(".dl-card")).to_have_count(8)
     shown = pictures(tab)
     assert len(shown) == 8 * 4  # image, mask, two maps
+    expect(tab.get_by_role("textbox", name=re.compile("^Test images"))).to_have_value("0,1,2,3,4,5,6,7")
+    expect(tab.get_by_role("spinbutton", name="At a time")).to_have_value("8")
     expect(tab.get_by_text("One scale for all maps")).to_be_visible()
     shoot(tab, "saliency")
 
