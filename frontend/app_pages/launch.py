@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, CatalogEntry, ExperimentRequest, FieldError, Priority
 from frontend.catalog import Catalog
 from frontend.client import ApiError
+from frontend.cost import show_cost
 from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
 from frontend.sweeps import Method, changes, drawn_from, log_spaced, runs_in, sweep_of
@@ -371,7 +372,8 @@ count = 0 if drawn_request is None else runs_in(drawn_request.sweep)
 too_many = count > MAX_RUNS_PER_EXPERIMENT
 if too_many:
     problem(f"This makes {count} runs; an experiment takes at most {MAX_RUNS_PER_EXPERIMENT}.")
+launchable = drawn_request is not None and not too_many and show_cost(drawn_request)
 label = "Launch" if count == 0 else f"Launch {count} run{'s' if count > 1 else ''}"
-if st.button(label, type="primary", icon=":material/rocket_launch:", disabled=drawn_request is None or too_many,
+if st.button(label, type="primary", icon=":material/rocket_launch:", disabled=not launchable,
              key="launch-button") and drawn_request is not None:
     launch(drawn_request)

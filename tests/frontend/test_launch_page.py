@@ -70,3 +70,14 @@ def test_an_experiment_that_the_form_cannot_draw_says_so(page, live_api):
     run = live_api.launch(SMALL, [{"lambda_": [0.1]}, {"lambda_": [0.2]}])[0]
     app = page.open("launch", **{"from": str(live_api.client.run(run).experiment)})
     assert "The form cannot draw this experiment" in said(app)
+
+
+def test_the_price_stands_before_the_click(page):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(3).run()
+    app = ending(app.text_input, "/seeds").set_value("0, 1").run()
+    said(app)
+    price = {item.label: item.value for item in app.metric}
+    assert price["Runs"] == "2" and price["Steps"] == "216"  # 2 runs of 3 epochs of 36 batches
+    assert price["Training"].startswith("≈") or price["Training"] == "not known"
+    assert "No training worker is there" in " ".join(item.value for item in app.warning)
