@@ -94,7 +94,7 @@ def _library() -> Any:
 def _chart() -> Any:
     return st.components.v2.component(
         "densitylab_chart",
-        html='<div class="densitylab-chart" role="img" style="width:100%;height:100%"></div>',
+        html='<div class="densitylab-chart" role="group" style="width:100%;height:100%"></div>',
         css=".densitylab-chart { min-height: 100%; }",
         js=_CHART_JS,
         isolate_styles=False,

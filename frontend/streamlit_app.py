@@ -13,6 +13,8 @@ st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_na
 # Streamlit leaves a hand's breadth above every page
 st.html("""<style>
 .stMainBlockContainer { padding-top: 4.5rem; }
+[data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentColor 78%, transparent); opacity: 1; }
+button[kind="segmented_controlActive"], button[kind="segmented_controlActive"] p { color: inherit !important; }
 :focus-visible { outline: 2px solid currentColor !important; outline-offset: 1px; }
 </style>""")
 page = st.navigation([

@@ -115,7 +115,10 @@ def show_actions(experiment: Experiment, runs: Sequence[Run], found: Comparison)
 def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
     st.markdown(counts_text(experiment.counts))
     if is_active(experiment):
-        st.progress(experiment.progress, text=f"{experiment.progress:.0%}")
+        left = f", {duration(experiment.eta_seconds)} left" if experiment.eta_seconds is not None else ""
+        places = [run.queue_position for run in runs if run.queue_position is not None]
+        place = f" · the first that waits is at place {min(places)} of the queue" if places else ""
+        st.progress(experiment.progress, text=f"{experiment.progress:.0%}{left}{place}")
     for run in runs:
         if run.status is Status.FAILED and run.error:
             st.error(f"**Run {run.id} failed:** {escaped(run.error.splitlines()[-1][:200])}", icon=":material/error:")

@@ -5,7 +5,7 @@ import streamlit as st
 from backend.shared.contracts import Experiment, Status
 from frontend.client import ApiError
 from frontend.parts import REFRESH_SECONDS, api, counts_text, show_problem
-from frontend.words import escaped
+from frontend.words import duration, escaped
 
 PAGE = 20
 
@@ -34,7 +34,8 @@ def show_experiment(experiment: Experiment) -> None:
         with state:
             st.markdown(counts_text(experiment.counts) or "no runs")
             if is_active(experiment):
-                st.progress(experiment.progress, text=f"{experiment.progress:.0%}")
+                left = f", {duration(experiment.eta_seconds)} left" if experiment.eta_seconds is not None else ""
+                st.progress(experiment.progress, text=f"{experiment.progress:.0%}{left}")
             elif experiment.notes:
                 st.caption(escaped(experiment.notes.splitlines()[0][:120]))
         with compare:
