@@ -1,0 +1,96 @@
+"""The comparison and its report in a real browser."""
+
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from backend.shared.contracts import ExperimentRequest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+PATIENCE = 90_000  # milliseconds
+SHOWN_LABELS = """() => [...document.querySelectorAll('.densitylab-chart')].map(
+    chart => [...chart.querySelectorAll('.hoverlayer .hovertext')].map(text => text.textContent).join())"""
+
+
+POSITION = """chart => {
+    const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
+    return [box.x + layout._size.l + layout.xaxis.d2p(trace.x[0]), box.y + layout._size.t
+            + layout.yaxis.d2p(trace.y[0])];
+}"""
+
+
+@pytest.fixture(scope="module")
+def experiment(running_system) -> int:
+    """Four short runs, measured by accuracy alone."""
+    client = running_system.client
+    launched = client.launch(ExperimentRequest(
+        name="For the comparison", spec={"epochs": 1, "train_samples": 300, "evaluations": []},
+        sweep={"lambda_": [0, 1], "seed": [0, 1]},
+    ))
+    deadline = time.monotonic() + 300
+    while not all(run.results for run in client.runs_of(launched.id)):
+        assert time.monotonic() < deadline, [run.error for run in client.runs_of(launched.id)]
+        time.sleep(0.5)
+    return launched.id
+
+
+def opened(browser: Browser, url: str) -> Page:
+    page = browser.new_context(viewport={"width": 1400, "height": 3600}).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    expect(page.locator(".densitylab-chart[aria-label^='Trade-off'][data-points]")).to_have_count(2, timeout=PATIENCE)
+    return page
+
+
+def test_what_is_pointed_at_in_one_chart_is_shown_in_the_others(running_system, browser, experiment):
+    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    chart = page.locator(".densitylab-chart[aria-label^='Trade-off']").first
+    deadline = time.monotonic() + 60
+    while sum(label.startswith("λ 1, ") for label in page.evaluate(SHOWN_LABELS)) < 3:
+        assert time.monotonic() < deadline, page.evaluate(SHOWN_LABELS)
+        page.mouse.move(0, 0)  # the page still moves while its charts take their places, so from anew
+        page.mouse.move(*chart.evaluate(POSITION))
+        page.wait_for_timeout(500)
+    with page.expect_download() as download:
+        chart.locator("[data-title='Download plot as SVG']").click()
+    assert "<svg" in download.value.path().read_text()[:200]
+    page.context.close()
+
+
+def test_the_link_restores_the_view_in_a_new_browser(running_system, browser, experiment):
+    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    page.get_by_text("Means over seeds", exact=True).click()
+    page.wait_for_url("**means=true*")
+    expect(page.locator(".densitylab-chart[aria-label*='of 4 runs']").first).to_be_visible()
+    stranger = opened(browser, page.url)
+    assert "means=true" in stranger.url
+    lines = "charts => charts.map(chart => chart.data.map(trace => trace.name))"
+    curves = [each.locator(".densitylab-chart[aria-label*='of 4 runs']") for each in (page, stranger)]
+    expect(curves[1]).to_have_count(curves[0].count(), timeout=PATIENCE)
+    assert "λ 1" in curves[1].evaluate_all(lines)[-1]  # a line per group, not per run
+    for each in (page, stranger):
+        each.context.close()
+
+
+def test_the_report_opens_without_a_network(running_system, browser, experiment, tmp_path: Path):
+    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    page.get_by_role("button", name="Make a report").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the report").click()
+    file = tmp_path / "report.html"
+    download.value.save_as(file)
+    page.context.close()
+
+    reader = browser.new_context(offline=True).new_page()
+    asked, thrown = [], []
+    reader.on("request", lambda request: asked.append(request.url))
+    reader.on("pageerror", lambda error: thrown.append(str(error)))
+    reader.goto(file.as_uri())
+    expect(reader.get_by_role("heading", name="For the comparison")).to_be_visible()
+    assert reader.locator(".js-plotly-plot .main-svg").count() > 3
+    assert reader.locator(".dl-card").count() == 4  # maps of four images
+    reader.wait_for_timeout(500)
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == [] and thrown == []
+    reader.context.close()
