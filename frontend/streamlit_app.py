@@ -14,7 +14,7 @@ st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_na
 st.html("""<style>
 .stMainBlockContainer { padding-top: 4.5rem; }
 [data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentColor 78%, transparent); opacity: 1; }
-button[kind="segmented_controlActive"], button[kind="segmented_controlActive"] p { color: inherit !important; }
+[data-variant="segmented_control"], [data-variant="segmented_control"] * { color: inherit !important; }
 :focus-visible { outline: 2px solid currentColor !important; outline-offset: 1px; }
 </style>""")
 page = st.navigation([

@@ -1,0 +1,68 @@
+"""What only a browser can tell of the pages: state that survives refreshing, keys, and accessibility."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from backend.shared.contracts import ExperimentRequest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
+TEN_REFRESHES = 10 * 2_000  # of the slower page
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A new browser window."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def experiment(running_system) -> Iterator[int]:
+    """Two runs that train for as long as these tests look at them."""
+    launched = running_system.client.launch(ExperimentRequest(
+        name="watched", spec={"epochs": 2000, "evaluations": []}, sweep={"seed": [0, 1]},
+    ))
+    yield launched.id
+    for run in launched.runs:
+        running_system.client.cancel_run(run)
+
+
+def test_a_selected_row_and_a_half_typed_word_survive_ten_refreshes(running_system, tab, experiment):
+    tab.goto(f"{running_system.page}/runs?experiment={experiment}")
+    table = tab.get_by_test_id("stDataFrame")
+    table.wait_for()
+    tab.wait_for_timeout(2_000)
+    table.click(position={"x": 16, "y": 52})  # the first row's box
+    expect(tab.get_by_role("button", name="Cancel 1")).to_be_enabled()
+    search = tab.get_by_role("textbox", name="Search")
+    search.press_sequentially("half a wo")
+    tab.wait_for_timeout(TEN_REFRESHES)
+    expect(search).to_have_value("half a wo")
+    expect(search).to_be_focused()
+    expect(tab.get_by_role("button", name="Cancel 1")).to_be_enabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(running_system, browser, experiment, scheme):
+    script = os.environ.get("TEST_AXE")
+    if not script:
+        pytest.skip("TEST_AXE does not name axe-core's axe.min.js")
+    tab = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000}).new_page()
+    found = []
+    for path in ("", "launch", "experiments", f"experiment?experiment={experiment}", "runs", "datasets", "system"):
+        tab.goto(f"{running_system.page}/{path}")
+        tab.get_by_role("heading", level=1).wait_for()
+        tab.wait_for_timeout(3_000)
+        tab.evaluate(Path(script).read_text(encoding="utf-8"))
+        answer = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found += [(path, item["id"], item["nodes"][0]["html"][:200]) for item in answer["violations"]
+                  if item["impact"] in ("serious", "critical")]
+    tab.context.close()
+    assert found == []
