@@ -49,7 +49,8 @@ export default function(component) {
       name: "Download plot as SVG", icon: Plotly.Icons.disk, click: (chart) => Plotly.downloadImage(
         chart, { format: "svg", filename: box.pending.name, width: chart.offsetWidth, height: chart.offsetHeight }),
     };
-    const config = {
+    // One and the same: Plotly takes a new function for a new configuration, and then forgets zoom and hidden traces
+    const config = box.config ||= {
       responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"],
       modeBarButtonsToAdd: [svg], toImageButtonOptions: { format: "png", ...file },
     };
