@@ -49,6 +49,49 @@ def test_a_selected_row_and_a_half_typed_word_survive_ten_refreshes(running_syst
     expect(tab.get_by_role("button", name="Cancel 1")).to_be_enabled()
 
 
+def test_zoom_and_hidden_curves_survive_ten_refreshes_of_growing_curves(running_system, tab, experiment):
+    tab.goto(f"{running_system.page}/experiment?experiment={experiment}&metric=loss")
+    chart = tab.locator(".densitylab-chart[data-points]").first
+    chart.wait_for()
+    before = int(chart.get_attribute("data-points"))
+    area = chart.locator(".nsewdrag").first.bounding_box()
+    tab.mouse.move(area["x"] + area["width"] * 0.2, area["y"] + area["height"] * 0.5)
+    tab.mouse.down()
+    tab.mouse.move(area["x"] + area["width"] * 0.6, area["y"] + area["height"] * 0.5, steps=8)
+    tab.mouse.up()
+    chart.locator(".legendtoggle").first.click()
+    tab.wait_for_timeout(1_000)  # a second click would be a double one
+    state = """() => {
+        const chart = document.querySelector('.densitylab-chart');
+        return [chart.layout.xaxis.range, chart._fullData[0].visible, chart.classList.contains('the-very-same')];
+    }"""
+    tab.evaluate("document.querySelector('.densitylab-chart').classList.add('the-very-same')")
+    chosen = tab.evaluate(state)
+    tab.wait_for_timeout(TEN_REFRESHES)
+    assert tab.evaluate(state) == chosen and chosen[1:] == ["legendonly", True]
+    assert int(chart.get_attribute("data-points")) >= before
+
+
+def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
+    tab.goto(running_system.page)
+    tab.get_by_role("button", name="Keyboard shortcuts").wait_for()
+    tab.wait_for_timeout(2_000)  # the listener comes with the component's script
+    tab.get_by_role("heading", name="DensityLab").click()
+    tab.keyboard.press("?")
+    expect(tab.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("g then r")
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+    tab.keyboard.press("g")
+    tab.keyboard.press("r")
+    tab.wait_for_url("**/runs")
+    expect(tab.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+    tab.get_by_role("textbox", name="Search").wait_for()
+    tab.keyboard.press("/")
+    expect(tab.get_by_role("textbox", name="Search")).to_be_focused()
+    tab.keyboard.type("gl")  # what is typed is no shortcut
+    assert tab.url.endswith("/runs")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(running_system, browser, experiment, scheme):
     script = os.environ.get("TEST_AXE")
