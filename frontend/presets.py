@@ -21,7 +21,7 @@ DEMO = Preset(
     label="Demo: λ from 0 to 1",
     summary="The MLP on BlockMNIST with λ = 0, 0.1 and 1, three seeds each: what smoothing does to accuracy, "
             "leakage and adversarial accuracy.",
-    minutes=3,
+    minutes=1.5,
     request=ExperimentRequest(
         name="Demo: what λ does",
         spec={
@@ -44,7 +44,7 @@ PRESETS = (
         key="quick",
         label="Quick look",
         summary="One short run with λ = 0.1, to see the curves move.",
-        minutes=0.3,
+        minutes=0.1,
         request=ExperimentRequest(
             name="Quick look", spec={"lambda_": 0.1, "seed": 0, "epochs": 5}, tags=["quick"],
         ),
@@ -54,7 +54,7 @@ PRESETS = (
         key="estimators",
         label="Estimators compared",
         summary="The three estimators of the penalty on a smooth network (GELU), where they should agree.",
-        minutes=2,
+        minutes=0.5,
         request=ExperimentRequest(
             name="Estimators compared",
             spec={
