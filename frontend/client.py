@@ -190,7 +190,7 @@ class ApiClient:
 
     def act_on_runs(self, request: BulkRequest) -> BulkAnswer:
         """One action on many runs, or with `dry_run` what it would do and free."""
-        return self._read(BulkAnswer, self._send("POST", "/api/v1/runs/bulk", body=request))
+        return self._read(BulkAnswer, self._send("POST", "/api/v1/bulk/runs", body=request))
 
     def runs_csv(self, *, experiment: int | None = None, archived: bool | None = None, q: str | None = None) -> str:
         """Every run that matches, as one table."""

@@ -15,6 +15,7 @@ from backend.api.provenance import code_version
 from backend.api.routes import (
     artifacts,
     attributions,
+    bulk,
     catalog,
     datasets,
     evaluations,
@@ -34,8 +35,9 @@ from backend.shared.database import Database
 from backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
-_RESOURCES = (catalog, datasets, experiments, runs, metrics, logs, artifacts, evaluations, attributions, tasks,
-              system)
+_RESOURCES = (
+    catalog, datasets, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions, tasks, system,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from backend.reconciler import System
 from backend.shared.contracts import Status
 
-BULK = "/api/v1/runs/bulk"
+BULK = "/api/v1/bulk/runs"
 
 
 def act(client: TestClient, action: str, runs: list[int], dry_run: bool = False) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
-from backend import bulk, deletion
+from backend import deletion
 from backend.api import cursors, run_table
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Reading, Search, StoreDep
 from backend.api.pages import page
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
-from backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest, Deleted, Run, RunPatch, Status
+from backend.shared.contracts import Deleted, Run, RunPatch, Status
 from backend.shared.store import run_listing, runs, tasks
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -67,16 +67,6 @@ def list_runs(
     found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
     more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
     return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
-
-
-@router.post("/bulk", responses=responses(400, 413, 422))
-def act_on_runs(body: BulkRequest, database: DatabaseDep, store: StoreDep, queue: QueueDep) -> BulkAnswer:
-    """Cancels, retries, archives, unarchives or deletes many runs; each has an outcome of its own, also where it is
-    refused. `dry_run` does nothing and says what would be done, with the bytes that a deletion would free."""
-    answer = bulk.act(database, store, body)
-    if body.action == BulkAction.RETRY and not body.dry_run:
-        deliver_or_leave(database, queue)
-    return answer
 
 
 @router.get("/{run_id}", responses=responses(404, 422))
