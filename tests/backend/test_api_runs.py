@@ -86,7 +86,7 @@ def test_curves_are_given_thinned_and_from_a_step_on(client: TestClient, work: A
         assert [series["points"][0]["step"], series["points"][-1]["step"]] == [1, 1000]
 
 
-def test_a_diverged_value_is_null_not_an_error(client: TestClient, work: Any, database: Database):
+def test_the_latest_value_of_each_curve_is_told(client: TestClient, work: Any, database: Database):
     (run_id,) = work.launch()
     with database.write() as session:
         runs.set_metrics(session, run_id, {"loss": 1.5})

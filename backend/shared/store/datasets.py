@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.shared.database import now
@@ -12,13 +11,6 @@ from backend.shared.tables import DatasetRow
 
 def get(session: Session, key: str, params: dict[str, Any]) -> DatasetRow | None:
     return session.get(DatasetRow, (key, content_hash(params)))
-
-
-def of_key(session: Session, key: str) -> list[DatasetRow]:
-    """Every prepared form of a data set, newest first."""
-    return list(session.scalars(
-        select(DatasetRow).where(DatasetRow.key == key).order_by(DatasetRow.prepared_at.desc())
-    ))
 
 
 def set_task(session: Session, key: str, params: dict[str, Any], task_id: int) -> None:
