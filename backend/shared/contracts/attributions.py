@@ -1,0 +1,64 @@
+"""Maps of the same images under several runs."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from backend.shared.contracts.fields import Answer, Id, Key, Request
+from backend.shared.contracts.work import Status
+
+MAX_SAMPLES_PER_ATTRIBUTION = 64
+MAX_RUNS_PER_ATTRIBUTION = 6
+Split = Literal["test", "validation", "train"]
+
+
+class Samples(Request):
+    """Images by their indices in a split; the same for every run of a data set with the same data seed."""
+
+    split: Split = "test"
+    indices: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        min_length=1, max_length=MAX_SAMPLES_PER_ATTRIBUTION
+    )
+
+
+class AttributionRequest(Request):
+    """Maps of the same images under several runs. `target`: "label", "predicted", or a class index."""
+
+    runs: list[Id] = Field(min_length=1, max_length=MAX_RUNS_PER_ATTRIBUTION)
+    method: Key = "gradient"
+    params: dict[str, Any] = Field(default_factory=dict)
+    samples: Samples
+    target: Literal["label", "predicted"] | Annotated[int, Field(ge=0, le=2**31 - 1)] = "label"
+
+
+class Panel(Answer):
+    """One run's view of one image, in the order of the request's indices."""
+
+    run: int
+    index: int
+    label: int
+    predicted: int
+    confidence: float  # softmax probability of the predicted class
+    target: int
+    leakage: float | None = None  # L2 norm of the map on the null mask; null without a mask
+    leakage_share: float | None = None  # squared share; null where the map is zero
+    zero: bool = False
+    nan: bool = False
+
+
+class Attribution(Answer):
+    id: int
+    status: Status
+    error: str | None = None
+    runs: list[int]
+    method: str
+    params: dict[str, Any]
+    samples: Samples
+    target: Literal["label", "predicted"] | int
+    limit: float | None = None  # the shared colour limit: 99th percentile of |map| pooled over all panels
+    panels: list[Panel] = Field(default_factory=list)
+    data_hash: str | None = None
+    seconds: float | None = None
+    task: int
+    created_at: datetime

@@ -1,0 +1,62 @@
+"""Every choice on offer, as the API tells it."""
+
+from typing import Any, Literal
+
+from backend.shared.contracts.fields import Answer, ImageSize
+
+
+class CatalogParam(Answer):
+    """One parameter of a choice: what it takes, and how to ask for it."""
+
+    name: str
+    type: Literal["int", "float", "bool", "str", "floats", "component"]
+    default: Any
+    label: str
+    help: str
+    minimum: float | None
+    maximum: float | None
+    exclusive_minimum: bool
+    choices: list[str | int]
+    optional: bool
+    kind: str | None  # of type "component": the kind whose {key, params} it takes
+
+
+class CatalogRule(Answer):
+    """Where `when` holds (values by parameter), each of `allowed` must too."""
+
+    when: dict[str, list[Any]]
+    allowed: dict[str, list[Any]]
+    why: str
+
+
+class CatalogCaution(Answer):
+    """What a run carries where every path of `when` (dotted, in the spec) has a listed value."""
+
+    when: dict[str, list[Any]]
+    flag: str
+    text: str
+
+
+class CatalogEntry(Answer):
+    """One choice of a kind; see `backend.shared.catalog.entry.Entry` for the facts."""
+
+    key: str
+    label: str
+    summary: str
+    params: list[CatalogParam]
+    rules: list[CatalogRule]
+    cautions: list[CatalogCaution]
+    num_classes: int | None
+    class_names: list[str]
+    channels: int | None
+    image_size: ImageSize | None
+    mean: list[float]
+    std: list[float]
+    train_size: int | None
+    has_groups: bool
+    has_mask: bool
+    embedded: bool
+    min_image_size: int | None
+    needs_mask: bool
+    signed: bool
+    needs_target: bool

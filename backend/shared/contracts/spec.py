@@ -1,0 +1,48 @@
+"""The spec: everything that decides what a run does."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from backend.shared.contracts.fields import Key, Request
+
+SPEC_VERSION = 1
+MAX_RUNS_PER_EXPERIMENT = 500
+
+
+class Component(Request):
+    """A catalog entry with its parameters; those left out take the catalog's defaults."""
+
+    key: Key
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationSpec(Component):
+    """A measure to take of a trained run. `name` is its key unless given, and unique within the run."""
+
+    name: Key | None = None
+
+
+def _component(key: str) -> Any:
+    return Field(default_factory=lambda: Component(key=key))
+
+
+class RunSpec(Request):
+    """Everything that decides what a run does. Every part has a default: `{}` trains the default demo."""
+
+    dataset: Component = _component("blockmnist")
+    model: Component = _component("mlp")
+    regularizer: Component = _component("marginal_density")
+    lambda_: float = Field(default=0.1, ge=0, le=1e6, description="weight λ of the penalty")
+    schedule: Component = _component("constant")
+    optimizer: Component = _component("adam")
+    epochs: int = Field(default=15, ge=1, le=10_000)
+    batch_size: int = Field(default=100, ge=1, le=65_536)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="initialisation, order and augmentation")
+    train_samples: int | None = Field(default=None, ge=1, le=2**31 - 1, description="train on the first n; null: all")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = "auto"
+    evaluations: list[EvaluationSpec] = Field(
+        default_factory=lambda: [EvaluationSpec(key="leakage"), EvaluationSpec(key="pgd_linf")], max_length=20,
+        description="measures taken once the run is trained; accuracy is always among them",
+    )
