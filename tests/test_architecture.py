@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Among the folders of components, each may use those of its own and of earlier ranks
 RANKS = [
-    {"models", "datasets", "attacks", "attributions", "schedules"},
+    {"models", "datasets", "attacks", "attributions", "schedules", "augmentations"},
     {"perturbations", "regularizers"},
     {"evaluations"},
 ]

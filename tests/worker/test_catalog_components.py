@@ -22,12 +22,14 @@ POSITIONAL = {
     "regularizer": ["model", "x", "logits", "y"],
     "schedule": ["lambda_", "step", "total_steps", "seen"],
     "optimizer": ["parameters"],
+    "augmentation": ["images"],
     "attack": ["model", "x", "y"],
     "attribution": ["model", "x", "target"],
     "evaluation": ["model", "data"],
 }
 CONTEXT = {
     "regularizer": {"generator"},
+    "augmentation": {"generator"},
     "attack": {"generator"},
     "evaluation": {"generator", "progress", "should_stop"},
 }
@@ -123,6 +125,7 @@ def test_a_data_set_is_what_its_entry_says(entry, tmp_path):
             assert len(data) == entry.train_size
     assert len(entry.mean) == len(entry.std) == entry.channels
     assert len(entry.class_names) == entry.num_classes
+    assert find("augmentation", entry.augmentation)
 
 
 @pytest.mark.parametrize("data_entry", entries("dataset"))
@@ -169,6 +172,15 @@ def test_an_optimizer_lowers_a_loss(entry):
     assert parameter.item() < 1
     settings = {param.name: param.default for param in entry.params}
     assert settings.items() <= optimizer.param_groups[0].items()
+
+
+@pytest.mark.parametrize("entry", entries("augmentation"))
+def test_an_augmentation_gives_images_like_those_it_got(entry, dataset):
+    stored = images(dataset).images
+    before = stored.clone()
+    changed = component("augmentation", entry.key).function(stored, generator=generator())
+    assert changed.shape == stored.shape and changed.dtype == torch.uint8
+    assert torch.equal(stored, before)
 
 
 @pytest.mark.parametrize("entry", entries("attack"))

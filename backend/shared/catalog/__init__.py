@@ -1,4 +1,5 @@
-"""Every choice on offer: data sets, models, regularizers, schedules, optimizers, attacks, attributions, evaluations.
+"""Every choice on offer: data sets, models, regularizers, schedules, optimizers, augmentations, attacks,
+attributions, evaluations.
 
 One `Entry` per choice, one file per kind. The API validates requests against it, the page draws its forms from
 it, and the worker resolves its dotted paths. Nothing here imports torch or the worker.
@@ -6,6 +7,7 @@ it, and the worker resolves its dotted paths. Nothing here imports torch or the 
 
 from backend.shared.catalog.attacks import ATTACKS
 from backend.shared.catalog.attributions import ATTRIBUTIONS
+from backend.shared.catalog.augmentations import AUGMENTATIONS
 from backend.shared.catalog.datasets import DATASETS
 from backend.shared.catalog.entry import Caution, Entry, Param, Rule, UnknownKey
 from backend.shared.catalog.evaluations import EVALUATIONS
@@ -20,6 +22,7 @@ CATALOG: dict[str, tuple[Entry, ...]] = {
     "regularizer": REGULARIZERS,
     "schedule": SCHEDULES,
     "optimizer": OPTIMIZERS,
+    "augmentation": AUGMENTATIONS,
     "attack": ATTACKS,
     "attribution": ATTRIBUTIONS,
     "evaluation": EVALUATIONS,

@@ -55,6 +55,7 @@ class CatalogEntry(Answer):
     train_size: int | None
     has_groups: bool
     has_mask: bool
+    augmentation: str  # of a data set: the key of the one that suits it
     embedded: bool
     min_image_size: int | None
     needs_mask: bool

@@ -1,0 +1,100 @@
+"""Which memory format trains faster: seconds per step with images and weights channel by channel, or channels last.
+
+    python -m benchmarks.memory_format [--repeats 9] [--threads 2] [--device auto] [--out FOLDER]
+
+Interleaved in one run, on VGG11, ResNet-18 and the small CNN, for a plain step and for one with the exact penalty. A
+ratio is the median over rounds of channels last over contiguous, so above 1 channels last is slower. Writes
+memory_format-DEVICE.json and prints a table. Training keeps to the contiguous format: on two CPU cores channels last
+took 10 to 18 % longer wherever there was a penalty (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.steps import CHANNELS, CLASSES, LAMBDA, SIDE, hardware
+from worker.objective import objective
+from worker.resolve import component
+
+MODELS = ("vgg11", "resnet18", "cnn")
+STEPS = {"plain": "none", "exact penalty": "marginal_density"}
+FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+
+
+class Step:
+    """One way to make a step of one network."""
+
+    def __init__(self, name: str, regularizer: str, memory_format: torch.memory_format, batch: int, device: str):
+        torch.manual_seed(0)
+        model = component("model", name).function(CHANNELS, (SIDE, SIDE), CLASSES)
+        self.model = model.to(device=device, memory_format=memory_format).train()
+        self.parameters = list(self.model.parameters())
+        self.optimizer = torch.optim.SGD(self.parameters, lr=1e-6, momentum=0.9)
+        self.x = torch.rand(batch, CHANNELS, SIDE, SIDE, device=device).contiguous(memory_format=memory_format)
+        self.y = torch.randint(CLASSES, (batch,), device=device)
+        self.regularizer = component("regularizer", regularizer).function
+        self.half = device == "cuda"
+
+    def seconds(self) -> float:
+        _wait(self.x.device)
+        began = time.perf_counter()
+        self.optimizer.zero_grad()
+        with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=self.half):
+            terms = objective(self.model, self.x.detach().clone(), self.y, regularizer=self.regularizer,
+                              lambda_=LAMBDA, step=1)
+        terms.loss.backward(inputs=self.parameters)
+        self.optimizer.step()
+        _wait(self.x.device)
+        return time.perf_counter() - began
+
+
+def measure(name: str, step: str, batch: int, device: str, repeats: int) -> dict[str, object]:
+    """Median seconds of both formats and the median ratio, in interleaved rounds."""
+    ways = {label: Step(name, STEPS[step], layout, batch, device) for label, layout in FORMATS.items()}
+    for way in ways.values():
+        way.seconds()  # warms up
+    times: dict[str, list[float]] = {label: [] for label in ways}
+    for round_ in range(repeats):
+        for label in ways if round_ % 2 == 0 else reversed(ways):
+            times[label].append(ways[label].seconds())
+    plain, last = times["contiguous"], times["channels last"]
+    return {
+        "model": name, "step": step, **{label: median(own) for label, own in times.items()},
+        "ratio": median(two / one for one, two in zip(plain, last, strict=True)),
+    }
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures a training step in both memory formats.")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cuda = torch.cuda.is_available() and given.device != "cpu"
+    device, batch = ("cuda", 512) if cuda else ("cpu", 32)
+    rows = [measure(name, step, batch, device, given.repeats) for name in MODELS for step in STEPS]
+    heading = (f"{hardware(torch.device(device))}; torch {torch.__version__}; {SIDE}×{SIDE} images, batch {batch}; "
+               f"{given.repeats} interleaved rounds; {time.strftime('%Y-%m-%d')}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    content = {"heading": heading, "rows": rows}
+    (given.out / f"memory_format-{device}.json").write_text(json.dumps(content, indent=1) + "\n")
+    print(heading, "\n\n| model | step | contiguous s | channels last s | ratio |\n| --- | --- | ---: | ---: | ---: |")
+    for row in rows:
+        print("| {model} | {step} | {contiguous:.4f} | {channels last:.4f} | {ratio:.2f} |".format(**row))
+
+
+if __name__ == "__main__":
+    main()
