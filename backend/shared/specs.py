@@ -73,10 +73,15 @@ def check_evaluations(
         if item.name == "accuracy" and item.key != "accuracy":
             errors.append(FieldError(pointer=f"{at}/{index}/name", detail="'accuracy' names the accuracy alone"))
         names.add(item.name)
-        if entry and dataset and entry.needs_mask and not dataset.has_mask:
-            errors.append(FieldError(
-                pointer=f"{at}/{index}/key", detail=f"{entry.label} needs a mask, which {dataset.label} does not have"
-            ))
+        if entry and dataset:
+            needs = ((entry.needs_mask, dataset.has_mask, "a mask"), (entry.needs_groups, dataset.has_groups, "groups"))
+            errors.extend(
+                FieldError(
+                    pointer=f"{at}/{index}/key",
+                    detail=f"{entry.label} needs {what}, which {dataset.label} does not have",
+                )
+                for needed, given, what in needs if needed and not given
+            )
 
 
 def complete_params(

@@ -132,7 +132,8 @@ def draw_methods(chosen: str, methods: list[Method], lambdas: list[float], key: 
 def draw_evaluations(spec: dict[str, Any], dataset: CatalogEntry | None, key: str) -> list[dict[str, Any]]:
     offered = [
         entry for entry in catalog().entries("evaluation")
-        if dataset is None or dataset.has_mask or not entry.needs_mask
+        if dataset is None
+        or ((dataset.has_mask or not entry.needs_mask) and (dataset.has_groups or not entry.needs_groups))
     ]
     given = {item["key"]: item.get("params", {}) for item in spec["evaluations"]}
     chosen = st.multiselect(

@@ -58,6 +58,7 @@ def test_no_refused_launch_leaves_anything_behind(client: TestClient):
         ({"evaluations": [{"key": "accuracy"}, {"key": "accuracy"}]}, "/spec/evaluations/1/name"),
         ({"evaluations": [{"key": "leakage", "params": {"attribution": {"key": "nope"}}}]},
          "/spec/evaluations/0/params/attribution/key"),
+        ({"evaluations": [{"key": "groups"}]}, "/spec/evaluations/0/key"),  # the default data set has none
         ({"optimizer": {"key": "adam", "params": {"lr": 0}}}, "/spec/optimizer/params/lr"),
     ],
 )

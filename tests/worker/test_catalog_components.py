@@ -33,7 +33,6 @@ CONTEXT = {
     "attack": {"generator"},
     "evaluation": {"generator", "progress", "should_stop"},
 }
-OPTIONAL_CONTEXT = {"evaluation": {"fresh_model"}}
 ENTRIES = [pytest.param(kind, entry, id=f"{kind}-{entry.key}") for kind in CATALOG for entry in CATALOG[kind]]
 
 
@@ -42,7 +41,7 @@ def entries(kind):
 
 
 def images(entry):
-    """Four images with the shape, classes and mask that a data set's entry states."""
+    """Four images of two groups with the shape, classes and mask that a data set's entry states."""
     generator = torch.Generator().manual_seed(0)
     shape = (4, entry.channels, *entry.image_size)
     mask = torch.zeros(4, 1, *entry.image_size, dtype=torch.bool)
@@ -51,6 +50,7 @@ def images(entry):
         torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
         torch.arange(4) % entry.num_classes,
         mask if entry.has_mask else None,
+        torch.arange(4) % 2,
     )
 
 
@@ -82,9 +82,9 @@ def test_the_signature_is_the_kinds_and_the_keywords_are_the_params(kind, entry)
     assert positional == POSITIONAL[kind]
     keywords = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     own = {param.name: param for param in entry.params if param.used_by == "component"}
-    context = CONTEXT.get(kind, set())
+    context = CONTEXT.get(kind, set()) | set(entry.uses)
     assert context <= keywords.keys()
-    assert keywords.keys() - context - OPTIONAL_CONTEXT.get(kind, set()) == own.keys()
+    assert keywords.keys() - context == own.keys()
     for name, param in own.items():
         default = keywords[name]
         if default is inspect.Parameter.empty or param.type == "component":
@@ -209,8 +209,10 @@ def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
     data = images(dataset)
     shares = []
     params = {"steps": 3} if entry.param("steps") else {}
+    offered = {"train_data": lambda: data}
     result = component("evaluation", entry.key, params).function(
-        model, data, generator=generator(), progress=shares.append, should_stop=lambda: False
+        model, data, generator=generator(), progress=shares.append, should_stop=lambda: False,
+        **{name: offered[name] for name in entry.uses},
     )
     assert isinstance(result, Result) and result.values
     for value in result.values.values():

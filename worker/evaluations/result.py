@@ -66,8 +66,10 @@ def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Valu
     return Value(successes / n, low, high, n, higher_is_better)
 
 
-def few_samples(n: int) -> list[Flag]:
-    """The flag for fewer than 200 samples, where it is due."""
+def few_samples(n: int, of: str = "") -> list[Flag]:
+    """The flag for fewer than 200 samples, where it is due; `of` says of what they are."""
     if n >= 200:
         return []
-    return [Flag("few_samples", f"Measured on {n} images only: the interval is wide.")]
+    what = f"{n} images {of}".rstrip()
+    return [Flag("few_samples", f"Measured on {what} only: the interval is wide, and a difference between models may "
+                 "be chance. Next: measure on more images, at least 200.")]

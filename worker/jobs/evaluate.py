@@ -43,12 +43,14 @@ def _evaluate(context: Context, lease: Lease) -> None:
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
     )
     model = trained_model(context, record, stored, device)
-    measure = resolve.component("evaluation", evaluation.key, evaluation.params).function
+    measure = resolve.component("evaluation", evaluation.key, evaluation.params)
+    offered = {"train_data": lambda: data.load("train")}
     lease.report(stage="evaluating")
     began = time.monotonic()
-    result = measure(
+    result = measure.function(
         model, data.load("test"), generator=torch.Generator(device).manual_seed(SEED),
         progress=lambda share: _progress(lease, share, time.monotonic() - began), should_stop=lease.should_stop,
+        **{name: offered[name] for name in measure.entry.uses},
     )
     seconds = time.monotonic() - began
     location, size = None, 0

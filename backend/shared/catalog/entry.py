@@ -139,6 +139,10 @@ class Entry:
     observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation
     needs_mask: bool = False
+    needs_groups: bool = False
+    version: int = 1  # raised when the same request gives other figures; kept ones of an older version are not reused
+    # what the job hands over beside the model and its test images
+    uses: tuple[Literal["train_data"], ...] = ()
     # facts of an attribution
     signed: bool = True
     needs_target: bool = True  # False where the map is of no class, such as the gradient of log p(x)

@@ -16,6 +16,12 @@ EVALUATIONS = (
     Entry("accuracy", "Accuracy", "Share of test images classified rightly, with its Wilson interval, and the "
           "mean cross-entropy.", "worker.evaluations.accuracy:accuracy"),
     Entry(
+        "groups", "Group accuracy",
+        "Accuracy of each group, the mean as the test set weighs them and as the training set does, the worst, and "
+        "the gap between best and worst.",
+        "worker.evaluations.groups:groups", needs_groups=True, uses=("train_data",),
+    ),
+    Entry(
         "leakage", "Feature leakage",
         "How much of the attribution lies on the null block, which says nothing about the label: the mean L2 norm "
         "there, and its share ‖a·m‖² / ‖a‖² of the whole (chance 0.5).",

@@ -59,5 +59,6 @@ class CatalogEntry(Answer):
     embedded: bool
     min_image_size: int | None
     needs_mask: bool
+    needs_groups: bool
     signed: bool
     needs_target: bool

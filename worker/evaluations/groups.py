@@ -1,0 +1,104 @@
+"""How well each sub-population is classified, and the worst of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from worker.datasets.dataset import Dataset
+from worker.evaluations.batches import batches
+from worker.evaluations.result import Curve, Flag, Result, Value, few_samples, proportion
+from worker.intervals import bootstrap
+
+
+def groups(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    train_data: Callable[[], Dataset],
+    generator: torch.Generator,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """Accuracy a_g of each group, its two means, the worst and the gap (Sagawa, Koh, Hashimoto, Liang 2020).
+
+    Args:
+        model: gives logits (N, K), in eval mode.
+        data: images, labels and groups.
+        train_data: gives the training images, whose groups weigh the second mean.
+        generator: not used, since nothing is drawn.
+        progress: told the fraction done, 0 to 1.
+        should_stop: asked before each batch.
+
+    Returns:
+        values `worst` = min a_g (n: of that group), `mean` = Σ a_g n_g / n over the test set's groups (the plain
+        accuracy), `mean_train` = Σ a_g w_g with the training set's shares w_g, `gap` = max a_g − min a_g, with
+        bootstrap intervals stratified by group; `group_0`, `group_1`, ... each a_g (Wilson). Curve `accuracy`
+        over the groups' numbers. Arrays `correct`, `predicted` and `group`. Groups without a test image are
+        flagged, have no accuracy and are left out of the others, the weights of `mean_train` then being scaled
+        to sum to 1.
+
+    Raises:
+        ValueError: the data set has no groups.
+        Stopped: `should_stop()` answered True.
+    """
+    train_groups = train_data().groups
+    if data.groups is None or train_groups is None:
+        raise ValueError("group accuracy needs a data set with groups; this one has none")
+    predicted = np.zeros(len(data), np.int64)
+    for part, x, _ in batches(model, data, None, progress=progress, should_stop=should_stop):
+        with torch.no_grad():
+            predicted[part] = model(x).argmax(dim=1).cpu().numpy()
+    group = data.groups.cpu().numpy()
+    correct = predicted == data.labels.cpu().numpy()
+    count = 1 + max(int(group.max(initial=0)), int(train_groups.max()))
+    sizes = np.bincount(group, minlength=count)
+    rights = np.bincount(group, weights=correct, minlength=count).astype(int)
+    each = [proportion(int(right), int(size), higher_is_better=True)
+            for right, size in zip(rights, sizes, strict=True)]
+    present = np.flatnonzero(sizes)
+    member = (group[:, None] == present).astype(float)
+    train_share = np.bincount(train_groups.cpu().numpy(), minlength=count)[present].astype(float)
+    if train_share.sum() == 0:
+        train_share[:] = 1
+
+    def accuracies(drawn: np.ndarray) -> np.ndarray:
+        return drawn @ member / sizes[present]
+
+    def value(statistic: Callable[[np.ndarray], np.ndarray], n: int, higher_is_better: bool) -> Value:
+        """A statistic of (r, G) group accuracies, with its interval."""
+        interval = bootstrap(correct.astype(float), strata=group, statistic=lambda drawn: statistic(accuracies(drawn)))
+        if interval is None:
+            return Value(None, None, None, 0, higher_is_better)
+        measured = float(statistic(accuracies(correct[None].astype(float)))[0])
+        return Value(measured, interval.low, interval.high, n, higher_is_better)
+
+    worst = min(present, key=lambda g: rights[g] / sizes[g], default=None)
+    values = {
+        "worst": value(lambda a: a.min(axis=1), 0 if worst is None else int(sizes[worst]), True),
+        "mean": value(lambda a: a @ sizes[present] / len(data), len(data), True),
+        "mean_train": value(lambda a: a @ train_share / train_share.sum(), len(data), True),
+        "gap": value(lambda a: a.max(axis=1) - a.min(axis=1), len(data), False),
+        **{f"group_{g}": figure for g, figure in enumerate(each)},
+    }
+    return Result(
+        values=values,
+        curves={"accuracy": Curve(
+            x=[float(g) for g in range(count)], y=[v.value for v in each], low=[v.low for v in each],
+            high=[v.high for v in each], x_label="group", y_label="accuracy",
+        )},
+        flags=_flags(sizes),
+        arrays={"correct": correct, "predicted": predicted, "group": group},
+    )
+
+
+def _flags(sizes: np.ndarray) -> list[Flag]:
+    empty = np.flatnonzero(sizes == 0)
+    flags = few_samples(int(sizes[sizes > 0].min(initial=sizes.max())), of="of the smallest group")
+    if len(empty) > 0:
+        flags.append(Flag("empty_group", f"Group {', '.join(map(str, empty))} has no test image: its accuracy is not "
+                          "known and not in the worst. Next: test on a data set that holds every group."))
+    return flags
