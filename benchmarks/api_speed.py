@@ -244,7 +244,8 @@ def broker(settings: Settings) -> Iterator[None]:
 def api(settings: Settings) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     command = [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port",
                str(settings.api_port), "--log-level", "warning"]
-    environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port)}
+    environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port),
+                   "DENSITYLAB_RATE_LIMIT": "0"}
     with (
         serving(command, settings.api_port, "/readyz", environment) as (root, server),
         httpx.Client(base_url=f"{root}/api/v1", timeout=60) as http,

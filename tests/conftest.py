@@ -17,6 +17,8 @@ def no_settings_from_outside() -> Iterator[None]:
         for name in os.environ:
             if name.startswith("DENSITYLAB_") and name != "DENSITYLAB_REQUIRE_BROWSER":
                 patch.delenv(name)
+        patch.setenv("DENSITYLAB_RATE_LIMIT", "0")  # tests that hurry; those of the limit set one
+        patch.setenv("DENSITYLAB_ALLOWED_HOSTS", "testserver")  # as Starlette's TestClient calls itself
         yield
 
 

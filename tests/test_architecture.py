@@ -139,6 +139,21 @@ def test_what_is_absent_after_the_import(module: str, absent: tuple[str, ...]):
     assert outcome.stdout.strip() == "[]"
 
 
+def test_nothing_that_is_loaded_may_run_code():
+    safe = {"allow_pickle": False, "weights_only": True}
+    unsafe = []
+    for file in python_files("backend", "worker", "frontend"):
+        for node in ast.walk(ast.parse(file.read_text(), filename=str(file))):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("np.load", "numpy.load", "torch.load"):
+                continue
+            name = "weights_only" if "torch" in ast.unparse(node.func) else "allow_pickle"
+            given = {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg == name}
+            if given.get(name) is not safe[name]:
+                unsafe.append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert unsafe == []
+    assert offences(python_files("backend", "frontend"), lambda name: within(name, "pickle", "dill", "joblib")) == []
+
+
 def test_the_imports_are_read_rightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     folder = tmp_path / "worker" / "models"

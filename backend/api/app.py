@@ -7,14 +7,19 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from backend.api import problems
+from backend.api.audit import Audit
+from backend.api.authentication import authenticator
 from backend.api.body_limit import BodyLimit
-from backend.api.dependencies import authorizer
 from backend.api.provenance import code_version
+from backend.api.rate_limit import RateLimit
+from backend.api.request_ids import RequestIds
 from backend.api.routes import (
     artifacts,
     attributions,
+    audit,
     bulk,
     catalog,
     datasets,
@@ -26,6 +31,7 @@ from backend.api.routes import (
     runs,
     system,
     tasks,
+    tokens,
 )
 from backend.api.samples import SampleCache
 from backend.queue import Queue
@@ -37,6 +43,7 @@ from backend.shared.settings import Settings
 PREFIX = "/api/v1"
 _RESOURCES = (
     catalog, datasets, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions, tasks, system,
+    tokens, audit,
 )
 
 
@@ -47,8 +54,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: None reads them from the environment. The database must be migrated (`python -m backend.migrate`).
     """
     settings = settings or Settings()
-    # Every route of the API may find the database gone; all but GET and DELETE may get a bad body
-    refusals = (401, 503) if settings.api_token is not None else (503,)
+    # Every route of the API may be asked too often, or find the database gone
+    refusals = (401, 403, 429, 503) if settings.api_token is not None else (429, 503)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,8 +75,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url="/docs", redoc_url=None, redirect_slashes=False,
     )
     problems.install(app)
+    # The last one added is the first to see a request
+    app.add_middleware(Audit)
     app.add_middleware(BodyLimit)
-    api = APIRouter(prefix=PREFIX, dependencies=authorizer(settings), responses=problems.responses(*refusals))
+    if settings.rate_limit:
+        app.add_middleware(RateLimit, rate=settings.rate_limit)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
+    app.add_middleware(RequestIds)
+    api = APIRouter(prefix=PREFIX, dependencies=authenticator(settings), responses=problems.responses(*refusals))
     for resource in _RESOURCES:
         api.include_router(resource.router)
     app.include_router(api)

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     artifacts_url: str = Field(default="", description="a folder or any fsspec URL; empty: in the state folder")
     data_dir: Path = Field(default=Path(), description="prepared data sets; empty: in the state folder")
     api_token: SecretStr | None = Field(default=None, description="bearer token; required off loopback")
+    allowed_hosts: str = Field(
+        default="", description="names by which callers may reach the API, beside api_host and api_url; with commas"
+    )
+    rate_limit: float = Field(default=400.0, ge=0, description="requests a second of each address; 0: no limit")
     workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one on the CPU")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a training worker; 0: all cores shared")
 
@@ -80,6 +84,15 @@ class Settings(BaseSettings):
                     "DENSITYLAB_REDIS_URL points to another machine while artifacts go to a folder on this one: "
                     "set DENSITYLAB_ARTIFACTS_URL to a store that every worker reaches, such as s3://bucket/prefix"
                 )
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """What the Host header of a request may say. A page elsewhere that had its own name point at this machine
+        could otherwise act on an API that asks no token."""
+        named = [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+        api_url = urlsplit(self.api_url).hostname or ""
+        own = [self.api_host, f"[{api_url}]" if ":" in api_url else api_url]
+        return [*dict.fromkeys(["localhost", "127.0.0.1", "[::1]", *own, *named])]
 
     @property
     def _broker_is_local(self) -> bool:

@@ -208,3 +208,31 @@ class IdempotencyRow(Base):
     body_hash: Mapped[str] = mapped_column(String(64))
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
     created_at: Mapped[float]
+
+
+class TokenRow(Base):
+    """A bearer token; the row outlives its revocation, so that the audit's names stay explained."""
+
+    __tablename__ = "tokens"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
+    read_only: Mapped[bool]
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
+class AuditRow(Base):
+    """One change that was made through the API."""
+
+    __tablename__ = "audit"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    caller: Mapped[str] = mapped_column(String(200))
+    method: Mapped[str] = mapped_column(String(10))
+    path: Mapped[str] = mapped_column(String(500))
+    status: Mapped[int]
+    location: Mapped[str | None] = mapped_column(String(500))
+    request_id: Mapped[str] = mapped_column(String(64))

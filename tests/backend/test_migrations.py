@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -20,7 +21,7 @@ from backend.shared.settings import Settings
 from backend.shared.tables import Base
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432"
-HEAD = "0002"
+HEAD = ScriptDirectory.from_config(migrate._config()).get_current_head()
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_newer_database_is_refused_and_left_alone(kind: str, request: pytest.F
     settings: Settings = request.getfixturevalue(kind)
     migrate.upgrade(settings)
     set_revision(settings, "9999")
-    with pytest.raises(migrate.MigrationError, match=r"9999.*newer than this DensityLab.*0002"):
+    with pytest.raises(migrate.MigrationError, match=rf"9999.*newer than this DensityLab.*{HEAD}"):
         migrate.upgrade(settings)
     assert not (settings.home / "backups").exists()
 

@@ -52,7 +52,7 @@ def load(root: Path, split: str, *, data_seed: int = 0) -> Dataset:
         raise FileNotFoundError(
             f"BlockMNIST with data_seed {data_seed} is not prepared in {root}; call prepare() on that folder first"
         )
-    with np.load(_folder(root, data_seed) / f"{split}.npz") as arrays:
+    with np.load(_folder(root, data_seed) / f"{split}.npz", allow_pickle=False) as arrays:
         images, labels, digit_on_top = arrays["images"], arrays["labels"], arrays["digit_on_top"]
     masks = torch.zeros(images.shape, dtype=torch.bool)
     on_top = torch.from_numpy(digit_on_top)

@@ -1,5 +1,11 @@
 """What travels between the services: requests forbid unknown fields, answers are read leniently."""
 
+from backend.shared.contracts.access import (
+    AuditLine,
+    NewToken,
+    Token,
+    TokenRequest,
+)
 from backend.shared.contracts.answers import (
     Deleted,
     FieldError,
@@ -103,6 +109,7 @@ __all__ = [
     "Artifact",
     "Attribution",
     "AttributionRequest",
+    "AuditLine",
     "Broker",
     "BulkAction",
     "BulkAnswer",
@@ -133,6 +140,7 @@ __all__ = [
     "MetricPoint",
     "MetricSeries",
     "Name",
+    "NewToken",
     "Notes",
     "Page",
     "Panel",
@@ -159,6 +167,8 @@ __all__ = [
     "Tags",
     "Task",
     "TaskKind",
+    "Token",
+    "TokenRequest",
     "Value",
     "Worker",
     "queue_of",
