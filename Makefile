@@ -14,10 +14,16 @@ up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
 
 test: lint
-	cd $(ROOT) && $(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(call pytest,-m "not slow")
 
 test-all: lint
-	cd $(ROOT) && $(BIN)/python -m pytest $(ARGS)
+	$(call pytest)
+
+# Two processes with one thread each where tests share nothing; those that start whole systems go alone afterwards
+define pytest
+	cd $(ROOT) && OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end $(1) $(ARGS)
+	cd $(ROOT) && $(BIN)/python -m pytest tests/end_to_end $(1) $(ARGS)
+endef
 
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher
