@@ -25,13 +25,14 @@ from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TaskKind
 from backend.shared.database import Database, now
 from backend.shared.settings import Settings, explain
-from backend.shared.store import datasets, tasks
+from backend.shared.store import datasets, tasks, uploads
 
 logger = logging.getLogger(__name__)
 
 HARD_STOP_SECONDS = 10.0  # after a cancel was asked for
 LOST_SECONDS = 5.0  # after a delivery: by then its worker has claimed it, or it is still on its queue
 CACHE_BYTES = 2 * 2**30  # of maps
+KEPT_UPLOADS = 2000  # of at most some hundred KB each
 FORGET_SECONDS = 7 * 24 * 3600.0  # finished preparations are kept that long
 
 
@@ -98,6 +99,11 @@ def shrink_the_cache(system: System) -> None:
         logger.info("removed the %d maps used longest ago, to keep the cache within its budget", removed)
 
 
+def forget_old_uploads(system: System) -> None:
+    with system.database.write() as session:
+        uploads.forget_oldest(session, KEPT_UPLOADS)
+
+
 def forget_old_preparations(system: System) -> None:
     with system.database.write() as session:
         tasks.forget_finished(session, TaskKind.PREPARE, now(session) - FORGET_SECONDS)
@@ -152,6 +158,7 @@ def duties() -> list[Duty]:
         Duty(finish_deletions, 10),
         Duty(shrink_the_cache, 30),
         Duty(forget_old_preparations, 3600),
+        Duty(forget_old_uploads, 3600),
     ]
 
 

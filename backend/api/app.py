@@ -32,6 +32,7 @@ from backend.api.routes import (
     system,
     tasks,
     tokens,
+    uploads,
 )
 from backend.api.samples import SampleCache
 from backend.queue import Queue
@@ -42,8 +43,8 @@ from backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
 _RESOURCES = (
-    catalog, datasets, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions, tasks, system,
-    tokens, audit,
+    catalog, datasets, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions, uploads, tasks,
+    system, tokens, audit,
 )
 
 

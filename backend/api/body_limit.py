@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large or nested too deeply, before anything parses them."""
+"""Refuses bodies that are too large or nested too deeply, before anything parses them. An image may be larger."""
 
 import re
 
@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api.problems import respond
 
 MAX_BYTES = 2**20
+MAX_IMAGE_BYTES = 8 * 2**20
+IMAGES_AT = "/api/v1/uploads"
 MAX_DEPTH = 64
 # What is read and thrown away of a body that is too large, so that the sender is there to hear the answer
 _MAX_DRAINED = 64 * MAX_BYTES
@@ -15,7 +17,8 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 class BodyLimit:
-    """ASGI middleware: 413 over 1 MiB, whether announced or sent in chunks; 400 for nesting beyond 64 levels."""
+    """ASGI middleware: 413 over 1 MiB (8 MiB where images go), whether announced or sent in chunks; 400 for nesting
+    beyond 64 levels."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,18 +27,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        image = scope["path"] == IMAGES_AT
+        limit = MAX_IMAGE_BYTES if image else MAX_BYTES
         body, size, more = bytearray(), 0, True
         while more and size <= _MAX_DRAINED:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the sender has gone
             size += len(message.get("body", b""))
-            if size <= MAX_BYTES:
+            if size <= limit:
                 body += message.get("body", b"")
             more = message.get("more_body", False)
-        if size > MAX_BYTES:
-            await respond(413, f"expected a body of at most {MAX_BYTES} bytes")(scope, receive, send)
-        elif _depth(bytes(body)) > MAX_DEPTH:
+        if size > limit:
+            await respond(413, f"expected a body of at most {limit} bytes")(scope, receive, send)
+        elif not image and _depth(bytes(body)) > MAX_DEPTH:
             await respond(400, f"the body is nested more than {MAX_DEPTH} levels deep")(scope, receive, send)
         else:
             await self.app(scope, _replay(bytes(body), receive), send)

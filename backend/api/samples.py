@@ -50,7 +50,8 @@ def samples(arrays: Arrays, split: str, indices: Sequence[int]) -> list[DatasetS
     return [
         DatasetSample(
             index=index, label=int(labels[index]), group=None if groups is None else int(groups[index]),
-            image=_png(images[index]), mask=None if masks is None else _png(_flat(masks[index]).astype(np.float32)),
+            image=png_url(images[index]),
+            mask=None if masks is None else png_url(_flat(masks[index]).astype(np.float32)),
         )
         for index in indices
     ]
@@ -61,7 +62,7 @@ def _flat(mask: NDArray[np.generic]) -> NDArray[np.generic]:
     return mask.reshape(1, *mask.shape[-2:])
 
 
-def _png(image: NDArray[np.generic]) -> str:
+def png_url(image: NDArray[np.generic]) -> str:
     """A (C, H, W) image, uint8 or in [0, 1], as the data URL of a PNG."""
     pixels = image if image.dtype == np.uint8 else np.clip(np.rint(image.astype(np.float32) * 255), 0, 255)
     pixels = pixels.astype(np.uint8)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -181,6 +182,20 @@ class AttributionRow(Base):
     seconds: Mapped[float | None]
     created_at: Mapped[float]
     used_at: Mapped[float]
+
+
+class UploadRow(Base):
+    """An image that somebody brought: its pixels in the shape of a data set, and nothing else of its file."""
+
+    __tablename__ = "uploads"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset: Mapped[str] = mapped_column(String(64))
+    content_hash: Mapped[str] = mapped_column(String(64))  # of the pixels
+    pixels: Mapped[bytes] = mapped_column(LargeBinary)  # (C, H, W) uint8
+    height: Mapped[int]  # before it was fitted
+    width: Mapped[int]
+    created_at: Mapped[float]
+    __table_args__ = (UniqueConstraint("dataset", "content_hash"), _NEVER_REUSED)
 
 
 class DatasetRow(Base):

@@ -19,6 +19,7 @@ from backend.shared.contracts.attributions import (
     AttributionRequest,
     Panel,
     Samples,
+    SampleSource,
     Split,
 )
 from backend.shared.contracts.catalog import (
@@ -88,6 +89,7 @@ from backend.shared.contracts.system import (
     System,
     Worker,
 )
+from backend.shared.contracts.uploads import Upload
 from backend.shared.contracts.work import (
     TRAINING_QUEUES,
     Priority,
@@ -156,6 +158,7 @@ __all__ = [
     "RunPatch",
     "RunSpec",
     "RunsRequest",
+    "SampleSource",
     "Samples",
     "Split",
     "Status",
@@ -169,6 +172,7 @@ __all__ = [
     "TaskKind",
     "Token",
     "TokenRequest",
+    "Upload",
     "Value",
     "Worker",
     "queue_of",

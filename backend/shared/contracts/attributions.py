@@ -11,12 +11,14 @@ from backend.shared.contracts.work import Status
 MAX_SAMPLES_PER_ATTRIBUTION = 64
 MAX_RUNS_PER_ATTRIBUTION = 6
 Split = Literal["test", "validation", "train"]
+SampleSource = Literal["test", "validation", "train", "upload"]
 
 
 class Samples(Request):
-    """Images by their indices in a split; the same for every run of a data set with the same data seed."""
+    """Images by their indices in a split, the same for every run of a data set with the same data seed; or, of the
+    split "upload", images that somebody brought, by their ids."""
 
-    split: Split = "test"
+    split: SampleSource = "test"
     indices: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
         min_length=1, max_length=MAX_SAMPLES_PER_ATTRIBUTION
     )
@@ -37,9 +39,10 @@ class Panel(Answer):
 
     run: int
     index: int
-    label: int
+    label: int | None  # null for an image that somebody brought
     predicted: int
     confidence: float  # softmax probability of the predicted class
+    log_density: float | None = None  # logsumexp of the logits: log p(x) up to a constant of the run's own
     target: int
     leakage: float | None = None  # L2 norm of the map on the null mask; null without a mask
     leakage_share: float | None = None  # squared share; null where the map is zero
