@@ -1,4 +1,4 @@
-# make up | test | test-all | demo | bench | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+# make up | test | test-all | demo | comparison | bench | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
@@ -8,7 +8,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
 
-.PHONY: up test test-all demo bench lint lock clean
+.PHONY: up test test-all demo comparison bench lint lock clean
 
 up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
@@ -28,6 +28,10 @@ endef
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher
 	@cd $(ROOT) && exec $(BIN)/python -m frontend.demo
+
+# Marginal-density smoothing and its rivals over their λ, four networks, three seeds; needs a running system, and hours
+comparison: $(VENV)/.installed-dev
+	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.comparison $(ARGS)
 
 # Seconds per step of every regularizer; wants a quiet machine, and takes some minutes
 bench: $(VENV)/.installed-dev

@@ -11,6 +11,7 @@ from frontend.catalog import Catalog
 from frontend.client import ApiClient, ApiError, connect
 from frontend.comparison import HEADLINES, Comparison, column_label, compare, setting_label, setting_text, text
 from frontend.presets import DEMO
+from frontend.words import duration
 
 DEFAULT_API, DEFAULT_PAGE = "http://127.0.0.1:8000", "http://127.0.0.1:8501"
 POLL_SECONDS = 1.0
@@ -24,7 +25,7 @@ def main() -> int:
         experiment = client.launch(DEMO.request)
         print(f"{DEMO.label}: {len(experiment.runs)} runs at {url}, about {DEMO.minutes:g} min on two CPU cores")
         started = time.monotonic()
-        runs = wait(client, experiment.id)
+        runs = wait(client, experiment.id, minutes=DEMO.minutes)
         offered = client.catalog()
     except ApiError as error:
         print(error, file=sys.stderr)
@@ -46,8 +47,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def wait(client: ApiClient, experiment: int) -> list[Run]:
-    """The runs, once all are trained and measured; says meanwhile how far they are."""
+def wait(
+    client: ApiClient, experiment: int, *, minutes: float, poll_seconds: float = POLL_SECONDS
+) -> list[Run]:
+    """The runs, once all are trained and measured; says meanwhile how far they are, from `minutes` at first."""
     began = said = time.monotonic()
     measures: dict[int, list[Evaluation]] = {}
     while True:
@@ -58,7 +61,7 @@ def wait(client: ApiClient, experiment: int) -> list[Run]:
                 measures[run.id] = client.evaluations(run.id)
         done = sum(_done(run, measures.get(run.id)) for run in runs) / len(runs)
         ended = done == 1.0
-        line = _progress(runs, done, time.monotonic() - began)
+        line = _progress(runs, done, time.monotonic() - began, minutes)
         if sys.stdout.isatty():
             print(f"\r{line:<70}", end="\n" if ended else "", flush=True)
         elif ended or time.monotonic() - said > 15:  # a file needs no line a second
@@ -66,7 +69,7 @@ def wait(client: ApiClient, experiment: int) -> list[Run]:
             print(line, flush=True)
         if ended:
             return runs
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
 
 
 def _done(run: Run, measures: Sequence[Evaluation] | None) -> float:
@@ -79,12 +82,11 @@ def _done(run: Run, measures: Sequence[Evaluation] | None) -> float:
     return _TRAINING + (1 - _TRAINING) * measured
 
 
-def _progress(runs: Sequence[Run], done: float, seconds: float) -> str:
+def _progress(runs: Sequence[Run], done: float, seconds: float, minutes: float) -> str:
     trained = sum(run.status is Status.SUCCEEDED for run in runs)
     # From the share that is over; at first from the figure measured beforehand
-    left = seconds * (1 - done) / done if done > 0.02 else max(DEMO.minutes * 60 - seconds, 0)
-    minutes, rest = divmod(round(left), 60)
-    return f"{done:4.0%}  {trained} of {len(runs)} trained, about {minutes} min {rest:02d} s left"
+    left = seconds * (1 - done) / done if done > 0.02 else max(minutes * 60 - seconds, 0)
+    return f"{done:4.0%}  {trained} of {len(runs)} trained, about {duration(left)} left"
 
 
 def table(found: Comparison, offered: Catalog) -> str:

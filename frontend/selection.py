@@ -7,6 +7,7 @@ from typing import Literal
 from frontend.aggregate import Column, Estimate, Group, by_seed, estimate, mean_over_seeds
 
 VALIDATION = "validation_accuracy"
+_HAIR = 1e-9  # above the limit, so that a loss of exactly it is within
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ def dominated(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) 
 def validation_accuracy(group: Group) -> Estimate | None:
     """Mean over the seeds of the accuracy on the validation split at the end of training."""
     return estimate([run.metrics[VALIDATION] for run in group.runs if VALIDATION in run.metrics])
+
+
+def strongest_within(groups: Sequence[Group], baseline: Group, *, max_loss: float) -> Group | None:
+    """The group of largest λ whose validation accuracy is at most `max_loss` below the baseline's: no test image
+    has a say. None where there is none, or where a validation accuracy is missing."""
+    reference = validation_accuracy(baseline)
+    if reference is None:
+        return None
+    within = [group for group in groups if (own := validation_accuracy(group))
+              and reference.mean - own.mean <= max_loss + _HAIR]
+    return max(within, key=lambda group: float(group.settings["lambda_"]), default=None)
 
 
 def matched(
@@ -80,8 +92,7 @@ def matched(
     for regularizer, members in by_regularizer.items():
         known = [(group, own, value) for group in members
                  if (own := accuracy_of(group)) and (value := mean_over_seeds(group, result))]
-        # A hair above the limit, so that a loss of exactly it is within
-        within = [item for item in known if reference.mean - item[1].mean <= max_loss + 1e-9]
+        within = [item for item in known if reference.mean - item[1].mean <= max_loss + _HAIR]
         if within:
             group, own, value = max(within, key=lambda item: item[2].mean if higher else -item[2].mean)
             found.append(Match(regularizer, group, own, reference.mean - own.mean, value, len(within), len(known),

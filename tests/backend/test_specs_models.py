@@ -1,7 +1,10 @@
 """What a launch refuses about models before any worker sees it."""
 
+from dataclasses import replace
+
 import pytest
 
+from backend.shared.catalog import CATALOG, find
 from backend.shared.specs import InvalidRequest, complete
 
 
@@ -16,6 +19,17 @@ def test_a_patch_must_divide_both_sides_of_the_image():
     found = wrong("vit", patch_size=8)
     assert list(found) == ["/spec/model/params/patch_size"]
     assert "56×28 pixels; got 8" in found["/spec/model/params/patch_size"]
+
+
+@pytest.mark.parametrize("key", ["cnn", "vgg11", "resnet34"])
+def test_images_too_small_for_the_network_are_refused(monkeypatch, key):
+    smallest = find("model", key).min_image_size
+    for side, refused in ((smallest - 1, True), (smallest, False)):
+        monkeypatch.setitem(CATALOG, "dataset", (replace(find("dataset", "blockmnist"), image_size=(64, side)),))
+        if refused:
+            assert f"at least {smallest} pixels a side" in wrong(key)["/spec/model/key"]
+        else:
+            assert complete({"model": {"key": key}}).model.key == key
 
 
 @pytest.mark.parametrize(

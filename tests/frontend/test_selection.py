@@ -10,7 +10,7 @@ from frontend.catalog import Catalog
 from frontend.charts import smoothed
 from frontend.comparison import compare, measured_differently
 from frontend.response import lambda_axis, lines, parallel, response
-from frontend.selection import dominated, matched, selection_words
+from frontend.selection import dominated, matched, selection_words, strongest_within
 from frontend.tables import cell, numbers, summary
 from frontend.tradeoff import tradeoff
 
@@ -76,6 +76,16 @@ def test_matched_accuracy_takes_the_best_within_the_loss_on_validation():
     assert "selected on validation" in selection_words([a, b])
     a, b = choice(matched_runs(), 0.05)  # a loss of exactly the limit is within it
     assert a.group.settings["lambda_"] == 1 and b.group.settings["lambda_"] == 1
+
+
+def test_the_strongest_within_the_loss_is_chosen_on_validation_alone():
+    groups = grouped(matched_runs())
+    a = [group for group in groups if group.settings["regularizer.key"] == "a"]
+    # The test images, by accuracy and by PGD, would speak for λ = 1
+    assert strongest_within(a, groups[0], max_loss=0.02).settings["lambda_"] == 0.1
+    assert strongest_within(a, groups[0], max_loss=0.05).settings["lambda_"] == 1
+    assert strongest_within(a, groups[0], max_loss=0.0) is None
+    assert strongest_within(a, grouped(matched_runs(validation=False))[0], max_loss=1.0) is None
 
 
 def test_without_validation_it_says_selected_on_test():

@@ -1,6 +1,7 @@
 """The jobs, in this process, on a real database and real files."""
 
 import io
+import re
 import resource
 import threading
 import time
@@ -295,6 +296,21 @@ def test_a_gpu_that_is_not_there_is_said(lab):
     run_id, task_id = lab.launch(device="cuda")
     train.run(task_id)
     assert lab.run(run_id).status == Status.FAILED and "has no GPU" in lab.run(run_id).error
+
+
+@pytest.mark.parametrize(("model", "reason"), [
+    ({"key": "resnet18", "params": {"pooling": "max", "pretrained": True}}, "could not be downloaded"),
+    ({"key": "timm", "params": {"name": "resnett18"}}, "no model 'resnett18'|pip install timm"),
+])  # fmt: skip
+def test_a_model_that_cannot_be_built_fails_its_run_with_one_sentence(lab, tmp_path, monkeypatch, model, reason):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
+    run_id, task_id = lab.launch(model=model)
+    train.run(task_id)
+    run = lab.run(run_id)
+    assert run.status == Status.FAILED and re.search(reason, run.error)
+    assert "\n" not in run.error and "Traceback" not in run.error
 
 
 def test_what_lost_its_lease_writes_no_more(lab):

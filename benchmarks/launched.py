@@ -1,0 +1,23 @@
+"""Experiments of a running system that are launched once, however often a script is called."""
+
+import os
+from hashlib import sha256
+
+from backend.shared.contracts import Experiment, ExperimentRequest
+from frontend.client import ApiClient, connect
+from frontend.demo import DEFAULT_API
+
+
+def running_system() -> ApiClient:
+    """The client of the system at DENSITYLAB_API_URL, or at the default address."""
+    return connect(os.environ.get("DENSITYLAB_API_URL") or DEFAULT_API, os.environ.get("DENSITYLAB_API_TOKEN"))
+
+
+def launched(client: ApiClient, wanted: ExperimentRequest) -> Experiment:
+    """The experiment of this name and content, launched now unless it is there. Raises ApiError."""
+    sent = wanted.model_dump(mode="json")
+    for found in client.experiments(q=wanted.name, limit=100).items:
+        if found.name == wanted.name and all(found.request.get(part) == sent[part] for part in ("spec", "sweep")):
+            return found
+    # Should the answer be lost on its way, the next call gets it again
+    return client.launch(wanted, idempotency_key=sha256(wanted.model_dump_json().encode()).hexdigest())

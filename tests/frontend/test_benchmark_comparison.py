@@ -1,0 +1,92 @@
+"""The scripts of the comparison: valid requests, launched once, and tables and charts against numbers made up."""
+
+import pytest
+
+from backend.shared.contracts import Run, RunSpec, Value
+from backend.shared.specs import plan
+from benchmarks import controllers
+from benchmarks.comparison import METHODS, NETWORKS, SEEDS, request
+from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
+from benchmarks.comparison_tables import every_lambda, matched_accuracy
+from benchmarks.launched import launched
+from frontend.aggregate import estimate
+from frontend.catalog import Catalog
+from frontend.comparison import compare
+
+NO_CATALOG = Catalog({})
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.label)
+def test_each_network_meets_every_method_at_its_own_lambdas_seed_after_seed(network):
+    wanted = request(network)
+    specs = [item.spec for item in plan(wanted.spec, wanted.sweep)]
+    assert [spec.seed for spec in specs] == sorted(spec.seed for spec in specs)
+    settings = {(spec.regularizer.model_dump_json(), spec.lambda_) for spec in specs}
+    assert len(specs) == len(settings) * len(SEEDS) and sum(lambda_ == 0 for _, lambda_ in settings) == 1
+    assert len({regularizer for regularizer, _ in settings}) == 1 + len(METHODS)
+
+
+def test_an_experiment_is_launched_once(live_api):
+    wanted = request(NETWORKS[0]).model_copy(update={"name": "launched once"})
+    first = launched(live_api.client, wanted)
+    assert launched(live_api.client, wanted).id == first.id
+    other = launched(live_api.client, wanted.model_copy(update={"spec": {**wanted.spec, "epochs": 1}}))
+    assert other.id != first.id and len(other.runs) == len(first.runs)
+
+
+def made_up(regularizer, lambda_, seed, validation, pgd):
+    number = int(1000 * lambda_) * 10 + seed
+    spec = RunSpec.model_validate({
+        "regularizer": {"key": regularizer}, "lambda_": lambda_, "seed": seed,
+        "evaluations": [{"key": "accuracy"}, {"key": "pgd_linf"}, {"key": "leakage"}],
+    })
+    results = {"accuracy.accuracy": validation - 0.01, "pgd_linf.accuracy": pgd + 0.01 * seed, "leakage.l2": 2.0,
+               "leakage.share": 0.4}
+    return Run(
+        id=number, experiment=1, task=number, status="succeeded", created_at="2026-01-01T00:00:00Z", spec=spec,
+        metrics={"validation_accuracy": validation}, provenance={"data_hash": "d"},
+        results={name: Value(value=value, n=100, higher_is_better=not name.startswith("leakage"))
+                 for name, value in results.items()},
+    )
+
+
+@pytest.fixture
+def comparisons():
+    rows = [("none", 0, 0.9, 0.0), ("a", 0.1, 0.9, 0.2), ("a", 1, 0.885, 0.3), ("a", 10, 0.6, 0.5), ("b", 1, 0.5, 0.1)]
+    runs = [made_up(name, lambda_, seed, validation, pgd) for name, lambda_, validation, pgd in rows
+            for seed in (0, 1)]
+    return {"a network": compare(runs, NO_CATALOG)}
+
+
+def test_the_tables_show_the_choice_and_every_lambda(comparisons):
+    table = matched_accuracy(comparisons, NO_CATALOG)
+    assert "### a network" in table
+    assert "| none | 0 | 0.890 | 0.005 ± 0.064 | 2 | 0.400 |" in table
+    assert "| a | 1 | 0.875 | 0.305 ± 0.064 |" in table and "| a | 10" not in table
+    assert "| b | none is within the loss |" in table
+    table = every_lambda(comparisons)
+    assert "| a | 0.1 | 0.900 | 0.890 |" in table and "| a | **1** | 0.885 |" in table and "| a | 10 | 0.600 |" in table
+
+
+def test_the_charts_have_a_panel_per_network_and_result(comparisons, tmp_path):
+    for chart in (ROBUSTNESS, LEAKAGE):
+        draw(comparisons, chart, tmp_path / "chart.svg")
+        content = (tmp_path / "chart.svg").read_text()
+        assert content.count("<!-- a network -->") == len(chart.rows)
+        assert all(f"<!-- {label} -->" in content for _, label, _ in chart.rows)
+
+
+def measured(schedule, lambda_, cross_entropy, pgd):
+    def one(value):
+        return estimate([value, value])
+
+    return controllers.Measured(schedule, lambda_, one(lambda_), one(cross_entropy), one(0.41), one(0.9), one(pgd))
+
+
+def test_a_controller_is_set_against_a_fixed_lambda_of_its_own_cross_entropy():
+    fixed = [measured("constant", 0.1, 0.2, 0.30), measured("constant", 1, 0.4, 0.40)]
+    assert controllers.at_cross_entropy(fixed, 0.3) == pytest.approx(0.35)
+    assert controllers.at_cross_entropy(fixed, 0.1) == 0.30 and controllers.at_cross_entropy(fixed, 0.9) == 0.40
+    text = controllers.report([*fixed, measured("target", 0.01, 0.5, 0.4), measured("budget", 1, 0.33, 0.375)])
+    assert "| 0.01 | 0.010 | 0.410 | 0.500 | 0.900 | 0.400 | +2.5% |" in text
+    assert "| +10.0% | 0.365 | +0.010 |" in text
