@@ -67,7 +67,7 @@ def add(database: Database, experiment_id: int, request: RunsRequest, provenance
                                    f"{len(members)}, and these are {len(new)} more"
             )])
         for spec in new:
-            launching.prepare_if_embedded(session, spec.dataset.key, spec.dataset.params)
+            launching.make_ready(session, spec)
         return Added(runs.create(session, experiment_id, new, dict(provenance), request.priority), skipped)
 
 

@@ -40,6 +40,10 @@ def ask(session: Session, request: AttributionRequest) -> int:
     if errors:
         raise InvalidRequest(errors)
     members = _runs(session, request)
+    for position, run in enumerate(members):
+        reason = specs.unfit(find("attribution", request.method), run.spec.model)
+        if reason is not None:
+            raise InvalidRequest([FieldError(pointer=f"/runs/{position}", detail=f"run {run.id}: {reason}")])
     data_hash = _check_data(session, request, members)
     checkpoints = runs.checkpoints(session, request.runs)
     asked = {**request.model_dump(), "params": params}

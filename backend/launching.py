@@ -1,13 +1,15 @@
 """Starting experiments: all of one, or nothing."""
 
+from collections.abc import Iterable
+
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.shared import specs
 from backend.shared.catalog import find
-from backend.shared.contracts import ExperimentRequest, TaskKind
+from backend.shared.contracts import Component, EvaluationSpec, ExperimentRequest, FieldError, RunSpec, TaskKind
 from backend.shared.database import Database
-from backend.shared.store import datasets, experiments, idempotency, tasks
+from backend.shared.store import datasets, experiments, idempotency, runs, tasks
 
 
 class NotPrepared(RuntimeError):
@@ -52,7 +54,7 @@ def _launch(
             if earlier is not None:
                 return earlier
         for item in planned:
-            prepare_if_embedded(session, item.spec.dataset.key, item.spec.dataset.params)
+            make_ready(session, item.spec)
         experiment = experiments.create(
             session, name=request.name, notes=request.notes, tags=request.tags, request=posted, planned=planned,
             provenance=provenance, priority=request.priority,
@@ -60,6 +62,49 @@ def _launch(
         if idempotency_key is not None:
             idempotency.remember(session, idempotency_key, specs.content_hash(posted), experiment.id)
         return experiment.id
+
+
+def make_ready(session: Session, spec: RunSpec) -> None:
+    """Queues the preparation of all embedded data that a run needs. Raises NotPrepared, InvalidRequest."""
+    prepare_if_embedded(session, spec.dataset.key, spec.dataset.params)
+    check_sources(session, spec.dataset, spec.evaluations, at="/spec/evaluations")
+    prepare_for(session, spec.evaluations)
+
+
+def prepare_for(session: Session, measures: Iterable[EvaluationSpec]) -> None:
+    """Queues the preparation of embedded data sets that measures name. Raises NotPrepared for any other."""
+    for item in measures:
+        for param in find("evaluation", item.key).params:
+            if param.kind == "dataset" and item.params[param.name] is not None:
+                prepare_if_embedded(session, item.params[param.name]["key"], item.params[param.name]["params"])
+
+
+def check_sources(
+    session: Session, dataset: Component, measures: Iterable[EvaluationSpec], *, at: str, of_run: int | None = None
+) -> None:
+    """Checks the other runs that measures name. Raises InvalidRequest where one is not there, is the measured one, is
+    of other data, or has no checkpoint."""
+    errors = [
+        FieldError(pointer=f"{at}/{index}/params/{param.name}", detail=reason)
+        for index, item in enumerate(measures) for param in find("evaluation", item.key).params
+        if param.type == "run"
+        and (reason := _unusable(session, item.params[param.name], dataset, of_run)) is not None
+    ]
+    if errors:
+        raise specs.InvalidRequest(errors)
+
+
+def _unusable(session: Session, run_id: int, dataset: Component, of_run: int | None) -> str | None:
+    source = runs.get(session, run_id)
+    if source is None:
+        return f"there is no run {run_id}"
+    if run_id == of_run:
+        return f"run {run_id} is the measured one: name another"
+    if (source.spec.dataset.key, source.spec.dataset.params) != (dataset.key, dataset.params):
+        return f"run {run_id} was trained on {source.spec.dataset.key} with other images than this run's {dataset.key}"
+    if source.checkpoint_step is None:
+        return f"run {run_id} has no checkpoint yet: name one that has trained"
+    return None
 
 
 def prepare_if_embedded(session: Session, key: str, params: dict[str, object]) -> None:

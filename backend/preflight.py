@@ -6,7 +6,7 @@ from statistics import median
 
 from sqlalchemy.orm import Session
 
-from backend import calibration, devices
+from backend import calibration, devices, launching
 from backend.queue import BrokerDown, Queue
 from backend.shared import specs
 from backend.shared.catalog import find
@@ -26,6 +26,8 @@ class _Pace:
 def check(session: Session, queue: Queue, settings: Settings, request: ExperimentRequest) -> Preflight:
     """Raises InvalidRequest as a launch does."""
     planned = [item.spec for item in specs.plan(request.spec, request.sweep)]
+    for spec in planned:
+        launching.check_sources(session, spec.dataset, spec.evaluations, at="/spec/evaluations")
     try:
         workers, broker = queue.workers()[QueueName.TRAIN], "ok"
     except BrokerDown as down:

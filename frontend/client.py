@@ -25,6 +25,7 @@ from backend.shared.contracts import (
     ExperimentRequest,
     FieldError,
     LogLine,
+    MeasuredSamples,
     MetricSeries,
     Preflight,
     Problem,
@@ -235,6 +236,16 @@ class ApiClient:
     def evaluate(self, run: int, evaluation: EvaluationSpec) -> Evaluation:
         """Takes one more measure of a trained run."""
         return self._read(Evaluation, self._send("POST", f"/api/v1/runs/{run}/evaluations", body=evaluation))
+
+    def measured_samples(
+        self, run: int, evaluation: str, array: str, *, equals: float | None = None, order: str = "index",
+        limit: int = 50,
+    ) -> MeasuredSamples:
+        """The test images behind a figure; `order` is "index", "lowest" or "highest"."""
+        query = {"array": array, "equals": equals, "order": order, "limit": limit}
+        return self._read(MeasuredSamples, self._send(
+            "GET", f"/api/v1/runs/{run}/evaluations/{evaluation}/samples", query=query
+        ))
 
     # ---- maps and tasks ----
 

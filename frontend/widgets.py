@@ -89,12 +89,17 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
     """
     value = _offered(param, value)
     if param.type == "component":
-        chosen = component(catalog, param.kind or "", value, label=title(param), key=key, at=at, errors=errors)
+        if param.optional and not st.checkbox(f"{title(param)}: choose one", value is not None, key=f"{key}/given",
+                                              help=param.help or None):
+            chosen = None
+        else:
+            chosen = component(catalog, param.kind or "", value or {}, label=title(param), key=key, at=at,
+                               errors=errors)
     elif param.choices:
         chosen = _choice(param, value, key)
     elif param.type == "bool":
         chosen = st.checkbox(title(param), bool(value), key=key, help=param.help or None)
-    elif param.type in ("int", "float"):
+    elif param.type in ("int", "float", "run"):
         chosen = _number(param, value, key)
     elif param.type == "floats":
         chosen = number_list(title(param), value or [], key=key, help=param.help)
@@ -107,11 +112,11 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
 
 def _offered(param: CatalogParam, value: Any) -> Any:
     """The value, or the default where a link or an old spec holds what no control could; that is said."""
-    if value is None and param.optional:
+    if value is None and (param.optional or param.default is None):
         return None
-    kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "floats": list, "component": dict}
+    kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "floats": list, "component": dict, "run": int}
     fits = isinstance(value, kinds[param.type]) and (not param.choices or value in param.choices)
-    if param.type in ("int", "float") and fits:
+    if param.type in ("int", "float", "run") and fits:
         low = -math.inf if param.minimum is None else param.minimum
         high = math.inf if param.maximum is None else param.maximum
         fits = not isinstance(value, bool) and low <= value <= high
@@ -136,7 +141,7 @@ def _choice(param: CatalogParam, value: Any, key: str) -> Any:
 
 
 def _number(param: CatalogParam, value: Any, key: str) -> int | float | None:
-    whole = param.type == "int"
+    whole = param.type in ("int", "run")
     cast = int if whole else float
     # Streamlit's bounds are inclusive: an exclusive one is left to the API, which explains it
     bound = None if param.exclusive_minimum else param.minimum

@@ -39,7 +39,8 @@ class Component:
 def component(kind: str, key: str, params: Mapping[str, Any] | None = None) -> Component:
     """The component `key` of `kind` with `params` bound; parameters not given take the catalog's defaults.
 
-    A parameter of type "component" ({"key", "params"}) arrives as a callable bound in the same way.
+    A parameter of type "component" ({"key", "params"}) arrives as a callable bound in the same way; a data set and a
+    run are opened by the job, which passes them in their place.
 
     Raises:
         UnknownKey: there is no such entry.

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from backend.shared.catalog import Entry, UnknownKey, find
 from backend.shared.contracts import (
     MAX_RUNS_PER_EXPERIMENT,
+    Component,
     EvaluationSpec,
     FieldError,
     Flag,
@@ -50,7 +51,7 @@ def complete(raw: dict[str, Any], at: str = "/spec") -> RunSpec:
         entry, part.params = complete_params(kind, part.key, part.params, f"{at}/{kind}", errors)
         if entry:
             entries[kind] = entry
-    check_evaluations(spec.evaluations, entries.get("dataset"), f"{at}/evaluations", errors)
+    check_evaluations(spec.evaluations, entries.get("dataset"), spec.model, f"{at}/evaluations", errors)
     if not any(item.key == "accuracy" for item in spec.evaluations):
         # Always measured; put in front after the check, so that pointers keep the request's positions
         spec.evaluations.insert(0, EvaluationSpec(key="accuracy", name="accuracy"))
@@ -61,27 +62,71 @@ def complete(raw: dict[str, Any], at: str = "/spec") -> RunSpec:
 
 
 def check_evaluations(
-    evaluations: list[EvaluationSpec], dataset: Entry | None, at: str, errors: list[FieldError]
+    evaluations: list[EvaluationSpec], dataset: Entry | None, model: Component, at: str, errors: list[FieldError]
 ) -> None:
     """Fills names and parameters in place; what is wrong goes into `errors`."""
     names: set[str] = set()
     for index, item in enumerate(evaluations):
-        entry, item.params = complete_params("evaluation", item.key, item.params, f"{at}/{index}", errors)
+        here = f"{at}/{index}"
+        entry, item.params = complete_params("evaluation", item.key, item.params, here, errors)
         item.name = item.name or item.key
         if item.name in names:
-            errors.append(FieldError(pointer=f"{at}/{index}/name", detail=f"{item.name!r} is named twice in this run"))
+            errors.append(FieldError(pointer=f"{here}/name", detail=f"{item.name!r} is named twice in this run"))
         if item.name == "accuracy" and item.key != "accuracy":
-            errors.append(FieldError(pointer=f"{at}/{index}/name", detail="'accuracy' names the accuracy alone"))
+            errors.append(FieldError(pointer=f"{here}/name", detail="'accuracy' names the accuracy alone"))
         names.add(item.name)
         if entry and dataset:
-            needs = ((entry.needs_mask, dataset.has_mask, "a mask"), (entry.needs_groups, dataset.has_groups, "groups"))
-            errors.extend(
-                FieldError(
-                    pointer=f"{at}/{index}/key",
-                    detail=f"{entry.label} needs {what}, which {dataset.label} does not have",
-                )
-                for needed, given, what in needs if needed and not given
+            errors.extend(_impossible(entry, item.params, dataset, model, here))
+
+
+def _impossible(
+    entry: Entry, params: dict[str, Any], dataset: Entry, model: Component, at: str
+) -> Iterator[FieldError]:
+    """What a measure asks for that this data set and this model can't give."""
+    needs = ((entry.needs_mask, dataset.has_mask, "a mask"), (entry.needs_groups, dataset.has_groups, "groups"))
+    for needed, given, what in needs:
+        if needed and not given:
+            yield FieldError(
+                pointer=f"{at}/key", detail=f"{entry.label} needs {what}, which {dataset.label} does not have"
             )
+    for param in entry.params:
+        value = params.get(param.name)
+        if param.type != "component" or value is None:
+            continue
+        try:
+            chosen = find(param.kind or "", value["key"])
+        except (LookupError, TypeError):
+            continue  # said already
+        reason = unfit(chosen, model)
+        if reason is not None:
+            yield FieldError(pointer=f"{at}/params/{param.name}/key", detail=reason)
+        shapes = [(item.channels, item.image_size) for item in (chosen, dataset)]
+        if param.resized_by is not None and params.get(param.resized_by) is None and shapes[0] != shapes[1]:
+            yield FieldError(
+                pointer=f"{at}/params/{param.resized_by}",
+                detail=f"{chosen.label} has images of another shape than {dataset.label} ({_shape(chosen)} against "
+                       f"{_shape(dataset)}): state how to resize them",
+            )
+
+
+def _shape(dataset: Entry) -> str:
+    height, width = dataset.image_size or (0, 0)
+    return f"{dataset.channels} × {height} × {width}"
+
+
+def unfit(attribution: Entry, model: Component) -> str | None:
+    """Why the attribution method can't be had of that model; None where it can."""
+    try:
+        entry = find("model", model.key)
+    except UnknownKey:
+        return None  # no longer on offer
+    if attribution.needs_convolutions and not entry.has_convolutions:
+        return f"{attribution.label} needs a model with convolutions, which {entry.label} has not"
+    activation = model.params.get("activation")
+    if attribution.needs_activation and activation is not None and activation not in attribution.needs_activation:
+        return (f"{attribution.label} needs the activation {' or '.join(attribution.needs_activation)}; the model has "
+                f"{activation}")
+    return None
 
 
 def complete_params(
@@ -104,7 +149,7 @@ def complete_params(
     for param in entry.params:
         where = f"{at}/params/{param.name}"
         value = params.get(param.name, copy.deepcopy(param.default))
-        if param.type == "component":
+        if param.type == "component" and not (value is None and param.optional):
             filled[param.name] = _nested(param.kind or "", value, where, errors)
             continue
         filled[param.name], wrong = param.check(value)

@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -168,33 +167,6 @@ def test_a_run_at_work_is_not_deleted_one_that_ended_is(client: TestClient, work
     assert client.delete(f"/api/v1/runs/{run_id}").json() == {"bytes": 7}
     assert client.get(f"/api/v1/runs/{run_id}").status_code == 404
     assert client.delete(f"/api/v1/runs/{run_id}").status_code == 404
-
-
-def test_a_measure_is_added_kept_and_refused(client: TestClient, work: Any):
-    (run_id,) = work.launch({"evaluations": []})
-    path = f"/api/v1/runs/{run_id}/evaluations"
-    early = client.post(path, json={"key": "pgd_l2"})
-    assert early.status_code == 409 and f"run {run_id} has no checkpoint" in early.json()["detail"]
-    work.train(run_id)
-    body = {"key": "pgd_linf", "params": {"epsilons": [0.05]}, "name": "small"}
-    added = client.post(path, json=body)
-    assert added.status_code == 202 and added.json()["params"]["steps"] == 40
-    task = client.get(added.headers["location"]).json()
-    assert (task["kind"], task["run"], task["stage"]) == ("evaluate", run_id, "queued")
-    again = client.post(path, json=body)
-    assert again.status_code == 200 and again.json()["id"] == added.json()["id"]
-    other = client.post(path, json={**body, "params": {"epsilons": [0.1]}})
-    assert other.status_code == 409 and other.json()["errors"][0]["pointer"] == "/name"
-    work.end(work.claim(task["id"]), Status.FAILED, "x")
-    tried_again = client.post(path, json=body)
-    assert (tried_again.status_code, tried_again.json()["status"]) == (202, "queued")
-    for wrong, pointer in [
-        ({"key": "nope"}, "/key"), ({"key": "pgd_l2", "params": {"steps": 0}}, "/params/steps"),
-        ({"key": "pgd_l2", "name": "accuracy"}, "/name"), ({"key": "pgd_l2", "name": "no name"}, "/name"),
-        ({}, "/key"), ({"key": "pgd_l2", "params": {"epsilons": [-1]}}, "/params/epsilons"),
-    ]:
-        refused = client.post(path, json=wrong)
-        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer), json.dumps(wrong)
 
 
 def test_a_cancelled_run_with_a_checkpoint_can_be_measured(client: TestClient, work: Any):

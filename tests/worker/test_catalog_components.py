@@ -3,6 +3,7 @@
 A new component is one file and one entry; this test finds it by itself.
 """
 
+import copy
 import importlib.util
 import inspect
 
@@ -25,12 +26,14 @@ POSITIONAL = {
     "augmentation": ["images"],
     "attack": ["model", "x", "y"],
     "attribution": ["model", "x", "target"],
+    "perturbation": ["model", "x", "target"],
     "evaluation": ["model", "data"],
 }
 CONTEXT = {
     "regularizer": {"generator"},
     "augmentation": {"generator"},
     "attack": {"generator"},
+    "perturbation": {"generator"},
     "evaluation": {"generator", "progress", "should_stop"},
 }
 ENTRIES = [pytest.param(kind, entry, id=f"{kind}-{entry.key}") for kind in CATALOG for entry in CATALOG[kind]]
@@ -87,7 +90,7 @@ def test_the_signature_is_the_kinds_and_the_keywords_are_the_params(kind, entry)
     assert keywords.keys() - context == own.keys()
     for name, param in own.items():
         default = keywords[name]
-        if default is inspect.Parameter.empty or param.type == "component":
+        if default is inspect.Parameter.empty or param.type in ("component", "run"):
             continue  # always passed by resolve
         assert (list(default) if param.type == "floats" else default) == param.default, name
         assert type(default) is type(param.default) or param.type == "floats", name
@@ -96,9 +99,9 @@ def test_the_signature_is_the_kinds_and_the_keywords_are_the_params(kind, entry)
 @pytest.mark.parametrize(("kind", "entry"), ENTRIES)
 def test_the_defaults_are_values_that_the_entry_accepts(kind, entry):
     for param in entry.params:
-        if param.type == "component":
+        if param.type == "component" and not param.optional:
             assert find(param.kind, param.default["key"])
-        else:
+        elif param.type != "run":  # which has no default
             assert param.check(param.default) == (param.default, None), param.name
 
 
@@ -185,7 +188,10 @@ def test_an_augmentation_gives_images_like_those_it_got(entry, dataset):
 
 @pytest.mark.parametrize("entry", entries("attack"))
 def test_an_attack_stays_in_the_image_range_and_leaves_the_model_alone(entry, model, batch):
-    x, y = batch
+    if entry.package is not None and importlib.util.find_spec(entry.package) is None:
+        pytest.skip(f"needs {entry.package}, which is not installed")
+    x, _ = batch
+    y = model(x).argmax(1)
     attack = component("attack", entry.key, {"steps": 3} if entry.param("steps") else {}).function
     x_adv = attack(model, x, y, generator=generator())
     assert x_adv.shape == x.shape and x_adv.min() >= 0 and x_adv.max() <= 1
@@ -194,8 +200,11 @@ def test_an_attack_stays_in_the_image_range_and_leaves_the_model_alone(entry, mo
 
 
 @pytest.mark.parametrize("entry", entries("attribution"))
-def test_an_attribution_is_shaped_like_x_and_leaves_the_model_alone(entry, model, batch):
+def test_an_attribution_is_shaped_like_x_and_leaves_the_model_alone(entry, model, batch, dataset):
     x, _ = batch
+    if entry.needs_convolutions or entry.needs_activation:
+        torch.manual_seed(0)
+        model = build_model("cnn", {"width": 4, "activation": "relu"}, dataset).eval()
     target = torch.tensor([0, 1, 2, 0])
     attributions = component("attribution", entry.key).function(model, x, target if entry.needs_target else None)
     assert attributions.shape == x.shape and attributions.isfinite().all()
@@ -204,19 +213,34 @@ def test_an_attribution_is_shaped_like_x_and_leaves_the_model_alone(entry, model
     assert x.grad is None and not x.requires_grad
 
 
+@pytest.mark.parametrize("entry", entries("perturbation"))
+def test_a_perturbation_changes_images_within_their_range_and_leaves_the_model_alone(entry, model, batch):
+    x, _ = batch
+    target = model(x).argmax(1)
+    perturbed = component("perturbation", entry.key).function(model, x, target, generator=generator())
+    assert perturbed.images.shape == x.shape and not torch.equal(perturbed.images, x)
+    assert perturbed.images.min() >= 0 and perturbed.images.max() <= 1
+    one, other = perturbed.align(x, perturbed.images)
+    assert one.shape == other.shape
+    assert all(parameter.grad is None for parameter in model.parameters()) and not model.training
+
+
 @pytest.mark.parametrize("entry", entries("evaluation"))
 def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
     data = images(dataset)
     shares = []
     params = {"steps": 3} if entry.param("steps") else {}
-    offered = {"train_data": lambda: data}
+    if entry.package is not None and importlib.util.find_spec(entry.package) is None:
+        pytest.skip(f"needs {entry.package}, which is not installed")
+    offered = {"train_data": lambda: data, "fresh_model": lambda: copy.deepcopy(model), "earlier": []}
+    named = {param.name: model for param in entry.params if param.type == "run"}
     result = component("evaluation", entry.key, params).function(
         model, data, generator=generator(), progress=shares.append, should_stop=lambda: False,
-        **{name: offered[name] for name in entry.uses},
+        **{name: offered[name] for name in entry.uses}, **named,
     )
     assert isinstance(result, Result) and result.values
     for value in result.values.values():
-        assert 0 <= value.n <= 4
+        assert 0 <= value.n <= 8  # four of the test set and four foreign ones
         if value.value is not None and value.low is not None:
             assert value.low <= value.value <= value.high
     assert all(len(array) == 4 for array in result.arrays.values())

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOSSES = ("worst", "cross_entropy", "margin")
+LOSSES_OF = {"worst": ("cross_entropy", "margin"), "cross_entropy": ("cross_entropy",), "margin": ("margin",)}
 
 
 def pgd_linf(
@@ -162,7 +162,7 @@ class _Ball:
 
 
 def _linf_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
-    low, high = _box(x, epsilon)
+    low, high = box(x, epsilon)
     return _Ball(
         start=lambda: x + epsilon * (2 * _uniform(x, generator) - 1),
         ascend=lambda x_adv, gradient, size: x_adv + size * gradient.sign(),
@@ -255,16 +255,18 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits, y, reduction="none")
 
 
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """(N,) max_{j≠y} f_j − f_y: above 0 where the sample is broken."""
     labelled = F.one_hot(y, logits.shape[1]).bool()
     return logits.masked_fill(labelled, -torch.inf).amax(1) - logits.gather(1, y[:, None]).squeeze(1)
 
 
 def _objectives(loss: str) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
-    return {"worst": (_cross_entropy, _margin), "cross_entropy": (_cross_entropy,), "margin": (_margin,)}[loss]
+    functions = {"cross_entropy": _cross_entropy, "margin": margin}
+    return tuple(functions[name] for name in LOSSES_OF[loss])
 
 
-def _box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+def box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """The pixel bounds of the L∞ ball in [0, 1]; where x ± epsilon was rounded outward, one step inward."""
     low, high = (x.double() - epsilon).to(x.dtype), (x.double() + epsilon).to(x.dtype)
     low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
@@ -303,7 +305,7 @@ def _check(
         raise ValueError(f"expected steps and restarts of at least 1, got {steps} and {restarts}")
     if step_size is not None and not (math.isfinite(step_size) and step_size > 0):
         raise ValueError(f"expected step_size to be a finite number above 0, or None, got {step_size}")
-    if loss not in LOSSES:
-        raise ValueError(f"expected loss to be one of {', '.join(LOSSES)}, got {loss!r}")
+    if loss not in LOSSES_OF:
+        raise ValueError(f"expected loss to be one of {', '.join(LOSSES_OF)}, got {loss!r}")
     if x.numel() > 0 and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError("expected x in [0, 1]; scale the images first and put normalisation into the model")

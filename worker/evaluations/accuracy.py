@@ -1,4 +1,4 @@
-"""How many images are classified rightly."""
+"""How many images are classified rightly, and how well the model knows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from torch import nn
 
 from worker.datasets.dataset import Dataset
 from worker.evaluations.batches import batches
-from worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
+from worker.evaluations.result import (
+    Curve,
+    Flag,
+    Result,
+    Value,
+    at_chance,
+    few_samples,
+    mean_value,
+    proportion,
+    resampled,
+)
+
+BINS = 15
 
 
 def accuracy(
@@ -22,7 +34,11 @@ def accuracy(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Share of images whose largest logit is that of their label, and the mean of −log softmax_y f(x).
+    """Share of images whose largest logit is that of their label, the mean of −log softmax_y f(x), and calibration.
+
+    Calibration error (Naeini, Cooper, Hauskrecht 2015; Guo, Pleiss, Sun, Weinberger 2017): Σ_b n_b/n · |accuracy_b −
+    mean confidence_b| over 15 bins of equal width. A distance can't average out, so it is biased upward: a perfectly
+    calibrated model has one above 0 too, the more so the fewer the images.
 
     Args:
         model: gives logits (N, K), in eval mode.
@@ -32,13 +48,14 @@ def accuracy(
         should_stop: asked before each batch.
 
     Returns:
-        values `accuracy` (Wilson) and `cross_entropy` (nats; bootstrap by class, images with a finite one);
-        arrays `predicted`, `correct`, `confidence` (of the predicted class) and `cross_entropy`.
+        values `accuracy` (Wilson), `cross_entropy` (the NLL, in nats; bootstrap by class, images with a finite one)
+        and `calibration_error` (bootstrap by class); curve `reliability`: accuracy over mean confidence, per bin that
+        holds images (Wilson); arrays `predicted`, `correct`, `confidence` (of the predicted class) and `cross_entropy`.
 
     Raises:
         Stopped: `should_stop()` answered True.
     """
-    count = len(data)
+    count, classes = len(data), 1
     predicted = np.zeros(count, np.int64)
     confidence = np.zeros(count)
     cross_entropy = np.zeros(count)
@@ -49,6 +66,7 @@ def accuracy(
         predicted[part] = logits.argmax(dim=1).cpu().numpy()
         confidence[part] = probability.amax(dim=1).cpu().numpy()
         cross_entropy[part] = F.cross_entropy(logits, y, reduction="none").cpu().numpy()
+        classes = logits.shape[1]
     labels = data.labels.cpu().numpy()
     finite = np.isfinite(cross_entropy)
     # logits that are not numbers name no class
@@ -57,14 +75,40 @@ def accuracy(
     if not finite.all():
         flags.append(Flag("not_finite", f"{(~finite).sum()} of {count} images have a cross-entropy that is not a "
                           "finite number; they count as wrong, and not in the mean cross-entropy."))
+    # (0, 1/15], (1/15, 2/15], ...
+    bins = np.clip(np.ceil(np.nan_to_num(confidence) * BINS).astype(int) - 1, 0, BINS - 1)
     return Result(
         values={
             "accuracy": proportion(int(correct.sum()), count, higher_is_better=True),
             "cross_entropy": mean_value(cross_entropy[finite], labels[finite], higher_is_better=False),
+            "calibration_error": _calibration_error(bins, confidence, correct, finite, labels),
         },
-        flags=flags,
+        curves={"reliability": _reliability(bins[finite], confidence[finite], correct[finite])},
+        flags=flags + at_chance(correct, classes),
         arrays={
             "predicted": predicted, "correct": correct, "confidence": confidence.astype(np.float32),
             "cross_entropy": cross_entropy.astype(np.float32),
         },
+    )
+
+
+def _calibration_error(
+    bins: np.ndarray, confidence: np.ndarray, correct: np.ndarray, finite: np.ndarray, labels: np.ndarray
+) -> Value:
+    held, surplus = bins[finite], (correct - confidence)[finite]
+
+    def error(drawn: np.ndarray) -> np.ndarray:
+        # n_b/n · |accuracy_b − confidence_b| is |Σ surplus| of the bin / n
+        return np.array([np.abs(np.bincount(held[row], surplus[row])).sum() / len(row) for row in drawn])
+
+    return resampled(error, labels[finite], higher_is_better=False)
+
+
+def _reliability(bins: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> Curve:
+    held = [bins == b for b in range(BINS) if (bins == b).any()]
+    points = [proportion(int(correct[inside].sum()), int(inside.sum()), higher_is_better=None) for inside in held]
+    return Curve(
+        x=[float(confidence[inside].mean()) for inside in held], y=[point.value for point in points],
+        low=[point.low for point in points], high=[point.high for point in points], x_label="confidence",
+        y_label="accuracy",
     )

@@ -10,8 +10,7 @@ from torch import nn
 
 from worker.datasets.dataset import Dataset
 from worker.evaluations.batches import batches
-from worker.evaluations.result import Curve, Flag, Result, Value, few_samples, proportion
-from worker.intervals import bootstrap
+from worker.evaluations.result import Curve, Flag, Result, Value, at_chance, few_samples, proportion, resampled
 
 
 def groups(
@@ -48,10 +47,12 @@ def groups(
     train_groups = train_data().groups
     if data.groups is None or train_groups is None:
         raise ValueError("group accuracy needs a data set with groups; this one has none")
-    predicted = np.zeros(len(data), np.int64)
+    predicted, classes = np.zeros(len(data), np.int64), 1
     for part, x, _ in batches(model, data, None, progress=progress, should_stop=should_stop):
         with torch.no_grad():
-            predicted[part] = model(x).argmax(dim=1).cpu().numpy()
+            logits = model(x)
+        predicted[part] = logits.argmax(dim=1).cpu().numpy()
+        classes = logits.shape[1]
     group = data.groups.cpu().numpy()
     correct = predicted == data.labels.cpu().numpy()
     count = 1 + max(int(group.max(initial=0)), int(train_groups.max()))
@@ -65,16 +66,10 @@ def groups(
     if train_share.sum() == 0:
         train_share[:] = 1
 
-    def accuracies(drawn: np.ndarray) -> np.ndarray:
-        return drawn @ member / sizes[present]
-
     def value(statistic: Callable[[np.ndarray], np.ndarray], n: int, higher_is_better: bool) -> Value:
         """A statistic of (r, G) group accuracies, with its interval."""
-        interval = bootstrap(correct.astype(float), strata=group, statistic=lambda drawn: statistic(accuracies(drawn)))
-        if interval is None:
-            return Value(None, None, None, 0, higher_is_better)
-        measured = float(statistic(accuracies(correct[None].astype(float)))[0])
-        return Value(measured, interval.low, interval.high, n, higher_is_better)
+        return resampled(lambda drawn: statistic(correct[drawn] @ member / sizes[present]), group, n=n,
+                         higher_is_better=higher_is_better)
 
     worst = min(present, key=lambda g: rights[g] / sizes[g], default=None)
     values = {
@@ -90,7 +85,7 @@ def groups(
             x=[float(g) for g in range(count)], y=[v.value for v in each], low=[v.low for v in each],
             high=[v.high for v in each], x_label="group", y_label="accuracy",
         )},
-        flags=_flags(sizes),
+        flags=_flags(sizes) + at_chance(correct, classes),
         arrays={"correct": correct, "predicted": predicted, "group": group},
     )
 

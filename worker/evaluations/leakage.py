@@ -27,8 +27,9 @@ def leakage(
     """Feature leakage of the attribution a of the labelled class onto the null mask m.
 
     Absolute: mean of ‖a·m‖₂ (Yang, Akhtar, Shah, Mian, ECCV 2024). Share: mean of ‖a·m‖₂² / ‖a‖₂², 0.5 by
-    chance where the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂. Share and ratio are not defined
-    where a = 0: those images are counted, flagged and left out.
+    chance where the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂; mass: mean of ‖a·m‖₁ / ‖a‖₁ (relevance
+    mass, Arras, Osman, Samek 2022). All but the first are not defined where a = 0: those images are counted, flagged
+    and left out.
 
     Args:
         model: gives logits (N, K), in eval mode.
@@ -42,7 +43,7 @@ def leakage(
         should_stop: asked before each batch.
 
     Returns:
-        values `l2`, `share`, `ratio`, with bootstrap intervals stratified by class; arrays of the same names,
+        values `l2`, `share`, `ratio`, `mass`, with bootstrap intervals stratified by class; arrays of the same names,
         per image, NaN where not defined.
 
     Raises:
@@ -53,19 +54,18 @@ def leakage(
         raise ValueError("leakage needs a data set with a mask of its null part; this one has none")
     if target not in _OUTPUTS:
         raise ValueError(f"expected target to be one of {', '.join(_OUTPUTS)}, got {target!r}")
-    output = _OUTPUTS[target]
-
-    def outputs(x: Tensor) -> Tensor:
-        return output(model(x))
-
-    on_null, whole = [], []
+    explained = _Explained(model, _OUTPUTS[target]).eval()
+    on_null, whole, mass = [], [], []
     for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
-        attributions = attribution(outputs, x, y).double()
+        attributions = attribution(explained, x, y).double()
         mask = data.masks[part].to(x.device)
         on_null.append(torch.linalg.vector_norm((attributions * mask).flatten(1), dim=1).cpu().numpy())
+        sizes = attributions.abs()
+        mass.append(((sizes * mask).flatten(1).sum(1) / sizes.flatten(1).sum(1)).cpu().numpy())
         whole.append(torch.linalg.vector_norm(attributions.flatten(1), dim=1).cpu().numpy())
     l2 = np.concatenate(on_null) if on_null else np.zeros(0)
     norm = np.concatenate(whole) if whole else np.zeros(0)
+    null_mass = np.concatenate(mass) if mass else np.zeros(0)
     count = len(l2)
     labels = data.labels[:count].cpu().numpy()
     finite = np.isfinite(norm)
@@ -77,21 +77,36 @@ def leakage(
     flags = few_samples(count)
     if not finite.all():
         flags.append(Flag("not_finite", f"{(~finite).sum()} of {count} attributions hold values that are not finite "
-                          "numbers; they are left out of every mean."))
+                          "numbers; they are left out of every mean. Next: look for overflow in the "
+                          "model, such as a diverged training."))
     if not defined[finite].all():
         flags.append(Flag("zero_attribution", f"{(finite & ~defined).sum()} of {count} attributions are zero "
-                          "everywhere; share and ratio are not defined there and are means over the others."))
+                          "everywhere; share, ratio and mass are not defined there and are means over the "
+                          "others. Next: look at these maps; saturated models have none."))
     return Result(
         values={
             "l2": mean_value(l2[finite], labels[finite], higher_is_better=False),
             "share": mean_value(ratio[defined] ** 2, labels[defined], higher_is_better=False),
             "ratio": mean_value(ratio[defined], labels[defined], higher_is_better=False),
+            "mass": mean_value(null_mass[defined], labels[defined], higher_is_better=False),
         },
         flags=flags,
         arrays={
             "l2": l2.astype(np.float32), "share": (ratio**2).astype(np.float32), "ratio": ratio.astype(np.float32),
+            "mass": null_mass.astype(np.float32),
         },
     )
+
+
+class _Explained(nn.Module):
+    """What of a model is differentiated: a module, since some attribution methods look inside."""
+
+    def __init__(self, model: nn.Module, output: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self._output = model, output
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._output(self.model(x))
 
 
 def _margins(logits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,30 @@ def mean_value(values: np.ndarray, strata: np.ndarray, *, higher_is_better: bool
     return Value(float(values.mean()), interval.low, interval.high, len(values), higher_is_better)
 
 
+def resampled(
+    statistic: Callable[[np.ndarray], np.ndarray], strata: np.ndarray, *, n: int | None = None,
+    higher_is_better: bool | None,
+) -> Value:
+    """A statistic of all samples with its bootstrap interval, stratified.
+
+    Where resampling shifts the statistic (a minimum falls, a distance from 0 grows) the interval is widened to hold
+    the measured value.
+
+    Args:
+        statistic: (r, m) indices of samples -> (r,).
+        strata: (m,) class or group of each sample.
+        n: how many samples the value rests on; None: m.
+        higher_is_better: the direction; None where there is none.
+    """
+    everyone = np.arange(len(strata))
+    interval = bootstrap(everyone, strata=strata, statistic=statistic)
+    if interval is None:
+        return Value(None, None, None, 0, higher_is_better)
+    value = float(statistic(everyone[None])[0])
+    low, high = min(interval.low, value), max(interval.high, value)
+    return Value(value, low, high, len(strata) if n is None else n, higher_is_better)
+
+
 def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Value:
     """successes / n with its Wilson interval; None where n = 0."""
     if n == 0:
@@ -73,3 +98,13 @@ def few_samples(n: int, of: str = "") -> list[Flag]:
     what = f"{n} images {of}".rstrip()
     return [Flag("few_samples", f"Measured on {what} only: the interval is wide, and a difference between models may "
                  "be chance. Next: measure on more images, at least 200.")]
+
+
+def at_chance(correct: np.ndarray, classes: int) -> list[Flag]:
+    """The flag for a model that guesses: the interval of its accuracy over (n,) images reaches down to 1 / classes."""
+    n, right = len(correct), int(correct.sum())
+    if n == 0 or wilson(right, n).low > 1 / classes:
+        return []
+    return [Flag("at_chance", f"{right} of {n} images are classified rightly, where guessing gets 1 in {classes}: what "
+                 "is measured of such a model says nothing about what it relies on. Next: train it longer, with a "
+                 "smaller λ or another learning rate.")]

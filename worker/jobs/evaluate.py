@@ -16,6 +16,7 @@ from worker import resolve
 from worker.jobs import machine
 from worker.jobs.context import Context
 from worker.jobs.data import open_data
+from worker.jobs.inputs import inputs
 from worker.jobs.models import trained_model
 from worker.jobs.running import run_task
 from worker.lease import Lease
@@ -44,13 +45,13 @@ def _evaluate(context: Context, lease: Lease) -> None:
     )
     model = trained_model(context, record, stored, device)
     measure = resolve.component("evaluation", evaluation.key, evaluation.params)
-    offered = {"train_data": lambda: data.load("train")}
+    given = inputs(context, lease, record, data, device, evaluation, measure.entry)
     lease.report(stage="evaluating")
     began = time.monotonic()
     result = measure.function(
         model, data.load("test"), generator=torch.Generator(device).manual_seed(SEED),
         progress=lambda share: _progress(lease, share, time.monotonic() - began), should_stop=lease.should_stop,
-        **{name: offered[name] for name in measure.entry.uses},
+        **given,
     )
     seconds = time.monotonic() - began
     location, size = None, 0
@@ -67,7 +68,7 @@ def _evaluate(context: Context, lease: Lease) -> None:
             curves={name: Curve(**_finite(asdict(curve))) for name, curve in result.curves.items()},
             flags=[Flag(**asdict(flag)) for flag in result.flags], seconds=seconds,
             provenance={**machine.provenance(device), "data_hash": data.info.data_hash, "seed": SEED,
-                        "checkpoint_step": record.checkpoint_step},
+                        "checkpoint_step": record.checkpoint_step, "measure_version": measure.entry.version},
         )
         if location is not None:
             replaced = runs.put_artifact(session, record.id, f"{evaluation.name}.npz", location=location, size=size,

@@ -1,17 +1,21 @@
 """Measures taken of runs."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Literal
 
-from backend.api.dependencies import DatabaseDep, QueueDep, Reading
-from backend.api.problems import conflict, responses
+from fastapi import APIRouter, Path, Query, Response
+
+from backend import launching, measuring
+from backend.api.dependencies import DatabaseDep, QueueDep, Reading, StoreDep
+from backend.api.measured import measured_samples, per_sample
+from backend.api.problems import conflict, not_found, responses
 from backend.api.routes.runs import RunId, found, missing
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts, specs
-from backend.shared.catalog import UnknownKey, find
-from backend.shared.contracts import Evaluation, EvaluationSpec, FieldError, Status
-from backend.shared.store import evaluations, runs, tasks
+from backend.shared.contracts import Evaluation, EvaluationSpec, FieldError, MeasuredSamples
+from backend.shared.store import evaluations, runs
 
 router = APIRouter(prefix="/runs/{run_id}/evaluations", tags=["evaluations"])
+EvaluationName = Annotated[str, Path(pattern=r"^[a-z0-9_]+$", max_length=64)]
 
 
 class EvaluationPage(contracts.Page):
@@ -32,26 +36,25 @@ def list_evaluations(run_id: RunId, session: Reading) -> EvaluationPage:
 def add_evaluation(
     run_id: RunId, body: EvaluationSpec, response: Response, database: DatabaseDep, queue: QueueDep
 ) -> Evaluation:
-    """Takes one more measure of a run that has a checkpoint; one that failed before is tried again."""
-    with database.write() as session:
-        if not runs.lock(session, run_id):
-            raise missing(run_id)
-        run = found(runs.get(session, run_id), run_id)
-        spec = _complete(body, run.spec.dataset.key)
-        if run.checkpoint_step is None:
-            raise conflict(f"run {run_id} has no checkpoint yet: measures can be taken once it has trained")
-        name = spec.name or spec.key
-        kept = evaluations.named(session, run_id, name)
-        if kept is None:
-            evaluations.create(session, run_id, spec)
-        elif (kept.key, kept.params) != (spec.key, spec.params):
-            raise conflict(
-                f"run {run_id} already has an evaluation {name!r} with other parameters; choose another name", "/name"
-            )
-        elif kept.status not in (Status.FAILED, Status.CANCELLED):
-            response.status_code = 200
-        else:
-            tasks.retry(session, kept.task)
+    """Takes one more measure of a run that has a checkpoint. The same measure with the same parameters is answered from
+    what is kept; one that failed, or is of an older checkpoint, is taken again."""
+    try:
+        with database.write() as session:
+            if not runs.lock(session, run_id):
+                raise missing(run_id)
+            run = found(runs.get(session, run_id), run_id)
+            name, kept = measuring.ask(session, run, body)
+    except specs.InvalidRequest as invalid:
+        raise measuring.at_root(invalid) from None
+    except measuring.NotTrained as untrained:
+        raise conflict(str(untrained)) from None
+    except measuring.NameTaken as taken:
+        raise conflict(str(taken), "/name") from None
+    except launching.NotPrepared as unprepared:
+        link = f'</api/v1/datasets/{unprepared.key}/prepare>; rel="prepare"'
+        raise conflict(str(unprepared), "/params", {"Link": link}) from None
+    if kept:
+        response.status_code = 200
     deliver_or_leave(database, queue)
     with database.read() as session:
         answer = evaluations.named(session, run_id, name)
@@ -61,18 +64,29 @@ def add_evaluation(
     return answer
 
 
-def _complete(body: EvaluationSpec, dataset: str) -> EvaluationSpec:
-    """The evaluation with every default filled in. Raises InvalidRequest."""
-    spec = body.model_copy(deep=True)
-    errors: list[FieldError] = []
+@router.get("/{name}/samples", responses=responses(404, 409, 422))
+def list_samples(
+    run_id: RunId, name: EvaluationName, session: Reading, store: StoreDep,
+    array: Annotated[str, Query(description="which of the measure's arrays", max_length=64)],
+    equals: Annotated[float | None, Query(description="only images with this value; 1 for true", allow_inf_nan=False)
+                      ] = None,
+    order: Annotated[Literal["index", "lowest", "highest"], Query()] = "index",
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> MeasuredSamples:
+    """The test images behind a figure: those that flipped at an epsilon (`array=broken_at&equals=0.1`), those of a
+    group (`array=group&equals=3`), the least stable (`array=cosine&order=lowest`)."""
+    found(runs.get(session, run_id), run_id)
+    if evaluations.named(session, run_id, name) is None:
+        raise not_found("evaluation", name, "/path/name")
+    stored = runs.artifact(session, run_id, f"{name}.npz")
+    if stored is None:
+        raise conflict(f"evaluation {name!r} of run {run_id} has kept no values of single images (yet)")
     try:
-        entry = find("dataset", dataset)
-    except UnknownKey:
-        entry = None  # a run of a data set that is no longer on offer
-    specs.check_evaluations([spec], entry, "", errors)
-    if errors:
-        # It stands at "/0" in the list that was checked, and at the root of the body
-        raise specs.InvalidRequest([
-            FieldError(pointer=error.pointer.removeprefix("/0"), detail=error.detail) for error in errors
-        ])
-    return spec
+        arrays = per_sample(store.read(stored.location))
+    except FileNotFoundError:
+        raise not_found("evaluation", name, "/path/name") from None
+    if array not in arrays:
+        raise specs.InvalidRequest([FieldError(
+            pointer="/query/array", detail=f"expected one of {', '.join(sorted(arrays))}; got {array!r}"
+        )])
+    return measured_samples(arrays, array, equals=equals, order=order, limit=limit)

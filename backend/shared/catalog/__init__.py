@@ -1,5 +1,5 @@
 """Every choice on offer: data sets, models, regularizers, schedules, optimizers, augmentations, attacks,
-attributions, evaluations.
+attributions, perturbations, evaluations.
 
 One `Entry` per choice, one file per kind. The API validates requests against it, the page draws its forms from
 it, and the worker resolves its dotted paths. Nothing here imports torch or the worker.
@@ -13,6 +13,7 @@ from backend.shared.catalog.entry import Caution, Entry, Param, Rule, UnknownKey
 from backend.shared.catalog.evaluations import EVALUATIONS
 from backend.shared.catalog.models import MODELS
 from backend.shared.catalog.optimizers import OPTIMIZERS
+from backend.shared.catalog.perturbations import PERTURBATIONS
 from backend.shared.catalog.regularizers import REGULARIZERS
 from backend.shared.catalog.schedules import SCHEDULES
 
@@ -25,6 +26,7 @@ CATALOG: dict[str, tuple[Entry, ...]] = {
     "augmentation": AUGMENTATIONS,
     "attack": ATTACKS,
     "attribution": ATTRIBUTIONS,
+    "perturbation": PERTURBATIONS,
     "evaluation": EVALUATIONS,
 }
 

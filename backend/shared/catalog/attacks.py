@@ -15,6 +15,8 @@ LOSS = Param(
     name="loss", type="str", default="worst", choices=("worst", "cross_entropy", "margin"), label="Attack loss",
     help="worst: cross-entropy and margin are both tried and a sample counts as broken if either succeeds.",
 )
+QUERIES = Param(name="queries", type="int", default=500, minimum=1, maximum=100_000, label="Queries",
+                help="Forward passes for each image.")
 PGD_PARAMS = (STEPS, STEP_SIZE, RESTARTS, RANDOM_START, LOSS)
 
 
@@ -33,5 +35,20 @@ ATTACKS = (
         "pgd_l2", "PGD, L2", "Projected gradient descent in the L2 ball, clamped to [0, 1].",
         "worker.attacks.pgd:pgd_l2",
         params=(epsilon(100.0, 1.0, "L2 norm of the change, in [0, 1] pixel units."), *PGD_PARAMS),
+    ),
+    Entry(
+        "square", "Square attack, L∞", "Random search that sees the logits alone (Andriushchenko et al. 2020).",
+        "worker.attacks.square:square",
+        params=(
+            epsilon(1.0, 0.1, "Largest change of any pixel, on the [0, 1] scale."), QUERIES,
+            Param(name="first_share", type="float", default=0.8, minimum=0.0, exclusive_minimum=True, maximum=1.0,
+                  label="First share", help="Of the image that the first squares cover."),
+        ),
+    ),
+    Entry(
+        "autoattack", "AutoAttack, L∞", "APGD on two losses, DeepFool and Square (Croce & Hein 2020), as the "
+        "Adversarial Robustness Toolbox has them. The package must be installed where the workers run.",
+        "worker.attacks.autoattack:autoattack",
+        params=(epsilon(1.0, 0.1, "Largest change of any pixel, on the [0, 1] scale."),), package="art",
     ),
 )

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ParamType = Literal["int", "float", "bool", "str", "floats", "component"]
+ParamType = Literal["int", "float", "bool", "str", "floats", "component", "run"]
 
 
 class UnknownKey(LookupError):
@@ -29,6 +29,7 @@ class Param:
     choices: tuple[str | int, ...] = ()
     optional: bool = False  # null is a value of its own; the help says what it means
     kind: str | None = None  # of type "component": the kind whose {key, params} it takes
+    resized_by: str | None = None  # of kind "dataset": the parameter without which its images must have the run's size
     # "trainer": read by the training loop (lazy application), so not a keyword of the component's callable
     used_by: Literal["component", "trainer"] = "component"
     first_weights: bool = False  # of a model: chooses the weights to begin with and nothing else
@@ -43,7 +44,7 @@ class Param:
             checked = [self._number(item) for item in value]
             wrong = next((message for _, message in checked if message), None)
             return ([number for number, _ in checked], None) if wrong is None else (value, wrong)
-        if self.type in ("int", "float"):
+        if self.type in ("int", "float", "run"):
             number, message = self._number(value)
             if message is None and self.choices and number not in self.choices:
                 message = f"expected {self.expectation()}, got {_show(value)}"
@@ -60,7 +61,7 @@ class Param:
             return value, wanted
         if abs(value) > 2**53 or not math.isfinite(value):
             return value, wanted
-        if self.type == "int":
+        if self.type in ("int", "run"):
             if value != int(value):
                 return value, wanted
             value = int(value)
@@ -80,7 +81,7 @@ class Param:
         words = {
             "int": "a whole number", "float": "a number", "floats": "numbers", "bool": "true or false",
             "str": "a text of 1 to 200 printable characters",
-            "component": f"an object {{key, params}} of kind {self.kind}",
+            "component": f"an object {{key, params}} of kind {self.kind}", "run": "the id of a run",
         }[self.type]
         if self.minimum is not None:
             words += f" {'above' if self.exclusive_minimum else 'of at least'} {self.minimum:g}"
@@ -134,7 +135,8 @@ class Entry:
     # facts of a model
     min_image_size: int | None = None  # smallest height and width in pixels
     side_multiple_of: str | None = None  # the parameter that must divide height and width
-    package: str | None = None  # not installed by default; without it the model can't be built
+    package: str | None = None  # of any kind: not installed by default; without it the component can't be used
+    has_convolutions: bool = False
     # facts of a schedule: what it steers by, so that it is measured at every step
     observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation
@@ -142,9 +144,11 @@ class Entry:
     needs_groups: bool = False
     version: int = 1  # raised when the same request gives other figures; kept ones of an older version are not reused
     # what the job hands over beside the model and its test images
-    uses: tuple[Literal["train_data"], ...] = ()
+    uses: tuple[Literal["train_data", "fresh_model", "earlier"], ...] = ()
     # facts of an attribution
     signed: bool = True
+    needs_convolutions: bool = False
+    needs_activation: tuple[str, ...] = ()  # where it holds of some activations only; () is of all
     needs_target: bool = True  # False where the map is of no class, such as the gradient of log p(x)
 
     def param(self, name: str) -> Param | None:

@@ -50,7 +50,7 @@ def resnet(depth: int) -> Entry:
             PRETRAINED,
         ),
         rules=(as_published(("batch",)),),
-        min_image_size=8,
+        min_image_size=8, has_convolutions=True,
     )
 
 
@@ -79,7 +79,7 @@ MODELS = (
             norm("none"),
             DROPOUT,
         ),
-        min_image_size=8,
+        min_image_size=8, has_convolutions=True,
     ),
     Entry(
         "vgg11", "VGG11", "Eight 3×3 convolutions in five stages, each pooled (Simonyan & Zisserman 2015), and one "
@@ -87,7 +87,7 @@ MODELS = (
         "worker.models.vgg:vgg11",
         params=(ACTIVATION, POOLING, norm("none"), DROPOUT, PRETRAINED),
         rules=(as_published(("none", "batch")),),
-        min_image_size=16,
+        min_image_size=16, has_convolutions=True,
     ),
     resnet(18),
     resnet(34),
@@ -117,6 +117,6 @@ MODELS = (
             Param(name="pretrained", type="bool", default=False, label="Pretrained", first_weights=True,
                   help="Begins with the weights that timm publishes, downloaded once."),
         ),
-        package="timm",
+        package="timm", has_convolutions=True,  # most have; one that has not is refused by the worker
     ),
 )

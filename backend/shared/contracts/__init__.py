@@ -37,6 +37,8 @@ from backend.shared.contracts.evaluations import (
     Curve,
     Evaluation,
     Flag,
+    MeasuredSample,
+    MeasuredSamples,
     Value,
 )
 from backend.shared.contracts.experiments import (
@@ -139,6 +141,8 @@ __all__ = [
     "ImageSize",
     "Key",
     "LogLine",
+    "MeasuredSample",
+    "MeasuredSamples",
     "MetricPoint",
     "MetricSeries",
     "Name",

@@ -9,7 +9,7 @@ class CatalogParam(Answer):
     """One parameter of a choice: what it takes, and how to ask for it."""
 
     name: str
-    type: Literal["int", "float", "bool", "str", "floats", "component"]
+    type: Literal["int", "float", "bool", "str", "floats", "component", "run"]
     default: Any
     label: str
     help: str
@@ -19,6 +19,7 @@ class CatalogParam(Answer):
     choices: list[str | int]
     optional: bool
     kind: str | None  # of type "component": the kind whose {key, params} it takes
+    resized_by: str | None  # of kind "dataset": the parameter without which its images must have the run's size
 
 
 class CatalogRule(Answer):
@@ -58,7 +59,11 @@ class CatalogEntry(Answer):
     augmentation: str  # of a data set: the key of the one that suits it
     embedded: bool
     min_image_size: int | None
+    package: str | None  # not installed by default
+    has_convolutions: bool
     needs_mask: bool
     needs_groups: bool
     signed: bool
+    needs_convolutions: bool
+    needs_activation: list[str]
     needs_target: bool

@@ -51,3 +51,17 @@ class Evaluation(Answer):
     task: int
     created_at: datetime
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class MeasuredSample(Answer):
+    """One image of the test split, by its index there; null where a value is not a finite number."""
+
+    index: int
+    value: float | None
+    values: dict[str, float | None]  # of every array
+
+
+class MeasuredSamples(Answer):
+    array: str
+    total: int  # how many there are, listed or not
+    items: list[MeasuredSample]

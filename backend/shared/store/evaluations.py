@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts
+from backend.shared.catalog import UnknownKey, find
 from backend.shared.contracts import Status, TaskKind
 from backend.shared.database import now
 from backend.shared.store import runs, tasks
@@ -42,6 +43,26 @@ def named(session: Session, run_id: int, name: str) -> contracts.Evaluation | No
         .where(EvaluationRow.run_id == run_id, EvaluationRow.name == name)
     ).first()
     return None if found is None else _answer(found[0], found[1])
+
+
+def alike(session: Session, run_id: int, key: str, params: dict[str, Any]) -> contracts.Evaluation | None:
+    """The run's newest evaluation by that measure with those parameters, whatever its name."""
+    return next(
+        (item for item in reversed(of_run(session, run_id)) if (item.key, item.params) == (key, params)), None
+    )
+
+
+def is_current(evaluation: contracts.Evaluation, checkpoint_step: int | None) -> bool:
+    """Whether it was taken of the weights that the run has now, by the measure as it is computed now."""
+    try:
+        version = find("evaluation", evaluation.key).version
+    except UnknownKey:
+        return False
+    taken = evaluation.provenance
+    return (
+        evaluation.status is Status.SUCCEEDED and taken.get("checkpoint_step") == checkpoint_step
+        and taken.get("measure_version", 1) == version
+    )
 
 
 def of_task(session: Session, task_id: int) -> contracts.Evaluation | None:

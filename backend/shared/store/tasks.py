@@ -278,8 +278,10 @@ def request_cancel(session: Session, task_id: int) -> contracts.Task | None:
     return None if row is None else answer(row)
 
 
-def retry(session: Session, task_id: int) -> bool:
-    """Queues a failed or cancelled task again, with the followers cancelled with it; it goes on from its checkpoint."""
+def retry(session: Session, task_id: int, *, succeeded: bool = False) -> bool:
+    """Queues a failed or cancelled task again, with the followers cancelled with it; it goes on from its checkpoint.
+    With `succeeded`, one whose result is out of date too."""
+    ended = (Status.FAILED, Status.CANCELLED, *((Status.SUCCEEDED,) if succeeded else ()))
     revived = {
         "status": Status.QUEUED, "stage": "queued", "error": None, "finished_at": None, "cancel_requested_at": None,
         "fruitless": 0, "delivered": False, "lease_until": None,
@@ -287,7 +289,7 @@ def retry(session: Session, task_id: int) -> bool:
     changed = _changed(
         session,
         update(TaskRow)
-        .where(TaskRow.id == task_id, TaskRow.status.in_((Status.FAILED, Status.CANCELLED))).values(**revived)
+        .where(TaskRow.id == task_id, TaskRow.status.in_(ended)).values(**revived)
     )
     if changed == 0:
         return False

@@ -1,0 +1,76 @@
+"""The largest relative change of an attribution under small noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from captum.metrics import sensitivity_max
+from torch import Tensor, nn
+
+from worker.datasets.dataset import Dataset
+from worker.evaluations.batches import batches
+from worker.evaluations.result import Flag, Result, few_samples, mean_value
+
+
+def sensitivity(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    attribution: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor],
+    radius: float = 0.02,
+    draws: int = 10,
+    samples: int | None = 500,
+    generator: torch.Generator,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> Result:
+    """max over draws of ‖a(x + r) − a(x)‖ / ‖a(x)‖, r uniform in [−radius, radius]^D, Frobenius norms (Yeh, Hsieh,
+    Suggala, Inouye, Ravikumar 2019), by Captum's `sensitivity_max`; of the class predicted for x.
+
+    Args:
+        model: gives logits (N, K), in eval mode.
+        data: images and labels.
+        attribution: (model, x, target) -> attributions shaped like x.
+        radius: on the [0, 1] pixel scale.
+        draws: noisy copies of each image, at least 1; the maximum grows with them.
+        samples: only the first so many images; None: all.
+        generator: seeds the noise, which Captum draws from torch's global state; that is left as it was.
+        progress: told the fraction done, 0 to 1.
+        should_stop: asked before each batch.
+
+    Returns:
+        value and array `sensitivity_max` (bootstrap by class). Images with a map of zeros are counted, flagged and
+        left out.
+
+    Raises:
+        Stopped: `should_stop()` answered True.
+    """
+    parts: list[np.ndarray] = []
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(generator.initial_seed())
+        for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+            with torch.no_grad():
+                target = model(x).argmax(dim=1)
+
+            def explain(inputs: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor, ...]:
+                return (attribution(model, inputs[0], target),)
+
+            largest = sensitivity_max(
+                explain, x, perturb_radius=radius, n_perturb_samples=draws, target=target,
+            )
+            zero = (attribution(model, x, target) == 0).flatten(1).all(dim=1)
+            parts.append(torch.where(zero, torch.nan, largest).cpu().numpy())
+    measured = np.concatenate(parts) if parts else np.zeros(0)
+    labels = data.labels[: len(measured)].cpu().numpy()
+    known = np.isfinite(measured)
+    flags = few_samples(len(measured))
+    if not known.all():
+        flags.append(Flag("zero_attribution", f"{(~known).sum()} of {len(known)} images have a map that is zero "
+                          "everywhere or not finite: they are not in the mean. Next: look at these maps."))
+    return Result(
+        {"sensitivity_max": mean_value(measured[known], labels[known], higher_is_better=False)}, {}, flags,
+        {"sensitivity_max": measured.astype(np.float32)},
+    )

@@ -1,0 +1,79 @@
+"""How alike two maps of the same image are. Each function: (N, C, H, W), (N, C, H, W) -> (N,) float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from scipy.stats import rankdata
+from torch import Tensor
+
+TOP_SHARE = 0.1  # of the features, for top_k
+WINDOW, SIGMA = 11, 1.5  # of SSIM
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """a·b / ‖a‖₂‖b‖₂; NaN where a map is zero."""
+    a, b = a.flatten(1).double(), b.flatten(1).double()
+    return (a * b).sum(dim=1) / (torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1))
+
+
+def spearman(a: Tensor, b: Tensor) -> Tensor:
+    """The correlation of the ranks, equal values sharing their mean rank; NaN where a map is constant."""
+    ranks = [torch.from_numpy(rankdata(m.flatten(1).double().cpu().numpy(), axis=1)) for m in (a, b)]
+    centred = [rank - rank.mean(dim=1, keepdim=True) for rank in ranks]
+    return cosine(centred[0], centred[1]).to(a.device)
+
+
+def top_k(a: Tensor, b: Tensor) -> Tensor:
+    """The share that the tenth of the features with the largest |a| and that with the largest |b| have in common;
+    a random map gets 0.1."""
+    k = max(1, round(TOP_SHARE * a[0].numel()))
+    chosen = [
+        torch.zeros_like(m.flatten(1), dtype=torch.bool).scatter(1, m.flatten(1).abs().topk(k, dim=1).indices, True)
+        for m in (a, b)
+    ]
+    return (chosen[0] & chosen[1]).sum(dim=1).double() / k
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), each map first divided by its largest |value|.
+
+    Gaussian window of 11 pixels (smaller maps: the largest odd size that fits) and σ = 1.5, dynamic range L = 2 (from
+    −1 to 1), K = (0.01, 0.03); the mean over all windows inside the map, and over channels. NaN where a map is zero.
+    """
+    a, b = (m.double() / m.double().abs().amax(dim=(1, 2, 3), keepdim=True) for m in (a, b))
+    side = min(WINDOW, *(size - 1 + size % 2 for size in a.shape[2:]))
+    distance = torch.arange(side, dtype=torch.float64, device=a.device) - side // 2
+    kernel = (-(distance**2) / (2 * SIGMA**2)).exp()
+    window = torch.outer(kernel, kernel) / kernel.sum() ** 2
+
+    def local(m: Tensor) -> Tensor:
+        channels = m.shape[1]
+        return F.conv2d(m, window.expand(channels, 1, side, side), groups=channels)
+
+    mean_a, mean_b = local(a), local(b)
+    variances = local(a * a) - mean_a**2 + local(b * b) - mean_b**2
+    covariance = local(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
+    return index.flatten(1).mean(dim=1)
+
+
+def relative_l2(a: Tensor, b: Tensor) -> Tensor:
+    """‖b − a‖₂ / ‖a‖₂; NaN where a is zero."""
+    size = torch.linalg.vector_norm(a.flatten(1).double(), dim=1)
+    return torch.where(size > 0, l2(a, b) / size, torch.nan)
+
+
+def l2(a: Tensor, b: Tensor) -> Tensor:
+    """‖b − a‖₂, which falls with the size of the maps: the one measure here that is not free of scale."""
+    return torch.linalg.vector_norm((b - a).flatten(1).double(), dim=1)
+
+
+# by name, with its direction
+SIMILARITIES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
+    "cosine": (cosine, True), "spearman": (spearman, True), "ssim": (ssim, True), "top_k": (top_k, True),
+    "relative_l2": (relative_l2, False), "l2": (l2, False),
+}
