@@ -19,7 +19,7 @@ class CatalogParam(Answer):
     choices: list[str | int]
     optional: bool
     kind: str | None  # of type "component": the kind whose {key, params} it takes
-    resized_by: str | None  # of kind "dataset": the parameter without which its images must have the run's size
+    resized_by: str | None = None  # of kind "dataset": the parameter without which its images must have the run's size
 
 
 class CatalogRule(Answer):
