@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Among the folders of components, each may use those of its own and of earlier ranks
 RANKS = [
-    {"models", "datasets", "attacks", "attributions", "schedules", "augmentations"},
+    {"models", "datasets", "attacks", "attributions", "schedules", "lr_schedules", "augmentations"},
     {"perturbations", "regularizers"},
     {"evaluations"},
 ]
@@ -99,7 +99,8 @@ def test_components_know_no_machinery_and_keep_their_order(folder: str):
 
 
 def test_training_knows_no_database():
-    files = [ROOT / "worker" / name for name in ("training.py", "objective.py")]
+    names = ("training", "objective", "batches", "sampling", "averaging", "arithmetic", "seeds")
+    files = [ROOT / "worker" / f"{name}.py" for name in names]
     assert offences(files, lambda name: within(name, "worker.jobs", *MACHINERY)) == []
 
 

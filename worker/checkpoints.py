@@ -2,7 +2,10 @@
 
     save(target: Path | BinaryIO, state: TrainingState) -> None
     load(source: Path | BinaryIO, state: TrainingState) -> None        restores everything, in place
-    load_weights(source: Path | BinaryIO, model: nn.Module) -> None    the weights alone, for evaluation
+    load_weights(source: Path | BinaryIO, model: nn.Module) -> None    the weights to evaluate, alone
+
+`state` holds the weights as they are trained; `weights` those that the run is evaluated with, which are the same
+unless it averages them or may stop early. What both hold is stored once.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class CorruptCheckpoint(ValueError):
 
 def save(target: Path | BinaryIO, state: TrainingState) -> None:
     """Write all that a run needs to go on exactly: weights, optimizer, generators, position, thread count."""
-    torch.save({"format": FORMAT, "state": state.state_dict()}, target)
+    torch.save({"format": FORMAT, "state": state.state_dict(), "weights": state.kept_weights()}, target)
 
 
 def load(source: Path | BinaryIO, state: TrainingState) -> None:
@@ -35,7 +38,7 @@ def load(source: Path | BinaryIO, state: TrainingState) -> None:
         CorruptCheckpoint: the file is damaged or belongs to another model or optimizer.
         ValueError: it was written on another kind of device.
     """
-    saved = _read(source)
+    saved = _read(source)["state"]
     try:
         state.load_state_dict(saved)
     except (KeyError, RuntimeError, TypeError) as error:
@@ -43,14 +46,15 @@ def load(source: Path | BinaryIO, state: TrainingState) -> None:
 
 
 def load_weights(source: Path | BinaryIO, model: torch.nn.Module) -> None:
-    """Give `model` the saved weights and buffers.
+    """Give `model` the weights and buffers that the run is evaluated with.
 
     Raises:
         CorruptCheckpoint: the file is damaged or belongs to another model.
     """
     saved = _read(source)
     try:
-        model.load_state_dict(saved["model"])
+        # the first checkpoints had no weights beside those that were trained
+        model.load_state_dict(saved["weights"] if "weights" in saved else saved["state"]["model"])
     except (KeyError, RuntimeError) as error:
         raise CorruptCheckpoint(f"the checkpoint does not fit this model: {error}") from error
 
@@ -68,4 +72,4 @@ def _read(source: Path | BinaryIO) -> dict[str, Any]:
         raise CorruptCheckpoint(f"the checkpoint can't be read, it is damaged or cut off: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CorruptCheckpoint(f"the file is no checkpoint of format {FORMAT}; it was written by another program")
-    return content["state"]
+    return content

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from worker.regularizers.marginal_density import gradient_by_input, norm_per_sample
+
 
 @dataclass(frozen=True)
 class GradientNorms:
@@ -47,5 +49,4 @@ def density_gradient_norm(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor
 
 
 def _norm(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=True)
-    return torch.linalg.vector_norm(gradient.flatten(1).to(values.dtype), dim=1)
+    return norm_per_sample(gradient_by_input(values.sum(), x, create_graph=False), "2")

@@ -1,11 +1,14 @@
 """The training loop. It knows no database: what happens is told to `on_step`, and `should_stop` is asked.
 
     state = TrainingState.new(seed=, device=, build_model=() -> Module, build_optimizer=(parameters) -> Optimizer,
-                              threads=None)
-    fit(state, train, validation, *, regularizer, every=1, lambda_, schedule, observes=(), epochs,
-        batch_size, precision="auto", on_step=(StepReport) -> None, should_stop=() -> bool) -> bool    True: finished
+                              threads=None, ema_decay=None)
+    fit(state, batches, validation, *, regularizer, every=1, lambda_, schedule, observes=(), epochs,
+        lr_schedule=constant, gradient_clip=None, early_stop=None, arithmetic=USUAL,
+        on_step=(StepReport) -> None, should_stop=() -> bool) -> bool    True: finished
+    state.kept_weights()    what a trained run is evaluated with
     total_steps(images, batch_size, epochs) -> int
     StepReport(step, total_steps, epoch, values)
+    EarlyStop(patience, metric), stops_early(state, early_stop)
     TrainingDiverged
 
 A state that is saved in `on_step` and loaded into a new one goes on as if nothing had happened, bit for bit on the
@@ -14,27 +17,28 @@ CPU with the same number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+import copy
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from math import ceil, isfinite
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 
+from worker import averaging, seeds
+from worker.arithmetic import USUAL, Arithmetic
+from worker.batches import Batches, as_pixels
 from worker.datasets.dataset import Dataset
 from worker.gradient_norms import density_gradient_norm, gradient_norms
-from worker.objective import Regularizer, objective
+from worker.lr_schedules.constant import constant
+from worker.objective import Regularizer, Terms, objective
 from worker.regularizers.marginal_density import RandomState, random_state, set_random_state
 from worker.schedules.seen import Seen
 
 LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
 OBSERVE_EVERY = 20
 VALIDATION_BATCH = 500
-
-_ORDER, _PENALTY = 0, 1  # streams of random numbers that a run's seed gives
 
 
 class TrainingDiverged(ArithmeticError):
@@ -51,6 +55,23 @@ class StepReport:
     values: dict[str, float]  # the metrics that exist at this step, by name
 
 
+@dataclass(frozen=True)
+class EarlyStop:
+    """End a run once so many epochs have gone by without a better value; the weights of the best one are kept."""
+
+    patience: int  # epochs
+    metric: str = "validation_cross_entropy"  # lower is better, or "validation_accuracy": higher is
+
+
+@dataclass
+class Best:
+    """The best epoch so far, of a run that may stop early."""
+
+    epoch: int  # from 1
+    value: float  # of the metric that early stopping watches
+    weights: dict[str, torch.Tensor]
+
+
 @dataclass
 class TrainingState:
     """Everything that decides how training goes on."""
@@ -61,6 +82,10 @@ class TrainingState:
     device: torch.device
     penalty_generator: torch.Generator  # noise of the penalty alone
     random: RandomState  # where the global generators (dropout) stand between two steps
+    scaler: torch.amp.GradScaler  # of the loss, in float16 alone
+    ema_decay: float | None = None  # of the weights' running mean; None: there is none
+    average: torch.nn.Module | None = None  # the model with that mean
+    best: Best | None = None  # where a run may stop early
     step: int = 0  # optimizer steps done; with the seed it gives the place in the epoch's order
     seen: Seen = field(default_factory=Seen)  # what the schedule of λ steers by
 
@@ -73,19 +98,32 @@ class TrainingState:
         build_model: Callable[[], torch.nn.Module],
         build_optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
         threads: int | None = None,
+        ema_decay: float | None = None,
     ) -> TrainingState:
         """A state before its first step. Seeds torch's global generators, which draw the weights.
 
-        `threads` sets the CPU threads of this process: sums depend on their number.
+        `threads` sets the CPU threads of this process: sums depend on their number. With `ema_decay` a running mean of
+        the weights is kept (see `worker.averaging`).
         """
         if threads is not None:
             torch.set_num_threads(threads)
         device = torch.device(device)
         torch.manual_seed(seed)
         model = build_model().to(device)
-        generator = torch.Generator(device).manual_seed(_word(seed, _PENALTY, 0))
+        generator = torch.Generator(device).manual_seed(seeds.word(seed, seeds.PENALTY, 0))
         optimizer = build_optimizer(model.parameters())
-        return cls(model, optimizer, seed, device, generator, random_state(device))
+        average = None if ema_decay is None else copy.deepcopy(model).eval()
+        scaler = torch.amp.GradScaler(device.type)
+        return cls(model, optimizer, seed, device, generator, random_state(device), scaler, ema_decay, average)
+
+    @property
+    def evaluated(self) -> torch.nn.Module:
+        """The model as it would be evaluated now: with averaged weights where they are averaged."""
+        return self.model if self.average is None else self.average
+
+    def kept_weights(self) -> dict[str, torch.Tensor]:
+        """What a trained run is evaluated with: of the best epoch where it may stop early, averaged where they are."""
+        return self.evaluated.state_dict() if self.best is None else self.best.weights
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizer, generators, position and thread count, as tensors and plain values."""
@@ -99,6 +137,9 @@ class TrainingState:
             "penalty_generator": self.penalty_generator.get_state(),
             "global_generators": [generator for _, generator in self.random],
             "seen": asdict(self.seen),
+            "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "best": None if self.best is None else vars(self.best),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -118,7 +159,14 @@ class TrainingState:
         self.penalty_generator.set_state(saved["penalty_generator"])
         devices = (device for device, _ in self.random)
         self.random = tuple(zip(devices, saved["global_generators"], strict=True))
-        self.seen = Seen(**saved.get("seen", {}))  # the first checkpoints had none, and needed none
+        # What the first checkpoints did not have, they did not need
+        self.seen = Seen(**saved.get("seen", {}))
+        if "scaler" in saved:
+            self.scaler.load_state_dict(saved["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        best = saved.get("best")
+        self.best = None if best is None else Best(**best)
         torch.set_num_threads(saved["threads"])
 
 
@@ -129,7 +177,7 @@ def total_steps(images: int, batch_size: int, epochs: int) -> int:
 
 def fit(
     state: TrainingState,
-    train: Dataset,
+    batches: Batches,
     validation: Dataset | None,
     *,
     regularizer: Regularizer,
@@ -138,123 +186,159 @@ def fit(
     schedule: Callable[[float, int, int, Seen], float],
     observes: Collection[str] = (),
     epochs: int,
-    batch_size: int,
-    precision: str = "auto",
+    lr_schedule: Callable[[int, int], float] = constant,
+    gradient_clip: float | None = None,
+    early_stop: EarlyStop | None = None,
+    arithmetic: Arithmetic = USUAL,
     on_step: Callable[[StepReport], None],
     should_stop: Callable[[], bool],
 ) -> bool:
     """Train from `state.step` to the last step, in place.
 
-    Metrics by name: `loss, cross_entropy, penalty, lambda_, train_accuracy` at each logged step (each of the first
-    2000, or evenly spaced, and the last; `penalty` where it was computed); `gradient_norm, gradient_norm_log_prob,
-    gradient_norm_margin` (batch means) at step 1 and every 20; `validation_accuracy, validation_cross_entropy` at the
-    end of an epoch; `throughput` in images per second every 20 steps, the only one that differs between repeats.
+    Metrics by name: `loss, cross_entropy, penalty, lambda_, learning_rate, train_accuracy` at each logged step (each of
+    the first 2000, or evenly spaced, and the last; `penalty` where it was computed), with `gradient_clip` also
+    `weight_gradient_norm`, before it is clipped; `gradient_norm, gradient_norm_log_prob, gradient_norm_margin` (batch
+    means, of input gradients) at step 1 and every 20; `validation_accuracy, validation_cross_entropy` at the end of an
+    epoch, of the averaged weights where they are averaged; `throughput` in images per second every 20 steps, the only
+    one that differs between repeats.
 
     Args:
         state: where to begin; changed in place.
-        train: images to learn from.
+        batches: images to learn from, by step.
         validation: images held out of training, or None.
         regularizer: (model, x, logits, y, *, generator) -> (N,).
         every: steps between two applications of the penalty.
         lambda_: weight of the penalty, at least 0.
         schedule: (lambda_, step, total_steps, seen) -> λ in force.
         observes: what of `seen` the schedule reads: "cross_entropy", "gradient_norm". Measured at every step.
-        epochs: passes over `train`.
-        batch_size: images per step.
-        precision: "auto" (float32 on the CPU, bfloat16 autocast where the GPU has it), "float32" or "bfloat16".
+        epochs: passes over the training images.
+        lr_schedule: (step, total_steps) -> what the optimizer's learning rate is multiplied by.
+        gradient_clip: largest L2 norm of the loss's gradient by all weights, above 0; a longer one is scaled down.
+        early_stop: when to end before the last epoch; `state.best` then holds the weights of the best epoch.
+        arithmetic: precision, deterministic kernels, compilation.
         on_step: told after each optimizer step; `state` then holds that step, so it may be saved.
         should_stop: asked before each step.
 
     Returns:
-        Whether the last step is done; False when `should_stop` said so before.
+        Whether training is done, at the last step or early; False when `should_stop` said so before.
 
     Raises:
         TrainingDiverged: the loss of a logged step is not finite.
-        ValueError: unknown precision, or no images.
+        ValueError: early stop without validation images.
     """
-    if len(train) == 0:
-        raise ValueError("expected training images, got none")
+    if early_stop is not None and not validation:
+        raise ValueError("early stop watches the validation images, and there are none: leave it out")
     model, optimizer, device = state.model, state.optimizer, state.device
-    images, labels = train.images.to(device), train.labels.to(device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    steps_per_epoch = ceil(len(train) / batch_size)
+    steps_per_epoch = batches.steps_per_epoch
     total = epochs * steps_per_epoch
     log_every = ceil(total / LOGGED_STEPS)
-    order = torch.empty(0)
-    ordered_epoch = -1
+    scaler = state.scaler
+    if arithmetic.half(device) is not torch.float16:
+        scaler = torch.amp.GradScaler(device.type, enabled=False)  # passes everything on as it is
     mark, seen = perf_counter(), 0
 
     model.train()
-    with _precision(precision, device) as autocast:
-        while state.step < total:
+    with arithmetic.applied(device) as autocast:
+        forward = arithmetic.forward(model)
+        while state.step < total and not stops_early(state, early_stop, steps_per_epoch):
             if should_stop():
                 return False
-            epoch, place = divmod(state.step, steps_per_epoch)
-            if epoch != ordered_epoch:
-                order, ordered_epoch = _epoch_order(state.seed, epoch, len(train)).to(device), epoch
             step = state.step + 1
-            batch = order[place * batch_size : (place + 1) * batch_size]
-            x, y = as_pixels(images[batch]), labels[batch]
+            x, y = batches.at(step)
             in_force = schedule(lambda_, step, total, state.seen)
-            observe = step == 1 or step % OBSERVE_EVERY == 0
+            rate = _set_learning_rate(optimizer, lr_schedule(step, total))
+            logged, observe = step % log_every == 0 or step == total, step == 1 or step % OBSERVE_EVERY == 0
             set_random_state(state.random)  # whatever was drawn between two steps
             optimizer.zero_grad()
             with autocast():
                 terms = objective(
-                    model, x, y, regularizer=regularizer, lambda_=in_force, step=step, every=every,
+                    forward, x, y, regularizer=regularizer, lambda_=in_force, step=step, every=every,
                     generator=state.penalty_generator, observe=observe,
                 )  # fmt: skip
-            measured: dict[str, torch.Tensor] = {}
-            if step % log_every == 0 or step == total:
-                measured |= {"loss": terms.loss.detach(), "cross_entropy": terms.cross_entropy.detach()}
-                measured["train_accuracy"] = (terms.logits.argmax(dim=1) == y).double().mean()
-                if terms.penalty is not None:
-                    measured["penalty"] = terms.penalty
-            if observe:
-                norms = gradient_norms(x, terms.logits, y)
-                measured["gradient_norm"] = norms.log_density.mean()
-                measured["gradient_norm_log_prob"] = norms.log_prob.mean()
-                measured["gradient_norm_margin"] = norms.margin.mean()
-            steering: dict[str, torch.Tensor] = {}
-            if "cross_entropy" in observes:
-                steering["cross_entropy"] = terms.cross_entropy.detach()
-            if "gradient_norm" in observes:
-                norm = norms.log_density if observe else density_gradient_norm(x, terms.logits)
-                steering["squared_gradient_norm"] = norm.square().mean()
+                measured = _measured(terms, x, y, logged=logged, observe=observe)
+                steering = _steering(terms, x, observes)
             # inputs=: without it autograd also computes the gradient by x, which nobody reads
-            terms.loss.backward(inputs=parameters)
-            optimizer.step()
+            scaler.scale(terms.loss).backward(inputs=parameters)
+            if gradient_clip is not None:
+                scaler.unscale_(optimizer)
+                norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip)
+                if logged:
+                    measured["weight_gradient_norm"] = norm
+            scaler.step(optimizer)
+            scaler.update()
+            if state.average is not None and state.ema_decay is not None:
+                averaging.update(state.average, model, decay=state.ema_decay, step=step)
             state.step, state.random = step, random_state(device)
             state.seen = state.seen.after(in_force, **_to_floats(steering))
 
             values = _to_floats(measured)
-            if "loss" in values:
-                values["lambda_"] = in_force
+            if logged:
+                values |= {"lambda_": in_force, "learning_rate": rate}
                 _check_finite(values, step)
-            seen += len(batch)
+            seen += len(y)
             if step % OBSERVE_EVERY == 0:
                 values["throughput"] = seen / max(perf_counter() - mark, 1e-9)
-            if place + 1 == steps_per_epoch and validation is not None and len(validation) > 0:
-                values |= _validate(model, validation, device, autocast)
+            if step % steps_per_epoch == 0 and validation:
+                values |= _validate(state.evaluated, validation, device, autocast)
+                model.train()
+                if early_stop is not None:
+                    _keep_if_better(state, step // steps_per_epoch, values[early_stop.metric], early_stop)
             on_step(StepReport(step, total, step / steps_per_epoch, values))
             if step % OBSERVE_EVERY == 0:
                 mark, seen = perf_counter(), 0
     return True
 
 
-def as_pixels(images: torch.Tensor) -> torch.Tensor:
-    """Images as float32 in [0, 1]: uint8 is divided by 255, floats stay as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+def stops_early(state: TrainingState, early_stop: EarlyStop | None, steps_per_epoch: int) -> bool:
+    """Whether `patience` epochs are done since the best one."""
+    if early_stop is None or state.best is None:
+        return False
+    return state.step // steps_per_epoch - state.best.epoch >= early_stop.patience
 
 
-def _word(seed: int, stream: int, index: int) -> int:
-    """A 32-bit seed of its own for each (run seed, stream, index)."""
-    return int(np.random.SeedSequence([seed, stream, index]).generate_state(1)[0])
+def _keep_if_better(state: TrainingState, epoch: int, value: float, early_stop: EarlyStop) -> None:
+    if state.best is not None:
+        before = state.best.value
+        better = value > before if early_stop.metric == "validation_accuracy" else value < before
+        if not better:
+            return
+    weights = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
+    state.best = Best(epoch, value, weights)
 
 
-def _epoch_order(seed: int, epoch: int, images: int) -> torch.Tensor:
-    """The order of an epoch: a function of seed and epoch, so a resume in mid-epoch finds it again."""
-    return torch.randperm(images, generator=torch.Generator().manual_seed(_word(seed, _ORDER, epoch)))
+def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Gives the rate of the first group; what the optimizer was built with is kept beside it, as torch does."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    return optimizer.param_groups[0]["lr"]
+
+
+def _measured(
+    terms: Terms, x: torch.Tensor, y: torch.Tensor, *, logged: bool, observe: bool
+) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    if logged:
+        found |= {"loss": terms.loss.detach(), "cross_entropy": terms.cross_entropy.detach()}
+        found["train_accuracy"] = (terms.logits.argmax(dim=1) == y).double().mean()
+        if terms.penalty is not None:
+            found["penalty"] = terms.penalty
+    if observe:
+        norms = gradient_norms(x, terms.logits, y)
+        found["gradient_norm"] = norms.log_density.mean()
+        found["gradient_norm_log_prob"] = norms.log_prob.mean()
+        found["gradient_norm_margin"] = norms.margin.mean()
+    return found
+
+
+def _steering(terms: Terms, x: torch.Tensor, observes: Collection[str]) -> dict[str, torch.Tensor]:
+    """What the schedule of λ steers by, for `Seen.after`."""
+    found: dict[str, torch.Tensor] = {}
+    if "cross_entropy" in observes:
+        found["cross_entropy"] = terms.cross_entropy.detach()
+    if "gradient_norm" in observes:
+        found["squared_gradient_norm"] = density_gradient_norm(x, terms.logits).square().mean()
+    return found
 
 
 def _to_floats(measured: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -276,6 +360,7 @@ def _check_finite(values: dict[str, float], step: int) -> None:
 def _validate(
     model: torch.nn.Module, data: Dataset, device: torch.device, autocast: Callable[[], Any]
 ) -> dict[str, float]:
+    """Leaves the model in eval mode."""
     model.eval()
     correct, total = torch.zeros(2, dtype=torch.float64, device=device)
     with torch.no_grad(), autocast():
@@ -285,22 +370,6 @@ def _validate(
             logits = model(as_pixels(data.images[part].to(device)))
             correct += (logits.argmax(dim=1) == y).sum()
             total += torch.nn.functional.cross_entropy(logits, y, reduction="sum")
-    model.train()
     return _to_floats(
         {"validation_accuracy": correct / len(data), "validation_cross_entropy": total / len(data)}
     )
-
-
-@contextmanager
-def _precision(precision: str, device: torch.device) -> Iterator[Callable[[], torch.autocast]]:
-    """Gives the autocast of a step; float32 is meant in full, so TF32 is off inside."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
-    with ExitStack() as stack:
-        cuda = device.type == "cuda"
-        if cuda:
-            for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
-                stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
-                backend.fp32_precision = "ieee"
-        half = precision == "bfloat16" or (precision == "auto" and cuda and torch.cuda.is_bf16_supported())
-        yield lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)

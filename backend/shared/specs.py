@@ -20,7 +20,7 @@ from backend.shared.contracts import (
     RunSpec,
 )
 
-_COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer")
+COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer", "lr_schedule", "augmentation")
 
 
 class InvalidRequest(ValueError):
@@ -46,7 +46,9 @@ def complete(raw: dict[str, Any], at: str = "/spec") -> RunSpec:
         ) from None
     errors: list[FieldError] = []
     entries: dict[str, Entry] = {}
-    for kind in _COMPONENTS:
+    for kind in COMPONENTS:
+        if kind == "augmentation" and spec.augmentation is None:
+            spec.augmentation = Component(key=entries["dataset"].augmentation if "dataset" in entries else "none")
         part = getattr(spec, kind)
         entry, part.params = complete_params(kind, part.key, part.params, f"{at}/{kind}", errors)
         if entry:
@@ -200,6 +202,29 @@ def _check_together(spec: RunSpec, entries: dict[str, Entry], at: str, errors: l
             detail=f"expected at most {dataset.train_size}, the training images of {dataset.label}; "
                    f"got {spec.train_samples}",
         ))
+    if dataset and spec.sampling == "group_balanced" and not dataset.has_groups:
+        errors.append(FieldError(
+            pointer=f"{at}/sampling", detail=f"group_balanced needs groups, which {dataset.label} does not have"
+        ))
+    regularizer = entries.get("regularizer")
+    if spec.compile and spec.lambda_ and regularizer and regularizer.double_backward is not None:
+        _check_compile(spec, regularizer, regularizer.double_backward, at, errors)
+
+
+def _check_compile(
+    spec: RunSpec, regularizer: Entry, when: dict[str, tuple[Any, ...]], at: str, errors: list[FieldError]
+) -> None:
+    if not all(spec.regularizer.params.get(name) in values for name, values in when.items()):
+        return
+    others = [
+        f"{name} {' or '.join(str(choice) for choice in param.choices if choice not in values)}"
+        for name, values in when.items() if (param := regularizer.param(name))
+    ]
+    errors.append(FieldError(
+        pointer=f"{at}/compile",
+        detail=f"torch.compile refuses double backward, by which {regularizer.label} is computed here: "
+               + "; ".join([*(f"take {other}" for other in others), "or leave compile off"]),
+    ))
 
 
 def cautions(spec: RunSpec) -> list[Flag]:
@@ -207,7 +232,7 @@ def cautions(spec: RunSpec) -> list[Flag]:
     data = spec.model_dump()
     return [
         Flag(key=caution.flag, text=caution.text)
-        for kind in _COMPONENTS
+        for kind in COMPONENTS
         for caution in find(kind, data[kind]["key"]).cautions
         if all(_lookup(data, path) in values for path, values in caution.when.items())
     ]
@@ -288,7 +313,7 @@ def _assign(data: dict[str, Any], path: str, value: Any, at: str, index: int) ->
     for depth, part in enumerate(parents):
         if isinstance(node, dict):
             # Naming a parameter of a component that the spec leaves to its default keeps that default component
-            if depth == 0 and part not in node and part in _COMPONENTS:
+            if depth == 0 and part not in node and part in COMPONENTS:
                 node[part] = RunSpec().model_dump()[part]
             node = node.setdefault(part, {})
     if not isinstance(node, dict):

@@ -1,12 +1,15 @@
 """From requests to complete specs: defaults, sweeps, and the pointer of every wrong field."""
 
+import dataclasses
 import json
 import math
 
 import pytest
 
 from backend.shared import specs
+from backend.shared.catalog import CATALOG, find
 from backend.shared.contracts import RunSpec
+from backend.shared.store.runs import stored_spec
 
 
 def pointers(raw, sweep=None):
@@ -47,6 +50,19 @@ def test_a_complete_spec_is_a_fixed_point():
         ({"model": {"key": "mlp", "params": {"pooling": "max"}}}, "/spec/model/params/pooling"),
         ({"optimizer": {"key": "adam", "params": {"lr": math.nan}}}, "/spec/optimizer/params/lr"),
         ({"train_samples": 3601}, "/spec/train_samples"),
+        ({"precision": "float8"}, "/spec/precision"),
+        ({"lr_schedule": {"key": "cosine", "params": {"warm_up": 2}}}, "/spec/lr_schedule/params/warm_up"),
+        ({"augmentation": {"key": "mixup"}}, "/spec/augmentation/key"),
+        ({"augmentation": {"key": "random_crop", "params": {"padding": -1}}}, "/spec/augmentation/params/padding"),
+        ({"sampling": "sorted"}, "/spec/sampling"),
+        ({"sampling": "group_balanced"}, "/spec/sampling"),
+        ({"gradient_clip": 0}, "/spec/gradient_clip"),
+        ({"ema_decay": 1}, "/spec/ema_decay"),
+        ({"early_stop": {"patience": 0}}, "/spec/early_stop/patience"),
+        ({"early_stop": {"patience": 3, "metric": "loss"}}, "/spec/early_stop/metric"),
+        ({"compile": "yes"}, "/spec/compile"),
+        ({"compile": True}, "/spec/compile"),
+        ({"compile": True, "regularizer": {"key": "curvature"}}, "/spec/compile"),
         ({"evaluations": [{"key": "pgd_linf", "params": {"epsilons": []}}]}, "/spec/evaluations/0/params/epsilons"),
         ({"evaluations": [{"key": "pgd_linf", "params": {"epsilons": [2]}}]}, "/spec/evaluations/0/params/epsilons"),
         ({"evaluations": [{"key": "leakage"}, {"key": "leakage"}]}, "/spec/evaluations/1/name"),
@@ -139,3 +155,46 @@ def test_hostile_names_in_errors_can_be_stored_and_sent():
     with pytest.raises(specs.InvalidRequest) as caught:
         specs.complete(hostile)
     json.dumps([error.model_dump() for error in caught.value.errors], ensure_ascii=False).encode()
+
+
+def test_compile_is_refused_with_the_estimators_that_go_with_it():
+    with pytest.raises(specs.InvalidRequest) as caught:
+        specs.plan({"compile": True}, {"lambda_": [0, 0.1]})
+    (error,) = caught.value.errors
+    assert error.pointer == "/spec/compile"
+    assert "take estimator finite_difference or random_projection; or leave compile off" in error.detail
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        {"lambda_": 0},
+        {"regularizer": {"key": "none"}},
+        {"regularizer": {"key": "trades"}},
+        {"regularizer": {"key": "marginal_density", "params": {"estimator": "finite_difference"}}},
+    ],
+)
+def test_compile_goes_where_no_gradient_is_differentiated(allowed):
+    assert specs.complete({"compile": True, **allowed}).compile
+
+
+def test_the_augmentation_is_the_data_sets_own_unless_one_is_named(monkeypatch):
+    assert specs.complete({}).augmentation.model_dump() == {"key": "none", "params": {}}
+    entry = dataclasses.replace(find("dataset", "blockmnist"), augmentation="random_crop")
+    monkeypatch.setitem(CATALOG, "dataset", (entry,))
+    assert specs.complete({}).augmentation.model_dump() == {"key": "random_crop", "params": {"padding": 4}}
+    assert specs.complete({"augmentation": {"key": "none"}}).augmentation.key == "none"
+
+
+def test_a_stored_spec_of_the_first_version_reads_as_what_it_did():
+    stored = specs.complete({"model": {"key": "cnn"}, "lambda_": 0.5}).model_dump()
+    new = {"lr_schedule", "augmentation", "sampling", "gradient_clip", "ema_decay", "early_stop", "compile",
+           "deterministic"}
+    old = {name: value for name, value in stored.items() if name not in new}
+    assert len(old) == len(stored) - len(new)
+    assert stored_spec(old).model_dump() == stored
+
+
+def test_a_stored_early_stop_comes_back():
+    spec = specs.complete({"early_stop": {"patience": 3}})
+    assert stored_spec(spec.model_dump()).early_stop == spec.early_stop

@@ -23,6 +23,7 @@ POSITIONAL = {
     "regularizer": ["model", "x", "logits", "y"],
     "schedule": ["lambda_", "step", "total_steps", "seen"],
     "optimizer": ["parameters"],
+    "lr_schedule": ["step", "total_steps"],
     "augmentation": ["images"],
     "attack": ["model", "x", "y"],
     "attribution": ["model", "x", "target"],
@@ -175,6 +176,12 @@ def test_an_optimizer_lowers_a_loss(entry):
     assert parameter.item() < 1
     settings = {param.name: param.default for param in entry.params}
     assert settings.items() <= optimizer.param_groups[0].items()
+
+
+@pytest.mark.parametrize("entry", entries("lr_schedule"))
+def test_a_schedule_of_the_learning_rate_gives_a_factor_at_every_step(entry):
+    factors = [component("lr_schedule", entry.key).function(step, 10) for step in range(1, 11)]
+    assert all(isinstance(factor, float) and 0 <= factor <= 1 for factor in factors) and factors[0] == 1
 
 
 @pytest.mark.parametrize("entry", entries("augmentation"))

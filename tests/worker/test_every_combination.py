@@ -12,6 +12,7 @@ import torch
 
 from backend.shared.catalog import CATALOG, find
 from backend.shared.specs import InvalidRequest, complete
+from worker.batches import Batches
 from worker.datasets.dataset import Dataset
 from worker.resolve import build_model, build_optimizer, component
 from worker.training import TrainingState, fit
@@ -83,8 +84,9 @@ def two_steps_or_a_refusal(regularizer, model):
     smoothing = component("regularizer", spec.regularizer.key, spec.regularizer.params)
     reports = []
     fit(
-        state, data, None, regularizer=smoothing.function, **smoothing.trainer, lambda_=0.1,
-        schedule=component("schedule", "constant").function, epochs=1, batch_size=4, on_step=reports.append,
+        state, Batches(data, batch_size=4, seed=0, device="cpu"), None,
+        regularizer=smoothing.function, **smoothing.trainer, lambda_=0.1,
+        schedule=component("schedule", "constant").function, epochs=1, on_step=reports.append,
         should_stop=lambda: False,
     )  # fmt: skip
     assert [report.step for report in reports] == [1, 2]

@@ -117,7 +117,7 @@ def test_a_run_is_trained_and_measured(lab):
     assert run.device == "cpu (x86_64, 1 threads)" or run.device.startswith("cpu (")
     assert run.provenance["data_hash"] and run.provenance["packages"]["torch"] and run.provenance["code"] == "test"
     names = {name for name, _, _ in lab.rows(run_id)}
-    assert names == {"loss", "cross_entropy", "penalty", "lambda_", "train_accuracy", "gradient_norm",
+    assert names == {"loss", "cross_entropy", "penalty", "lambda_", "learning_rate", "train_accuracy", "gradient_norm",
                      "gradient_norm_log_prob", "gradient_norm_margin", "validation_accuracy",
                      "validation_cross_entropy"}
     assert {step for name, step, _ in lab.rows(run_id) if name == "loss"} == set(range(1, STEPS + 1))
@@ -311,6 +311,26 @@ def test_a_model_that_cannot_be_built_fails_its_run_with_one_sentence(lab, tmp_p
     run = lab.run(run_id)
     assert run.status == Status.FAILED and re.search(reason, run.error)
     assert "\n" not in run.error and "Traceback" not in run.error
+
+
+def test_without_a_compiler_a_run_goes_on_uncompiled_and_says_so(lab, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    run_id, task_id = lab.launch(compile=True, lambda_=0)
+    train.run(task_id)
+    assert lab.run(run_id).status == Status.SUCCEEDED
+    assert "warning: the model is not compiled, since this worker lacks a C++ compiler" in lab.log(run_id)
+
+
+def test_an_operation_without_a_deterministic_form_is_named(lab, monkeypatch):
+    def forward(self, x):
+        torch.zeros(3).put_(torch.tensor([0]), torch.ones(1))
+        return (x - self.mean) / self.std
+
+    monkeypatch.setattr("worker.models.normalise.Normalise.forward", forward)
+    run_id, task_id = lab.launch(deterministic=True)
+    train.run(task_id)
+    error = lab.run(run_id).error
+    assert error.startswith("The model uses put_, which has no deterministic form") and "deterministic off" in error
 
 
 def test_what_lost_its_lease_writes_no_more(lab):

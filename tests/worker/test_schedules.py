@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from worker import checkpoints
+from worker.batches import Batches
 from worker.datasets.dataset import Dataset
 from worker.resolve import build_optimizer, component
 from worker.schedules.budget import budget
@@ -123,8 +124,9 @@ def train(state, key, params, lambda_, epochs, *, regularizer="marginal_density"
     schedule = component("schedule", key, params)
     reports = []
     fit(
-        state, DATA, None, regularizer=component("regularizer", regularizer).function, lambda_=lambda_,
-        schedule=schedule.function, observes=schedule.entry.observes, epochs=epochs, batch_size=50,
+        state, Batches(DATA, batch_size=50, seed=0, device="cpu"), None,
+        regularizer=component("regularizer", regularizer).function, lambda_=lambda_,
+        schedule=schedule.function, observes=schedule.entry.observes, epochs=epochs,
         on_step=reports.append, should_stop=lambda: state.step == stop_at,
     )  # fmt: skip
     return reports

@@ -3,15 +3,17 @@
 import io
 import math
 import random
+from contextlib import closing
 
 import pytest
 import torch
 
 from backend.shared.catalog import find
 from worker import checkpoints
+from worker.batches import Batches, as_pixels
 from worker.datasets.dataset import Dataset
 from worker.resolve import build_model, build_optimizer, component
-from worker.training import StepReport, TrainingDiverged, TrainingState, as_pixels, fit, total_steps
+from worker.training import StepReport, TrainingDiverged, TrainingState, fit, total_steps
 
 BLOCKMNIST = find("dataset", "blockmnist")
 MODEL = {"hidden": 16, "dropout": 0.2, "activation": "gelu"}
@@ -36,22 +38,30 @@ def data(n, seed=0):
 TRAIN, VALIDATION = data(105), data(30, seed=1)
 
 
-def new_state(seed=0, model=("mlp", MODEL), optimizer=("sgd", {"lr": 0.05})):
+def new_state(seed=0, model=("mlp", MODEL), optimizer=("sgd", {"lr": 0.05}), ema_decay=None):
     return TrainingState.new(
         seed=seed, device="cpu", build_model=lambda: build_model(*model, BLOCKMNIST),
         build_optimizer=lambda parameters: build_optimizer(*optimizer, parameters), threads=1,
+        ema_decay=ema_decay,
     )  # fmt: skip
 
 
-def run(state, *, params=None, every=1, lambda_=0.1, epochs=5, validation=VALIDATION, stop_at=None, precision="auto"):
-    """(finished, reports, a checkpoint as bytes of the step at which it stopped)."""
+def batches(seed=0, data=None, **options):
+    return Batches(TRAIN if data is None else data, batch_size=20, seed=seed, device="cpu", **options)
+
+
+def run(
+    state, *, params=None, every=1, lambda_=0.1, epochs=5, validation=VALIDATION, stop_at=None, drawn=None, **options
+):
+    """(finished, reports), up to step `stop_at` if given; `drawn` are options of the batches."""
     reports: list[StepReport] = []
     regularizer = component("regularizer", "marginal_density", params or {}).function
-    finished = fit(
-        state, TRAIN, validation, regularizer=regularizer, every=every, lambda_=lambda_,
-        schedule=component("schedule", "constant").function, epochs=epochs, batch_size=20, precision=precision,
-        on_step=reports.append, should_stop=lambda: state.step == stop_at,
-    )  # fmt: skip
+    with closing(batches(state.seed, **(drawn or {}))) as training:
+        finished = fit(
+            state, training, validation, regularizer=regularizer, every=every, lambda_=lambda_,
+            schedule=component("schedule", "constant").function, epochs=epochs, on_step=reports.append,
+            should_stop=lambda: state.step == stop_at, **options,
+        )  # fmt: skip
     return finished, reports
 
 
@@ -104,8 +114,8 @@ def test_a_checkpoint_written_within_on_step_goes_on_exactly():
             checkpoints.save(file, interrupted)
 
     fit(
-        interrupted, TRAIN, VALIDATION, regularizer=component("regularizer", "marginal_density").function,
-        lambda_=0.1, schedule=component("schedule", "constant").function, epochs=2, batch_size=20, on_step=keep,
+        interrupted, batches(), VALIDATION, regularizer=component("regularizer", "marginal_density").function,
+        lambda_=0.1, schedule=component("schedule", "constant").function, epochs=2, on_step=keep,
         should_stop=lambda: False,
     )  # fmt: skip
     file.seek(0)
@@ -133,8 +143,8 @@ def test_what_on_step_draws_does_not_move_training():
             losses.append(report.values["loss"])
 
         fit(
-            state, TRAIN, None, regularizer=component("regularizer", "none").function, lambda_=0.0,
-            schedule=component("schedule", "constant").function, epochs=2, batch_size=20, on_step=keep,
+            state, batches(), None, regularizer=component("regularizer", "none").function, lambda_=0.0,
+            schedule=component("schedule", "constant").function, epochs=2, on_step=keep,
             should_stop=lambda: False,
         )  # fmt: skip
         results.append(losses)
@@ -144,7 +154,7 @@ def test_what_on_step_draws_does_not_move_training():
 def test_which_metrics_exist_at_which_step():
     _, reports = run(new_state(), every=4, epochs=7)
     assert [report.step for report in reports] == list(range(1, 43)) and reports[0].total_steps == 42
-    always = {"loss", "cross_entropy", "lambda_", "train_accuracy"}
+    always = {"loss", "cross_entropy", "lambda_", "learning_rate", "train_accuracy"}
     norms = {"gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"}
     for report in reports:
         expected = set(always)
@@ -189,8 +199,8 @@ def test_lambda_0_trains_exactly_as_none_does():
     for key, lambda_ in (("none", 0.0), ("none", 0.3), ("marginal_density", 0.0)):
         state, reports = new_state(), []
         fit(
-            state, TRAIN, None, regularizer=component("regularizer", key).function, lambda_=lambda_,
-            schedule=component("schedule", "constant").function, epochs=4, batch_size=20, on_step=reports.append,
+            state, batches(), None, regularizer=component("regularizer", key).function, lambda_=lambda_,
+            schedule=component("schedule", "constant").function, epochs=4, on_step=reports.append,
             should_stop=lambda: False,
         )  # fmt: skip
         norms = [report.values["gradient_norm"] for report in reports if "gradient_norm" in report.values]
@@ -198,14 +208,6 @@ def test_lambda_0_trains_exactly_as_none_does():
     for losses, norms, final in results[1:]:
         assert losses == results[0][0] and norms == results[0][1] and len(norms) == 2
         assert all(torch.equal(final[name], value) for name, value in results[0][2].items())
-
-
-def test_each_image_is_seen_once_per_epoch_and_in_another_order_each_time():
-    from worker.training import _epoch_order
-
-    orders = [_epoch_order(seed, epoch, 50).tolist() for seed in (0, 1, 4096) for epoch in (0, 1)]
-    assert all(sorted(order) == list(range(50)) for order in orders)
-    assert len({tuple(order) for order in orders}) == len(orders)
 
 
 def test_total_steps_counts_the_smaller_last_batch():
@@ -216,19 +218,3 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
     state = new_state(optimizer=("sgd", {"lr": 10.0, "momentum": 0.99}))
     with pytest.raises(TrainingDiverged, match=r"the loss at step \d+ is (nan|inf).*smaller learning rate"):
         run(state, lambda_=1e6, epochs=40)
-
-
-def test_bfloat16_trains_and_unknown_precisions_are_refused():
-    finished, reports = run(new_state(), epochs=1, precision="bfloat16")
-    assert finished and math.isfinite(reports[-1].values["loss"])
-    with pytest.raises(ValueError, match="precision must be auto, float32 or bfloat16"):
-        run(new_state(), epochs=1, precision="float8")
-
-
-def test_no_images_are_refused():
-    with pytest.raises(ValueError, match="got none"):
-        fit(
-            new_state(), data(0), None, regularizer=component("regularizer", "none").function, lambda_=0.0,
-            schedule=component("schedule", "constant").function, epochs=1, batch_size=20,
-            on_step=lambda report: None, should_stop=lambda: False,
-        )  # fmt: skip

@@ -12,6 +12,7 @@ from backend.shared.store import attributions, runs
 from backend.shared.store.tasks import LeaseLost
 from backend.shared.tables import ArtifactRow
 from worker import resolve
+from worker.batches import as_pixels
 from worker.datasets.dataset import Dataset
 from worker.jobs import machine
 from worker.jobs.context import Context
@@ -21,7 +22,6 @@ from worker.jobs.models import WarmModels
 from worker.jobs.running import run_task
 from worker.lease import Lease
 from worker.stopped import Stopped
-from worker.training import as_pixels
 
 LIMIT_PERCENTILE = 99.0
 _warm = WarmModels()  # of this process: the interactive worker does one job after the other in it

@@ -18,6 +18,18 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
+def arithmetic(error: BaseException) -> str | None:
+    """What to do where the way of computing that the spec asks for fails, None for any other error."""
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        first = str(error).strip().splitlines()[0]
+        return f"torch.compile could not compile the model ({first}): launch it with compile off."
+    if isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error):
+        operation = str(error).partition(" ")[0]
+        return (f"The model uses {operation}, which has no deterministic form on this device: launch it with "
+                "deterministic off, or on the CPU.")
+    return None
+
+
 def sentence(error: BaseException) -> str:
     """The error in words."""
     if out_of_memory(error):

@@ -4,15 +4,18 @@ import io
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import torch
 from sqlalchemy.orm import Session
 
-from backend.shared.contracts import Run, Status
+from backend.shared.contracts import Component, Run, Status
 from backend.shared.store import logs, metrics, runs
 from backend.shared.store.tasks import LeaseLost
 from backend.shared.tables import ArtifactRow
 from worker import checkpoints, resolve
+from worker.arithmetic import Arithmetic, missing_compiler
+from worker.batches import Batches
 from worker.datasets.dataset import Dataset
 from worker.jobs import failures, machine
 from worker.jobs.checkpointing import Checkpoints, remove_orphans
@@ -22,7 +25,7 @@ from worker.jobs.recorder import Recorder
 from worker.jobs.running import run_task
 from worker.lease import Lease
 from worker.stopped import Stopped
-from worker.training import StepReport, TrainingState, fit, total_steps
+from worker.training import Best, EarlyStop, StepReport, TrainingState, fit, total_steps
 
 FINAL_RETRY_SECONDS = 2.0
 
@@ -47,6 +50,8 @@ def _train(context: Context, lease: Lease) -> None:
                 f"Out of memory on {device}: try batch_size {smaller} (now {record.spec.batch_size}) "
                 "or a smaller model."
             ) from error
+        if (advice := failures.arithmetic(error)) is not None:
+            raise failures.JobFailed(advice) from error
         raise
 
 
@@ -63,6 +68,7 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
     remove_orphans(context, record.id, token=lease.held.token, keep=stored.location if stored else None)
     state, warning = _resume(context, record, stored, data, device)
     total = total_steps(len(train), spec.batch_size, spec.epochs)
+    arithmetic, slower = _arithmetic(record, device)
     opening = _opening(lease, state, train, validation, device, total)
 
     with lease.writing() as session:
@@ -71,7 +77,7 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
         seconds = _seconds_so_far(session, record.id)
         runs.set_started(session, record.id, device=machine.device_name(device), data_hash=data.info.data_hash,
                          provenance=machine.provenance(device))
-        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*warning, *opening]])
+        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*warning, *slower, *opening]])
         lease.report(stage="starting", progress=state.step / total)
         lease.renew(session)
     recorder = Recorder(context, lease, record.id, step=state.step, seconds=seconds)
@@ -86,18 +92,23 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
 
     regularizer = resolve.component("regularizer", spec.regularizer.key, spec.regularizer.params)
     schedule = resolve.component("schedule", spec.schedule.key, spec.schedule.params)
+    lr_schedule = resolve.component("lr_schedule", spec.lr_schedule.key, spec.lr_schedule.params)
+    early_stop = None if spec.early_stop is None else EarlyStop(spec.early_stop.patience, spec.early_stop.metric)
     try:
-        finished = fit(
-            state, train, validation, regularizer=regularizer.function, **regularizer.trainer, lambda_=spec.lambda_,
-            schedule=schedule.function, observes=schedule.entry.observes,
-            epochs=spec.epochs, batch_size=spec.batch_size, precision=spec.precision, on_step=on_step,
-            should_stop=lease.should_stop,
-        )
+        with closing(_batches(record, train, device)) as batches:
+            finished = fit(
+                state, batches, validation, regularizer=regularizer.function, **regularizer.trainer,
+                lambda_=spec.lambda_, schedule=schedule.function, observes=schedule.entry.observes, epochs=spec.epochs,
+                lr_schedule=lr_schedule.function, gradient_clip=spec.gradient_clip, early_stop=early_stop,
+                arithmetic=arithmetic, on_step=on_step, should_stop=lease.should_stop,
+            )
     except (ArithmeticError, MemoryError, RuntimeError):
         recorder.flush()  # what was measured until then is kept
         raise
     if finished:
         recorder.log(f"finished: {state.step} steps in {recorder.seconds:.1f} s of training")
+        if state.best is not None and early_stop is not None:
+            recorder.log(_kept_line(state.best, early_stop, stopped=state.step < total))
         _save_final(keeper, recorder, state, lambda session: lease.finish(session, Status.SUCCEEDED))
     else:
         why = "cancelled" if lease.cancelled else "the worker shuts down, another goes on"
@@ -116,7 +127,7 @@ def _resume(
 
     def new(*, weights_follow: bool = False) -> TrainingState:
         return TrainingState.new(
-            seed=spec.seed, device=device, threads=threads,
+            seed=spec.seed, device=device, threads=threads, ema_decay=spec.ema_decay,
             build_model=lambda: resolve.build_model(
                 spec.model.key, spec.model.params, data.entry, weights_follow=weights_follow
             ),
@@ -134,6 +145,25 @@ def _resume(
         text = f"the checkpoint of step {stored.step} is of no use, so training begins again from scratch: {error}"
         return new(), [("warning", text)]
     return state, []
+
+
+def _arithmetic(record: Run, device: torch.device) -> tuple[Arithmetic, list[tuple[str, str]]]:
+    """How the run computes, and a warning where it cannot be compiled: that costs time and changes no result."""
+    spec = record.spec
+    lacking = missing_compiler(device) if spec.compile else None
+    arithmetic = Arithmetic(spec.precision, spec.deterministic, compiled=spec.compile and lacking is None)
+    if lacking is None:
+        return arithmetic, []
+    text = f"the model is not compiled, since this worker lacks {lacking}: the run goes on without, at the usual speed"
+    return arithmetic, [("warning", text)]
+
+
+def _batches(record: Run, train: Dataset, device: torch.device) -> Batches:
+    spec = record.spec
+    suited = spec.augmentation or Component(key="none")
+    augmentation = resolve.component("augmentation", suited.key, suited.params)
+    return Batches(train, batch_size=spec.batch_size, seed=spec.seed, device=device, sampling=spec.sampling,
+                   augmentation=augmentation.function)
 
 
 def _seconds_so_far(session: Session, run_id: int) -> float:
@@ -195,3 +225,8 @@ def _epoch_line(report: StepReport, epochs: int) -> str:
     shown = ("loss", "cross_entropy", "penalty", "train_accuracy", "validation_accuracy")
     values = ", ".join(f"{name} {report.values[name]:.4g}" for name in shown if name in report.values)
     return f"epoch {int(report.epoch)} of {epochs}: {values}"
+
+
+def _kept_line(best: Best, early_stop: EarlyStop, *, stopped: bool) -> str:
+    why = f"stopped early, since {early_stop.patience} epochs brought nothing better" if stopped else "kept"
+    return f"{why}: the weights are those of epoch {best.epoch}, with {early_stop.metric} {best.value:.4g}"

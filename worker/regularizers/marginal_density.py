@@ -42,6 +42,7 @@ RandomState = tuple[tuple[torch.device, torch.Tensor], ...]
 _NORMS = {"1": 1.0, "2": 2.0, "inf": float("inf")}
 _ESTIMATORS = ("double_backward", "finite_difference", "random_projection")
 _HALF = (torch.float16, torch.bfloat16)
+_HEADROOM = 2.0**7  # so far gradients are scaled up in float16, whose smallest number is 6e-8
 _replaying: ContextVar[bool] = ContextVar("replaying", default=False)
 
 
@@ -236,12 +237,20 @@ def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.G
 
 
 def gradient_by_input(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
-    """∂total/∂x, shaped like x; the graph of `total` is kept. Raises ValueError where total does not depend on x."""
+    """∂total/∂x, shaped like x; the graph of `total` is kept. Raises ValueError where total does not depend on x.
+
+    Under float16 autocast it is computed at 128 times its size and divided again, so that small gradients do not
+    vanish; the loss's own scaling (GradScaler) does not reach it.
+    """
     gradient = None
     if x.requires_grad and total.requires_grad:
+        small = torch.is_autocast_enabled(x.device.type) and torch.get_autocast_dtype(x.device.type) == torch.float16
         (gradient,) = torch.autograd.grad(
-            total, x, create_graph=create_graph, retain_graph=True, allow_unused=True
-        )
+            total, x, torch.full_like(total, _HEADROOM if small else 1.0), create_graph=create_graph,
+            retain_graph=True, allow_unused=True,
+        )  # fmt: skip
+        if small and gradient is not None:
+            gradient = gradient / _HEADROOM
     if gradient is None:
         raise ValueError(
             "the logits do not depend on x: call x.requires_grad_(True) first, then compute logits = model(x) "

@@ -13,8 +13,8 @@ router = APIRouter(tags=["catalog"])
 
 @router.get("/catalog")
 def get_catalog() -> dict[str, list[CatalogEntry]]:
-    """Every choice by kind: data sets, models, regularizers, schedules, optimizers, augmentations,
-    attacks, attributions, evaluations; with their parameters."""
+    """Every choice by kind: data sets, models, regularizers, schedules, optimizers, schedules of the learning rate,
+    augmentations, attacks, attributions, perturbations, evaluations; with their parameters."""
     return _catalog()
 
 

@@ -1,5 +1,5 @@
-"""Every choice on offer: data sets, models, regularizers, schedules, optimizers, augmentations, attacks,
-attributions, perturbations, evaluations.
+"""Every choice on offer: data sets, models, regularizers, schedules, optimizers, schedules of the
+learning rate, augmentations, attacks, attributions, perturbations, evaluations.
 
 One `Entry` per choice, one file per kind. The API validates requests against it, the page draws its forms from
 it, and the worker resolves its dotted paths. Nothing here imports torch or the worker.
@@ -11,6 +11,7 @@ from backend.shared.catalog.augmentations import AUGMENTATIONS
 from backend.shared.catalog.datasets import DATASETS
 from backend.shared.catalog.entry import Caution, Entry, Param, Rule, UnknownKey
 from backend.shared.catalog.evaluations import EVALUATIONS
+from backend.shared.catalog.lr_schedules import LR_SCHEDULES
 from backend.shared.catalog.models import MODELS
 from backend.shared.catalog.optimizers import OPTIMIZERS
 from backend.shared.catalog.perturbations import PERTURBATIONS
@@ -23,6 +24,7 @@ CATALOG: dict[str, tuple[Entry, ...]] = {
     "regularizer": REGULARIZERS,
     "schedule": SCHEDULES,
     "optimizer": OPTIMIZERS,
+    "lr_schedule": LR_SCHEDULES,
     "augmentation": AUGMENTATIONS,
     "attack": ATTACKS,
     "attribution": ATTRIBUTIONS,

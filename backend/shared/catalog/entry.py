@@ -137,6 +137,9 @@ class Entry:
     side_multiple_of: str | None = None  # the parameter that must divide height and width
     package: str | None = None  # of any kind: not installed by default; without it the component can't be used
     has_convolutions: bool = False
+    # facts of a regularizer: it differentiates a gradient wherever each of these parameters has a listed value (no
+    # parameter: always; None: never), which torch.compile refuses
+    double_backward: dict[str, tuple[Any, ...]] | None = None
     # facts of a schedule: what it steers by, so that it is measured at every step
     observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation

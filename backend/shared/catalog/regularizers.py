@@ -58,6 +58,7 @@ REGULARIZERS = (
                     text="With max pooling even the values of this estimator differ from double_backward, since "
                          "flat image regions are exact ties. Use average pooling or double_backward."),
         ),
+        double_backward={"estimator": ("double_backward",)},
     ),
     Entry(
         "input_gradient", "Input-gradient regularization",
@@ -71,6 +72,7 @@ REGULARIZERS = (
             POWER,
             EVERY,
         ),
+        double_backward={},
     ),
     Entry(
         "jacobian", "Jacobian regularization",
@@ -78,6 +80,7 @@ REGULARIZERS = (
         "their λ/2 is this λ).",
         "worker.regularizers.jacobian:jacobian",
         params=(EVERY,),
+        double_backward={},
     ),
     Entry(
         "curvature", "Curvature regularization (CURE)",
@@ -89,6 +92,7 @@ REGULARIZERS = (
                                        "units."),
             EVERY,
         ),
+        double_backward={},
     ),
     Entry(
         "gaussian_noise", "Gaussian noise",

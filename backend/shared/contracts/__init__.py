@@ -80,6 +80,7 @@ from backend.shared.contracts.spec import (
     MAX_RUNS_PER_EXPERIMENT,
     SPEC_VERSION,
     Component,
+    EarlyStop,
     EvaluationSpec,
     RunSpec,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "DatasetSample",
     "Deleted",
     "Disk",
+    "EarlyStop",
     "Evaluation",
     "EvaluationSpec",
     "Experiment",

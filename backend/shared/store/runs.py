@@ -1,5 +1,6 @@
 """Runs: what was asked, what came of it. A run shows the life of its train task."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -209,11 +210,20 @@ def _answer(row: RunRow, task: TaskRow, position: int | None) -> contracts.Run:
     )
 
 
+# What runs of the first version did without saying so; every other part of a later version has a default
+_PARTS_SINCE_VERSION_2 = {
+    "lr_schedule": {"key": "constant", "params": {"warm_up": 0.0}}, "augmentation": {"key": "none", "params": {}},
+}
+
+
 def stored_spec(stored: dict[str, Any]) -> contracts.RunSpec:
     """A stored spec as it stands: it was validated when it was launched, and is not judged by newer rules."""
     known = {name: stored[name] for name in contracts.RunSpec.model_fields if name in stored}
-    for kind in ("dataset", "model", "regularizer", "schedule", "optimizer"):
+    known = copy.deepcopy(_PARTS_SINCE_VERSION_2) | known
+    for kind in specs.COMPONENTS:
         known[kind] = contracts.Component.model_construct(**known[kind])
+    if known.get("early_stop"):
+        known["early_stop"] = contracts.EarlyStop.model_construct(**known["early_stop"])
     known["evaluations"] = [contracts.EvaluationSpec.model_construct(**item) for item in known["evaluations"]]
     return contracts.RunSpec.model_construct(**known)
 
