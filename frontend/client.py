@@ -1,8 +1,8 @@
 """The Python client of the API: the page uses it, and so may any other tool."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import httpx
@@ -61,7 +61,7 @@ class Listing(Generic[Answer]):
     """One page of a listing; `next_cursor` is None on the last one."""
 
     items: list[Answer]
-    next_cursor: str | None
+    next_cursor: str | None = None
     total: int | None = None  # in the whole listing, where the API counts them
 
 
@@ -168,7 +168,7 @@ class ApiClient:
     def _every_run(self, experiment: int) -> Iterator[Run]:
         cursor = None
         while True:
-            page = self.runs(experiment=experiment, limit=100, cursor=cursor)
+            page = self.runs(experiment=experiment, limit=200, cursor=cursor)
             yield from page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -294,27 +294,22 @@ class ApiClient:
         raise _refusal(answer)
 
     def _list(self, item: type[Answer], path: str, query: Query | None = None) -> Listing[Answer]:
-        content = _json(self._send("GET", path, query=query))
-        page = content if isinstance(content, dict) else {}
-        items = _validated(list[item], page.get("items"))  # type: ignore[valid-type]
-        return Listing(items, page.get("next_cursor"), page.get("total"))
+        return self._read(Listing[item], self._send("GET", path, query=query))  # type: ignore[valid-type]
 
     def _read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
-        return _validated(kind, _json(answer))
+        return _validated(kind, answer)
 
 
-def _json(answer: httpx.Response) -> Any:
+_adapter = cache(TypeAdapter)  # building one takes longer than most answers take to read
+
+
+def _validated(kind: Any, answer: httpx.Response) -> Any:
     try:
-        return answer.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        message = f"{answer.request.url} did not answer with JSON: is it the API?"
-        raise ApiError(answer.status_code, message) from None
-
-
-def _validated(kind: Any, content: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_python(content)
+        return _adapter(kind).validate_json(answer.content)
     except ValidationError as error:
+        if error.errors(include_url=False)[0]["type"] == "json_invalid":
+            message = f"{answer.request.url} did not answer with JSON: is it the API?"
+            raise ApiError(answer.status_code, message) from None
         raise ApiError(
             200, f"The API answered in a form that this client does not know ({error.error_count()} fields "
                  "differ): the two are of different versions."

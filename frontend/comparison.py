@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from backend.shared.contracts import Run
 from frontend.aggregate import Column, Estimate, Group, baseline_for, columns, differing, grouped
@@ -47,10 +48,11 @@ class Comparison:
         return next(place for place, other in enumerate(self.groups) if other is group)
 
     def label_of(self, run: Run) -> str:
-        for label, group in zip(self.labels, self.groups, strict=True):
-            if any(other.id == run.id for other in group.runs):
-                return f"{label}, seed {run.spec.seed}"
-        raise ValueError(f"run {run.id} is not in this comparison")
+        return f"{self._labels[run.id]}, seed {run.spec.seed}"
+
+    @cached_property
+    def _labels(self) -> dict[int, str]:
+        return {run.id: label for label, group in zip(self.labels, self.groups, strict=True) for run in group.runs}
 
     def is_baseline(self, group: Group) -> bool:
         """Whether other groups are compared with it."""
@@ -66,7 +68,7 @@ def compare(runs: Sequence[Run], offered: Catalog, *, baseline: int | None = Non
         baseline: a run of the group that all others are compared with; None: to each group the one without penalty
             and with the same spec otherwise.
     """
-    groups = grouped(runs)
+    groups = grouped(runs, offered.plain())
     varied = differing(groups)
     if "lambda_" not in varied:
         varied.insert(0, "lambda_")

@@ -34,7 +34,8 @@ def api() -> ApiClient:
     return connect(api_url(), os.environ.get("DENSITYLAB_API_TOKEN"))
 
 
-@st.cache_data(ttl=60, show_spinner=False)
+# A resource and not data, which would be copied for every run that a table names
+@st.cache_resource(ttl=60, show_spinner=False)
 def catalog() -> Catalog:
     return api().catalog()
 

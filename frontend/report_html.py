@@ -207,6 +207,10 @@ def _requests(evidence: Evidence) -> str:
     base = f"{evidence.url.rstrip('/')}/api/v1"
     parts = ["<h2>Requests</h2><p>What launched this experiment; sent again it launches the same runs:</p>",
              _post(f"{base}/experiments", evidence.experiment.request)]
+    if evidence.experiment.additions:
+        parts.append("<p>What added runs to it, in this order:</p>")
+        parts += [_post(f"{base}/experiments/{evidence.experiment.id}/runs", addition)
+                  for addition in evidence.experiment.additions]
     if evidence.maps.request:
         parts += ["<p>The maps:</p>", _post(f"{base}/attributions", evidence.maps.request.model_dump(mode="json"))]
     number = evidence.experiment.id

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from frontend.aggregate import Column, Estimate, Group, mean_over_seeds, value_of
+from frontend.aggregate import Column, Estimate, Group, mean_over_seeds
 from frontend.catalog import Catalog
 from frontend.charts import BELOW
 from frontend.colors import translucent
 from frontend.comparison import Comparison, column_label, setting_label, setting_text, short_label
-from frontend.tables import all_runs
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def response(found: Comparison, column: Column, offered: Catalog, *, title: str 
             hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",
         )
     dots = [(axis.position(lambda_), run, value) for lambda_, group in _shown(drawn) for run in group.runs
-            if (value := value_of(run, column)) is not None]
+            if (value := group.value_of(run, column)) is not None]
     figure.add_scatter(
         x=[at for at, _, _ in dots], y=[value for _, _, value in dots], mode="markers", name="single runs", uid="runs",
         marker={"size": 6, "color": [translucent(found.run_colors[run.id], 0.5) for _, run, _ in dots]},
@@ -122,22 +121,22 @@ def _shown(drawn: Sequence[Line]) -> list[tuple[float, Group]]:
 
 def parallel(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> go.Figure | None:
     """One line per run through λ, the other settings that differ, and the results; None where no run has them all."""
-    runs = [run for run in all_runs(found) if all(value_of(run, column) is not None for column in chosen)]
-    if not runs or not chosen:
+    places = [(number, run) for number, group in enumerate(found.groups) for run in group.runs
+              if all(group.value_of(run, column) is not None for column in chosen)]
+    if not places or not chosen:
         return None
-    place = {run.id: number for number, group in enumerate(found.groups) for run in group.runs}
     dimensions = []
     for name in found.varied:
-        dimensions.append(_lambda_dimension([run.spec.lambda_ for run in runs]) if name == "lambda_" else
-                          _setting_dimension(name, [found.groups[place[run.id]] for run in runs], offered))
+        dimensions.append(_lambda_dimension([run.spec.lambda_ for _, run in places]) if name == "lambda_" else
+                          _setting_dimension(name, [found.groups[number] for number, _ in places], offered))
     for column in chosen:
         dimensions.append({"label": short_label(column, found, offered),
-                           "values": [value_of(run, column) for run in runs]})
+                           "values": [found.groups[number].value_of(run, column) for number, run in places]})
     last = max(len(found.groups) - 1, 1)
     scale = [[number / last, color] for number, color in enumerate(found.colors)]
     figure = go.Figure(go.Parcoords(
         dimensions=dimensions, uid="runs", labelfont={"size": 12}, tickfont={"size": 11}, rangefont={"size": 10},
-        line={"color": [place[run.id] for run in runs], "colorscale": scale if len(scale) > 1 else
+        line={"color": [number for number, _ in places], "colorscale": scale if len(scale) > 1 else
               [[0, found.colors[0]], [1, found.colors[0]]], "cmin": 0, "cmax": last},
     ))
     figure.update_layout(template="none", margin={"l": 160, "r": 70, "t": 50, "b": 20},

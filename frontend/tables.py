@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from backend.shared.contracts import Run, Status
-from frontend.aggregate import Column, Estimate, best, difference, higher_is_better, mean_over_seeds, value_of
+from frontend.aggregate import Column, Estimate, best, difference, higher_is_better, mean_over_seeds
 from frontend.catalog import Catalog
 from frontend.comparison import Comparison, column_label, setting_label, setting_text, short_label, text
 from frontend.selection import Match
@@ -83,7 +83,7 @@ def per_run(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> pd
             row: dict[str, Any] = {"run": run.id, "group": label, "seed": run.spec.seed,
                                    "status": status_text(run.status)}
             for column in chosen:
-                row[short_label(column, found, offered)] = value_of(run, column)
+                row[short_label(column, found, offered)] = group.value_of(run, column)
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from frontend.aggregate import Column, higher_is_better, mean_over_seeds, value_of
+from frontend.aggregate import Column, higher_is_better, mean_over_seeds
 from frontend.catalog import Catalog
 from frontend.charts import Point, RunPoint, scatter
 from frontend.comparison import Comparison, column_label
@@ -29,7 +29,7 @@ def tradeoff(
     single = [
         RunPoint(f"{label}, seed {run.spec.seed}", own_x, own_y, found.run_colors[run.id], run.id, beaten)
         for (label, _, group, _, _), beaten in zip(placed, faint, strict=True) for run in group.runs
-        if (own_x := value_of(run, x)) is not None and (own_y := value_of(run, y)) is not None
+        if (own_x := group.value_of(run, x)) is not None and (own_y := group.value_of(run, y)) is not None
     ]
     figure = scatter(title, _axis(x, found, offered, more_x, "→←"), _axis(y, found, offered, more_y, "↑↓"), points,
                      single)

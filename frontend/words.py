@@ -91,7 +91,7 @@ def result_label(result: str, evaluation: str, params: Mapping[str, Any], offere
 
 def labels_of(run: Run, offered: Catalog) -> dict[str, str]:
     """The run's results in words."""
-    params = {item.name or item.key: item for item in run.spec.evaluations}
+    params = {item.name: item for item in run.evaluations}
     labels = {}
     for result in run.results:
         item = params.get(result.partition(".")[0])

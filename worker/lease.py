@@ -16,7 +16,7 @@ from backend.shared.contracts import Status
 from backend.shared.database import Database
 from backend.shared.store import tasks
 from backend.shared.store.tasks import LeaseLost
-from worker import shutdown
+from worker import memory, shutdown
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
@@ -92,6 +92,7 @@ class Lease:
         asked = tasks.renew(
             session, self.held, lease_seconds=LEASE_SECONDS, stage=self._stage, progress=self._progress,
             eta_seconds=self._eta_seconds, clear_eta=self._eta_seconds is None,
+            memory_bytes=memory.process_bytes(), device_memory_bytes=memory.device_bytes(),
         )
         self._cancelled = self._cancelled or asked
         self._told = (self._stage, self._progress)

@@ -47,6 +47,7 @@ class ExperimentRow(Base):
     archived: Mapped[bool] = mapped_column(Boolean, default=False)
     deleting: Mapped[bool] = mapped_column(Boolean, default=False)
     request: Mapped[Json]  # as posted
+    additions: Mapped[list[Json]] = mapped_column(default=list, server_default="[]")  # runs added later, as posted
     created_at: Mapped[float]
 
 
@@ -96,6 +97,8 @@ class TaskRow(Base):
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     fruitless: Mapped[int] = mapped_column(Integer, default=0)  # attempts since a checkpoint last advanced
     worker: Mapped[str | None] = mapped_column(String(200))
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of the process that holds it, at its highest
+    device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # the same of its GPU
     cancel_requested_at: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(Text)
     priority: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # the highest goes first

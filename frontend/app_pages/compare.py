@@ -111,7 +111,7 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
             for name in table.columns if name.startswith("Δ ")}
     slim |= {short_label(column, found, offered): st.column_config.TextColumn(
         help=column_label(column, found, offered), width=114) for column in chosen}
-    slim |= {"λ": st.column_config.TextColumn(width=52), SEEDS: st.column_config.TextColumn(width=74)}
+    slim |= {"λ": st.column_config.TextColumn(width=52), SEEDS: st.column_config.TextColumn(width=96)}
     slim["●"] = st.column_config.TextColumn("", help="The group's colour in every chart", width=24)
     event = st.dataframe(table.style.apply(lambda _: colors, axis=None), hide_index=True, on_select="rerun",
                          selection_mode="single-row", key="groups", column_config=slim, width="content")
@@ -300,7 +300,7 @@ def is_active(runs: Sequence[Run]) -> bool:
     """Whether training or an evaluation of a trained run is still to come."""
     def measured_all(run: Run) -> bool:
         names = {result.partition(".")[0] for result in run.results}
-        return {item.name or item.key for item in run.spec.evaluations} <= names
+        return {item.name for item in run.evaluations} <= names
 
     waiting = [run for run in runs if run.status is Status.SUCCEEDED and not measured_all(run)]
     # Measures are taken in the order of the runs, so the last ones tell
@@ -358,10 +358,13 @@ with st.container(horizontal=True):
 wanted, baseline = show_options(first_found)
 
 
+just_fetched = [first]  # for the first time that the part below is drawn
+
+
 @st.fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live() -> None:
     with problems_shown(retrying=live):
-        runs = subject.fetch()
+        runs = just_fetched.pop() if just_fetched else subject.fetch()
         if live and not is_active(runs):
             st.rerun()
         found = compare(runs, catalog(), baseline=baseline)

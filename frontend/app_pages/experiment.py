@@ -240,10 +240,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 pace = REFRESH_SECONDS if len(first_runs) < MANY else 5 * REFRESH_SECONDS
 
 
+just_fetched = [(first, first_runs)]  # for the first time that the part below is drawn
+
+
 @st.fragment(run_every=pace if live and not paused else None)
 def show_live() -> None:
     with problems_shown(retrying=live):
-        experiment, runs = api().experiment(first.id), api().runs_of(first.id)
+        experiment, runs = just_fetched.pop() if just_fetched else (api().experiment(first.id), api().runs_of(first.id))
         if live and not is_active(experiment):
             st.rerun()  # once more as a whole, without refreshing
         if not runs:

@@ -16,8 +16,11 @@ def show_workers(system: System) -> None:
         st.warning("No worker answers: what is launched waits. Start the system with `make up`.",
                    icon=":material/warning:")
         return
+    table = pd.DataFrame([as_row(worker) for worker in system.workers])
+    if not table["Device memory"].any():
+        table = table.drop(columns="Device memory")  # no worker has a GPU
     st.dataframe(
-        pd.DataFrame([as_row(worker) for worker in system.workers]), hide_index=True, key="workers",
+        table, hide_index=True, key="workers",
         column_config={"Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%",
                                                                    width="small")},
     )
@@ -31,16 +34,18 @@ def as_row(worker: Worker) -> dict[str, object]:
     task = worker.task
     doing = "waits for work"
     if task is not None:
-        doing = " ".join([task.kind.value, f"of run {task.run}" if task.run else "", task.stage]).strip()
+        doing = f"{task.kind.value} of run {task.run}: {task.stage}" if task.run else f"{task.kind.value}: {task.stage}"
     return {
         "Worker": worker.name,
         "Does": doing,
-        "Progress": 0 if task is None else round(100 * task.progress),
+        "Progress": None if task is None else round(100 * task.progress),
         "Time left": "" if task is None or task.eta_seconds is None else duration(task.eta_seconds),
+        "Memory": "" if worker.memory_bytes is None else size(worker.memory_bytes),
         "Device": worker.device or "",
+        "Device memory": "" if worker.device_memory_bytes is None else size(worker.device_memory_bytes),
         "Host": worker.host,
         "Queues": ", ".join(queue.value for queue in worker.queues),
-        "Since (UTC)": f"{worker.since:%Y-%m-%d %H:%M}",
+        "Since (UTC)": f"{worker.since:%b %d, %H:%M}",
     }
 
 

@@ -65,6 +65,14 @@ def test_what_is_there_is_refused_or_skipped(client: TestClient):
     assert (len(skipped.json()["added"]), skipped.json()["skipped"]) == (1, [there[1]])
 
 
+def test_what_added_runs_is_kept_as_it_was_posted(client: TestClient):
+    number = launched(client)
+    posted = [{"seeds": [1, 2]}, {"sweep": {"lambda_": [0.5]}, "priority": "low"}]
+    for body in [*posted, {"seeds": [1], "lambdas": [0.1], "duplicates": "skip"}]:  # adds nothing
+        assert client.post(f"{LAUNCH}/{number}/runs", json=body).status_code == 202
+    assert client.get(f"{LAUNCH}/{number}").json()["additions"] == posted
+
+
 def test_the_same_asked_by_four_at_once_is_added_once(client: TestClient):
     number, told, barrier = launched(client), [], threading.Barrier(4)
 

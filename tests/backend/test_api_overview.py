@@ -7,10 +7,12 @@ from fastapi.testclient import TestClient
 from rq import Queue as RqQueue
 from rq import SimpleWorker
 
+from backend import migrate
 from backend.api.app import create_app
 from backend.reconciler import System
 from backend.shared.contracts import TRAINING_QUEUES, QueueName
 from backend.shared.settings import Settings
+from backend.shared.store import tasks
 
 PATH = "/api/v1/system"
 
@@ -28,6 +30,11 @@ def test_workers_tell_what_they_do(client: TestClient, broker: Any, work: Any, s
     assert (busy["name"], busy["task"]["id"], busy["task"]["run"]) == ("w", held.task_id, second)
     assert busy["device"] == "cpu" and busy["queues"] == [name.value for name in QueueName if name in TRAINING_QUEUES]
     assert busy["host"] and busy["since"].endswith("Z")
+    assert (busy["memory_bytes"], busy["device_memory_bytes"]) == (None, None)  # not told yet
+    with system.database.write() as session:
+        tasks.renew(session, held, lease_seconds=15, memory_bytes=3_000_000_000, device_memory_bytes=5)
+    idle, busy = client.get(PATH).json()["workers"]
+    assert (busy["memory_bytes"], busy["device_memory_bytes"], idle["memory_bytes"]) == (3_000_000_000, 5, None)
     work.end(held)
     assert client.get(PATH).json()["workers"][1]["task"] is None
 
@@ -40,10 +47,11 @@ def test_queues_database_and_disk_are_told(client: TestClient, work: Any, settin
     backup.parent.mkdir()
     backup.write_bytes(b"12345")
     told = client.get(PATH).json()
+    newest = max(path.name[:4] for path in Path(migrate.__file__).parent.glob("migrations/versions/0*.py"))
     assert told["queues"] == {**dict.fromkeys(QueueName, 0), "train-low": 3, "prepare": 1}
     assert told["broker"]["status"] == "ok" and told["broker"]["version"] and told["broker"]["bytes"] > 0
     assert (told["database"]["kind"] == "sqlite") == settings.database_url.startswith("sqlite")
-    assert told["database"]["bytes"] > 50_000 and told["database"]["revision"] == "0002"
+    assert told["database"]["bytes"] > 50_000 and told["database"]["revision"] == newest
     disk = told["disk"]
     assert (disk["runs_bytes"], disk["data_bytes"], disk["backups_bytes"]) == (len(b"weights"), 10, 5)
     assert 0 < disk["free_bytes"] < disk["total_bytes"]

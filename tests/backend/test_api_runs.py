@@ -179,6 +179,17 @@ def test_a_cancelled_run_with_a_checkpoint_can_be_measured(client: TestClient, w
     assert client.get(added.headers["location"]).json()["stage"] == "queued"  # delivered, not waiting for training
 
 
+def test_a_run_tells_its_measures_those_that_were_added_too(client: TestClient, work: Any):
+    (run_id,) = work.launch({"evaluations": [{"key": "pgd_linf", "name": "weak", "params": {"steps": 2}}]})
+    work.train(run_id)
+    added = client.post(f"/api/v1/runs/{run_id}/evaluations", json={"key": "pgd_linf", "params": {"steps": 3}})
+    assert added.status_code == 202
+    told = client.get(f"/api/v1/runs/{run_id}").json()
+    assert {item["name"]: (item["key"], item["params"].get("steps")) for item in told["evaluations"]} == {
+        "accuracy": ("accuracy", None), "weak": ("pgd_linf", 2), "pgd_linf": ("pgd_linf", 3)}
+    assert "pgd_linf" not in [item["name"] for item in told["spec"]["evaluations"]]  # the spec stays as launched
+
+
 def test_the_id_of_a_deleted_run_never_means_another(client: TestClient, work: Any):
     (run_id,) = work.launch()
     client.post(f"/api/v1/runs/{run_id}/cancel")

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -157,3 +158,17 @@ def test_the_command_says_a_refusal_in_one_line(tmp_path: Path):
     )  # fmt: skip
     assert outcome.returncode == 1
     assert outcome.stderr.strip() == "The database cannot be used, backed up or migrated: file is not a database"
+
+
+def test_points_of_curves_survive_their_new_order(sqlite_settings: Settings):
+    migrate.upgrade(sqlite_settings)
+    with migrate._connection(sqlite_settings) as connection:
+        command.downgrade(migrate._config(connection), "0004")
+        connection.commit()
+    point = (1, "loss", 3, 0.5, 0.1, 2.0)
+    execute(sqlite_settings, f"INSERT INTO metrics (run_id, name, step, epoch, value, seconds) VALUES {point}")
+    migrate.upgrade(sqlite_settings)
+    with closing(sqlite3.connect(sqlite_settings.home / "densitylab.sqlite")) as connection:
+        assert connection.execute("SELECT * FROM metrics").fetchall() == [point]
+        (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'metrics'").fetchone()
+    assert made.rstrip().endswith("WITHOUT ROWID")

@@ -27,7 +27,7 @@ def make_run(
     evaluations = spec.pop("evaluations", [{"key": "accuracy", "name": "accuracy"}])
     return Run(
         id=number, experiment=1, task=number, status="succeeded", created_at=datetime.now(UTC),
-        spec=RunSpec.model_validate({**spec, "evaluations": evaluations}),
+        spec=RunSpec.model_validate({**spec, "evaluations": evaluations}), evaluations=evaluations,
         results={name: Value(value=value, n=100) for name, value in (results or {}).items()},
         provenance={"data_hash": data_hash} if data_hash else {},
     )
@@ -74,6 +74,12 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
     assert [[run.id for run in group.runs] for group in groups] == [[2, 4], [1, 3]]  # the baseline first
     assert [group.is_baseline for group in groups] == [True, False]
     assert differing(groups) == ["lambda_"]
+
+
+def test_a_regularizer_without_a_penalty_is_a_baseline_whatever_the_weight_is() -> None:
+    runs = [make_run(1, lambda_=1, regularizer={"key": "a"}), make_run(2, lambda_=1, regularizer={"key": "b"})]
+    assert [group.is_baseline for group in grouped(runs, plain={"b"})] == [True, False]
+    assert [group.is_baseline for group in grouped(runs)] == [False, False]
 
 
 def test_a_run_that_has_not_started_belongs_to_its_group() -> None:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import pytest
 
+from backend.shared.contracts import RunsRequest
 from frontend import report as report_module
 from frontend.report import report
 
@@ -119,6 +120,14 @@ def test_names_and_notes_are_text(live_api, impatient):
     assert document.text.count(TRICKY) >= 3  # heading, notes, and the request that made it
     assert "b" not in document.tags
     assert "nothing to make maps of" in document.text  # nor is there a result
+
+
+def test_runs_added_later_have_their_request_too(live_api, impatient):
+    run, = live_api.launch({"evaluations": []})
+    number = live_api.client.run(run).experiment
+    live_api.client.add_runs(number, RunsRequest(seeds=[5]))
+    document = Document(report(live_api.client, number, url=live_api.url))
+    assert f"/api/v1/experiments/{number}/runs -H" in document.text and '{"seeds": [5]' in document.text
 
 
 def test_the_maps_are_pictures_in_the_file(live_api, experiment, impatient):

@@ -25,10 +25,12 @@ def make_run(
     number = next(_numbers)
     spec = RunSpec.model_validate({
         "regularizer": {"key": regularizer}, "lambda_": lambda_, "seed": seed, "model": {"key": model},
-        "evaluations": [{"key": "accuracy"}, {"key": "pgd_linf", "params": {"steps": pgd_steps}}, {"key": "leakage"}],
     })
+    asked = [{"key": key, "name": key, "params": {"steps": pgd_steps} if key == "pgd_linf" else {}}
+             for key in ("accuracy", "pgd_linf", "leakage")]
     return Run(
         id=number, experiment=1, task=number, status="succeeded", created_at="2026-01-01T00:00:00Z", spec=spec,
+        evaluations=asked,
         metrics={} if validation is None else {"validation_accuracy": validation},
         results={name: Value(value=value, n=100, higher_is_better=not name.startswith("leakage"))
                  for name, value in (results or {}).items()},

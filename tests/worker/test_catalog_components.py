@@ -151,6 +151,7 @@ def test_a_regularizer_gives_a_penalty_per_sample(entry, model, batch):
     x.requires_grad_(True)
     penalty = component("regularizer", entry.key).function(model, x, model(x), y, generator=generator())
     assert penalty.shape == (4,) and penalty.isfinite().all()
+    assert bool(penalty.any()) == entry.penalises
 
 
 @pytest.mark.parametrize("entry", entries("schedule"))

@@ -140,6 +140,7 @@ class Entry:
     # facts of a regularizer: it differentiates a gradient wherever each of these parameters has a listed value (no
     # parameter: always; None: never), which torch.compile refuses
     double_backward: dict[str, tuple[Any, ...]] | None = None
+    penalises: bool = True  # False: its penalty is 0, so that its runs are a baseline whatever λ is
     # facts of a schedule: what it steers by, so that it is measured at every step
     observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()
     # facts of an evaluation

@@ -26,7 +26,7 @@ BALL = (
 _TAYLOR = ("finite_difference", "random_projection")
 
 REGULARIZERS = (
-    Entry("none", "None (baseline)", "Cross-entropy alone.", "worker.regularizers.none:none"),
+    Entry("none", "None (baseline)", "Cross-entropy alone.", "worker.regularizers.none:none", penalises=False),
     Entry(
         "marginal_density", "Marginal-density smoothing",
         "‖∇ₓ log p(x)‖ with log p(x) = logsumexp of the logits (Yang, Akhtar, Shah, Mian, ECCV 2024).",

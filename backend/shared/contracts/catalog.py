@@ -61,6 +61,7 @@ class CatalogEntry(Answer):
     min_image_size: int | None
     package: str | None  # not installed by default
     has_convolutions: bool
+    penalises: bool
     needs_mask: bool
     needs_groups: bool
     signed: bool

@@ -65,6 +65,7 @@ class Experiment(Answer):
     progress: float = 0.0
     eta_seconds: float | None = None  # of its training, if nothing else comes in between; null where none is known yet
     request: dict[str, Any] = Field(default_factory=dict)  # what was posted, to be sent again
+    additions: list[dict[str, Any]] = Field(default_factory=list)  # what was posted to add runs, in order
     created_at: datetime
 
 

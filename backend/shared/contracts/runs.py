@@ -8,7 +8,7 @@ from pydantic import Field
 
 from backend.shared.contracts.evaluations import Flag, Value
 from backend.shared.contracts.fields import Answer, Id, Notes, Request, Tags
-from backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, RunSpec
+from backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, EvaluationSpec, RunSpec
 from backend.shared.contracts.work import Priority, Status
 
 
@@ -38,6 +38,7 @@ class Run(Answer):
     id: int
     experiment: int
     spec: RunSpec
+    evaluations: list[EvaluationSpec] = Field(default_factory=list)  # asked for at the launch or later, each named
     status: Status
     stage: str = ""  # what it does just now, in words
     priority: Priority = Priority.NORMAL

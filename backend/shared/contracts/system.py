@@ -22,6 +22,8 @@ class Worker(Answer):
     queues: list[QueueName]
     device: str | None = None  # of the last run that it trained; null: none yet
     task: Task | None = None  # what it does just now
+    memory_bytes: int | None = None  # of the process at that task, at its highest; null: idle, or not told yet
+    device_memory_bytes: int | None = None  # the same of its GPU; null: it uses none
     since: datetime
 
 

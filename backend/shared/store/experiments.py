@@ -67,6 +67,17 @@ def lock(session: Session, experiment_id: int) -> bool:
     return row is not None and not row.deleting
 
 
+def add_runs(
+    session: Session, experiment_id: int, request: dict[str, Any], planned: Sequence[contracts.RunSpec],
+    provenance: dict[str, Any], priority: contracts.Priority,
+) -> list[int]:
+    """Inserts more runs into one that is locked, and keeps the request that asked for them."""
+    if planned:
+        row = session.get_one(ExperimentRow, experiment_id)
+        row.additions = [*row.additions, request]
+    return runs.create(session, experiment_id, planned, provenance, priority)
+
+
 def run_ids(session: Session, experiment_id: int) -> list[int]:
     return list(session.scalars(
         select(RunRow.id).where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False)).order_by(RunRow.id)
@@ -109,7 +120,8 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
             id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived,
             runs=[item.id for item in belonging], counts={key: number for key, number in counts.items() if number},
             progress=sum(item.progress for item in belonging) / len(belonging) if belonging else 0.0,
-            eta_seconds=_eta(belonging, at), request=row.request, created_at=moment(row.created_at),
+            eta_seconds=_eta(belonging, at), request=row.request, additions=row.additions,
+            created_at=moment(row.created_at),
         ))
     return answers
 

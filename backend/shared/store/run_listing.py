@@ -81,21 +81,24 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
         .where(RunRow.id.in_(run_ids), RunRow.deleting.is_(False))
     ).all()
     positions = tasks.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
-    written = {row.id: _json(row, positions.get(row.task)) for row in rows}
+    asked: dict[int, list[dict[str, Any]]] = {}
+    for run_id, name, key, params in session.execute(runs.measures(run_ids)):
+        asked.setdefault(run_id, []).append({"key": key, "params": params, "name": name})
+    written = {row.id: _json(row, positions.get(row.task), asked.get(row.id, [])) for row in rows}
     return b"[" + b",".join(written[run_id] for run_id in run_ids if run_id in written) + b"]"
 
 
 _STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
 
 
-def _json(row: Any, position: int | None) -> bytes:
+def _json(row: Any, position: int | None, evaluations: list[dict[str, Any]]) -> bytes:
     scalars = to_json({
         "id": row.id, "experiment": row.experiment_id, "status": row.status, "stage": tasks.stage_of(row),
         "priority": tasks.priority_of(row.priority), "queue_position": position, "attempt": row.attempt,
         "progress": row.progress, "eta_seconds": row.eta_seconds, "error": row.error, "device": row.device,
         "checkpoint_step": row.checkpoint_step, "task": row.task, "notes": row.notes, "archived": row.archived,
         "created_at": moment(row.created_at), "started_at": moment(row.started_at),
-        "finished_at": moment(row.finished_at),
+        "finished_at": moment(row.finished_at), "evaluations": evaluations,
     })
     stored = {column.key: _valid(getattr(row, column.key)) for column in _STORED}
     if row.spec_version != SPEC_VERSION:
@@ -134,7 +137,7 @@ def _sort_key(sort: str) -> Any:
         return RunRow.spec["lambda_"].as_float()
     column, _, name = sort.partition(".")
     if column == "results":
-        return RunRow.results[name]["value"].as_float()
+        return RunRow.results[name, "value"].as_float()
     if column == "metrics":
         return RunRow.metrics[name].as_float()
     raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "

@@ -70,7 +70,19 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
     """The runs that exist, by id."""
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
     positions = tasks.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
-    return {run.id: _answer(run, task, positions.get(task.id)) for run, task in rows}
+    asked: dict[int, list[contracts.EvaluationSpec]] = {}
+    for item in session.execute(measures(run_ids)):
+        spec = contracts.EvaluationSpec.model_construct(key=item.key, params=item.params, name=item.name)
+        asked.setdefault(item.run_id, []).append(spec)
+    return {run.id: _answer(run, task, positions.get(task.id), asked.get(run.id, [])) for run, task in rows}
+
+
+def measures(run_ids: Sequence[int]) -> Select:
+    """Selects run_id, name, key and params of the evaluations of these runs, in the order in which they were asked."""
+    return (
+        select(EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, EvaluationRow.params)
+        .where(EvaluationRow.run_id.in_(run_ids)).order_by(EvaluationRow.id)
+    )
 
 
 def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
@@ -198,11 +210,13 @@ def _select() -> Select:
     )
 
 
-def _answer(row: RunRow, task: TaskRow, position: int | None) -> contracts.Run:
+def _answer(
+    row: RunRow, task: TaskRow, position: int | None, evaluations: list[contracts.EvaluationSpec]
+) -> contracts.Run:
     return contracts.Run.model_construct(
-        id=row.id, experiment=row.experiment_id, spec=stored_spec(row.spec), status=Status(task.status),
-        stage=tasks.stage_of(task), priority=tasks.priority_of(task.priority), queue_position=position,
-        attempt=task.attempt, progress=task.progress, eta_seconds=task.eta_seconds,
+        id=row.id, experiment=row.experiment_id, spec=stored_spec(row.spec), evaluations=evaluations,
+        status=Status(task.status), stage=tasks.stage_of(task), priority=tasks.priority_of(task.priority),
+        queue_position=position, attempt=task.attempt, progress=task.progress, eta_seconds=task.eta_seconds,
         metrics=row.metrics, results=_values(row.results), flags=[contracts.Flag(**flag) for flag in row.flags],
         error=task.error, device=row.device, checkpoint_step=row.checkpoint_step, task=task.id, notes=row.notes,
         tags=row.tags, archived=row.archived, created_at=moment(row.created_at), started_at=moment(task.started_at),

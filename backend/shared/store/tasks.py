@@ -188,7 +188,8 @@ def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) 
         .values(
             status=Status.RUNNING, stage="starting", token=TaskRow.token + 1, attempt=TaskRow.attempt + 1,
             fruitless=TaskRow.fruitless + 1, worker=worker, lease_until=at + lease_seconds, delivered=False,
-            started_at=func.coalesce(TaskRow.started_at, at), error=None,
+            started_at=func.coalesce(TaskRow.started_at, at), error=None, memory_bytes=None,
+            device_memory_bytes=None,
         )
     )
     if taken == 0:
@@ -200,10 +201,14 @@ def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) 
 
 def renew(
     session: Session, held: Claim, *, lease_seconds: float, stage: str | None = None, progress: float | None = None,
-    eta_seconds: float | None = None, clear_eta: bool = False,
+    eta_seconds: float | None = None, clear_eta: bool = False, memory_bytes: int | None = None,
+    device_memory_bytes: int | None = None,
 ) -> bool:
-    """Extends the lease, notes progress, and says whether a cancel was requested. Raises LeaseLost."""
-    values: dict[str, Any] = {"lease_until": now(session) + lease_seconds}
+    """Extends the lease, notes progress and memory, and says whether a cancel was requested. Raises LeaseLost."""
+    values: dict[str, Any] = {
+        "lease_until": now(session) + lease_seconds, "memory_bytes": memory_bytes,
+        "device_memory_bytes": device_memory_bytes,
+    }
     if stage is not None:
         values["stage"] = stage
     if progress is not None:
