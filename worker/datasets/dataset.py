@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -39,6 +39,7 @@ class PreparedInfo:
         class_counts: per split, images per class, in the order of the classes.
         mean: per-channel mean of the training images on the [0, 1] scale.
         std: per-channel standard deviation of the training images on the [0, 1] scale.
+        group_counts: per split, images per group, in the order of the groups; empty where there are none.
     """
 
     data_hash: str
@@ -46,3 +47,4 @@ class PreparedInfo:
     class_counts: dict[str, list[int]]
     mean: list[float]
     std: list[float]
+    group_counts: dict[str, list[int]] = field(default_factory=dict)

@@ -4,21 +4,25 @@ import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
-from backend.shared.catalog import Entry
+from backend.shared.catalog import Entry, find
 from backend.shared.specs import content_hash
 from backend.shared.store import datasets
 from worker import resolve
+from worker.datasets import compact
 from worker.datasets.dataset import Dataset, PreparedInfo
+from worker.datasets.source import Source
 from worker.jobs.context import Context
 from worker.jobs.failures import JobFailed
 
-SHOWN = {"test": None, "validation": None, "train": 2000}  # images of each split that the page can browse
+# Bytes of each split's images that the page can browse, the first of them
+SHOWN = {"test": 64 * 2**20, "validation": 16 * 2**20, "train": 16 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,18 @@ def open_data(
         JobFailed: it is not prepared and would need a download.
         Stopped: `should_stop()` answered True.
     """
-    component = resolve.component("dataset", key, params)
-    module = importlib.import_module(component.entry.path.partition(":")[0])
-    root = context.settings.data_dir / key / content_hash(params)
-    info = module.read_info(root, **params)
+    entry = find("dataset", key)
+    folder = context.settings.data_dir
+    root = datasets.prepared_folder(folder, key, params)
+    info = compact.read_info(root)
     if info is None:
-        if not (component.entry.embedded or download):
-            raise JobFailed(f"The data set {component.entry.label} is not prepared on this machine: prepare it first.")
-        info = module.prepare(root, **params, progress=progress, should_stop=should_stop)
-    data = Data(component.entry, info, root, params)
+        if not (entry.embedded or download):
+            raise JobFailed(f"The data set {entry.label} is not prepared on this machine: prepare it first.")
+        prepare = importlib.import_module(entry.path.partition(":")[0]).prepare
+        if not entry.embedded:
+            prepare = partial(prepare, source=Source(placed=folder, downloads=datasets.downloads_folder(folder, key)))
+        info = prepare(root, **params, progress=progress, should_stop=should_stop)
+    data = Data(entry, info, root, params)
     with context.database.read() as session:
         row = datasets.get(session, key, params)
     if row is None or not row.ready or row.data_hash != info.data_hash:
@@ -89,8 +96,9 @@ def _set_ready(context: Context, data: Data, size: int, location: str) -> None:
 
 def _samples(data: Data) -> bytes:
     arrays: dict[str, np.ndarray] = {}
-    for split, limit in SHOWN.items():
+    for split, budget in SHOWN.items():
         part = data.load(split)
+        limit = max(1, budget // part.images[0].nbytes)
         arrays[f"{split}_images"] = part.images[:limit].numpy()
         arrays[f"{split}_labels"] = part.labels[:limit].numpy()
         if part.masks is not None:

@@ -129,6 +129,7 @@ class Entry:
     std: tuple[float, ...] = ()
     train_size: int | None = None  # images that a run trains on, validation taken off
     has_groups: bool = False
+    group_names: tuple[str, ...] = ()
     has_mask: bool = False
     augmentation: str = "none"  # the key of the augmentation that suits, taken unless a spec names another
     embedded: bool = False  # needs no download, so a launch may prepare it by itself

@@ -55,6 +55,7 @@ class CatalogEntry(Answer):
     std: list[float]
     train_size: int | None
     has_groups: bool
+    group_names: list[str]
     has_mask: bool
     augmentation: str  # of a data set: the key of the one that suits it
     embedded: bool

@@ -1,5 +1,6 @@
 """Prepared data sets."""
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -7,6 +8,16 @@ from sqlalchemy.orm import Session
 from backend.shared.database import now
 from backend.shared.specs import content_hash
 from backend.shared.tables import DatasetRow
+
+
+def prepared_folder(data_dir: Path, key: str, params: dict[str, Any]) -> Path:
+    """Where the prepared form of these parameters lies; what users have placed in `data_dir` lies elsewhere."""
+    return data_dir / "prepared" / key / content_hash(params)
+
+
+def downloads_folder(data_dir: Path, key: str) -> Path:
+    """Where the files that were downloaded for a data set stay."""
+    return data_dir / "downloads" / key
 
 
 def get(session: Session, key: str, params: dict[str, Any]) -> DatasetRow | None:
