@@ -1,5 +1,6 @@
 """Starting experiments: all of one, or nothing."""
 
+import json
 from collections.abc import Iterable
 
 from sqlalchemy.exc import IntegrityError
@@ -15,11 +16,11 @@ from backend.shared.store import datasets, experiments, idempotency, runs, tasks
 class NotPrepared(RuntimeError):
     """The data set has to be downloaded and prepared first, which a launch never does by itself."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, params: dict[str, object]) -> None:
         self.key = key
         super().__init__(
-            f"the data set {key!r} is not prepared here yet: POST /api/v1/datasets/{key}/prepare, and launch again "
-            "when its task has succeeded"
+            f"the data set {key!r} is not prepared here yet with these parameters: POST /api/v1/datasets/{key}/prepare "
+            f"with {json.dumps({'params': params})}, and launch again when its task has succeeded"
         )
 
 
@@ -113,7 +114,7 @@ def prepare_if_embedded(session: Session, key: str, params: dict[str, object]) -
     if row is not None and row.ready:
         return
     if not find("dataset", key).embedded:
-        raise NotPrepared(key)
+        raise NotPrepared(key, params)
     prepare(session, key, params)
 
 

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import deletion, launching
+from backend import deletion, launching, removing
 from backend.delivery import deliver
 from backend.queue import BrokerDown, Queue
 from backend.shared import specs
@@ -43,6 +44,7 @@ class System:
     database: Database
     store: ArtifactStore
     queue: Queue
+    data_dir: Path
 
 
 def deliver_queued_work(system: System) -> None:
@@ -91,6 +93,9 @@ def finish_deletions(system: System) -> None:
     finished = deletion.finish_interrupted(system.database, system.store)
     if finished:
         logger.info("finished %d interrupted deletions", finished)
+    removed = removing.finish_interrupted(system.database, system.store, system.data_dir)
+    if removed:
+        logger.info("finished removing %d data sets", removed)
 
 
 def shrink_the_cache(system: System) -> None:
@@ -106,7 +111,8 @@ def forget_old_uploads(system: System) -> None:
 
 def forget_old_preparations(system: System) -> None:
     with system.database.write() as session:
-        tasks.forget_finished(session, TaskKind.PREPARE, now(session) - FORGET_SECONDS)
+        for kind in (TaskKind.PREPARE, TaskKind.REGISTER):
+            tasks.forget_finished(session, kind, now(session) - FORGET_SECONDS)
 
 
 def prepare_embedded_data(system: System) -> None:
@@ -164,7 +170,8 @@ def duties() -> list[Duty]:
 
 def reconcile(settings: Settings, stop: threading.Event) -> None:
     """Attends to its duties until `stop` is set."""
-    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url))
+    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
+                    settings.data_dir)
     every = duties()
     while not stop.is_set():
         for duty in every:

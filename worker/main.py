@@ -20,6 +20,7 @@ from sqlalchemy.orm import configure_mappers
 import worker.jobs.attribute
 import worker.jobs.evaluate
 import worker.jobs.prepare
+import worker.jobs.register
 import worker.jobs.train  # noqa: F401
 from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TRAINING_QUEUES, QueueName

@@ -28,6 +28,7 @@ from backend.api.routes import (
     health,
     logs,
     metrics,
+    registrations,
     runs,
     system,
     tasks,
@@ -43,8 +44,8 @@ from backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
 _RESOURCES = (
-    catalog, datasets, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions, uploads, tasks,
-    system, tokens, audit,
+    catalog, datasets, registrations, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions,
+    uploads, tasks, system, tokens, audit,
 )
 
 

@@ -9,6 +9,8 @@ from backend.api.problems import respond
 MAX_BYTES = 2**20
 MAX_IMAGE_BYTES = 8 * 2**20
 IMAGES_AT = "/api/v1/uploads"
+MAX_ARCHIVE_BYTES = 2 * 2**30
+ARCHIVES_AT = "/api/v1/registrations/archive"
 MAX_DEPTH = 64
 # What is read and thrown away of a body that is too large, so that the sender is there to hear the answer
 _MAX_DRAINED = 64 * MAX_BYTES
@@ -27,6 +29,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["path"] == ARCHIVES_AT and scope["method"] == "POST":
+            await self._stream(scope, receive, send)
+            return
         image = scope["path"] == IMAGES_AT
         limit = MAX_IMAGE_BYTES if image else MAX_BYTES
         body, size, more = bytearray(), 0, True
@@ -44,6 +49,17 @@ class BodyLimit:
             await respond(400, f"the body is nested more than {MAX_DEPTH} levels deep")(scope, receive, send)
         else:
             await self.app(scope, _replay(bytes(body), receive), send)
+
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An archive goes to disk as it comes, so its size has to be announced; servers hold senders to that."""
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        if not announced.isdigit():
+            await respond(411, "expected a Content-Length")(scope, receive, send)
+        elif int(announced) > MAX_ARCHIVE_BYTES:
+            await respond(413, f"expected an archive of at most {MAX_ARCHIVE_BYTES} bytes")(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

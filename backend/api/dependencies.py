@@ -8,8 +8,11 @@ from sqlalchemy.orm import Session
 
 from backend.queue import Queue
 from backend.shared.artifacts import ArtifactStore
+from backend.shared.catalog import mirror_registered
 from backend.shared.contracts import Id
 from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.store import registered
 
 
 def _database(request: Request) -> Database:
@@ -24,6 +27,10 @@ def _queue(request: Request) -> Queue:
     return request.app.state.queue
 
 
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings
+
+
 def _provenance(request: Request) -> dict[str, str]:
     return request.app.state.provenance
 
@@ -33,8 +40,16 @@ def _reading(request: Request) -> Iterator[Session]:
         yield session
 
 
+def _registered_known(request: Request) -> None:
+    with request.app.state.database.read() as session:
+        mirror_registered(registered.entries(session))
+
+
+# For routes that look data sets up: the catalog then knows the registered ones too
+RegisteredKnown = Depends(_registered_known)
 DatabaseDep = Annotated[Database, Depends(_database)]
 StoreDep = Annotated[ArtifactStore, Depends(_store)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 Provenance = Annotated[dict[str, str], Depends(_provenance)]
 Reading = Annotated[Session, Depends(_reading)]

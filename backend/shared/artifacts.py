@@ -1,8 +1,10 @@
 """Where files live: a local folder or any fsspec URL."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import fsspec
@@ -37,6 +39,22 @@ class ArtifactStore:
         finally:
             partial.unlink(missing_ok=True)
         return len(data)
+
+    def write_from(self, location: str, file: IO[bytes]) -> None:
+        """As `write`, of a file that is too large for memory, from where it stands. Raises OSError."""
+        path = self._path(location)
+        if self._local:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._fs.open(path, "wb") as target:
+                shutil.copyfileobj(file, target, 2**20)
+        except OSError:
+            self.delete(location)
+            raise
+
+    def read_to(self, location: str, target: Path) -> None:
+        """Copies the file there to `target`. Raises FileNotFoundError."""
+        self._fs.get_file(self._path(location), str(target))
 
     def read(self, location: str) -> bytes:
         """The file's bytes. Raises FileNotFoundError."""

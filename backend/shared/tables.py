@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -214,9 +215,22 @@ class DatasetRow(Base):
     data_hash: Mapped[str | None] = mapped_column(String(64))
     sizes: Mapped[Json] = mapped_column(default=dict)
     class_counts: Mapped[Json] = mapped_column(default=dict)
+    group_counts: Mapped[Json] = mapped_column(default=dict, server_default="{}")
+    removing: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     samples_location: Mapped[str | None] = mapped_column(String(300))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
     prepared_at: Mapped[float | None]
+
+
+class RegisteredRow(Base):
+    """A user's own images as an entry of the catalog; their prepared form is a DatasetRow."""
+
+    __tablename__ = "registered_datasets"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    label: Mapped[str] = mapped_column(String(100))
+    summary: Mapped[str] = mapped_column(Text)
+    facts: Mapped[Json]  # fields of the entry that were found in the images
+    created_at: Mapped[float]
 
 
 class IdempotencyRow(Base):

@@ -157,7 +157,8 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 @pytest.fixture
 def system(settings: Settings) -> Iterator[System]:
     """What the reconciler's duties work on; the same database, files and broker as those of `client`."""
-    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url))
+    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
+                    settings.data_dir)
     yield system
     system.queue.close()
     system.database.close()

@@ -19,6 +19,7 @@ from backend.api.app import create_app
 from backend.queue import BrokerDown, Queue
 from backend.reconciler import System
 from backend.shared.artifacts import ArtifactStore
+from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TRAINING_QUEUES, QueueName, Status, TaskKind
 from backend.shared.database import Database
 from backend.shared.settings import Settings
@@ -80,7 +81,8 @@ def test_a_launch_without_a_broker_is_taken_and_delivered_when_it_is_back(
     database_url: str, own_broker: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     settings = Settings(home=tmp_path, database_url=database_url, redis_url=own_broker.url)
-    system = System(Database(database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url))
+    system = System(Database(database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
+                    settings.data_dir)
     with TestClient(create_app(settings)) as client:
         answer = client.post("/api/v1/experiments", json={})
         assert answer.status_code == 202
@@ -217,7 +219,8 @@ def test_embedded_data_is_prepared_before_anybody_asks(client: TestClient, syste
     reconciler.prepare_embedded_data(system)
     reconciler.prepare_embedded_data(system)
     assert client.get("/api/v1/datasets/blockmnist").json()["status"] == "preparing"
-    assert client.get("/readyz").json()["queued"] == 1
+    embedded = [entry for entry in CATALOG["dataset"] if entry.embedded]
+    assert client.get("/readyz").json()["queued"] == len(embedded)
 
 
 def test_the_process_delivers_and_ends_cleanly(settings: Settings, work: Any, system: System):

@@ -155,7 +155,7 @@ def test_the_prepared_data_set_is_shown(lab):
     assert row.ready and row.sizes == {"train": 3600, "validation": 400, "test": 1000} and row.bytes > 0
     with np.load(io.BytesIO(lab.artifacts.read(row.samples_location)), allow_pickle=False) as arrays:
         assert arrays["test_images"].shape == (1000, 1, 56, 28) and arrays["test_images"].dtype == np.uint8
-        assert arrays["train_images"].shape[0] == 2000 and arrays["train_masks"].shape == (2000, 1, 56, 28)
+        assert arrays["train_images"].shape[0] == 3600 and arrays["train_masks"].shape == (3600, 1, 56, 28)
         assert "test_groups" not in arrays
 
 

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from backend.shared.artifacts import ArtifactStore
+from backend.shared.catalog import mirror_registered
 from backend.shared.database import Database
 from backend.shared.settings import Settings
+from backend.shared.store import registered
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ def opened() -> Iterator[Context]:
     settings = Settings()
     database = Database(settings.database_url)
     try:
+        with database.read() as session:
+            mirror_registered(registered.entries(session))
         yield Context(settings, database, ArtifactStore(settings.artifacts_url))
     finally:
         database.close()

@@ -60,6 +60,9 @@ def open_data(
     root = datasets.prepared_folder(folder, key, params)
     info = compact.read_info(root)
     if info is None:
+        if entry.registered:
+            raise JobFailed(f"The images of {entry.label} are not on this machine any more: remove the data set, then "
+                            "register it again.")
         if not (entry.embedded or download):
             raise JobFailed(f"The data set {entry.label} is not prepared on this machine: prepare it first.")
         prepare = importlib.import_module(entry.path.partition(":")[0]).prepare
@@ -74,11 +77,35 @@ def open_data(
     return data
 
 
+def store_samples(
+    context: Context, key: str, params: dict[str, Any], info: PreparedInfo, load: Callable[[str], Dataset]
+) -> str:
+    """Puts images of every split where the API finds them; returns their location."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, budget in SHOWN.items():
+        part = load(split)
+        limit = max(1, budget // part.images[0].nbytes)
+        arrays[f"{split}_images"] = part.images[:limit].numpy()
+        arrays[f"{split}_labels"] = part.labels[:limit].numpy()
+        if part.masks is not None:
+            arrays[f"{split}_masks"] = part.masks[:limit].numpy()
+        if part.groups is not None:
+            arrays[f"{split}_groups"] = part.groups[:limit].numpy()
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    location = f"datasets/{key}/{content_hash(params)}/{info.data_hash[:16]}.npz"
+    context.artifacts.write(location, file.getvalue())
+    return location
+
+
+def size_of(root: Path) -> int:
+    """Bytes of the files below a folder."""
+    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+
+
 def _record(context: Context, data: Data) -> None:
-    key, params_hash = data.entry.key, content_hash(data.params)
-    location = f"datasets/{key}/{params_hash}/{data.info.data_hash[:16]}.npz"
-    context.artifacts.write(location, _samples(data))
-    size = sum(file.stat().st_size for file in data.root.rglob("*") if file.is_file())
+    location = store_samples(context, data.entry.key, data.params, data.info, data.load)
+    size = size_of(data.root)
     try:
         _set_ready(context, data, size, location)
     except IntegrityError:
@@ -90,21 +117,5 @@ def _set_ready(context: Context, data: Data, size: int, location: str) -> None:
     with context.database.write() as session:
         datasets.set_ready(
             session, data.entry.key, data.params, size=size, data_hash=data.info.data_hash, sizes=data.info.sizes,
-            class_counts=data.info.class_counts, samples_location=location,
+            class_counts=data.info.class_counts, group_counts=data.info.group_counts, samples_location=location,
         )
-
-
-def _samples(data: Data) -> bytes:
-    arrays: dict[str, np.ndarray] = {}
-    for split, budget in SHOWN.items():
-        part = data.load(split)
-        limit = max(1, budget // part.images[0].nbytes)
-        arrays[f"{split}_images"] = part.images[:limit].numpy()
-        arrays[f"{split}_labels"] = part.labels[:limit].numpy()
-        if part.masks is not None:
-            arrays[f"{split}_masks"] = part.masks[:limit].numpy()
-        if part.groups is not None:
-            arrays[f"{split}_groups"] = part.groups[:limit].numpy()
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from backend import attributing
-from backend.api.dependencies import DatabaseDep, QueueDep, Reading, StoreDep
+from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared.contracts import Attribution, AttributionRequest, Status
 from backend.shared.store import attributions
 
-router = APIRouter(prefix="/attributions", tags=["attributions"])
+router = APIRouter(prefix="/attributions", tags=["attributions"], dependencies=[RegisteredKnown])
 AttributionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 

@@ -5,18 +5,28 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from backend import launching
+from backend import launching, removing
 from backend.api import cursors, samples
-from backend.api.dependencies import Cursor, DatabaseDep, QueueDep, Reading, StoreDep
+from backend.api.dependencies import Cursor, DatabaseDep, QueueDep, Reading, RegisteredKnown, SettingsDep, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts, specs
-from backend.shared.catalog import CATALOG, Entry, UnknownKey, find
-from backend.shared.contracts import Dataset, DatasetSample, FieldError, PrepareRequest, Split, Task
+from backend.shared.catalog import Entry, UnknownKey, find, offered
+from backend.shared.contracts import (
+    Dataset,
+    DatasetForm,
+    DatasetSample,
+    Deleted,
+    FieldError,
+    PrepareRequest,
+    Split,
+    Task,
+)
 from backend.shared.store import datasets, tasks
 from backend.shared.store.times import moment
+from backend.shared.tables import DatasetRow
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/datasets", tags=["datasets"], dependencies=[RegisteredKnown])
 DatasetKey = Annotated[str, Path(pattern=r"^[a-z0-9_]+$", max_length=64)]
 Index = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
@@ -33,7 +43,7 @@ class SamplePage(contracts.Page):
 @router.get("")
 def list_datasets(session: Reading) -> DatasetPage:
     """Every data set of the catalog, in the form that its default parameters give."""
-    return DatasetPage(items=[_answer(session, entry) for entry in CATALOG["dataset"]])
+    return DatasetPage(items=[_answer(session, entry) for entry in offered("dataset")])
 
 
 @router.get("/{key}", responses=responses(404, 422))
@@ -97,6 +107,17 @@ def prepare_dataset(
     return task
 
 
+@router.delete("/{key}", responses=responses(404, 409, 422))
+def remove_dataset(key: DatasetKey, database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Deleted:
+    """Removes every prepared form of a data set, what was downloaded for it, and a registered one altogether; says
+    how many bytes that freed. Files that users placed in the data folder stay. 409 while work needs the data set."""
+    _entry(key)
+    try:
+        return Deleted(bytes=removing.remove_dataset(database, store, settings.data_dir, key))
+    except removing.InUse as used:
+        raise conflict(str(used)) from None
+
+
 def not_ready(key: str) -> Exception:
     """409 with the link that prepares the data set."""
     return conflict(
@@ -123,16 +144,28 @@ def _params(entry: Entry, given: dict[str, Any], at: str) -> dict[str, Any]:
 
 
 def _answer(session: Session, entry: Entry) -> Dataset:
-    row = datasets.get(session, entry.key, _params(entry, {}, ""))
+    default = _params(entry, {}, "")
+    rows = {specs.content_hash(row.params): row for row in datasets.forms(session, entry.key)}
+    row = rows.pop(specs.content_hash(default), None)
+    form = _form(session, default, row)
+    others = [_form(session, other.params, other) for other in rows.values()]
+    return Dataset(
+        **form.model_dump(exclude={"params"}), key=entry.key, label=entry.label, summary=entry.summary,
+        embedded=entry.embedded, registered=entry.registered, num_classes=entry.num_classes or 0,
+        class_names=list(entry.class_names), channels=entry.channels or 0, image_size=entry.image_size or (0, 0),
+        has_mask=entry.has_mask, has_groups=entry.has_groups, group_names=list(entry.group_names),
+        class_counts=row.class_counts if row else {}, group_counts=row.group_counts if row else {},
+        others=[other for other in others if other.status != "absent"],
+        prepared_at=moment(row.prepared_at) if row else None,
+    )
+
+
+def _form(session: Session, params: dict[str, Any], row: DatasetRow | None) -> DatasetForm:
     task = None if row is None or row.task_id is None else tasks.get(session, row.task_id)
     ready = row is not None and row.ready
     preparing = task is not None and not task.status.final
-    return Dataset(
-        key=entry.key, label=entry.label, summary=entry.summary, embedded=entry.embedded,
-        status="ready" if ready else "preparing" if preparing else "absent",
-        num_classes=entry.num_classes or 0, class_names=list(entry.class_names), channels=entry.channels or 0,
-        image_size=entry.image_size or (0, 0), has_mask=entry.has_mask, has_groups=entry.has_groups,
-        bytes=row.bytes if row else None, sizes=row.sizes if row else {},
-        class_counts=row.class_counts if row else {}, data_hash=row.data_hash if row else None,
-        task=task.id if task else None, prepared_at=moment(row.prepared_at) if row else None,
+    return DatasetForm(
+        params=params, status="ready" if ready else "preparing" if preparing else "absent",
+        bytes=row.bytes if row else None, sizes=row.sizes if row else {}, data_hash=row.data_hash if row else None,
+        task=task.id if task else None,
     )

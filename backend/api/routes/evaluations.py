@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Response
 
 from backend import launching, measuring
-from backend.api.dependencies import DatabaseDep, QueueDep, Reading, StoreDep
+from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown, StoreDep
 from backend.api.measured import measured_samples, per_sample
 from backend.api.problems import conflict, not_found, responses
 from backend.api.routes.runs import RunId, found, missing
@@ -29,7 +29,7 @@ def list_evaluations(run_id: RunId, session: Reading) -> EvaluationPage:
 
 
 @router.post(
-    "", status_code=202,
+    "", status_code=202, dependencies=[RegisteredKnown],
     responses={200: {"model": Evaluation, "description": "Taken before, with the same parameters"},
                **responses(400, 404, 409, 413, 422)},
 )

@@ -6,7 +6,17 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from backend import adding, deletion, launching, preflight
 from backend.api import cursors
-from backend.api.dependencies import Cursor, DatabaseDep, Limit, Provenance, QueueDep, Reading, Search, StoreDep
+from backend.api.dependencies import (
+    Cursor,
+    DatabaseDep,
+    Limit,
+    Provenance,
+    QueueDep,
+    Reading,
+    RegisteredKnown,
+    Search,
+    StoreDep,
+)
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
@@ -66,7 +76,10 @@ def launch_experiment(
     return answer
 
 
-@router.post("/{experiment_id}/runs", status_code=202, responses=responses(400, 404, 409, 413, 422))
+@router.post(
+    "/{experiment_id}/runs", status_code=202, dependencies=[RegisteredKnown],
+    responses=responses(400, 404, 409, 413, 422),
+)
 def add_runs(
     experiment_id: ExperimentId, body: RunsRequest, response: Response, database: DatabaseDep, queue: QueueDep,
     provenance: Provenance,

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from backend import uploads
-from backend.api.dependencies import DatabaseDep, Reading
+from backend.api.dependencies import DatabaseDep, Reading, RegisteredKnown
 from backend.api.problems import ApiError, not_found, responses
 from backend.api.samples import png_url
 from backend.shared.catalog import Entry, UnknownKey, find
@@ -16,7 +16,7 @@ from backend.shared.store import uploads as store
 from backend.shared.store.times import moment
 from backend.shared.tables import UploadRow
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = APIRouter(prefix="/uploads", tags=["uploads"], dependencies=[RegisteredKnown])
 UploadId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 

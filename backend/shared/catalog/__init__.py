@@ -33,12 +33,27 @@ CATALOG: dict[str, tuple[Entry, ...]] = {
 }
 
 
+# A mirror of the data sets that users have registered, which the database keeps
+_registered: tuple[Entry, ...] = ()
+
+
+def mirror_registered(datasets: tuple[Entry, ...]) -> None:
+    """Takes over what is registered now. A request or a job that looks a data set up does this first."""
+    global _registered
+    _registered = datasets
+
+
+def offered(kind: str) -> tuple[Entry, ...]:
+    """All entries of `kind`, those of the catalog before the registered ones."""
+    return CATALOG[kind] + (_registered if kind == "dataset" else ())
+
+
 def find(kind: str, key: str) -> Entry:
     """The entry `key` of `kind`. Raises UnknownKey, whose message lists what is on offer."""
-    for entry in CATALOG[kind]:
+    for entry in offered(kind):
         if entry.key == key:
             return entry
-    raise UnknownKey(kind, key, tuple(entry.key for entry in CATALOG[kind]))
+    raise UnknownKey(kind, key, tuple(entry.key for entry in offered(kind)))
 
 
-__all__ = ["CATALOG", "Caution", "Entry", "Param", "Rule", "UnknownKey", "find"]
+__all__ = ["CATALOG", "Caution", "Entry", "Param", "Rule", "UnknownKey", "find", "mirror_registered", "offered"]

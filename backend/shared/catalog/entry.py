@@ -133,6 +133,7 @@ class Entry:
     has_mask: bool = False
     augmentation: str = "none"  # the key of the augmentation that suits, taken unless a spec names another
     embedded: bool = False  # needs no download, so a launch may prepare it by itself
+    registered: bool = False  # a user's own images: not of this catalog but of the database, prepared once for all
     # facts of a model
     min_image_size: int | None = None  # smallest height and width in pixels
     side_multiple_of: str | None = None  # the parameter that must divide height and width

@@ -29,9 +29,12 @@ from backend.shared.contracts.catalog import (
     CatalogRule,
 )
 from backend.shared.contracts.datasets import (
+    ArchiveRequest,
     Dataset,
+    DatasetForm,
     DatasetSample,
     PrepareRequest,
+    RegisterRequest,
 )
 from backend.shared.contracts.evaluations import (
     Curve,
@@ -111,6 +114,7 @@ __all__ = [
     "TRAINING_QUEUES",
     "AddedRuns",
     "Answer",
+    "ArchiveRequest",
     "Artifact",
     "Attribution",
     "AttributionRequest",
@@ -128,6 +132,7 @@ __all__ = [
     "Curve",
     "DatabaseState",
     "Dataset",
+    "DatasetForm",
     "DatasetSample",
     "Deleted",
     "Disk",
@@ -159,6 +164,7 @@ __all__ = [
     "Problem",
     "QueueName",
     "Readiness",
+    "RegisterRequest",
     "Request",
     "Run",
     "RunPatch",

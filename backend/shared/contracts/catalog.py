@@ -59,6 +59,7 @@ class CatalogEntry(Answer):
     has_mask: bool
     augmentation: str  # of a data set: the key of the one that suits it
     embedded: bool
+    registered: bool
     min_image_size: int | None
     package: str | None  # not installed by default
     has_convolutions: bool

@@ -27,6 +27,7 @@ class TaskKind(StrEnum):
     EVALUATE = "evaluate"
     ATTRIBUTE = "attribute"
     PREPARE = "prepare"
+    REGISTER = "register"
 
 
 class Priority(StrEnum):
@@ -59,7 +60,7 @@ def queue_of(kind: TaskKind, priority: Priority) -> QueueName:
             return QueueName.EVALUATE
         case TaskKind.ATTRIBUTE:
             return QueueName.INTERACTIVE
-        case TaskKind.PREPARE:
+        case TaskKind.PREPARE | TaskKind.REGISTER:
             return QueueName.PREPARE
     return {Priority.HIGH: QueueName.TRAIN_HIGH, Priority.LOW: QueueName.TRAIN_LOW}.get(priority, QueueName.TRAIN)
 

@@ -18,7 +18,7 @@ from backend.shared.store.times import moment
 from backend.shared.tables import LogRow, TaskRow
 
 MAX_FRUITLESS_ATTEMPTS = 3
-_ACTIVE = (Status.QUEUED, Status.RUNNING)
+ACTIVE = (Status.QUEUED, Status.RUNNING)
 _RANKS = {Priority.HIGH: 1, Priority.NORMAL: 0, Priority.LOW: -1}  # as stored; the highest goes first
 _PRIORITIES = {rank: priority for priority, rank in _RANKS.items()}
 
@@ -343,7 +343,7 @@ def end_cancelled(session: Session, task_id: int) -> None:
 def counts(session: Session) -> dict[Status, int]:
     """Number of queued and running tasks."""
     rows = session.execute(
-        select(TaskRow.status, func.count()).where(TaskRow.status.in_(_ACTIVE)).group_by(TaskRow.status)
+        select(TaskRow.status, func.count()).where(TaskRow.status.in_(ACTIVE)).group_by(TaskRow.status)
     )
     return {Status(status): number for status, number in rows}
 
@@ -352,14 +352,14 @@ def active(session: Session, run_id: int) -> bool:
     """Whether any task of the run is running, or its training is still queued."""
     return session.scalar(
         select(func.count()).select_from(TaskRow)
-        .where(TaskRow.run_id == run_id, TaskRow.status.in_(_ACTIVE))
+        .where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE))
     ) != 0
 
 
 def active_of_run(session: Session, run_id: int) -> list[int]:
     """Ids of the run's queued and running tasks, its training first."""
     return list(session.scalars(
-        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_(_ACTIVE)).order_by(TaskRow.id)
+        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE)).order_by(TaskRow.id)
     ))
 
 
