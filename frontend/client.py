@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from backend.shared.contracts import (
     AddedRuns,
+    ArchiveRequest,
     Artifact,
     Attribution,
     AttributionRequest,
@@ -28,8 +29,10 @@ from backend.shared.contracts import (
     MeasuredSamples,
     MetricSeries,
     Preflight,
+    PrepareRequest,
     Problem,
     Readiness,
+    RegisterRequest,
     Run,
     RunPatch,
     RunsRequest,
@@ -109,8 +112,24 @@ class ApiClient:
                  "cursor": cursor, "data_seed": data_seed}
         return self._list(DatasetSample, f"/api/v1/datasets/{key}/samples", query)
 
-    def prepare_dataset(self, key: str) -> Task:
-        return self._read(Task, self._send("POST", f"/api/v1/datasets/{key}/prepare"))
+    def prepare_dataset(self, key: str, params: Mapping[str, Any] | None = None) -> Task:
+        """Prepares the data set with these parameters; those left out take the catalog's defaults."""
+        body = PrepareRequest(params=dict(params or {}))
+        return self._read(Task, self._send("POST", f"/api/v1/datasets/{key}/prepare", body=body))
+
+    def remove_dataset(self, key: str) -> Deleted:
+        """Removes its prepared forms and what was downloaded; a registered one altogether."""
+        return self._read(Deleted, self._send("DELETE", f"/api/v1/datasets/{key}"))
+
+    def register(self, request: RegisterRequest) -> Task:
+        """Makes a data set of images in the data folder."""
+        return self._read(Task, self._send("POST", "/api/v1/registrations", body=request))
+
+    def register_archive(self, request: ArchiveRequest, name: str, archive: IO[bytes]) -> Task:
+        """Makes a data set of images in a zip archive, which is sent as it is read."""
+        answer = self._send("POST", "/api/v1/registrations/archive", files={"archive": (name, archive)},
+                            form={"request": request.model_dump_json()})
+        return self._read(Task, answer)
 
     # ---- experiments ----
 
@@ -271,6 +290,7 @@ class ApiClient:
     def _send(
         self, method: str, path: str, *, query: Query | None = None, body: BaseModel | None = None,
         headers: Mapping[str, str] | None = None, accept: Sequence[int] = (),
+        files: Mapping[str, tuple[str, IO[bytes]]] | None = None, form: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         content = None
         headers = dict(headers or {})
@@ -281,7 +301,9 @@ class ApiClient:
         present = {name: value for name, value in (query or {}).items() if value is not None}
         where = str(self._http.base_url).rstrip("/")
         try:
-            answer = self._http.request(method, path, params=present, content=content, headers=headers)
+            answer = self._http.request(
+                method, path, params=present, content=content, headers=headers, files=files, data=form
+            )
         except httpx.TimeoutException:
             raise ApiError(0, f"The API at {where} did not answer in time; try again.") from None
         except httpx.TransportError:

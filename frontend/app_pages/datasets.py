@@ -6,10 +6,12 @@ from html import escape as html_escaped
 import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import Dataset, DatasetSample
+from backend.shared.contracts import Dataset, DatasetForm, DatasetSample
 from frontend.client import ApiError
-from frontend.parts import REFRESH_SECONDS, api, flash, problems_shown, show_problem
-from frontend.words import duration, escaped, size
+from frontend.parts import REFRESH_SECONDS, api, catalog, flash, problems_shown, show_problem
+from frontend.registering import registration_active, show_register
+from frontend.widgets import FieldErrors, parameters
+from frontend.words import duration, escaped, readable, size
 
 EXAMPLES = 24
 SPLITS = ("train", "validation", "test")
@@ -27,39 +29,81 @@ def show_dataset(dataset: Dataset) -> None:
             st.markdown(f"**{escaped(dataset.label)}** {_STATES[dataset.status]}")
             st.caption(escaped(dataset.summary))
         with facts:
-            images = ", ".join(f"{dataset.sizes[split]:,} {split}" for split in SPLITS if split in dataset.sizes)
             height, width = dataset.image_size
             shape = f"{height} × {width} × {dataset.channels}, {dataset.num_classes} classes"
-            st.caption(shape + " · null mask" * dataset.has_mask + " · groups" * dataset.has_groups)
-            if images:
-                st.caption(images + (f" · {size(dataset.bytes)}" if dataset.bytes else ""))
+            groups = f" · {len(dataset.group_names)} groups" * dataset.has_groups
+            st.caption(shape + " · null mask" * dataset.has_mask + groups)
+            if dataset.sizes:
+                st.caption(sizes_text(dataset) + (f" · {size(dataset.bytes)}" if dataset.bytes else ""))
+            for other in dataset.others:
+                st.caption(f"{parameters_text(dataset, other)}: {other.status}"
+                           + (f" · {sizes_text(other)} · {size(other.bytes)}" if other.bytes else ""))
         with action:
-            if dataset.status == "absent":
+            if dataset.status == "preparing":
+                show_preparation(dataset.key, dataset.task)
+            elif not dataset.registered:
                 show_prepare(dataset)
-            elif dataset.status == "preparing":
-                show_preparation(dataset)
+            for other in dataset.others:
+                if other.status == "preparing":
+                    show_preparation(f"{dataset.key}-{other.task}", other.task)
+            removable = dataset.status == "ready" or dataset.others
+            if removable and st.button("Remove", key=f"remove-{dataset.key}", icon=":material/delete:"):
+                confirm_remove(dataset)
+
+
+def sizes_text(form: Dataset | DatasetForm) -> str:
+    return ", ".join(f"{form.sizes[split]:,} {split}" for split in SPLITS if split in form.sizes)
+
+
+def parameters_text(dataset: Dataset, form: DatasetForm) -> str:
+    """The parameters that are not the defaults."""
+    entry = catalog().entry("dataset", dataset.key)
+    defaults = {} if entry is None else {param.name: param.default for param in entry.params}
+    return escaped(", ".join(f"{readable(name)} {value}" for name, value in form.params.items()
+                             if value != defaults.get(name)))
 
 
 def show_prepare(dataset: Dataset) -> None:
-    help = None if dataset.embedded else "Downloads it first."
-    if st.button("Prepare", key=f"prepare-{dataset.key}", icon=":material/download:", help=help):
-        with problems_shown():
-            api().prepare_dataset(dataset.key)
-            flash(f"{dataset.label} is being prepared.")
-            st.rerun()
-    if dataset.task is not None:
+    """Prepare, with parameters to choose; and why it went wrong the last time."""
+    entry = catalog().entry("dataset", dataset.key)
+    if entry is None:
+        return
+    help = None if dataset.embedded else "Downloads it first, unless its files lie in the data folder."
+    with st.popover("Prepare", icon=":material/download:", help=help):
+        params = parameters(catalog(), entry, {}, key=f"params-{dataset.key}", at="/params", errors=FieldErrors())
+        if st.button("Prepare it", key=f"prepare-{dataset.key}", type="primary"):
+            with problems_shown():
+                api().prepare_dataset(dataset.key, params)
+                flash(f"{dataset.label} is being prepared.")
+                st.rerun()
+    if dataset.task is not None and dataset.status == "absent":
         task = api().task(dataset.task)
         if task.error:
-            st.caption(f":red[{task.status.value}: {escaped(task.error.splitlines()[-1][:200])}]")
+            st.caption(f":red[{task.status.value}: {escaped(task.error.splitlines()[-1])}]")
 
 
-def show_preparation(dataset: Dataset) -> None:
-    if dataset.task is None:
+@st.dialog("Remove the data set")
+def confirm_remove(dataset: Dataset) -> None:
+    total = sum(form.bytes or 0 for form in (dataset, *dataset.others))
+    st.markdown(f"**{escaped(dataset.label)}**, {size(total)}, is removed from the disk, and so is what was downloaded "
+                "for it. Runs stay, but new maps and measures of them need it. "
+                + ("Your images are forgotten; the folder that they came from stays." if dataset.registered
+                   else "It can be prepared again."))
+    if st.button("Remove", key="confirm-remove", icon=":material/delete:", type="primary"):
+        with problems_shown():
+            freed = api().remove_dataset(dataset.key)
+            catalog.clear()
+            flash(f"{dataset.label} is removed; {size(freed.bytes)} are free again.")
+            st.rerun()
+
+
+def show_preparation(key: str, task_id: int | None) -> None:
+    if task_id is None:
         return
-    task = api().task(dataset.task)
+    task = api().task(task_id)
     left = f", {duration(task.eta_seconds)} left" if task.eta_seconds is not None else ""
     st.progress(task.progress, text=f"{task.stage or 'waits for a worker'}{left}")
-    if st.button("Cancel", key=f"cancel-{dataset.key}", icon=":material/stop:"):
+    if st.button("Cancel", key=f"cancel-{key}", icon=":material/stop:"):
         with problems_shown():
             api().cancel_task(task.id)
             st.rerun()
@@ -89,13 +133,14 @@ def show_examples(ready: Sequence[Dataset]) -> None:
         st.info("No image from there on.", icon=":material/filter_alt:")
         return
     st.html(images_html(dataset, page.items, masked))
-    with st.expander("Images of each class, as a table"):
-        counts = {split: dataset.class_counts[split] for split in SPLITS if split in dataset.class_counts}
+    for name, counts, names in (
+        ("class", dataset.class_counts, [class_name(dataset, label) for label in range(dataset.num_classes)]),
+        ("group", dataset.group_counts, dataset.group_names),
+    ):
         if counts:
-            table = pd.DataFrame(counts, index=[class_name(dataset, place) for place in range(dataset.num_classes)])
-            st.dataframe(table.rename_axis("class"))
-        else:
-            st.caption("Not counted.")
+            with st.expander(f"Images of each {name}, as a table"):
+                table = pd.DataFrame({split: counts[split] for split in SPLITS if split in counts}, index=names)
+                st.dataframe(table.rename_axis(name))
 
 
 def class_name(dataset: Dataset, label: int) -> str:
@@ -106,6 +151,8 @@ def images_html(dataset: Dataset, samples: Sequence[DatasetSample], masked: bool
     cells = []
     for sample in samples:
         words = html_escaped(class_name(dataset, sample.label))
+        if sample.group is not None and sample.group < len(dataset.group_names):
+            words += f", {html_escaped(dataset.group_names[sample.group])}"
         described = f"image {sample.index}, {words}"
         layers = f'<img src="{html_escaped(sample.image)}" alt="{described}" style="{_IMAGE}">'
         if masked and sample.mask:
@@ -120,9 +167,13 @@ _IMAGE = "height:112px;image-rendering:pixelated"
 _MASK = "position:absolute;inset:0;background:rgba(220,40,40,0.5);mask-size:100% 100%;mask-mode:luminance"
 
 
+def preparing(dataset: Dataset) -> bool:
+    return any(form.status == "preparing" for form in (dataset, *dataset.others))
+
+
 def any_preparing() -> bool:
     try:
-        return any(dataset.status == "preparing" for dataset in api().datasets().items)
+        return registration_active() or any(preparing(dataset) for dataset in api().datasets().items)
     except ApiError:
         return True  # until it is back
 
@@ -135,13 +186,14 @@ live = any_preparing()
 def show_datasets() -> None:
     with problems_shown(retrying=live):
         datasets = api().datasets().items
-        if live and not any(dataset.status == "preparing" for dataset in datasets):
+        if live and not registration_active() and not any(map(preparing, datasets)):
             st.rerun()
         for dataset in datasets:
             show_dataset(dataset)
 
 
 show_datasets()
+show_register()
 try:
     show_examples([dataset for dataset in api().datasets().items if dataset.status == "ready"])
 except ApiError as error:

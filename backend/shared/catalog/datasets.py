@@ -23,7 +23,7 @@ OFFICIAL = (VALIDATION_SEED, CHECK_SUMS)
 DIGITS = tuple(str(digit) for digit in range(10))
 TEXTURES = ("grass", "gravel", "brick")
 OWN_TEXTURE = ("0 3 6 9", "1 4 7", "2 5 8")
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 DATASETS = (
     Entry(
@@ -111,5 +111,33 @@ DATASETS = (
         num_classes=10, class_names=DIGITS, channels=3, image_size=(32, 32),
         mean=(0.4377, 0.4438, 0.4728), std=(0.1980, 0.2010, 0.1970),
         train_size=65_931, augmentation="random_crop",
+    ),
+    Entry(
+        "celeba_hair", "CelebA-Hair",
+        "Faces, blond or not (Liu et al. 2015), cut to 64×64, in the official splits. The smallest of the groups hair "
+        "× gender is blond men.",
+        "worker.datasets.celeba_hair:load", params=(CHECK_SUMS,),
+        num_classes=2, class_names=("not blond", "blond"), channels=3, image_size=(64, 64),
+        mean=IMAGENET_MEAN, std=IMAGENET_STD,
+        train_size=162_770, has_groups=True, augmentation="horizontal_flip",
+        group_names=("woman, not blond", "man, not blond", "blond woman", "blond man"),
+    ),
+    Entry(
+        "waterbirds", "Waterbirds",
+        "Birds on backgrounds, of which 95 % in training are their own (Sagawa et al. 2020), cut to 64×64, in the "
+        "official splits. Groups: bird × background.",
+        "worker.datasets.waterbirds:load", params=(CHECK_SUMS,),
+        num_classes=2, class_names=("landbird", "waterbird"), channels=3, image_size=(64, 64),
+        mean=IMAGENET_MEAN, std=IMAGENET_STD,
+        train_size=4795, has_groups=True, augmentation="horizontal_flip",
+        group_names=("landbird on land", "landbird on water", "waterbird on land", "waterbird on water"),
+    ),
+    Entry(
+        "tiny_imagenet", "Tiny ImageNet",
+        "Photographs of two hundred kinds (Le, Yang 2015): 110,000 colour images of 64×64, tested on the official "
+        "validation images. Classes go by their WordNet number, in the order of wnids.txt.",
+        "worker.datasets.tiny_imagenet:load", params=OFFICIAL,
+        num_classes=200, channels=3, image_size=(64, 64), mean=(0.4802, 0.4481, 0.3975), std=(0.2770, 0.2691, 0.2821),
+        train_size=90_000, augmentation="flip_and_crop",
     ),
 )
