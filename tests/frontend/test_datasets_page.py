@@ -1,8 +1,12 @@
 """The page of data sets, against a real API process."""
 
+import io
+
+import numpy as np
 import pytest
 from sqlalchemy import delete
 
+from backend.shared.store import datasets, registered
 from backend.shared.tables import DatasetRow
 
 pytestmark = pytest.mark.timeout(120)
@@ -50,3 +54,48 @@ def test_preparing_is_asked_for_and_its_progress_shown(page, live_api):
     said(next(item for item in app.button if item.key == "cancel-blockmnist").click().run())
     assert live_api.client.dataset("blockmnist").status == "absent"
     live_api.prepare()
+
+
+def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
+    app = page.open("datasets")
+    app = app.text_input(key="register-label").set_value("Page birds").run()
+    app = app.text_input(key="register-path").set_value("birds").run()
+    app = next(item for item in app.button if item.label == "Register").click().run()
+    task = live_api.client.task(int(app.query_params["registering"][0]))
+    assert task.kind == "register" and task.status == "queued"
+    app = next(item for item in app.button if item.key == "cancel-register").click().run()
+    assert "The registration was cancelled; nothing was kept." in said(app)
+
+
+def test_what_is_wrong_with_a_registration_is_said_beside_the_form(page, live_api):
+    app = page.open("datasets")
+    app = app.text_input(key="register-label").set_value("Page birds").run()
+    app = app.text_input(key="register-path").set_value("../birds").run()
+    app = next(item for item in app.button if item.label == "Register").click().run()
+    assert "must be a path below the data folder" in said(app)
+    app = app.text_input(key="register-path").set_value("birds").run()
+    app = app.number_input(key="register-height").set_value(64).run()
+    app = next(item for item in app.button if item.label == "Register").click().run()
+    assert "Give both height and width, or neither" in said(app)
+
+
+def test_a_data_set_with_groups_shows_their_counts_and_is_removed(page, live_api):
+    facts = {"num_classes": 2, "class_names": ["a", "b"], "group_names": ["x", "y"], "channels": 3,
+             "image_size": [8, 8], "mean": [0.5] * 3, "std": [0.2] * 3, "train_size": 4, "has_mask": False,
+             "has_groups": True}
+    content = io.BytesIO()
+    np.savez(content, **{f"{split}_{name}": array for split in ("train", "validation", "test") for name, array in (
+        ("images", np.zeros((4, 3, 8, 8), np.uint8)), ("labels", np.arange(4) % 2), ("groups", np.arange(4) // 2))})
+    live_api.store.write("datasets/mine/x.npz", content.getvalue())
+    with live_api.database.write() as session:
+        registered.add(session, "mine", label="Mine", summary="Own images.", facts=facts)
+        datasets.set_ready(session, "mine", {}, size=10, data_hash="d" * 64, sizes={"train": 4, "test": 4},
+                           class_counts={"train": [2, 2]}, group_counts={"train": [3, 1]},
+                           samples_location="datasets/mine/x.npz")
+    app = page.open("datasets", dataset="mine")
+    assert "2 groups" in said(app) and "image 2, a, y" in images(app)
+    assert any(list(table.value["train"]) == [3, 1] for table in app.dataframe)
+    app = next(item for item in app.button if item.key == "remove-mine").click().run()
+    app = next(item for item in app.button if item.key == "confirm-remove").click().run()
+    assert "Mine" not in said(app).replace("Mine is removed", "")
+    assert all(item.key != "mine" for item in live_api.client.datasets().items)
