@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,12 +11,19 @@ from fastapi.testclient import TestClient
 from backend import reconciler
 from backend.api import body_limit
 from backend.reconciler import System
+from backend.shared.catalog import mirror_registered
 from backend.shared.contracts import Status
 from backend.shared.settings import Settings
 from backend.shared.store import datasets, registered
 
 FACTS = {"num_classes": 2, "class_names": ["a", "b"], "group_names": ["x", "y"], "channels": 3, "image_size": [16, 16],
          "mean": [0.5] * 3, "std": [0.2] * 3, "train_size": 14, "has_mask": False, "has_groups": True}
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered() -> Iterator[None]:
+    yield
+    mirror_registered(())
 
 
 def enter(system: System, settings: Settings, key: str = "my_birds") -> None:
@@ -122,6 +130,7 @@ def test_removing_a_data_set_of_the_catalog_leaves_what_users_placed(
 
 def test_removing_is_refused_while_work_needs_it(client: TestClient, work: Any, system: System, settings: Settings):
     enter(system, settings)
+    assert client.get("/api/v1/datasets/my_birds").status_code == 200  # from here on this process knows it
     (run_id,) = work.launch({"dataset": {"key": "my_birds"}, "evaluations": []})
     answer = client.delete("/api/v1/datasets/my_birds")
     assert answer.status_code == 409 and f"is needed by run {run_id}" in answer.json()["detail"]

@@ -98,7 +98,7 @@ def test_groups_are_read_drawn_evenly_and_named(tmp_path):
     lines = [f"{name},{'land' if number % 4 else 'water'}" for number, name in enumerate(contents)]
     facts = register(tmp_path, write(tmp_path / "in", contents | {"groups.csv": "file,group\n" + "\n".join(lines)}))
     assert facts.group_names == ["land", "water"]
-    assert facts.info.group_counts == {"train": [22, 6], "validation": [2, 2], "test": [6, 2]}
+    assert facts.info.group_counts == {"train": [20, 6], "validation": [4, 2], "test": [6, 2]}
 
 
 @pytest.mark.parametrize(("marks", "null"), [("object", False), ("null", True)])
@@ -121,7 +121,8 @@ def test_other_sizes_are_cut_around_the_middle_and_scaled(tmp_path):
     facts = register(tmp_path, write(tmp_path / "in", files() | {"cats/0.png": file.getvalue()}), image_size=(8, 8))
     assert facts.image_size == (8, 8)
     train = torch.cat([image_folder.load(tmp_path / "out", split).images for split in compact.SPLITS])
-    assert (train.flatten(1) == 255).all(1).sum() == 1  # the middle of that image is white
+    # the middle of that image is white, the filter reaches a little beyond it
+    assert (train[:, :, :, 1:-1].flatten(1) == 255).all(1).sum() == 1
 
 
 def test_two_images_of_a_class_are_too_few(tmp_path):
