@@ -56,11 +56,16 @@ def test_preparing_is_asked_for_and_its_progress_shown(page, live_api):
     live_api.prepare()
 
 
+def submit(app, **typed):
+    """Fills the form and sends it: what is typed in a form counts once it is sent."""
+    for name, value in typed.items():
+        field = app.number_input if name == "height" else app.text_input
+        field(key=f"register-{name}").set_value(value)
+    return next(item for item in app.button if item.label == "Register").click().run()
+
+
 def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
-    app = page.open("datasets")
-    app = app.text_input(key="register-label").set_value("Page birds").run()
-    app = app.text_input(key="register-path").set_value("birds").run()
-    app = next(item for item in app.button if item.label == "Register").click().run()
+    app = submit(page.open("datasets"), label="Page birds", path="birds")
     task = live_api.client.task(int(app.query_params["registering"][0]))
     assert task.kind == "register" and task.status == "queued"
     app = next(item for item in app.button if item.key == "cancel-register").click().run()
@@ -68,15 +73,9 @@ def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
 
 
 def test_what_is_wrong_with_a_registration_is_said_beside_the_form(page, live_api):
-    app = page.open("datasets")
-    app = app.text_input(key="register-label").set_value("Page birds").run()
-    app = app.text_input(key="register-path").set_value("../birds").run()
-    app = next(item for item in app.button if item.label == "Register").click().run()
+    app = submit(page.open("datasets"), label="Page birds", path="../birds")
     assert "must be a path below the data folder" in said(app)
-    app = app.text_input(key="register-path").set_value("birds").run()
-    app = app.number_input(key="register-height").set_value(64).run()
-    app = next(item for item in app.button if item.label == "Register").click().run()
-    assert "Give both height and width, or neither" in said(app)
+    assert "Give both height and width, or neither" in said(submit(app, label="Page birds", path="birds", height=64))
 
 
 def test_a_data_set_with_groups_shows_their_counts_and_is_removed(page, live_api):
@@ -92,7 +91,8 @@ def test_a_data_set_with_groups_shows_their_counts_and_is_removed(page, live_api
         datasets.set_ready(session, "mine", {}, size=10, data_hash="d" * 64, sizes={"train": 4, "test": 4},
                            class_counts={"train": [2, 2]}, group_counts={"train": [3, 1]},
                            samples_location="datasets/mine/x.npz")
-    app = page.open("datasets", dataset="mine")
+    app = page.open("datasets")
+    app = next(item for item in app.selectbox if item.label == "Data set").set_value("mine").run()
     assert "2 groups" in said(app) and "image 2, a, y" in images(app)
     assert any(list(table.value["train"]) == [3, 1] for table in app.dataframe)
     app = next(item for item in app.button if item.key == "remove-mine").click().run()

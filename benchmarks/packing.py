@@ -1,0 +1,64 @@
+"""Decoding and packing 60,000 images of 32×32: `python -m benchmarks.packing`. Goal: under 60 s on two cores.
+
+Twice: a user's folder of JPEG files, where every image is decoded, and arrays in memory, as CIFAR's batches are.
+"""
+
+import argparse
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from worker.datasets import compact, image_folder, tree
+from worker.datasets.arrays import store
+
+CLASSES = 10
+
+
+def pictures(count: int) -> np.ndarray:
+    """(N, 32, 32, 3) smooth random colours: JPEG files of about the size that photographs have."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def write_files(root: Path, images: np.ndarray) -> None:
+    for label in range(CLASSES):
+        (root / f"class-{label}").mkdir(parents=True)
+    for number, image in enumerate(images):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=90)
+        (root / f"class-{number % CLASSES}" / f"{number}.jpg").write_bytes(file.getvalue())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=60_000)
+    count = parser.parse_args().images
+    quiet = {"progress": lambda share: None, "should_stop": lambda: False}
+    images = pictures(count)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_files(root / "files", images)
+        began = time.perf_counter()
+        with tree.opened(root / "files") as files:
+            image_folder.register(root / "a", files, **quiet)
+        print(f"{count:,} JPEG files, checked, decoded and packed: {time.perf_counter() - began:.1f} s")
+
+        arrays, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), np.arange(count) % CLASSES
+        held = count // 6
+        began = time.perf_counter()
+        store(root / "b", (arrays[held:], labels[held:]), (arrays[:held], labels[:held]), num_classes=CLASSES,
+              data_seed=0, **quiet)
+        print(f"{count:,} images from arrays, split and packed: {time.perf_counter() - began:.1f} s")
+
+        began = time.perf_counter()
+        for split in compact.SPLITS:
+            compact.load(root / "a", split)
+        print(f"all three splits opened: {1000 * (time.perf_counter() - began):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
