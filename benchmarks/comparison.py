@@ -3,8 +3,8 @@
     python -m benchmarks.comparison [--out FOLDER]
 
 Launches one experiment per network on a running system (DENSITYLAB_API_URL), waits for it, and writes comparison.md
-and two charts. An experiment that is there already is not launched again: a second call goes on with the waiting, or
-writes at once.
+and two charts. An experiment that is there already is not launched again, but gets the runs that it lacks: a second
+call goes on with the waiting, or writes at once.
 """
 
 import argparse
@@ -16,13 +16,14 @@ from typing import Any
 
 from backend.shared.contracts import ExperimentRequest, Run, Status
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
-from benchmarks.comparison_tables import every_lambda, matched_accuracy
+from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched, running_system
 from frontend.client import ApiError
 from frontend.comparison import Comparison, compare
 from frontend.demo import wait
 
 SEEDS = (0, 1, 2)
+PGD_ACCURACY = "pgd_linf.accuracy"
 PGD = {"epsilons": [0.1], "steps": 20, "samples": 500}
 LAMBDAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 COUNT = 3  # of λ per method, from the method's lowest on
@@ -71,7 +72,7 @@ class Method:
 METHODS = (
     Method("marginal_density", {"estimator": "double_backward"}, (0.1, 10, 0.3, 0.03)),
     Method("marginal_density", {"estimator": "finite_difference"}, (0.1, 10, 0.3, 0.03)),
-    Method("marginal_density", {"estimator": "random_projection"}, (0.1, 10, 0.3, 0.03)),
+    Method("marginal_density", {"estimator": "random_projection"}, (0.01, 10, 0.3, 0.01)),
     Method("input_gradient", {"target": "logit"}, (0.1, 1, 0.3, 0.03)),
     Method("input_gradient", {"target": "log_prob"}, (1, 1, 1, 1)),
     Method("jacobian", {}, (0.03, 0.3, 0.03, 0.01)),
@@ -102,14 +103,16 @@ def request(network: Network) -> ExperimentRequest:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    out = parser.parse_args().out
+    parser.add_argument("--now", action="store_true", help="write what there is instead of waiting for the rest")
+    given = parser.parse_args()
     client = running_system()
     try:
         experiments = [launched(client, request(network)) for network in NETWORKS]
         runs: dict[str, list[Run]] = {}
         for network, experiment in zip(NETWORKS, experiments, strict=True):
             print(f"{experiment.name}: {len(experiment.runs)} runs, experiment {experiment.id}")
-            runs[network.label] = wait(client, experiment.id, minutes=network.minutes, poll_seconds=POLL_SECONDS)
+            runs[network.label] = client.runs_of(experiment.id) if given.now else wait(
+                client, experiment.id, minutes=network.minutes, poll_seconds=POLL_SECONDS)
         offered = client.catalog()
     except ApiError as error:
         print(error, file=sys.stderr)
@@ -117,20 +120,29 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nThe runs go on without this window; the same command waits for them again.", file=sys.stderr)
         return 130
-    found: dict[str, Comparison] = {label: compare(own, offered) for label, own in runs.items()}
-    text = "\n".join([matched_accuracy(found, offered), every_lambda(found), _failures(runs)])
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "comparison.md").write_text(text)
-    draw(found, ROBUSTNESS, out / "comparison-robustness.svg")
-    draw(found, LEAKAGE, out / "comparison-leakage.svg")
+    found: dict[str, Comparison] = {}
+    for label, own in runs.items():
+        if measured := [run for run in own if PGD_ACCURACY in run.results]:
+            found[label] = compare(measured, offered)
+    text = "\n".join([overview(found, offered), "", matched_accuracy(found, offered), every_lambda(found),
+                      _missing(runs)])
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "comparison.md").write_text(text)
+    draw(found, ROBUSTNESS, given.out / "comparison-robustness.svg")
+    draw(found, LEAKAGE, given.out / "comparison-leakage.svg")
     print(text)
     return 0
 
 
-def _failures(runs: Mapping[str, Sequence[Run]]) -> str:
-    """A line for each run that did not succeed; its group's means are over fewer seeds."""
-    return "".join(f"{label}: run {run.id} {run.status.value}: {run.error or 'no reason given'}\n"
-                   for label, own in runs.items() for run in own if run.status is not Status.SUCCEEDED)
+def _missing(runs: Mapping[str, Sequence[Run]]) -> str:
+    """What the means lack: runs that are not measured yet, and each that failed, with its reason."""
+    lines = []
+    for label, own in runs.items():
+        waiting = sum(PGD_ACCURACY not in run.results and run.status is not Status.FAILED for run in own)
+        if waiting:
+            lines.append(f"{label}: {waiting} of {len(own)} runs are not measured yet.")
+        lines += [f"{label}: run {run.id} failed: {run.error}" for run in own if run.status is Status.FAILED]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

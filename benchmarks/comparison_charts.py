@@ -12,6 +12,8 @@ from frontend.aggregate import mean_over_seeds
 from frontend.comparison import Comparison, Family
 
 ACROSS = "accuracy.accuracy"
+LOSS_SHOWN = 0.1  # of accuracy; what lies further left is in the tables
+WIDTH, PANEL = 9.5, (3.6, 3.4)  # inches
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ LEAKAGE = Chart((("leakage.l2", "leakage, L2 (↓ better)", "log"),
 def draw(comparisons: Mapping[str, Comparison], chart: Chart, file: Path) -> None:
     """Writes the chart as SVG."""
     count = len(comparisons)
-    figure = Figure(figsize=(3.4 * count, 3.3 * len(chart.rows) + 0.9), layout="constrained")
+    size = (max(WIDTH, PANEL[0] * count), PANEL[1] * len(chart.rows) + 1)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(len(chart.rows), count, squeeze=False, sharey="row")
     for line, (result, label, scale) in zip(panels, chart.rows, strict=True):
         for place, (axes, (network, found)) in enumerate(zip(line, comparisons.items(), strict=True)):
@@ -40,13 +43,17 @@ def draw(comparisons: Mapping[str, Comparison], chart: Chart, file: Path) -> Non
             if place == 0:
                 axes.set_ylabel(label)
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 if count < 3 else 3, frameon=False, fontsize=9)
     figure.savefig(file, metadata={"Date": None})
 
 
 def _panel(axes: Axes, found: Comparison, result: str) -> None:
     for family in found.families:
         _line(axes, found, family, result)
+    plain = [mean.mean for group in found.groups if found.is_baseline(group)
+             and (mean := mean_over_seeds(group, column(found, ACROSS)))]
+    if plain:
+        axes.set_xlim(left=min(plain) - LOSS_SHOWN)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

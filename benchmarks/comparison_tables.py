@@ -25,16 +25,35 @@ def chosen(family: Family) -> Group | None:
     return strongest_within(family.groups, family.origin, max_loss=MAX_LOSS) if family.origin else None
 
 
+def overview(comparisons: Mapping[str, Comparison], offered: Catalog) -> str:
+    """One table: the PGD accuracy of each method on each network, and the λ that the validation images chose."""
+    rows: dict[str, dict[str, str]] = {}
+    for network, found in comparisons.items():
+        for label, group in _choices(found, offered):
+            rows.setdefault(label, {})[network] = "–" if group is None else _pgd_and_lambda(group, found)
+    return markdown(["method", *comparisons],
+                    [[label, *(cells.get(network, "") for network in comparisons)] for label, cells in rows.items()])
+
+
+def _pgd_and_lambda(group: Group, found: Comparison) -> str:
+    mean = cell(mean_over_seeds(group, column(found, "pgd_linf.accuracy")), seeds=len(group.runs))
+    return mean if group.is_baseline else f"{mean} (λ {group.settings['lambda_']:g})"
+
+
+def _choices(found: Comparison, offered: Catalog) -> list[tuple[str, Group | None]]:
+    """The baseline, and each method with its group at matched accuracy; None where no λ is within the loss."""
+    baselines: list[tuple[str, Group | None]] = [
+        (offered.label("regularizer", "none"), group) for group in found.groups if found.is_baseline(group)
+    ]
+    return baselines + [(family.label, chosen(family)) for family in found.families]
+
+
 def matched_accuracy(comparisons: Mapping[str, Comparison], offered: Catalog) -> str:
     """A table per network: each method at the λ that the validation images chose."""
     parts = []
     for network, found in comparisons.items():
-        rows = [_row(offered.label("regularizer", "none"), group, found)
-                for group in found.groups if found.is_baseline(group)]
-        for family in found.families:
-            group = chosen(family)
-            rows.append(_row(family.label, group, found) if group else
-                        [family.label, "none is within the loss", *("" for _ in RESULTS)])
+        rows = [_row(label, group, found) if group else [label, "none is within the loss", *("" for _ in RESULTS)]
+                for label, group in _choices(found, offered)]
         parts += [f"### {network}", "", markdown(["method", "λ", *RESULTS.values()], rows), ""]
     return "\n".join(parts)
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from backend.shared.contracts import ExperimentRequest
+from backend.shared.contracts import ExperimentRequest, Run
 from benchmarks.launched import launched, running_system
 from benchmarks.markdown import markdown
 from frontend.aggregate import Estimate, Group, estimate, grouped
@@ -46,33 +46,44 @@ REQUEST = ExperimentRequest(
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Runs that differ in their seed alone. What training ended with is a mean over its last epoch's batches."""
+class End:
+    """What one run's training ended with, as means over its last epoch's batches, and what came of it."""
+
+    lambda_: float
+    cross_entropy: float
+    gradient_norm: float  # root mean square of ‖∇ log p‖
+    accuracy: float
+    pgd: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed alone."""
 
     schedule: str
-    lambda_first: float
-    lambda_last: Estimate
-    cross_entropy: Estimate
-    gradient_norm: Estimate  # root mean square of ‖∇ log p‖
-    accuracy: Estimate
-    pgd: Estimate
+    lambda_: float  # the first
+    ends: dict[int, End]  # by seed
+
+    def mean(self, name: str) -> Estimate:
+        found = estimate([getattr(end, name) for end in self.ends.values()])
+        assert found is not None  # a row has at least one run
+        return found
 
 
-def measured(client: ApiClient, group: Group) -> Measured:
-    """Raises ApiError, and ValueError where a run of the group did not succeed."""
-    ends = [_last_epoch(client, run.id) for run in group.runs]
+def row_of(client: ApiClient, group: Group) -> Row:
+    """Raises ApiError, and ValueError where a run did not succeed."""
+    ends = {run.spec.seed: _end(client, run) for run in group.runs}
+    return Row(str(group.settings["schedule.key"]), group.settings["lambda_"], ends)
 
-    def result(name: str) -> Estimate:
-        return _over_seeds([run.results[name].value for run in group.runs if name in run.results])
 
-    return Measured(
-        schedule=str(group.settings["schedule.key"]), lambda_first=float(group.settings["lambda_"]),
-        lambda_last=_over_seeds([end["lambda_"] for end in ends]),
-        cross_entropy=_over_seeds([end["cross_entropy"] for end in ends]),
-        # p = 2 and k = 2: the penalty is the mean of ‖∇ log p‖²
-        gradient_norm=_over_seeds([math.sqrt(end["penalty"]) for end in ends]),
-        accuracy=result("accuracy.accuracy"), pgd=result("pgd_linf.accuracy"),
-    )
+def _end(client: ApiClient, run: Run) -> End:
+    curves = _last_epoch(client, run.id)
+    accuracy, pgd = (run.results[name].value if name in run.results else None
+                     for name in ("accuracy.accuracy", "pgd_linf.accuracy"))
+    if accuracy is None or pgd is None:
+        raise ValueError(f"run {run.id} {run.status.value} without its measures: {run.error or 'no reason given'}")
+    # p = 2 and k = 2: the penalty is the mean of ‖∇ log p‖²
+    return End(curves["lambda_"], curves["cross_entropy"], math.sqrt(curves["penalty"]), accuracy, pgd)
 
 
 def _last_epoch(client: ApiClient, run: int) -> dict[str, float]:
@@ -81,48 +92,47 @@ def _last_epoch(client: ApiClient, run: int) -> dict[str, float]:
             for series in client.metrics(run, names=("cross_entropy", "penalty", "lambda_"))}
 
 
-def _over_seeds(values: Sequence[float | None]) -> Estimate:
-    found = estimate([value for value in values if value is not None])
-    if found is None:
-        raise ValueError("a result is missing: did a run fail?")
-    return found
-
-
-def at_cross_entropy(fixed: Sequence[Measured], wanted: float) -> float:
+def at_cross_entropy(fixed: Sequence[End], wanted: float) -> float:
     """PGD accuracy of a fixed λ at this cross-entropy, on the line between its neighbours; the end's outside."""
-    ordered = sorted(fixed, key=lambda item: item.cross_entropy.mean)
+    ordered = sorted(fixed, key=lambda end: end.cross_entropy)
     for below, above in pairwise(ordered):
-        low, high = below.cross_entropy.mean, above.cross_entropy.mean
-        if low <= wanted <= high:
-            return below.pgd.mean + (above.pgd.mean - below.pgd.mean) * (wanted - low) / (high - low)
-    nearest = ordered[0] if wanted < ordered[0].cross_entropy.mean else ordered[-1]
-    return nearest.pgd.mean
+        if below.cross_entropy <= wanted <= above.cross_entropy:
+            share = (wanted - below.cross_entropy) / (above.cross_entropy - below.cross_entropy)
+            return below.pgd + (above.pgd - below.pgd) * share
+    return (ordered[0] if wanted < ordered[0].cross_entropy else ordered[-1]).pgd
 
 
-def report(rows: Sequence[Measured]) -> str:
+def beyond_fixed(row: Row, fixed: Sequence[Row]) -> Estimate | None:
+    """PGD accuracy less that of a fixed λ of the same cross-entropy, paired by seed."""
+    return estimate([
+        end.pgd - at_cross_entropy([other.ends[seed] for other in fixed if seed in other.ends], end.cross_entropy)
+        for seed, end in row.ends.items()
+    ])
+
+
+def report(rows: Sequence[Row]) -> str:
     """Three tables: target, budget, fixed λ."""
     fixed = [row for row in rows if row.schedule == "constant"]
-    lines = {"target": [], "budget": [], "constant": []}
+    lines: dict[str, list[list[str]]] = {"target": [], "budget": [], "constant": []}
     for row in rows:
-        ended = [f"{row.lambda_first:g}", text(row.lambda_last), text(row.gradient_norm), text(row.cross_entropy),
-                 text(row.accuracy), text(row.pgd)]
+        names = ("lambda_", "gradient_norm", "cross_entropy", "accuracy", "pgd")
+        line = [f"{row.lambda_:g}", *(text(row.mean(name)) for name in names)]
         if row.schedule == "target":
-            ended.append(_off(row.gradient_norm.mean, GRADIENT_NORM))
+            line.append(_off(row.mean("gradient_norm"), GRADIENT_NORM))
         if row.schedule == "budget":
-            same = at_cross_entropy(fixed, row.cross_entropy.mean)
-            ended += [_off(row.cross_entropy.mean, CROSS_ENTROPY), f"{same:.3f}", f"{row.pgd.mean - same:+.3f}"]
-        lines[row.schedule].append(ended)
+            line += [_off(row.mean("cross_entropy"), CROSS_ENTROPY), text(beyond_fixed(row, fixed), signed=True)]
+        lines[row.schedule].append(line)
     header = ["λ₀", "λ at the end", "‖∇ log p‖", "cross-entropy", "test accuracy", "PGD accuracy"]
     return "\n".join([
         f"Target ‖∇ log p‖ = {GRADIENT_NORM:g}:", "", markdown([*header, "off by"], lines["target"]), "",
         f"Budget cross-entropy = {CROSS_ENTROPY:g}:", "",
-        markdown([*header, "off by", "PGD of a fixed λ there", "difference"], lines["budget"]), "",
+        markdown([*header, "off by", "PGD beyond a fixed λ of that cross-entropy"], lines["budget"]), "",
         "Fixed λ:", "", markdown(header, lines["constant"]), "",
     ])
 
 
-def _off(reached: float, asked: float) -> str:
-    return f"{(reached - asked) / asked:+.1%}"
+def _off(reached: Estimate, asked: float) -> str:
+    return f"{(reached.mean - asked) / asked:+.1%}"
 
 
 def main() -> int:
@@ -133,7 +143,7 @@ def main() -> int:
     try:
         experiment = launched(client, REQUEST)
         runs = wait(client, experiment.id, minutes=MINUTES)
-        content = report([measured(client, group) for group in grouped(runs)])
+        content = report([row_of(client, group) for group in grouped(runs)])
     except (ApiError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,9 +7,8 @@ from backend.shared.specs import plan
 from benchmarks import controllers
 from benchmarks.comparison import METHODS, NETWORKS, SEEDS, request
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
-from benchmarks.comparison_tables import every_lambda, matched_accuracy
+from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched
-from frontend.aggregate import estimate
 from frontend.catalog import Catalog
 from frontend.comparison import compare
 
@@ -26,10 +25,13 @@ def test_each_network_meets_every_method_at_its_own_lambdas_seed_after_seed(netw
     assert len({regularizer for regularizer, _ in settings}) == 1 + len(METHODS)
 
 
-def test_an_experiment_is_launched_once(live_api):
+def test_an_experiment_is_launched_once_and_gets_the_runs_that_it_lacks(live_api):
     wanted = request(NETWORKS[0]).model_copy(update={"name": "launched once"})
     first = launched(live_api.client, wanted)
-    assert launched(live_api.client, wanted).id == first.id
+    again = launched(live_api.client, wanted)
+    assert again.id == first.id and again.runs == first.runs
+    more = launched(live_api.client, wanted.model_copy(update={"sweep": [*wanted.sweep, {"lambda_": [7, 8]}]}))
+    assert more.id == first.id and len(more.runs) == len(first.runs) + 2
     other = launched(live_api.client, wanted.model_copy(update={"spec": {**wanted.spec, "epochs": 1}}))
     assert other.id != first.id and len(other.runs) == len(first.runs)
 
@@ -64,6 +66,9 @@ def test_the_tables_show_the_choice_and_every_lambda(comparisons):
     assert "| none | 0 | 0.890 | 0.005 ± 0.064 | 2 | 0.400 |" in table
     assert "| a | 1 | 0.875 | 0.305 ± 0.064 |" in table and "| a | 10" not in table
     assert "| b | none is within the loss |" in table
+    table = overview(comparisons | {"another": comparisons["a network"]}, NO_CATALOG)
+    assert "| none | 0.005 ± 0.064 | 0.005 ± 0.064 |" in table and "| b | – | – |" in table
+    assert "| a | 0.305 ± 0.064 (λ 1) | 0.305 ± 0.064 (λ 1) |" in table
     table = every_lambda(comparisons)
     assert "| a | 0.1 | 0.900 | 0.890 |" in table and "| a | **1** | 0.885 |" in table and "| a | 10 | 0.600 |" in table
 
@@ -76,17 +81,20 @@ def test_the_charts_have_a_panel_per_network_and_result(comparisons, tmp_path):
         assert all(f"<!-- {label} -->" in content for _, label, _ in chart.rows)
 
 
-def measured(schedule, lambda_, cross_entropy, pgd):
-    def one(value):
-        return estimate([value, value])
+def row(schedule, lambda_, *ends):
+    """Ends are (cross-entropy, PGD accuracy), seed by seed."""
+    made = {seed: controllers.End(lambda_, cross_entropy, 0.41, 0.9, pgd)
+            for seed, (cross_entropy, pgd) in enumerate(ends)}
+    return controllers.Row(schedule, lambda_, made)
 
-    return controllers.Measured(schedule, lambda_, one(lambda_), one(cross_entropy), one(0.41), one(0.9), one(pgd))
 
-
-def test_a_controller_is_set_against_a_fixed_lambda_of_its_own_cross_entropy():
-    fixed = [measured("constant", 0.1, 0.2, 0.30), measured("constant", 1, 0.4, 0.40)]
-    assert controllers.at_cross_entropy(fixed, 0.3) == pytest.approx(0.35)
-    assert controllers.at_cross_entropy(fixed, 0.1) == 0.30 and controllers.at_cross_entropy(fixed, 0.9) == 0.40
-    text = controllers.report([*fixed, measured("target", 0.01, 0.5, 0.4), measured("budget", 1, 0.33, 0.375)])
+def test_a_controller_is_set_against_fixed_lambdas_of_its_own_cross_entropy_seed_by_seed():
+    fixed = [row("constant", 0.1, (0.2, 0.30), (0.2, 0.20)), row("constant", 1, (0.4, 0.40), (0.4, 0.50))]
+    first = [other.ends[0] for other in fixed]
+    assert controllers.at_cross_entropy(first, 0.3) == pytest.approx(0.35)
+    assert controllers.at_cross_entropy(first, 0.1) == 0.30 and controllers.at_cross_entropy(first, 0.9) == 0.40
+    budget = row("budget", 1, (0.3, 0.36), (0.36, 0.45))  # 0.35 and 0.44 on the lines of their seeds
+    assert controllers.beyond_fixed(budget, fixed).mean == pytest.approx(0.01)
+    text = controllers.report([*fixed, row("target", 0.01, (0.5, 0.4), (0.5, 0.4)), budget])
     assert "| 0.01 | 0.010 | 0.410 | 0.500 | 0.900 | 0.400 | +2.5% |" in text
-    assert "| +10.0% | 0.365 | +0.010 |" in text
+    assert "| +10.0% | +0.010" in text
