@@ -19,7 +19,7 @@ from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
 from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched, running_system
 from frontend.client import ApiError
-from frontend.comparison import Comparison, compare
+from frontend.comparison import compare
 from frontend.demo import wait
 
 SEEDS = (0, 1, 2)
@@ -120,10 +120,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nThe runs go on without this window; the same command waits for them again.", file=sys.stderr)
         return 130
-    found: dict[str, Comparison] = {}
-    for label, own in runs.items():
-        if measured := [run for run in own if PGD_ACCURACY in run.results]:
-            found[label] = compare(measured, offered)
+    compared = {label: compare([run for run in own if PGD_ACCURACY in run.results], offered)
+                for label, own in runs.items()}
+    found = {label: own for label, own in compared.items() if own.families}
     text = "\n".join([overview(found, offered), "", matched_accuracy(found, offered), every_lambda(found),
                       _missing(runs)])
     given.out.mkdir(parents=True, exist_ok=True)
