@@ -120,9 +120,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nThe runs go on without this window; the same command waits for them again.", file=sys.stderr)
         return 130
-    compared = {label: compare([run for run in own if PGD_ACCURACY in run.results], offered)
-                for label, own in runs.items()}
-    found = {label: own for label, own in compared.items() if own.families}
+    compared = {label: compare(own, offered) for label, own in runs.items()}
+    # A network appears as soon as each of its rows has a figure
+    found = {label: own for label, own in compared.items() if all(
+        any(PGD_ACCURACY in run.results for run in group.runs) for group in own.groups)}
     text = "\n".join([overview(found, offered), "", matched_accuracy(found, offered), every_lambda(found),
                       _missing(runs)])
     given.out.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from backend.shared.contracts import Status
 from frontend.aggregate import Column, Estimate, Group, by_seed, estimate, mean_over_seeds
 
 VALIDATION = "validation_accuracy"
@@ -40,7 +41,8 @@ def dominated(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) 
 
 def validation_accuracy(group: Group) -> Estimate | None:
     """Mean over the seeds of the accuracy on the validation split at the end of training."""
-    return estimate([run.metrics[VALIDATION] for run in group.runs if VALIDATION in run.metrics])
+    return estimate([run.metrics[VALIDATION] for run in group.runs
+                     if run.status is Status.SUCCEEDED and VALIDATION in run.metrics])
 
 
 def strongest_within(groups: Sequence[Group], baseline: Group, *, max_loss: float) -> Group | None:
