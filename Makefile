@@ -33,9 +33,12 @@ demo: $(VENV)/.installed-launcher
 comparison: $(VENV)/.installed-dev
 	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.comparison $(ARGS)
 
-# Seconds per step of every regularizer; wants a quiet machine, and takes some minutes
+# Seconds per step of every regularizer (ARGS), of loading, and of both memory formats; wants a quiet machine, and
+# takes some minutes
 bench: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/python -m benchmarks.steps $(ARGS)
+	cd $(ROOT) && $(BIN)/python -m benchmarks.loading
+	cd $(ROOT) && $(BIN)/python -m benchmarks.memory_format
 
 lint: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/ruff check .

@@ -13,7 +13,8 @@ from typing import Any
 
 MULTIPLICATIONS_PER_SECOND = 30e9  # of one CPU core
 PLAIN_PASSES, PLAIN_COPIES = 3.0, 1.5
-FORMULA = "4 bytes × (4 × parameters + batch size × activations of an image × copies)"
+FORMULA = ("4 bytes × (4 × parameters, once more for averaged weights and once more for those that early stop keeps, "
+           "+ batch size × activations of an image × copies)")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def check(session: Session, queue: Queue, settings: Settings, request: Experimen
     data = _data(session, planned)
     return Preflight(
         runs=len(planned), steps=sum(steps), steps_per_run=steps, seconds=whole, seconds_per_run=seconds,
-        basis=_basis(paces), basis_text=_explain(paces, settings), memory_bytes=_largest(memory),
+        basis=_basis(paces), basis_text=_explain(planned, paces, settings), memory_bytes=_largest(memory),
         memory_formula=calibration.FORMULA, workers=workers, broker=broker, data=data,
         launchable=all(item.status != "absent" for item in data),
     )
@@ -74,7 +74,8 @@ def _steps(spec: RunSpec) -> int:
 def _kind(spec: RunSpec) -> str:
     """What runs of one pace have in common."""
     parts = [spec.dataset, spec.model, spec.regularizer]
-    return json.dumps([[part.model_dump() for part in parts], spec.lambda_ == 0, spec.device], sort_keys=True)
+    computed = [spec.lambda_ == 0, spec.device, spec.precision, spec.compile]
+    return json.dumps([[part.model_dump() for part in parts], computed], sort_keys=True)
 
 
 def _pace(session: Session, settings: Settings, spec: RunSpec) -> _Pace:
@@ -84,6 +85,8 @@ def _pace(session: Session, settings: Settings, spec: RunSpec) -> _Pace:
     used = throughput.last_device(session)
     if spec.device.startswith("cuda") or (spec.device == "auto" and used is not None and used.startswith("cuda")):
         return _Pace(None, 0)  # nothing is calibrated for GPUs
+    if spec.precision in ("bfloat16", "float16"):
+        return _Pace(None, 0)  # some CPUs are faster in half precision, and some many times slower
     entry = find("dataset", spec.dataset.key)
     if entry.image_size is None or entry.channels is None or entry.num_classes is None:
         return _Pace(None, 0)
@@ -109,7 +112,8 @@ def _memory(spec: RunSpec) -> int | None:
     if network is None or copies is None:
         return None
     batch = min(spec.batch_size, _train_size(spec))
-    return round(4 * (4 * network.parameters + batch * network.activations * copies))
+    weights = 4 + (spec.ema_decay is not None) + (spec.early_stop is not None)
+    return round(4 * (weights * network.parameters + batch * network.activations * copies))
 
 
 def _largest(sizes: list[int | None]) -> int | None:
@@ -124,15 +128,17 @@ def _basis(paces: list[_Pace]) -> str:
     return "measured" if measured == len(paces) else "calibrated" if measured == 0 else "mixed"
 
 
-def _explain(paces: list[_Pace], settings: Settings) -> str:
+def _explain(planned: list[RunSpec], paces: list[_Pace], settings: Settings) -> str:
     how = {
-        "measured": "from the throughput of finished runs of the same data, model, regularizer and device",
+        "measured": "from the throughput of finished runs of the same data, model, regularizer, precision and device",
         "calibrated": f"no such run has finished yet: calculated for {_threads(settings)} CPU threads from a table, "
                       "right within a factor of about three",
         "mixed": "partly from finished runs, partly from a table that is right within a factor of about three",
-        "unknown": "no such run has finished yet, and no table has this model, regularizer or device: no time is given",
+        "unknown": "no such run has finished yet, and no table has this model, regularizer, precision or "
+                   "device: no time is given",
     }[_basis(paces)]
-    return how + "; measures after the training come on top"
+    sooner = "; early stop may end a run sooner" if any(spec.early_stop for spec in planned) else ""
+    return how + sooner + "; measures after the training come on top"
 
 
 def _data(session: Session, planned: list[RunSpec]) -> list[PreflightData]:

@@ -34,6 +34,8 @@ METRIC_LABELS = {
     "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
     "gradient_norm_margin": "‖∇ margin‖",
     "lambda_": "λ in force",
+    "learning_rate": "learning rate",
+    "weight_gradient_norm": "‖∇ loss‖ by the weights",
     "throughput": "images per second",
 }
 PANELS = (
@@ -44,6 +46,8 @@ PANELS = (
 )
 SECONDARY_PANELS = (
     Panel("λ in force", ("lambda_",), "λ"),
+    Panel("Learning rate", ("learning_rate",), "first group"),
+    Panel("Gradient by the weights", ("weight_gradient_norm",), "L2, before clipping"),
     Panel("Speed", ("throughput",), "images per second"),
 )
 _ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}

@@ -276,6 +276,8 @@ def fit(
             if logged:
                 values |= {"lambda_": in_force, "learning_rate": rate}
                 _check_finite(values, step)
+                if not isfinite(values.get("weight_gradient_norm", 0)):
+                    del values["weight_gradient_norm"]  # too long for float16's scale, so this step was left out
             seen += len(y)
             if step % OBSERVE_EVERY == 0:
                 values["throughput"] = seen / max(perf_counter() - mark, 1e-9)

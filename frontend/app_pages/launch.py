@@ -14,6 +14,7 @@ from frontend.cost import show_cost
 from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
 from frontend.sweeps import Method, changes, drawn_from, log_spaced, runs_in, sweep_of
+from frontend.training_options import draw_training_options
 from frontend.widgets import FieldErrors, component, number_list, numbers_text, parameters, problem
 from frontend.words import escaped, readable, title
 
@@ -253,26 +254,11 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
                                            key=f"{key}/optimizer", at="/spec/optimizer", errors=errors)
         with measures_cell:
             drawn["evaluations"] = draw_evaluations(spec, dataset, key)
-    with st.expander("More: vary a parameter, fewer images, precision, device"):
-        axis = draw_axis({**spec, **drawn}, sweep, key)
-        if axis:
-            errors.show(f"/sweep/{axis[0]}", f"/sweep/0/{axis[0]}")
-        samples_cell, precision_cell, device_cell = st.columns(3)
-        with samples_cell:
-            samples = st.number_input(
-                "Training images", 1, dataset.train_size if dataset and dataset.train_size else None,
-                spec["train_samples"], key=f"{key}/samples", placeholder="all of them",
-                help="Train on the first n alone. Empty: all.",
-            )
-            errors.show("/spec/train_samples")
-        with precision_cell:
-            precisions = ["auto", "float32", "bfloat16"]
-            precision = st.selectbox("Precision", precisions, precisions.index(spec["precision"]),
-                                     key=f"{key}/precision")
-            errors.show("/spec/precision")
-        with device_cell:
-            device = st.text_input("Device", spec["device"], key=f"{key}/device", help="auto, cpu, cuda or cuda:1")
-            errors.show("/spec/device")
+    axis = draw_axis({**spec, **drawn}, sweep, key)
+    if axis:
+        errors.show(f"/sweep/{axis[0]}", f"/sweep/0/{axis[0]}")
+    with st.expander("Advanced: augmentation, learning rate, averaging, early stop, precision, device"):
+        drawn |= draw_training_options(offered, spec, dataset, key, errors)
     st.subheader("What to call it")
     name_cell, tags_cell, priority_cell = st.columns([3, 2, 1])
     with name_cell:
@@ -293,8 +279,7 @@ def draw_form(request: ExperimentRequest, key: str) -> ExperimentRequest | None:
     lists = {"lambda_": lambdas, "seed": seeds, **({axis[0]: axis[1]} if axis else {})}
     if methods is None or any(values is None for values in lists.values()):
         return None
-    whole = {**drawn, "epochs": epochs, "batch_size": batch_size, "train_samples": samples,
-             "precision": precision, "device": device}
+    whole = {**drawn, "epochs": epochs, "batch_size": batch_size}
     for path, values in lists.items():
         if len(values) == 1:
             _set(whole, path, values[0])

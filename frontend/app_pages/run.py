@@ -128,11 +128,12 @@ def show_curves(series: list[MetricSeries]) -> None:
             if present & set(panel.metrics):
                 with cell:
                     show_panel(panel, series, f"curve-{start + place}")
-    with st.expander("λ in force, and speed"):
-        for place, (cell, panel) in enumerate(zip(st.columns(2), SECONDARY_PANELS, strict=True)):
-            if present & set(panel.metrics):
-                with cell:
-                    show_panel(panel, series, f"secondary-{place}")
+    with st.expander("λ, learning rate and speed"):
+        shown = [panel for panel in SECONDARY_PANELS if present & set(panel.metrics)]
+        cells = st.columns(2)
+        for place, panel in enumerate(shown):
+            with cells[place % 2]:
+                show_panel(panel, series, f"secondary-{place}")
     with st.expander("These curves as a table"):
         frames = [
             pd.Series({point.step: point.value for point in item.points}, name=metric_label(item.name))

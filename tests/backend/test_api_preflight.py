@@ -51,6 +51,10 @@ def test_time_comes_from_finished_runs_of_the_same_kind(client: TestClient, work
     assert asked(client, spec={"device": "cuda"})["basis"] == "unknown"
     assert asked(client, spec={"device": "cuda"})["seconds"] is None
     assert asked(client, spec={"lambda_": 0})["basis"] == "calibrated"  # its penalty is spared
+    assert asked(client, spec={"precision": "bfloat16"})["basis"] == "unknown"
+    assert asked(client, spec={"lambda_": 0, "compile": True})["basis"] == "calibrated"
+    assert "early stop" in asked(client, spec={"early_stop": {"patience": 2}})["basis_text"]
+    assert "early stop" not in asked(client)["basis_text"]
     assert asked(client, sweep={"lambda_": [0, 0.1]})["basis"] == "mixed"
 
 
@@ -63,6 +67,8 @@ def test_memory_grows_with_batch_and_second_backward(client: TestClient):
     assert "activations" in double["memory_formula"]
     mlp = asked(client, spec={"lambda_": 0})["memory_bytes"]
     assert mlp == 4 * (4 * 1_071_114 + 100 * (1568 + 2 * 512) * 1.5)
+    kept = asked(client, spec={"lambda_": 0, "ema_decay": 0.99, "early_stop": {"patience": 2}})["memory_bytes"]
+    assert kept == mlp + 4 * 2 * 1_071_114
     assert asked(client, spec={"model": {"key": "timm"}})["memory_bytes"] is None
 
 

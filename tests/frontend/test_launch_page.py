@@ -81,3 +81,42 @@ def test_the_price_stands_before_the_click(page):
     assert price["Runs"] == "2" and price["Steps"] == "216"  # 2 runs of 3 epochs of 36 batches
     assert price["Training"].startswith("≈") or price["Training"] == "not known"
     assert "No training worker is there" in " ".join(item.value for item in app.warning)
+
+
+def test_the_advanced_fields_are_launched_as_they_are_drawn_and_come_back_in_a_copy(page, live_api):
+    app = page.open("launch")
+    ending(app.selectbox, "/precision").set_value("bfloat16").run()
+    ending(app.selectbox, "/sampling").set_value("class_balanced").run()
+    ending(app.number_input, "/clip").set_value(2.5).run()
+    ending(app.number_input, "/ema").set_value(0.99).run()
+    app = ending(app.number_input, "/patience").set_value(4).run()
+    ending(app.selectbox, "/watched").set_value("validation_accuracy").run()
+    ending(app.checkbox, "/deterministic").set_value(True).run()
+    schedule = ending(app.selectbox, "/lr_schedule/key")
+    app = schedule.set_value(next(name for name in schedule.options if "osine" in name)).run()
+    ending(app.number_input, "/lr_schedule/cosine/warm_up").set_value(0.1).run()
+    app = ending(app.checkbox, "/augment").set_value(True).run()
+    choice = ending(app.selectbox, "/augmentation/key")
+    app = choice.set_value(next(name for name in choice.options if name == "Crop")).run()
+    app = ending(app.button, "launch-button").click().run()
+    said(app)
+    (first, *_) = live_api.client.runs_of(launched(app, live_api).id) if "experiment" in app.query_params else [
+        live_api.client.run(int(app.query_params["run"][0]))
+    ]
+    spec = first.spec
+    assert (spec.precision, spec.sampling, spec.gradient_clip, spec.ema_decay) == (
+        "bfloat16", "class_balanced", 2.5, 0.99,
+    )
+    assert spec.early_stop.model_dump() == {"patience": 4, "metric": "validation_accuracy"} and spec.deterministic
+    assert spec.lr_schedule.model_dump() == {"key": "cosine", "params": {"end": 0.0, "warm_up": 0.1}}
+    assert spec.augmentation.model_dump() == {"key": "random_crop", "params": {"padding": 4}}
+
+    app = page.open("launch", clone=str(first.id))
+    assert "nothing is changed yet" in said(app)
+
+
+def test_compile_with_double_backward_is_refused_beside_its_field(page):
+    app = page.open("launch")
+    app = ending(app.checkbox, "/compile").set_value(True).run()
+    app = ending(app.button, "launch-button").click().run()
+    assert "torch.compile refuses double backward" in said(app) and "Not launched" in said(app)

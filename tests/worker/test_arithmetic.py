@@ -128,9 +128,10 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_fa
     )  # fmt: skip
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
     before = [parameter.clone() for parameter in state.model.parameters()]
-    scales = []
+    scales, clipped = [], []
 
     def on_step(report):
+        clipped.append("weight_gradient_norm" in report.values)
         scales.append(state.scaler.get_scale())
         if report.step == 1:
             assert all(torch.equal(*pair) for pair in zip(before, state.model.parameters(), strict=True))
@@ -140,6 +141,7 @@ def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_fa
         regularizer=component("regularizer", "none").function, schedule=component("schedule", "constant").function,
         arithmetic=Arithmetic("float16"), gradient_clip=1.0, should_stop=lambda: False,
     )  # fmt: skip
+    assert not clipped[0] and clipped[-1]
     assert scales[0] == 2.0**39 and scales[-1] == scales[-2] > 1
     assert not torch.equal(before[0], next(iter(state.model.parameters())))
 

@@ -313,6 +313,23 @@ def test_a_model_that_cannot_be_built_fails_its_run_with_one_sentence(lab, tmp_p
     assert "\n" not in run.error and "Traceback" not in run.error
 
 
+def test_a_run_that_stops_early_has_succeeded_and_says_which_weights_it_keeps(lab):
+    fast = {"key": "adam", "params": {"lr": 0.03}}
+    run_id, task_id = lab.launch(
+        early_stop={"patience": 1}, epochs=60, lambda_=0, optimizer=fast, ema_decay=0.5, gradient_clip=5.0,
+        augmentation={"key": "random_crop"}, sampling="class_balanced", lr_schedule={"key": "step"},
+    )  # fmt: skip
+    train.run(task_id)
+    run = lab.run(run_id)
+    assert (run.status, run.progress) == (Status.SUCCEEDED, 1.0) and run.checkpoint_step < 60 * 6
+    best = run.checkpoint_step // 6 - 1
+    assert "stopped early" in lab.log(run_id) and f"the weights are those of epoch {best}, with" in lab.log(run_id)
+    content = torch.load(io.BytesIO(lab.artifacts.read(lab.checkpoint(run_id).location)), weights_only=True)
+    kept = content["weights"]
+    assert all(torch.equal(value, content["state"]["best"]["weights"][name]) for name, value in kept.items())
+    assert not all(torch.equal(value, content["state"]["model"][name]) for name, value in kept.items())
+
+
 def test_without_a_compiler_a_run_goes_on_uncompiled_and_says_so(lab, monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/g++")
     run_id, task_id = lab.launch(compile=True, lambda_=0)

@@ -228,5 +228,5 @@ def _epoch_line(report: StepReport, epochs: int) -> str:
 
 
 def _kept_line(best: Best, early_stop: EarlyStop, *, stopped: bool) -> str:
-    why = f"stopped early, since {early_stop.patience} epochs brought nothing better" if stopped else "kept"
+    why = f"stopped early, with nothing better after {early_stop.patience} more epochs" if stopped else "kept"
     return f"{why}: the weights are those of epoch {best.epoch}, with {early_stop.metric} {best.value:.4g}"

@@ -11,7 +11,7 @@ _LOOKED_AT = 50  # of the newest runs of these keys
 
 def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
     """Images a second of the newest finished runs with the same data set, model and regularizer, parameters included,
-    on the device asked for, and of the same kind of λ: where it is 0 the penalty is spared."""
+    on the device asked for, in the same precision, and of the same kind of λ: where it is 0 the penalty is spared."""
     statement = (
         select(RunRow.spec, RunRow.metrics)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
@@ -28,6 +28,7 @@ def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
         metrics["throughput"] for stored, metrics in session.execute(statement)
         if metrics.get("throughput") and all(stored[kind] == part for kind, part in parts.items())
         and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
+        and (stored["precision"], stored.get("compile", False)) == (spec.precision, spec.compile)
     ]
 
 
