@@ -24,6 +24,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks.markdown import markdown
 from benchmarks.steps import CHANNELS, CLASSES, SIDE, hardware
 from worker.batches import Batches
 from worker.datasets.dataset import Dataset
@@ -117,9 +118,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     content = {"heading": heading, "target": TARGET, "rows": rows}
     (given.out / f"loading-{device.type}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    print(f"{heading}\n\n| way | seconds | share of the step |\n| --- | ---: | ---: |")
-    for row in rows:
-        print("| {way} | {seconds:.5f} | {share:.2%} |".format(**row))
+    cells = [(str(row["way"]), f"{row['seconds']:.5f}", f"{row['share']:.2%}") for row in rows]
+    print(heading, markdown(("way", "seconds", "share of the step"), cells), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from statistics import median
 
 import torch
 
+from benchmarks.markdown import markdown
 from benchmarks.steps import CHANNELS, CLASSES, LAMBDA, SIDE, hardware
 from worker.objective import objective
 from worker.resolve import component
@@ -91,9 +92,8 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     content = {"heading": heading, "rows": rows}
     (given.out / f"memory_format-{device}.json").write_text(json.dumps(content, indent=1) + "\n")
-    print(heading, "\n\n| model | step | contiguous s | channels last s | ratio |\n| --- | --- | ---: | ---: | ---: |")
-    for row in rows:
-        print("| {model} | {step} | {contiguous:.4f} | {channels last:.4f} | {ratio:.2f} |".format(**row))
+    cells = [(f"{row['model']}, {row['step']}", *(f"{row[name]:.4f}" for name in (*FORMATS, "ratio"))) for row in rows]
+    print(heading, markdown(("step", *FORMATS, "ratio"), cells), sep="\n\n")
 
 
 if __name__ == "__main__":
