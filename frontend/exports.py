@@ -23,7 +23,7 @@ def downloads(table: pd.DataFrame, name: str) -> None:
 
 def chart(
     figure: go.Figure, table: pd.DataFrame, *, key: str, label: str, height: int,
-    opens: Callable[[int], Any] | None = None,
+    opens: Callable[[Any], Any] | None = None, linked: bool = True,
 ) -> None:
     """A chart and, folded below it, its data.
 
@@ -33,11 +33,12 @@ def chart(
         key: the chart's identity on the page, and the name of its files.
         label: what it shows, for those who do not see it.
         height: pixels.
-        opens: what a click on a point does with its run.
+        opens: what a click on a point does with its `customdata`, such as its run.
+        linked: whether what is under the pointer shows in the other charts too.
     """
-    clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=True)
+    clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=linked)
     if clicked and opens:
-        opens(int(clicked))
+        opens(clicked)
     with st.expander("As a table"):
         st.dataframe(table, hide_index=True)
         downloads(table, key)

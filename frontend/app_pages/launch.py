@@ -11,6 +11,7 @@ from backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, CatalogEntry, Expe
 from frontend.catalog import Catalog
 from frontend.client import ApiError
 from frontend.cost import show_cost
+from frontend.measure_form import measurable
 from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
 from frontend.sweeps import Method, changes, drawn_from, log_spaced, runs_in, sweep_of
@@ -131,11 +132,7 @@ def draw_methods(chosen: str, methods: list[Method], lambdas: list[float], key: 
 
 
 def draw_evaluations(spec: dict[str, Any], dataset: CatalogEntry | None, key: str) -> list[dict[str, Any]]:
-    offered = [
-        entry for entry in catalog().entries("evaluation")
-        if dataset is None
-        or ((dataset.has_mask or not entry.needs_mask) and (dataset.has_groups or not entry.needs_groups))
-    ]
+    offered = [entry for entry in catalog().entries("evaluation") if measurable(entry, dataset)]
     given = {item["key"]: item.get("params", {}) for item in spec["evaluations"]}
     chosen = st.multiselect(
         "Measures", offered, [entry for entry in offered if entry.key in given], key=f"{key}/evaluations",

@@ -9,6 +9,7 @@ from frontend.catalog import Catalog
 from frontend.charts import PANELS, SECONDARY_PANELS, X_LABELS, Panel, curves, metric_label
 from frontend.client import ApiError
 from frontend.live_chart import live_chart, load_charts
+from frontend.measure_form import measure_form
 from frontend.parts import (
     REFRESH_SECONDS,
     api,
@@ -20,7 +21,8 @@ from frontend.parts import (
     show_problem,
     status_badge,
 )
-from frontend.words import duration, escaped, joined, number, result_label, run_name, size, status_text
+from frontend.results import show_results
+from frontend.words import duration, escaped, joined, number, run_name, size
 
 MAX_POINTS = 800
 LOG_LINES = 200
@@ -142,38 +144,6 @@ def show_curves(series: list[MetricSeries]) -> None:
         st.dataframe(pd.concat(frames, axis=1).sort_index().rename_axis("step"), height=300)
 
 
-def show_evaluations(run: Run, evaluations: list[Evaluation], offered: Catalog) -> None:
-    st.subheader("Results")
-    rows = []
-    for item in evaluations:
-        state = status_text(item.status)
-        if item.status is Status.RUNNING:
-            state += f" {item.progress:.0%}"
-        values = item.values or {"": None}
-        for name, value in values.items():
-            rows.append({
-                "Measure": result_label(f"{item.name}.{name}", item.key, item.params, offered),
-                "Value": number(value.value) if value else "—",
-                "95 % interval": f"{number(value.low)} to {number(value.high)}"
-                if value and value.low is not None else "—",
-                "n": str(value.n) if value else "—",
-                "Better": {True: "higher", False: "lower", None: "—"}[value.higher_is_better if value else None],
-                "Status": state,
-                "Time": duration(item.seconds),
-            })
-    if not rows:
-        st.info("Nothing has been measured of this run.", icon=":material/straighten:")
-        return
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
-    for item in evaluations:
-        if item.error:
-            st.error(f"**{escaped(item.name)} {item.status.value}:** {escaped(item.error)}", icon=":material/error:")
-        for flag in item.flags:
-            st.warning(f"**{escaped(item.name)}:** {escaped(flag.text)}", icon=":material/warning:")
-    with st.expander("How each was measured"):
-        st.json({item.name: {"evaluation": item.key, **item.params} for item in evaluations})
-
-
 def show_log(run: Run) -> None:
     with st.expander("Log", expanded=bool(run.error), icon=":material/notes:"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -262,10 +232,11 @@ def show_live() -> None:
             st.rerun()  # once more as a whole, without refreshing
         show_header(run, catalog())
         show_curves(api().metrics(run_id, max_points=MAX_POINTS))
-        show_evaluations(run, evaluations, catalog())
+        show_results(run, evaluations, catalog())
         show_log(run)
 
 
 show_live()
+measure_form(first)
 show_spec(first)
 show_files(first)

@@ -118,6 +118,22 @@ class LiveApi:
             runs.put_artifact(session, run_id, "accuracy.npz", location=location, size=size,
                               media_type="application/zip")
 
+    def measured(
+        self, run_id: int, name: str, *, values: dict[str, Value] | None = None,
+        curves: dict[str, contracts.Curve] | None = None, flags: Sequence[contracts.Flag] = (),
+        **arrays: Sequence[float],
+    ) -> None:
+        """Of a finished run: as the evaluation of that name leaves its values, curves, flags and arrays."""
+        location = f"runs/{run_id}/evaluations/{name}.npz"
+        size = self.store.write(location, _npz(**{array: np.array(numbers) for array, numbers in arrays.items()}))
+        with self.database.write() as session:
+            item = evaluations.named(session, run_id, name)
+            assert item is not None
+            evaluations.store(session, item.id, values=values or {}, curves=curves or {}, flags=list(flags),
+                              seconds=0.5, provenance={"checkpoint_step": 10})
+            runs.put_artifact(session, run_id, f"{name}.npz", location=location, size=size,
+                              media_type="application/zip")
+
     def draw(self, *, zero: bool = False) -> contracts.Attribution:
         """Answers the newest request for maps with random ones, or with zeros."""
         with self.database.read() as session:

@@ -109,6 +109,27 @@ class Caution:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Which test images stand behind a point of a plot, by an array of the evaluation."""
+
+    array: str  # {name} is the name of the point's curve
+    pick: Literal["x", "lowest", "highest"]  # those whose value is the point's x, or the lowest or highest first
+    words: str  # which they are, after "Test images"; {x} is the point's x, {name} the curve's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One chart of what an evaluation found. Evaluations whose plots have the same title share a chart."""
+
+    title: str
+    names: tuple[str, ...]  # of curves; of "violins": of arrays over the test images
+    mark: Literal["lines", "bars", "steps", "violins"] = "lines"
+    diagonal: str = ""  # what the line y = x stands for
+    controls: tuple[str, ...] = ()  # of "violins": suffixes of the values that say what chance would give
+    images: Images | None = None
+
+
 @dataclass(frozen=True)
 class Entry:
     """One choice: where its callable lives, its parameters, and the facts that others decide by."""
@@ -149,6 +170,7 @@ class Entry:
     needs_mask: bool = False
     needs_groups: bool = False
     version: int = 1  # raised when the same request gives other figures; kept ones of an older version are not reused
+    plots: tuple[Plot, ...] = ()
     # what the job hands over beside the model and its test images
     uses: tuple[Literal["train_data", "fresh_model", "earlier"], ...] = ()
     # facts of an attribution

@@ -4,7 +4,8 @@ gives."""
 from dataclasses import replace
 
 from backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS
-from backend.shared.catalog.entry import Entry, Param, Rule
+from backend.shared.catalog.entry import Entry, Images, Param, Plot, Rule
+from backend.shared.catalog.plots import ALIKE, DENSITIES, DETECTED, REMOVED, STEPPED, attacked
 
 SAMPLES = Param(name="samples", type="int", default=None, optional=True, minimum=1, maximum=1_000_000,
                 label="Test images", help="How many test images, the first in order. Empty: all of them.")
@@ -35,12 +36,16 @@ STEP_LENGTHS = _epsilons(100.0, [1.0, 0.25, 0.5, 2.0], "L2 lengths of the step, 
 EVALUATIONS = (
     Entry("accuracy", "Accuracy", "Share of test images classified rightly, with its Wilson interval, the "
           "mean cross-entropy, and the calibration error over 15 bins, which is biased upward.",
-          "worker.evaluations.accuracy:accuracy"),
+          "worker.evaluations.accuracy:accuracy",
+          plots=(Plot(title="Reliability", names=("reliability",), diagonal="calibrated",
+                      images=Images(array="cross_entropy", pick="highest", words="with the largest cross-entropy")),)),
     Entry(
         "groups", "Group accuracy",
         "Accuracy of each group, the mean as the test set weighs them and as the training set does, the worst, and "
         "the gap between best and worst.",
         "worker.evaluations.groups:groups", needs_groups=True, uses=("train_data",),
+        plots=(Plot(title="Accuracy of each group", mark="bars", names=("accuracy",),
+                    images=Images(array="group", pick="x", words="of group {x}")),),
     ),
     Entry(
         "leakage", "Feature leakage",
@@ -61,13 +66,15 @@ EVALUATIONS = (
                      "log_density the target must be 'logit'"),
         ),
         needs_mask=True,
+        plots=(Plot(title="Share of the attribution on the null block", mark="violins", names=("share",),
+                    images=Images(array="share", pick="highest", words="that leak the most")),),
     ),
     Entry(
         "pgd_linf", "Adversarial accuracy, PGD L∞",
         "Accuracy under projected gradient descent in the L∞ ball, over a curve of epsilon.",
         "worker.evaluations.adversarial:pgd_linf_accuracy",
         params=(LINF, *PGD_PARAMS, SAMPLES),
-        uses=("earlier",), version=2,
+        uses=("earlier",), version=2, plots=attacked("L∞"),
     ),
     Entry(
         "pgd_l2", "Adversarial accuracy, PGD L2",
@@ -75,13 +82,14 @@ EVALUATIONS = (
         "worker.evaluations.adversarial:pgd_l2_accuracy",
         params=(_epsilons(100.0, [1.0], "L2 norm of the change, in [0, 1] pixel units; the first is the headline."),
                 *PGD_PARAMS, SAMPLES),
-        uses=("earlier",), version=2,
+        uses=("earlier",), version=2, plots=attacked("L2"),
     ),
     Entry(
         "square_linf", "Adversarial accuracy, Square L∞",
         "Accuracy under the Square attack, which needs no gradient, beside PGD's on the same images: where it is "
         "lower, the gradients are masked.",
         "worker.evaluations.square:square_accuracy", params=(LINF, QUERIES, FIRST_500),
+        plots=attacked("L∞"),
     ),
     Entry(
         "transfer_linf", "Adversarial accuracy, transferred L∞",
@@ -93,13 +101,14 @@ EVALUATIONS = (
                   help="A run on the same data set that has a checkpoint. Best: a plain one of the same network."),
             LINF, STEPS, SAMPLES,
         ),
+        plots=attacked("L∞"),
     ),
     Entry(
         "autoattack_linf", "Adversarial accuracy, AutoAttack L∞",
         "Accuracy under AutoAttack (Croce & Hein 2020), slow and strong. The package adversarial-robustness-toolbox "
         "must be installed where the workers run.",
         "worker.evaluations.autoattack:autoattack_accuracy", params=(LINF, replace(SAMPLES, default=200)),
-        package="art",
+        package="art", plots=attacked("L∞"),
     ),
     Entry(
         "pixel_perturbation", "Pixel perturbation",
@@ -116,24 +125,27 @@ EVALUATIONS = (
                   exclusive_minimum=True, maximum=1.0, label="Fractions", help="Shares of the pixels removed."),
             FIRST_1000,
         ),
+        plots=REMOVED,
     ),
     Entry(
         "input_gradient_perturbation", "Input-gradient perturbation",
         "One step up and down the gradient of the predicted class's logit: what it changes in the prediction, log p(x) "
         "and the attribution.",
         "worker.evaluations.gradient_steps:input_gradient_perturbation", params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        plots=STEPPED,
     ),
     Entry(
         "density_perturbation", "Density perturbation",
         "One step up and down ∇ log p(x): what it changes in the prediction, log p(x) and the attribution.",
         "worker.evaluations.gradient_steps:density_perturbation", params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        plots=STEPPED,
     ),
     Entry(
         "density", "Density",
         "Histograms of log p(x), comparable within one model only, and of the size of its gradient, on training and "
         "test images, noise and another data set.",
         "worker.evaluations.density:density",
-        params=(_against("Empty: none."), RESIZE, FIRST_1000), uses=("train_data",),
+        params=(_against("Empty: none."), RESIZE, FIRST_1000), uses=("train_data",), plots=DENSITIES,
     ),
     Entry(
         "ood", "Out-of-distribution detection",
@@ -146,6 +158,7 @@ EVALUATIONS = (
                   help="Where there is no other data set."),
             RESIZE, FIRST_1000,
         ),
+        plots=DETECTED,
     ),
     Entry(
         "stability", "Attribution stability",
@@ -158,7 +171,7 @@ EVALUATIONS = (
                   label="Perturbation"),
             FIRST_500,
         ),
-        uses=("fresh_model",),
+        uses=("fresh_model",), plots=ALIKE,
     ),
     Entry(
         "sensitivity", "Largest sensitivity",
@@ -172,5 +185,7 @@ EVALUATIONS = (
                   help="Noisy copies of each image; the maximum grows with them."),
             FIRST_500,
         ),
+        plots=(Plot(title="Largest sensitivity", mark="violins", names=("sensitivity_max",),
+                    images=Images(array="sensitivity_max", pick="highest", words="that are the most sensitive")),),
     ),
 )

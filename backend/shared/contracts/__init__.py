@@ -25,7 +25,9 @@ from backend.shared.contracts.attributions import (
 from backend.shared.contracts.catalog import (
     CatalogCaution,
     CatalogEntry,
+    CatalogImages,
     CatalogParam,
+    CatalogPlot,
     CatalogRule,
 )
 from backend.shared.contracts.datasets import (
@@ -126,7 +128,9 @@ __all__ = [
     "BulkRequest",
     "CatalogCaution",
     "CatalogEntry",
+    "CatalogImages",
     "CatalogParam",
+    "CatalogPlot",
     "CatalogRule",
     "Component",
     "Curve",

@@ -38,6 +38,25 @@ class CatalogCaution(Answer):
     text: str
 
 
+class CatalogImages(Answer):
+    """Which test images stand behind a point of a plot: the query of the route of an evaluation's samples."""
+
+    array: str  # {name} is the name of the point's curve
+    pick: Literal["x", "lowest", "highest"]  # those whose value is the point's x, or the lowest or highest first
+    words: str
+
+
+class CatalogPlot(Answer):
+    """One chart of what an evaluation found; see `backend.shared.catalog.entry.Plot`."""
+
+    title: str
+    names: list[str]
+    mark: Literal["lines", "bars", "steps", "violins"]
+    diagonal: str
+    controls: list[str]
+    images: CatalogImages | None
+
+
 class CatalogEntry(Answer):
     """One choice of a kind; see `backend.shared.catalog.entry.Entry` for the facts."""
 
@@ -66,6 +85,7 @@ class CatalogEntry(Answer):
     penalises: bool
     needs_mask: bool
     needs_groups: bool
+    plots: list[CatalogPlot]  # of an evaluation
     signed: bool
     needs_convolutions: bool
     needs_activation: list[str]
