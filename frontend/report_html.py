@@ -15,9 +15,11 @@ from frontend.aggregate import flat, higher_is_better
 from frontend.catalog import Catalog
 from frontend.charts import BELOW, metric_label, overlay
 from frontend.comparison import HEADLINES, Comparison, column_label, compare, measured_differently
+from frontend.measured_curves import measured_charts
 from frontend.panels import View, scale_html
 from frontend.panels import html as panels_html
 from frontend.response import lines, parallel, response
+from frontend.result_charts import draw
 from frontend.selection import matched, selection_words
 from frontend.tables import all_runs, matches, numbers, summary
 from frontend.tradeoff import tradeoff
@@ -150,6 +152,7 @@ def _charts(evidence: Evidence) -> str:
         if shown:
             figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors)
             figures.append(figure.update_layout(legend=BELOW, showlegend=len(shown) <= 12))
+    figures += [draw(chart.plot, chart.traces) for chart in measured_charts(found, evidence.evaluations, offered)]
     whole = parallel(found, columns, offered)
     drawn = "".join(f"<div>{_figure(figure)}</div>" for figure in figures)
     return f'<h2>Charts</h2><div class="pair">{drawn}</div>' + (_figure(whole) if whole else "")

@@ -23,7 +23,9 @@ from frontend.comparison import (
 )
 from frontend.exports import chart, downloads
 from frontend.group_curves import group_curves, mean_curves, mean_table, run_table
+from frontend.images_behind import LINK as IMAGES_LINK
 from frontend.live_chart import load_charts
+from frontend.measured import show_measured
 from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_shown, query_int, query_ints
 from frontend.report import report
 from frontend.response import lines, parallel, response
@@ -126,10 +128,13 @@ def show_table(found: Comparison, chosen: Sequence[Column]) -> None:
     downloads(pd.DataFrame(numbers(found, chosen, offered)), "comparison")
 
 
-def open_run(run_id: int, found: Comparison) -> None:
-    """Opens the run, and takes along one run of each other group to set its maps beside."""
+def open_run(run_id: int, found: Comparison, images: str | None = None) -> None:
+    """Opens the run with the test images behind a point, and takes along one run of each other group to set its maps
+    beside."""
     beside = [group.runs[0].id for group in found.groups if run_id not in [run.id for run in group.runs]]
     query = {"run": str(run_id), **({"with": joined(beside[:MAX_MAPS - 1])} if beside else {})}
+    if images:
+        query[IMAGES_LINK] = images
     st.switch_page("app_pages/run.py", query_params=query)
 
 
@@ -379,6 +384,7 @@ def show_live() -> None:
         show_matched(found)
         show_parallel(found, chosen)
         show_curves(found, runs)
+        show_measured(found, runs, lambda run_id, images: open_run(run_id, found, images))
         show_runs(runs)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.io
 import pytest
 
-from backend.shared.contracts import CatalogImages, CatalogPlot, Curve, Evaluation, Status, Value
+from backend.shared.contracts import CatalogEntry, CatalogImages, CatalogPlot, Curve, Evaluation, Status, Value
 from frontend.catalog import Catalog
 from frontend.result_charts import Spread, Trace, behind, curve_table, draw, plots, spread_table, traces, violins
 
@@ -25,15 +25,10 @@ def measured(name: str, key: str, **found) -> Evaluation:
 
 
 def offering(**by_key: list[CatalogPlot]) -> Catalog:
-    facts = {
-        "summary": "", "params": [], "rules": [], "cautions": [], "num_classes": None, "class_names": [],
-        "channels": None, "image_size": None, "mean": [], "std": [], "train_size": None, "has_groups": False,
-        "has_mask": False, "augmentation": "none", "embedded": False, "min_image_size": None, "package": None,
-        "has_convolutions": False, "penalises": True, "needs_mask": False, "needs_groups": False, "signed": True,
-        "needs_convolutions": False, "needs_activation": [], "needs_target": True,
-    }
-    return Catalog({"evaluation": [  # type: ignore[arg-type]
-        {**facts, "key": key, "label": key.upper(), "plots": shown} for key, shown in by_key.items()
+    """A catalog of evaluations with these plots."""
+    return Catalog.model_construct({"evaluation": [
+        CatalogEntry.model_construct(key=key, label=key.upper(), params=[], plots=shown)
+        for key, shown in by_key.items()
     ]})
 
 

@@ -1,0 +1,46 @@
+"""From the form for a further measure to the test images behind a point of its chart, in a real browser."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from backend.shared.contracts import ExperimentRequest
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+PATIENCE = 90_000  # milliseconds
+
+
+def test_a_measure_is_asked_for_drawn_and_its_point_opens_the_images(running_system, browser: Browser):
+    client = running_system.client
+    run, = client.launch(ExperimentRequest(
+        name="To be measured", spec={"epochs": 1, "train_samples": 300, "evaluations": []},
+    )).runs
+    deadline = time.monotonic() + 300
+    while not client.run(run).results:
+        assert time.monotonic() < deadline, client.run(run).error
+        time.sleep(0.5)
+    page = browser.new_context(viewport={"width": 1280, "height": 2400}).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{running_system.page}/run?run={run}")
+    page.get_by_text("Measure more").click()
+    page.get_by_role("combobox", name="Measure").click()
+    page.get_by_role("option", name="Adversarial accuracy, PGD L∞").click()
+    images = page.get_by_role("spinbutton", name="Test images")
+    images.fill("40")
+    images.press("Tab")
+    page.get_by_role("button", name="Measure", exact=True).click()
+    chart = page.locator(".densitylab-chart[aria-label^='Accuracy under attack'][data-points]")
+    chart.wait_for()
+    page.wait_for_timeout(3_000)  # the page becomes still
+    chart.locator(".scatterlayer .point").first.scroll_into_view_if_needed()
+    box = chart.locator(".scatterlayer .point").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_text("Test images whose prediction breaks at epsilon 0")).to_be_visible()
+    card = page.locator(".dl-behind a").first
+    expect(card).to_contain_text("predicted")
+    expect(card).to_have_attribute("href", re.compile(rf"runs={run}&samples=\d+"))
+    page.context.close()
