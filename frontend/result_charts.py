@@ -172,7 +172,7 @@ def _line(figure: go.Figure, trace: Trace) -> None:
             fillcolor=translucent(trace.color, 0.13), line={"width": 0}, hoverinfo="skip", showlegend=False,
             legendgroup=trace.label, uid=f"{trace.label}-band",
         )
-    dense = len(curve.x) > 60
+    dense = len(curve.x) > 30
     figure.add_scatter(
         x=curve.x, y=curve.y, mode="lines" if dense else "lines+markers", name=trace.label, uid=trace.label,
         legendgroup=trace.label, line={"color": trace.color, "width": 2}, marker={"size": 7},
