@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,7 +45,8 @@ def draw(comparisons: Mapping[str, Comparison], chart: Chart, file: Path) -> Non
                 axes.set_ylabel(label)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 if count < 3 else 3, frameon=False, fontsize=9)
-    figure.savefig(file, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "densitylab"}):  # equal figures give equal files
+        figure.savefig(file, metadata={"Date": None})
 
 
 def _panel(axes: Axes, found: Comparison, result: str) -> None:
