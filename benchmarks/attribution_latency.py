@@ -1,8 +1,9 @@
-"""Seconds from asking for gradient maps of 8 images under 4 runs to having their arrays, on a running system.
+"""Seconds from asking for maps of 8 images under 4 runs to having their arrays, on a running system.
 
     python benchmarks/attribution_latency.py [--times 10]
 
-Three figures: on an idle system, while a training runs, and of a request that was made before. Finds the API by
+Four figures: gradients on an idle system, while a training runs, and of a request that was made before; integrated
+gradients of 32 steps on an idle system. Finds the API by
 DENSITYLAB_API_URL or the default address.
 """
 
@@ -15,7 +16,7 @@ import httpx
 from backend.shared.settings import Settings
 
 RUNS, IMAGES = 4, 8
-GOALS = {"idle": 1.0, "training": 2.0, "cached": 0.2}
+GOALS = {"idle": 1.0, "training": 2.0, "cached": 0.2, "integrated gradients": 4.0}
 QUICK = {"epochs": 1, "evaluations": []}
 LONG = {"epochs": 500, "evaluations": []}
 
@@ -33,6 +34,8 @@ def main() -> None:
         maps(http, trained["runs"], 0)  # warms the models
         report("idle", [maps(http, trained["runs"], 1 + turn) for turn in range(times)])
         report("cached", [maps(http, trained["runs"], 1 + turn) for turn in range(times)])
+        report("integrated gradients", [
+            maps(http, trained["runs"], 1 + turn, "integrated_gradients") for turn in range(times)])
         training = launch(http, LONG, None)
         wait(http, f"/runs/{training['runs'][0]}", ("running",))
         time.sleep(2)
@@ -62,11 +65,11 @@ def until_deleted(http: httpx.Client, experiment: int) -> None:
         time.sleep(0.5)
 
 
-def maps(http: httpx.Client, runs: list[int], turn: int) -> float:
+def maps(http: httpx.Client, runs: list[int], turn: int, method: str = "gradient") -> float:
     """Asks for the `turn`-th eight images and fetches their maps."""
     indices = list(range(turn * IMAGES, (turn + 1) * IMAGES))
     began = time.perf_counter()
-    body = {"runs": runs, "method": "gradient", "samples": {"split": "test", "indices": indices}, "target": "label"}
+    body = {"runs": runs, "method": method, "samples": {"split": "test", "indices": indices}, "target": "label"}
     answer = http.post("/attributions", json=body).raise_for_status().json()
     while answer["status"] != "succeeded":
         if answer["status"] in ("failed", "cancelled"):

@@ -18,6 +18,7 @@ from rq.worker import BaseWorker
 from sqlalchemy.orm import configure_mappers
 
 import worker.jobs.attribute
+import worker.jobs.density
 import worker.jobs.evaluate
 import worker.jobs.prepare
 import worker.jobs.register

@@ -23,6 +23,7 @@ from backend.api.routes import (
     bulk,
     catalog,
     datasets,
+    densities,
     evaluations,
     experiments,
     health,
@@ -30,6 +31,7 @@ from backend.api.routes import (
     metrics,
     registrations,
     runs,
+    samples,
     system,
     tasks,
     tokens,
@@ -45,7 +47,7 @@ from backend.shared.settings import Settings
 PREFIX = "/api/v1"
 _RESOURCES = (
     catalog, datasets, registrations, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions,
-    uploads, tasks, system, tokens, audit,
+    densities, uploads, samples, tasks, system, tokens, audit,
 )
 
 
@@ -64,7 +66,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.database = Database(settings.database_url)
         app.state.store = ArtifactStore(settings.artifacts_url)
         app.state.queue = Queue(settings.redis_url)
-        app.state.samples = SampleCache()
+        app.state.samples = SampleCache(files=3)  # data sets
+        app.state.measures = SampleCache(files=100)  # some numbers per test image each
         app.state.provenance = code_version()
         app.state.settings = settings
         yield

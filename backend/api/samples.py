@@ -13,25 +13,28 @@ from PIL import Image
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.contracts import DatasetSample
 
-_KEPT = 3  # data sets held in memory
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
 class SampleCache:
-    """The arrays of the data sets looked at last; a prepared file never changes under its location."""
+    """The arrays of the files looked at last; a stored file never changes under its location."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: int) -> None:
+        self._files = files
         self._kept: OrderedDict[str, Arrays] = OrderedDict()
         self._lock = threading.Lock()
 
     def arrays(self, store: ArtifactStore, location: str) -> Arrays:
-        """`{split}_images`, `_labels`, `_masks`, `_groups` of the file there. Raises FileNotFoundError."""
+        """The arrays of the NPZ there; of a data set `{split}_images`, `_labels`, `_masks`, `_groups`.
+
+        Raises FileNotFoundError.
+        """
         with self._lock:
             if location not in self._kept:
                 with np.load(io.BytesIO(store.read(location)), allow_pickle=False) as file:
                     self._kept[location] = {name: file[name] for name in file.files}
             self._kept.move_to_end(location)
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > self._files:
                 self._kept.popitem(last=False)
             return self._kept[location]
 

@@ -1,7 +1,9 @@
+import io
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from backend.reconciler import System
 from backend.shared.contracts import Panel, Status
@@ -53,6 +55,7 @@ def test_maps_are_asked_for_made_and_kept(client: TestClient, work: Any, system:
     assert client.get(f"{ASK}/{done['id']}/arrays").content == b"arrays"
     for other in (body(trained, target=3), body(trained[:1]), body(trained, method="smoothgrad"),
                   body(trained, samples={"indices": [1, 3]}),
+                  body(trained, perturbation={"key": "noise", "params": {}}),
                   body(trained, samples={"indices": [3], "split": "train"})):
         assert client.post(ASK, json=other).json()["id"] != done["id"]
 
@@ -80,6 +83,10 @@ def test_another_checkpoint_is_another_map(client: TestClient, work: Any, traine
         ({"method": "nope"}, "/method"),
         ({"method": "smoothgrad", "params": {"sigma": -1}}, "/params/sigma"),
         ({"method": "gradient", "params": {"x": 1}}, "/params/x"),
+        ({"perturbation": {"key": "nope"}}, "/perturbation/key"),
+        ({"perturbation": {"key": "noise", "params": {"sigma": 7}}}, "/perturbation/params/sigma"),
+        ({"perturbation": "noise"}, "/perturbation"),
+        ({"samples": {"split": "upload", "indices": [9]}, "target": "predicted"}, "/samples/indices/0"),
         ({"runs": []}, "/runs"),
         ({"runs": [1, 2, 3, 4, 5, 6, 7]}, "/runs"),
         ({"runs": [0]}, "/runs/0"),
@@ -142,3 +149,37 @@ def test_data_that_is_not_prepared_is_said(client: TestClient, work: Any):
     work.train(run_id)
     pointer, detail = refusal(client.post(ASK, json=body([run_id])), 409)
     assert pointer == "/runs" and "POST /api/v1/datasets/blockmnist/prepare" in detail
+
+
+def upload(client: TestClient) -> int:
+    file = io.BytesIO()
+    Image.new("L", (60, 60), 90).save(file, "PNG")
+    return client.post("/api/v1/uploads", params={"dataset": "blockmnist"}, content=file.getvalue(),
+                       headers={"Content-Type": "application/octet-stream"}).json()["id"]
+
+
+def test_maps_of_an_image_that_somebody_brought(client: TestClient, trained: list[int]):
+    samples = {"split": "upload", "indices": [upload(client)]}
+    assert client.post(ASK, json=body(trained, samples=samples, target="predicted")).status_code == 202
+    pointer, detail = refusal(client.post(ASK, json=body(trained, samples=samples)), 422)
+    assert pointer == "/target" and "has no label" in detail
+
+
+def test_what_maps_would_cost_is_said_and_nothing_is_drawn(
+    client: TestClient, work: Any, system: System, trained: list[int]
+):
+    def cost(**changes: Any) -> Any:
+        answer = client.post(f"{ASK}?dry_run=true", json=body(trained, **changes))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    told = cost()
+    assert (told["kept"], told["passes"], told["basis"]) == (False, 2 * 2 * 2, "calibrated")
+    assert client.get(f"{ASK}/1").status_code == 404
+    slow = {"method": "integrated_gradients", "params": {"steps": 100}}
+    assert cost(**slow)["passes"] == 100 * told["passes"] and cost(**slow)["seconds"] > told["seconds"]
+    assert cost(perturbation={"key": "noise"})["passes"] == 2 * 2 * (2 + 2 + 2)
+    finish(system, work, client.post(ASK, json=body(trained, **slow)).json()["task"])  # in 0.1 s
+    assert cost(**slow) == {"kept": True, "passes": 800, "seconds": pytest.approx(0.1), "basis": "measured"}
+    assert cost()["seconds"] == pytest.approx(0.001)
+    assert client.post(f"{ASK}?dry_run=true", json=body(trained, method="nope")).status_code == 422

@@ -12,83 +12,13 @@ import psutil
 import pytest
 import torch
 
-from backend.shared import contracts
-from backend.shared.artifacts import ArtifactStore
 from backend.shared.contracts import Status, TaskKind
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.specs import plan
-from backend.shared.store import attributions, datasets, evaluations, experiments, logs, metrics, runs, tasks
-from backend.shared.tables import Base
+from backend.shared.store import datasets, runs, tasks
 from worker import shutdown
-from worker.jobs import attribute, checkpointing, evaluate, failures, prepare, running, train
+from worker.jobs import checkpointing, evaluate, failures, prepare, running, train
 from worker.lease import Lease
 
-SMALL = {
-    "model": {"key": "mlp", "params": {"hidden": 32}}, "epochs": 2, "train_samples": 600, "device": "cpu",
-    "evaluations": [{"key": "leakage"}, {"key": "pgd_linf", "params": {"epsilons": [0.1], "steps": 2, "samples": 40}}],
-}
 STEPS = 12
-
-
-class Lab:
-    """A state folder of its own."""
-
-    def __init__(self) -> None:
-        self.settings = Settings()
-        self.settings.home.mkdir(parents=True)
-        self.database = Database(self.settings.database_url)
-        self.artifacts = ArtifactStore(self.settings.artifacts_url)
-        Base.metadata.create_all(self.database.engine)
-
-    def launch(self, **changes) -> tuple[int, int]:
-        """(run, train task) of a new run."""
-        with self.database.write() as session:
-            experiment = experiments.create(session, name="test", notes="", tags=[], request={},
-                                            planned=plan(SMALL | changes, None), provenance={"code": "test"})
-            run_id = experiments.run_ids(session, experiment.id)[0]
-            return run_id, runs.train_task(session, run_id)
-
-    def run(self, run_id: int) -> contracts.Run:
-        with self.database.read() as session:
-            return runs.get(session, run_id)
-
-    def evaluations(self, run_id: int) -> dict[str, contracts.Evaluation]:
-        with self.database.read() as session:
-            return {item.name: item for item in evaluations.of_run(session, run_id)}
-
-    def log(self, run_id: int) -> str:
-        with self.database.read() as session:
-            return "\n".join(f"{line.level}: {line.text}" for line in logs.read(session, run_id))
-
-    def rows(self, run_id: int) -> set[tuple[str, int, float]]:
-        with self.database.read() as session:
-            return {(item.name, point.step, point.value) for item in metrics.read(session, run_id)
-                    for point in item.points if item.name != "throughput"}
-
-    def checkpoint(self, run_id: int):
-        with self.database.read() as session:
-            return runs.artifact(session, run_id, "checkpoint.pt")
-
-    def weights(self, run_id: int) -> dict[str, torch.Tensor]:
-        data = self.artifacts.read(self.checkpoint(run_id).location)
-        return torch.load(io.BytesIO(data), weights_only=True)["state"]["model"]
-
-
-@pytest.fixture(scope="module")
-def data_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")  # prepared once for all
-
-
-@pytest.fixture
-def lab(tmp_path, data_folder, monkeypatch):
-    monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("DENSITYLAB_DATA_DIR", str(data_folder))
-    monkeypatch.setenv("DENSITYLAB_THREADS", "1")
-    lab = Lab()
-    yield lab
-    shutdown.tell(False)
-    lab.database.close()
 
 
 @contextmanager
@@ -400,86 +330,3 @@ def test_an_unforeseen_error_is_kept_with_its_last_lines(lab):
     assert lab.run(run_id).status == Status.FAILED and "KeyError" in lab.run(run_id).error
     assert "something nobody thought of" in lab.log(run_id)
     assert failures.sentence(MemoryError()).startswith("Out of memory")
-
-
-# ---- maps ------------------------------------------------------------------------------------------------------
-
-
-def _ask(lab, **request) -> int:
-    with lab.database.write() as session:
-        return attributions.create(session, {
-            "runs": request["runs"], "method": request.get("method", "gradient"), "params": request.get("params", {}),
-            "samples": {"split": "test", "indices": request.get("indices", [0, 3, 5])},
-            "target": request.get("target", "label"),
-        }, "hash")
-
-
-def _maps(lab, attribution_id: int) -> tuple[contracts.Attribution, dict[str, np.ndarray]]:
-    with lab.database.read() as session:
-        attribute.run(attributions.get(session, attribution_id).task)
-    with lab.database.read() as session:
-        answer, location = attributions.get(session, attribution_id), attributions.location(session, attribution_id)
-    if location is None:
-        return answer, {}
-    with np.load(io.BytesIO(lab.artifacts.read(location)), allow_pickle=False) as arrays:
-        return answer, dict(arrays)
-
-
-def test_maps_of_two_runs(lab):
-    first, task_id = lab.launch()
-    train.run(task_id)
-    second, task_id = lab.launch(lambda_=0.0)
-    train.run(task_id)
-    answer, arrays = _maps(lab, _ask(lab, runs=[first, second], target="predicted"))
-    assert answer.status == Status.SUCCEEDED, answer.error
-    assert arrays["attributions"].shape == (2, 3, 1, 56, 28) and arrays["attributions"].dtype == np.float32
-    assert arrays["images"].shape == (3, 1, 56, 28) and arrays["masks"].shape == (3, 1, 56, 28)
-    assert arrays["predicted"].shape == arrays["confidence"].shape == (2, 3)
-    assert arrays["runs"].tolist() == [first, second] and arrays["indices"].tolist() == [0, 3, 5]
-    assert answer.limit == pytest.approx(np.percentile(np.abs(arrays["attributions"]), 99), rel=1e-6)
-    assert [(panel.run, panel.index) for panel in answer.panels] == [(run, i) for run in (first, second)
-                                                                     for i in (0, 3, 5)]
-    for number, panel in enumerate(answer.panels):
-        shown = arrays["attributions"].reshape(6, 56, 28)[number].astype(np.float64)
-        mask = arrays["masks"][number % 3, 0]
-        assert panel.leakage == pytest.approx(np.linalg.norm(shown[mask]))
-        assert panel.leakage_share == pytest.approx(np.sum(shown[mask] ** 2) / np.sum(shown**2))
-        assert panel.target == panel.predicted == arrays["predicted"].reshape(6)[number]
-        assert not panel.zero and not panel.nan
-    # the plain gradient, without Captum and without our job
-    weights = lab.weights(second)
-    x = torch.from_numpy(arrays["images"]).float().div(255).requires_grad_()
-    hidden = x.flatten(1)
-    layers = [name.removesuffix("weight") for name in weights if name.endswith("weight")]
-    for place, layer in enumerate(layers):
-        hidden = torch.nn.functional.linear(hidden, weights[f"{layer}weight"], weights[f"{layer}bias"])
-        hidden = hidden.relu() if place + 1 < len(layers) else hidden
-    hidden.max(dim=1).values.sum().backward()
-    assert np.allclose(x.grad.numpy(), arrays["attributions"][1], atol=1e-6)
-
-
-def test_maps_that_cannot_be_say_why(lab):
-    trained, task_id = lab.launch()
-    train.run(task_id)
-    untrained, _ = lab.launch()
-    other, task_id = lab.launch(dataset={"key": "blockmnist", "params": {"data_seed": 1}})
-    train.run(task_id)
-    for request, words in (
-        ({"runs": [trained], "indices": [1000]}, "Sample 1000 does not exist"),
-        ({"runs": [trained, 999]}, "Run 999 was deleted"),
-        ({"runs": [trained, other]}, "trained on different data"),
-    ):
-        answer, _ = _maps(lab, _ask(lab, **request))
-        assert answer.status == Status.FAILED and words in answer.error, answer.error
-    answer, _ = _maps(lab, _ask(lab, runs=[untrained]))
-    assert answer.status == Status.FAILED and f"Run {untrained} has no checkpoint" in answer.error
-    # after failures the next one works
-    assert _maps(lab, _ask(lab, runs=[trained]))[0].status == Status.SUCCEEDED
-
-
-def test_limit_and_panel_of_zero_and_nan_maps():
-    maps = np.zeros((1, 1, 1, 4, 2), np.float32)
-    assert attribute.colour_limit(maps) == 0.0
-    maps[0, 0, 0, 0] = [np.nan, 2.0]
-    assert 0.0 <= attribute.colour_limit(maps) <= 2.0
-    assert attribute.colour_limit(np.full((1, 1, 1, 2, 2), np.inf, np.float32)) == 0.0

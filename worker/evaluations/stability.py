@@ -58,7 +58,9 @@ def stability(
     suffixes = ("", "_random_map", "_random_weights")
     columns: dict[str, list[np.ndarray]] = {f"{name}{suffix}": [] for name in SIMILARITIES for suffix in suffixes}
     columns["changed"] = []
+    seed = generator.initial_seed()
     for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+        generator.manual_seed(seed)  # an image meets the same draws in whatever batch it is
         with torch.no_grad():
             target = model(x).argmax(dim=1)
         perturbed = perturbation(model, x, target, generator=generator)

@@ -1,30 +1,34 @@
-"""Maps of the same images under several runs."""
+"""Maps of the same images under several runs, and of what a perturbation makes of them under each."""
 
 import io
 import time
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backend.shared import contracts
-from backend.shared.contracts import Panel, Run, Status
-from backend.shared.store import attributions, runs
+from backend.shared.contracts import Panel, PerturbedView, Run, Status
+from backend.shared.store import attributions, runs, uploads
 from backend.shared.store.tasks import LeaseLost
 from backend.shared.tables import ArtifactRow
 from worker import resolve
 from worker.batches import as_pixels
 from worker.datasets.dataset import Dataset
+from worker.evaluations.similarity import SIMILARITIES
 from worker.jobs import machine
 from worker.jobs.context import Context
 from worker.jobs.data import Data, open_data
+from worker.jobs.evaluate import SEED
 from worker.jobs.failures import JobFailed
 from worker.jobs.models import WarmModels
 from worker.jobs.running import run_task
+from worker.jobs.views import colour_limit, numbers, views
 from worker.lease import Lease
 from worker.stopped import Stopped
 
-LIMIT_PERCENTILE = 99.0
-_warm = WarmModels()  # of this process: the interactive worker does one job after the other in it
+NO_LABEL = -1  # of an image that somebody brought
+warm_models = WarmModels()  # of this process: the interactive worker does one job after the other in it
 
 
 def run(task_id: int) -> None:
@@ -45,42 +49,38 @@ def _attribute(context: Context, lease: Lease) -> None:
     if missing:
         raise JobFailed(f"Run {missing[0]} was deleted: choose other runs.")
     ordered = [records[number] for number in asked.runs]
-    data = _common_data(context, lease, ordered)
-    chosen = _choose(data.load(asked.samples.split), asked.samples)
-    maps, predicted, confidence, targets = [], [], [], []
+    data = common_data(context, lease, ordered)
+    chosen = chosen_images(context, data, asked.samples)
+    panels: list[Panel] = []
+    by_run: list[dict[str, np.ndarray]] = []
     for number, record in enumerate(ordered):
         if lease.should_stop():
             raise Stopped("the attribution was stopped")
         lease.report(stage=f"run {record.id}", progress=number / len(ordered))
-        mapped, labelled, sure, target = _one_run(context, record, stored.get(record.id), chosen, asked)
-        maps.append(mapped)
-        predicted.append(labelled)
-        confidence.append(sure)
-        targets.append(target)
+        arrays, shown = _one_run(context, record, stored.get(record.id), chosen, asked)
+        by_run.append(arrays)
+        panels += shown
     arrays = {
-        "images": chosen.images.numpy(), "labels": chosen.labels.numpy(), "attributions": np.stack(maps),
-        "predicted": np.stack(predicted), "confidence": np.stack(confidence),
+        "images": chosen.images.numpy(), "labels": chosen.labels.numpy(),
         "runs": np.array(asked.runs), "indices": np.array(asked.samples.indices),
+        **{name: np.stack([arrays[name] for arrays in by_run]) for name in by_run[0]},
     }
     if chosen.masks is not None:
         arrays["masks"] = chosen.masks.numpy()
-    panels = [
-        _panel(record.id, place, asked, chosen, maps[number], predicted[number], confidence[number], targets[number])
-        for number, record in enumerate(ordered) for place in range(len(chosen))
-    ]
+    maps = [arrays[name].ravel() for name in ("attributions", "perturbed_attributions") if name in arrays]
     file = io.BytesIO()
     np.savez(file, **arrays)
     location = f"attributions/{asked.id}-{lease.held.token}.npz"
     size = context.artifacts.write(location, file.getvalue())
     with lease.writing() as session:
         attributions.store(
-            session, asked.id, panels=panels, limit=colour_limit(arrays["attributions"]),
+            session, asked.id, panels=panels, limit=colour_limit(np.concatenate(maps)),
             data_hash=data.info.data_hash, location=location, size=size, seconds=time.monotonic() - began,
         )
         lease.finish(session, Status.SUCCEEDED)
 
 
-def _common_data(context: Context, lease: Lease, records: list[Run]) -> Data:
+def common_data(context: Context, lease: Lease, records: list[Run]) -> Data:
     """The data set of all the runs. Raises JobFailed where they were trained on different data."""
     first = records[0]
     for other in records[1:]:
@@ -98,58 +98,85 @@ def _hash(record: Run) -> str | None:
     return record.provenance.get("data_hash")
 
 
-def _choose(data: Dataset, samples: contracts.Samples) -> Dataset:
-    outside = [index for index in samples.indices if index >= len(data)]
+def chosen_images(context: Context, data: Data, samples: contracts.Samples) -> Dataset:
+    """The images asked for, in that order. Raises JobFailed where there is no such image."""
+    if samples.split == "upload":
+        return _brought(context, data, samples.indices)
+    split = data.load(samples.split)
+    outside = [index for index in samples.indices if index >= len(split)]
     if outside:
         raise JobFailed(
-            f"Sample {outside[0]} does not exist: the {samples.split} split has {len(data)} images, counted from 0."
+            f"Sample {outside[0]} does not exist: the {samples.split} split has {len(split)} images, counted from 0."
         )
     at = torch.tensor(samples.indices)
     return Dataset(
-        data.images[at], data.labels[at], None if data.masks is None else data.masks[at],
-        None if data.groups is None else data.groups[at],
+        split.images[at], split.labels[at], None if split.masks is None else split.masks[at],
+        None if split.groups is None else split.groups[at],
     )
+
+
+def _brought(context: Context, data: Data, ids: list[int]) -> Dataset:
+    """Images that somebody brought; they have no label and no mask."""
+    with context.database.read() as session:
+        rows = uploads.many(session, ids)
+    shape = (data.entry.channels, *data.entry.image_size)
+    gone = [number for number in ids if number not in rows]
+    if gone:
+        raise JobFailed(f"The uploaded image {gone[0]} is gone: upload it again.")
+    images = np.stack([np.frombuffer(rows[number].pixels, np.uint8).reshape(shape) for number in ids])
+    return Dataset(torch.from_numpy(images), torch.full((len(ids),), NO_LABEL))
 
 
 def _one_run(
     context: Context, record: Run, stored: ArtifactRow | None, chosen: Dataset, asked: contracts.Attribution
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Maps (N, C, H, W) float32, predicted class (N,), its probability (N,), and the target (N,)."""
+) -> tuple[dict[str, np.ndarray], list[Panel]]:
+    """The run's arrays, each with the images along axis 0, and its panels."""
     device = machine.choose_device(record.spec.device)
-    model = _warm.get(context, record, stored, device)
+    model = warm_models.get(context, record, stored, device)
     x = as_pixels(chosen.images).to(device)
-    with torch.no_grad():
-        confidence, predicted = model(x).softmax(dim=1).max(dim=1)
-    if asked.target == "label":
-        target = chosen.labels.to(device)
-    elif asked.target == "predicted":
-        target = predicted
-    else:
-        target = torch.full((len(chosen),), asked.target, device=device)
+    target = _target(model, x, chosen.labels.to(device), asked.target)
     method = resolve.component("attribution", asked.method, asked.params).function
-    maps = method(model, x, target)
-    return maps.float().cpu().numpy(), predicted.cpu().numpy(), confidence.cpu().numpy(), target.cpu().numpy()
+    clean = views(model, method, x, target)
+    masks = [None] * len(chosen) if chosen.masks is None else list(chosen.masks)
+    panels = [
+        Panel(
+            run=record.id, index=asked.samples.indices[place], target=int(target[place]),
+            label=None if chosen.labels[place] == NO_LABEL else int(chosen.labels[place]),
+            **numbers(clean, place, masks[place]).model_dump(),
+        )
+        for place in range(len(chosen))
+    ]
+    arrays = {
+        "attributions": clean.maps.numpy(), "predicted": clean.predicted, "confidence": clean.confidence,
+        "log_density": clean.log_density,
+    }
+    if asked.perturbation is not None:
+        perturb = resolve.component("perturbation", asked.perturbation.key, asked.perturbation.params).function
+        changed = perturb(model, x, target, generator=torch.Generator(device).manual_seed(SEED))
+        after = views(model, method, changed.images, target)
+        pair = changed.align(clean.maps, after.maps)
+        alike = {name: similarity(*pair) for name, (similarity, _) in SIMILARITIES.items()}
+        delta = (changed.images - x).flatten(1).double()
+        for place, panel in enumerate(panels):
+            panel.perturbed = PerturbedView(
+                **numbers(after, place, masks[place]).model_dump(),
+                delta_l2=float(torch.linalg.vector_norm(delta[place])), delta_linf=float(delta[place].abs().max()),
+                similarity={name: _number(float(values[place])) for name, values in alike.items()},
+            )
+        arrays["perturbed_images"] = changed.images.float().cpu().numpy()
+        arrays["perturbed_attributions"] = after.maps.numpy()
+    return arrays, panels
 
 
-def _panel(
-    run_id: int, place: int, asked: contracts.Attribution, chosen: Dataset, maps: np.ndarray, predicted: np.ndarray,
-    confidence: np.ndarray, target: np.ndarray,
-) -> Panel:
-    shown = maps[place].astype(np.float64)
-    nan, zero = not bool(np.isfinite(shown).all()), not bool(shown.any())
-    leakage = share = None
-    if chosen.masks is not None and not nan:
-        on_mask = float(np.square(shown * chosen.masks[place].numpy()).sum())
-        leakage = on_mask**0.5
-        share = None if zero else on_mask / float(np.square(shown).sum())
-    return Panel(
-        run=run_id, index=asked.samples.indices[place], label=int(chosen.labels[place]),
-        predicted=int(predicted[place]), confidence=float(np.nan_to_num(confidence[place])), target=int(target[place]),
-        leakage=leakage, leakage_share=share, zero=zero, nan=nan,
-    )
+def _target(model: torch.nn.Module, x: Tensor, labels: Tensor, asked: str | int) -> Tensor:
+    """(N,) the classes that the maps are of."""
+    if asked == "label":
+        return labels
+    if asked == "predicted":
+        with torch.no_grad():
+            return model(x).argmax(dim=1)
+    return torch.full_like(labels, int(asked))
 
 
-def colour_limit(maps: np.ndarray) -> float:
-    """The 99th percentile of |map| over all finite values of all maps (R, N, C, H, W); 0 where there is none."""
-    size = np.abs(maps[np.isfinite(maps)])
-    return float(np.percentile(size, LIMIT_PERCENTILE)) if size.size else 0.0
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None

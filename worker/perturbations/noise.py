@@ -16,6 +16,8 @@ def noise(
 ) -> Perturbed:
     """x + sigma · N(0, I), clamped to [0, 1].
 
+    Every image meets the same noise, so that what becomes of it does not depend on the images beside it.
+
     Args:
         model: not used.
         x: (N, C, H, W) in [0, 1].
@@ -27,5 +29,5 @@ def noise(
         the noisy images.
     """
     device = x.device if generator is None else generator.device
-    drawn = torch.randn(x.shape, dtype=x.dtype, device=device, generator=generator).to(x.device)
+    drawn = torch.randn(x.shape[1:], dtype=x.dtype, device=device, generator=generator).to(x.device)
     return Perturbed((x + sigma * drawn).clamp(0.0, 1.0))

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from backend import attributing
+from backend import attributing, attribution_cost
 from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
-from backend.shared.contracts import Attribution, AttributionRequest, Status
+from backend.shared.contracts import Attribution, AttributionCost, AttributionRequest, Status
 from backend.shared.store import attributions
 
 router = APIRouter(prefix="/attributions", tags=["attributions"], dependencies=[RegisteredKnown])
@@ -16,16 +16,22 @@ AttributionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.post(
-    "", status_code=202,
-    responses={200: {"model": Attribution, "description": "Kept from an earlier request, with its maps"},
+    "", status_code=202, response_model=Attribution,
+    responses={200: {"model": Attribution | AttributionCost,
+                     "description": "Kept from an earlier request, with its maps; or with dry_run what it would cost"},
                **responses(400, 404, 409, 413, 422)},
 )
 def ask_for_attribution(
-    body: AttributionRequest, response: Response, database: DatabaseDep, queue: QueueDep
-) -> Attribution:
-    """Maps of the same images under each run. The same request on the same checkpoints is answered from the cache."""
+    body: AttributionRequest, response: Response, database: DatabaseDep, queue: QueueDep,
+    dry_run: Annotated[bool, Query(description="only say what it would cost; nothing is drawn")] = False,
+) -> Attribution | Response:
+    """Maps of the same images under each run, and of what a perturbation makes of them. The same request on the same
+    checkpoints is answered from the cache."""
     try:
         with database.write() as session:
+            if dry_run:
+                told = attribution_cost.cost(session, body)
+                return Response(told.model_dump_json(), media_type="application/json")
             attribution_id = attributing.ask(session, body)
             answer = _found(attributions.get(session, attribution_id), attribution_id)
     except attributing.UnknownRun as unknown:

@@ -12,6 +12,7 @@ ATTRIBUTIONS = (
         "worker.attributions.integrated_gradients:integrated_gradients",
         params=(Param(name="steps", type="int", default=32, minimum=2, maximum=512, label="Steps",
                       help="Points of the Gauss-Legendre quadrature."),),
+        work=("steps",),
     ),
     Entry(
         "smoothgrad", "SmoothGrad", "Mean gradient over noisy copies of x (Smilkov et al. 2017).",
@@ -22,6 +23,7 @@ ATTRIBUTIONS = (
                   help="Standard deviation on the [0, 1] pixel scale."),
             Param(name="seed", type="int", default=0, minimum=0, maximum=2**31 - 1, label="Noise seed"),
         ),
+        work=("samples",),
     ),
     Entry("log_density", "∇ log p(x)", "The gradient of the input marginal log density: what smoothing penalises. "
           "It has no target class.",
@@ -38,6 +40,7 @@ ATTRIBUTIONS = (
                   help="Standard deviation on the [0, 1] pixel scale."),
             Param(name="seed", type="int", default=0, minimum=0, maximum=2**31 - 1, label="Seed"),
         ),
+        work=("samples",),
     ),
     Entry("deeplift", "DeepLIFT", "Contributions to the difference from a black image by the rescale rule (Shrikumar "
           "et al. 2017). Zero on black pixels by construction; the rule exists for ReLU and softplus.",
@@ -54,5 +57,6 @@ ATTRIBUTIONS = (
             Param(name="stride", type="int", default=2, minimum=1, maximum=64, label="Stride",
                   help="Pixels between patches, at most the patch."),
         ),
+        stride="stride",
     ),
 )

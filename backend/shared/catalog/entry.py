@@ -173,10 +173,12 @@ class Entry:
     plots: tuple[Plot, ...] = ()
     # what the job hands over beside the model and its test images
     uses: tuple[Literal["train_data", "fresh_model", "earlier"], ...] = ()
-    # facts of an attribution
+    # facts of an attribution; `work` of a perturbation too
     signed: bool = True
     needs_convolutions: bool = False
     needs_activation: tuple[str, ...] = ()  # where it holds of some activations only; () is of all
+    work: tuple[str, ...] = ()  # parameters that multiply the passes through the network, such as a quadrature's steps
+    stride: str | None = None  # the parameter by which a window slides over the image, a forward pass at each place
     needs_target: bool = True  # False where the map is of no class, such as the gradient of log p(x)
 
     def param(self, name: str) -> Param | None:

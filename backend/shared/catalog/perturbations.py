@@ -1,4 +1,7 @@
-"""Perturbations. `(model, x, target, *, ..., generator) -> Perturbed(images, align)`; target (N,) class indices."""
+"""Perturbations. `(model, x, target, *, ..., generator) -> Perturbed(images, align)`; target (N,) class indices.
+
+The first parameter is the strength.
+"""
 
 from backend.shared.catalog.entry import Entry, Param
 
@@ -14,7 +17,8 @@ PERTURBATIONS = (
           "worker.perturbations.attack:attack",
           params=(Param(name="epsilon", type="float", default=0.03, minimum=0.0, maximum=1.0, label="Epsilon",
                         help="Largest change of any pixel, on the [0, 1] scale."),
-                  Param(name="steps", type="int", default=10, minimum=1, maximum=1000, label="Steps"))),
+                  Param(name="steps", type="int", default=10, minimum=1, maximum=1000, label="Steps")),
+          work=("steps",)),
     Entry("shift", "Shift", "Moved by whole pixels; maps are moved back and compared where both show the same part.",
           "worker.perturbations.shift:shift",
           params=(Param(name="right", type="int", default=2, minimum=-64, maximum=64, label="Right",

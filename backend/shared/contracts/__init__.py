@@ -16,11 +16,18 @@ from backend.shared.contracts.attributions import (
     MAX_RUNS_PER_ATTRIBUTION,
     MAX_SAMPLES_PER_ATTRIBUTION,
     Attribution,
+    AttributionCost,
     AttributionRequest,
     Panel,
+    PerturbedView,
     Samples,
     SampleSource,
     Split,
+    View,
+)
+from backend.shared.contracts.browsing import (
+    BrowsedSample,
+    SamplesFound,
 )
 from backend.shared.contracts.catalog import (
     CatalogCaution,
@@ -37,6 +44,11 @@ from backend.shared.contracts.datasets import (
     DatasetSample,
     PrepareRequest,
     RegisterRequest,
+)
+from backend.shared.contracts.densities import (
+    Density,
+    DensityOfRun,
+    DensityRequest,
 )
 from backend.shared.contracts.evaluations import (
     Curve,
@@ -119,9 +131,11 @@ __all__ = [
     "ArchiveRequest",
     "Artifact",
     "Attribution",
+    "AttributionCost",
     "AttributionRequest",
     "AuditLine",
     "Broker",
+    "BrowsedSample",
     "BulkAction",
     "BulkAnswer",
     "BulkOutcome",
@@ -139,6 +153,9 @@ __all__ = [
     "DatasetForm",
     "DatasetSample",
     "Deleted",
+    "Density",
+    "DensityOfRun",
+    "DensityRequest",
     "Disk",
     "EarlyStop",
     "Evaluation",
@@ -161,6 +178,7 @@ __all__ = [
     "Notes",
     "Page",
     "Panel",
+    "PerturbedView",
     "Preflight",
     "PreflightData",
     "PrepareRequest",
@@ -176,6 +194,7 @@ __all__ = [
     "RunsRequest",
     "SampleSource",
     "Samples",
+    "SamplesFound",
     "Split",
     "Status",
     "Sweep",
@@ -190,6 +209,7 @@ __all__ = [
     "TokenRequest",
     "Upload",
     "Value",
+    "View",
     "Worker",
     "queue_of",
 ]

@@ -26,6 +26,7 @@ class TaskKind(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     ATTRIBUTE = "attribute"
+    DENSITY = "density"
     PREPARE = "prepare"
     REGISTER = "register"
 
@@ -58,7 +59,7 @@ def queue_of(kind: TaskKind, priority: Priority) -> QueueName:
     match kind:
         case TaskKind.EVALUATE:
             return QueueName.EVALUATE
-        case TaskKind.ATTRIBUTE:
+        case TaskKind.ATTRIBUTE | TaskKind.DENSITY:
             return QueueName.INTERACTIVE
         case TaskKind.PREPARE | TaskKind.REGISTER:
             return QueueName.PREPARE

@@ -1,4 +1,4 @@
-"""Attribution requests and their kept results."""
+"""What the interactive worker draws, maps and slices of log p, and what is kept of it: one cache, one budget."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +14,11 @@ from backend.shared.store.times import moment
 from backend.shared.tables import AttributionRow, TaskRow
 
 
-def create(session: Session, request: dict[str, Any], content_hash: str) -> int:
-    """Asks for maps; returns the attribution's id."""
-    task = tasks.create(session, TaskKind.ATTRIBUTE)
+def create(
+    session: Session, request: dict[str, Any], content_hash: str, kind: TaskKind = TaskKind.ATTRIBUTE
+) -> int:
+    """Asks for maps, or slices; returns their id."""
+    task = tasks.create(session, kind)
     at = now(session)
     row = AttributionRow(task_id=task.id, content_hash=content_hash, request=request, panels=[], bytes=0,
                          created_at=at, used_at=at)
@@ -41,12 +43,36 @@ def kept(session: Session, content_hash: str) -> int | None:
     return found.id
 
 
+def drawn(session: Session, limit: int) -> list[tuple[dict[str, Any], float]]:
+    """(request, seconds) of the newest finished ones."""
+    rows = session.execute(
+        select(AttributionRow.request, AttributionRow.seconds)
+        .join(TaskRow, AttributionRow.task_id == TaskRow.id)
+        .where(AttributionRow.seconds.is_not(None), TaskRow.kind == TaskKind.ATTRIBUTE)
+        .order_by(AttributionRow.id.desc()).limit(limit)
+    )
+    return [(request, seconds) for request, seconds in rows if seconds is not None]
+
+
 def get(session: Session, attribution_id: int) -> contracts.Attribution | None:
     found = session.execute(
         select(AttributionRow, TaskRow).join(TaskRow, AttributionRow.task_id == TaskRow.id)
-        .where(AttributionRow.id == attribution_id)
+        .where(AttributionRow.id == attribution_id, TaskRow.kind == TaskKind.ATTRIBUTE)
     ).first()
     return None if found is None else _answer(found[0], found[1])
+
+
+def density(session: Session, density_id: int) -> contracts.Density | None:
+    found = session.execute(
+        select(AttributionRow, TaskRow).join(TaskRow, AttributionRow.task_id == TaskRow.id)
+        .where(AttributionRow.id == density_id, TaskRow.kind == TaskKind.DENSITY)
+    ).first()
+    if found is None:
+        return None
+    row, task = found
+    result = row.panels[0] if row.panels else {}
+    return contracts.Density(id=row.id, status=Status(task.status), error=task.error, request=row.request, **result,
+                             task=task.id, created_at=moment(row.created_at))
 
 
 def of_task(session: Session, task_id: int) -> AttributionRow | None:
@@ -62,9 +88,18 @@ def store(
     session: Session, attribution_id: int, *, panels: Sequence[contracts.Panel], limit: float, data_hash: str,
     location: str, size: int, seconds: float,
 ) -> None:
-    """Keeps the result; call tasks.fence first."""
+    """Keeps the maps; call tasks.fence first."""
+    keep(session, attribution_id, panels=[panel.model_dump() for panel in panels], limit=limit, data_hash=data_hash,
+         location=location, size=size, seconds=seconds)
+
+
+def keep(
+    session: Session, attribution_id: int, *, panels: list[dict[str, Any]], limit: float | None, data_hash: str,
+    location: str, size: int, seconds: float,
+) -> None:
+    """Keeps a result; call tasks.fence first."""
     row = session.get_one(AttributionRow, attribution_id)
-    row.panels, row.limit, row.data_hash = [panel.model_dump() for panel in panels], limit, data_hash
+    row.panels, row.limit, row.data_hash = panels, limit, data_hash
     row.location, row.bytes, row.seconds = location, size, seconds
 
 
