@@ -13,12 +13,15 @@ from backend.shared.contracts import (
     ArchiveRequest,
     Artifact,
     Attribution,
+    AttributionCost,
     AttributionRequest,
     BulkAnswer,
     BulkRequest,
     Dataset,
     DatasetSample,
     Deleted,
+    Density,
+    DensityRequest,
     Evaluation,
     EvaluationSpec,
     Experiment,
@@ -36,8 +39,10 @@ from backend.shared.contracts import (
     Run,
     RunPatch,
     RunsRequest,
+    SamplesFound,
     System,
     Task,
+    Upload,
 )
 from frontend.catalog import Catalog
 
@@ -272,12 +277,41 @@ class ApiClient:
         """Asks for maps; those asked for before come back at once, others are awaited by `attribution`."""
         return self._read(Attribution, self._send("POST", "/api/v1/attributions", body=request))
 
+    def attribution_cost(self, request: AttributionRequest) -> AttributionCost:
+        """What those maps would cost; nothing is drawn."""
+        answer = self._send("POST", "/api/v1/attributions", query={"dry_run": True}, body=request)
+        return self._read(AttributionCost, answer)
+
+    def browse(
+        self, runs: Sequence[int], *, label: int | None = None, group: int | None = None, only: str = "all",
+        worst: str | None = None, limit: int | None = None, cursor: str | None = None,
+    ) -> SamplesFound:
+        """A page of the test images that pass the filters, by what the runs say of them."""
+        query = {"run": runs, "label": label, "group": group, "only": only, "worst": worst, "limit": limit,
+                 "cursor": cursor}
+        return self._read(SamplesFound, self._send("GET", "/api/v1/samples", query=query))
+
+    def upload_image(self, content: bytes, dataset: str) -> Upload:
+        """Keeps the pixels of a PNG, JPEG or WebP image, fitted to the data set's shape."""
+        answer = self._send("POST", "/api/v1/uploads", query={"dataset": dataset}, content=content)
+        return self._read(Upload, answer)
+
+    def upload(self, upload: int) -> Upload:
+        return self._read(Upload, self._send("GET", f"/api/v1/uploads/{upload}"))
+
     def attribution(self, attribution: int) -> Attribution:
         return self._read(Attribution, self._send("GET", f"/api/v1/attributions/{attribution}"))
 
     def attribution_arrays(self, attribution: int) -> bytes:
         """The raw maps, as the bytes of an NPZ file."""
         return self._send("GET", f"/api/v1/attributions/{attribution}/arrays").content
+
+    def slice_density(self, request: DensityRequest) -> Density:
+        """log p along a line and on a plane through an image; awaited by `density`."""
+        return self._read(Density, self._send("POST", "/api/v1/densities", body=request))
+
+    def density(self, density: int) -> Density:
+        return self._read(Density, self._send("GET", f"/api/v1/densities/{density}"))
 
     def task(self, task: int) -> Task:
         return self._read(Task, self._send("GET", f"/api/v1/tasks/{task}"))
@@ -289,11 +323,12 @@ class ApiClient:
 
     def _send(
         self, method: str, path: str, *, query: Query | None = None, body: BaseModel | None = None,
-        headers: Mapping[str, str] | None = None, accept: Sequence[int] = (),
+        content: str | bytes | None = None, headers: Mapping[str, str] | None = None, accept: Sequence[int] = (),
         files: Mapping[str, tuple[str, IO[bytes]]] | None = None, form: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        content = None
         headers = dict(headers or {})
+        if content is not None:
+            headers["Content-Type"] = "application/octet-stream"
         if body is not None:
             # A patch says only what it changes
             content = body.model_dump_json(exclude_unset=method == "PATCH")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,21 @@ _SEQUENTIAL = np.array([
     (0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115), (138, 134, 120), (165, 156, 116),
     (195, 179, 105), (225, 204, 85), (254, 232, 56),
 ], dtype=float)
+# ColorBrewer's PuOr (11 classes), purple first
+_PURPLE_ORANGE = np.array([
+    (45, 0, 75), (84, 39, 136), (128, 115, 172), (178, 171, 210), (216, 218, 235), (247, 247, 247),
+    (254, 224, 182), (253, 184, 99), (224, 130, 20), (179, 88, 6), (127, 59, 8),
+], dtype=float)
+# Viridis (Smith, van der Walt 2015), sampled
+_VIRIDIS = np.array([
+    (68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142), (31, 158, 137), (53, 183, 121),
+    (109, 205, 89), (180, 222, 44), (253, 231, 37),
+], dtype=float)
+_GREY = np.array([(0, 0, 0), (255, 255, 255)], dtype=float)
+# By their names on the page; the first of each kind is the usual one
+DIVERGING = {"red-blue": _DIVERGING, "purple-orange": _PURPLE_ORANGE}
+SEQUENTIAL = {"cividis": _SEQUENTIAL, "viridis": _VIRIDIS, "grey": _GREY}
+SIGNS = ("signed", "positive", "negative", "magnitude")
 _NOT_A_NUMBER = (128, 128, 128)
 
 
@@ -30,6 +46,8 @@ class Maps:
     predicted: np.ndarray  # (R, N)
     confidence: np.ndarray  # (R, N)
     masks: np.ndarray | None  # (N, 1 or C, H, W), True on the null part
+    perturbed_images: np.ndarray | None = None  # (R, N, C, H, W), [0, 1]
+    perturbed_attributions: np.ndarray | None = None  # (R, N, C, H, W), raw
 
 
 def read_maps(content: bytes) -> Maps:
@@ -40,7 +58,24 @@ def read_maps(content: bytes) -> Maps:
         if missing:
             raise ValueError(f"the file of the maps lacks: {', '.join(missing)}")
         arrays = {name: file[name] for name in names}
-        return Maps(**arrays, masks=file.get("masks"))
+        return Maps(**arrays, masks=file.get("masks"), perturbed_images=file.get("perturbed_images"),
+                    perturbed_attributions=file.get("perturbed_attributions"))
+
+
+def pooled_limit(arrays: Sequence[np.ndarray], percentile: float) -> float:
+    """The percentile of |value| over all finite values of the arrays; 0 where there is none."""
+    sizes = [np.abs(array[np.isfinite(array)]) for array in arrays]
+    pooled = np.concatenate([size.ravel() for size in sizes])
+    return float(np.percentile(pooled, percentile)) if pooled.size else 0.0
+
+
+def of_sign(attribution: np.ndarray, sign: str) -> np.ndarray:
+    """The map, or only what raises ("positive") or lowers ("negative") the score, or its size ("magnitude")."""
+    if sign == "positive":
+        return np.maximum(attribution, 0)
+    if sign == "negative":
+        return np.maximum(-attribution, 0)
+    return np.abs(attribution) if sign == "magnitude" else attribution
 
 
 def image_pixels(image: np.ndarray) -> np.ndarray:
@@ -56,26 +91,71 @@ def mask_pixels(mask: np.ndarray) -> np.ndarray:
     return np.repeat(shown[..., None], 3, axis=2)
 
 
-def map_pixels(attribution: np.ndarray, limit: float, *, signed: bool) -> np.ndarray:
+def map_pixels(attribution: np.ndarray, limit: float, *, signed: bool, palette: str | None = None) -> np.ndarray:
     """A map (C, H, W) as (H, W, 3) uint8; what is not a number is grey.
 
     The channels are averaged, so that no pixel can pass the limit by their number alone. Signed: −limit is dark
     blue, 0 white, limit dark red. Otherwise 0 is dark blue and limit yellow. Values beyond the limit are clipped.
+
+    Args:
+        attribution: raw.
+        limit: the largest value that the colours tell apart.
+        signed: whether the colours diverge around zero.
+        palette: one of DIVERGING or of SEQUENTIAL; None, or one of the other kind: the usual one.
     """
-    values = attribution.astype(float).mean(axis=0)
+    values = flat(attribution)
     finite = np.isfinite(values)
     scaled = np.where(finite, values, 0) / limit if limit > 0 else np.zeros_like(values)
-    table = _DIVERGING if signed else _SEQUENTIAL
     position = (np.clip(scaled, -1, 1) + 1) / 2 if signed else np.clip(np.abs(scaled), 0, 1)
-    colored = _colors(position, table)
+    colored = _colors(position, _table(signed, palette))
     colored[~finite] = _NOT_A_NUMBER
     return colored
 
 
-def scale_pixels(width: int, height: int, *, signed: bool) -> np.ndarray:
+def flat(attribution: np.ndarray) -> np.ndarray:
+    """(H, W): what is drawn of a map (C, H, W), the mean over its channels."""
+    return attribution.astype(float).mean(axis=0)
+
+
+def over(pixels: np.ndarray, image: np.ndarray, opacity: float) -> np.ndarray:
+    """A map's pixels laid over those of its image, both (H, W, 3) uint8; opacity 1 hides the image."""
+    mixed = opacity * pixels.astype(float) + (1 - opacity) * image.astype(float)
+    return np.round(mixed).astype(np.uint8)
+
+
+def scale_pixels(width: int, height: int, *, signed: bool, palette: str | None = None) -> np.ndarray:
     """The colour bar (height, width, 3), from its lowest to its highest value."""
-    row = _colors(np.linspace(0, 1, width)[None], _DIVERGING if signed else _SEQUENTIAL)
+    row = _colors(np.linspace(0, 1, width)[None], _table(signed, palette))
     return np.repeat(row, height, axis=0)
+
+
+def outline(mask: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """The edges of a mask (1 or C, H, W) as (x0, y0, x1, y1) in pixels: horizontal runs, then vertical ones."""
+    inside = np.pad(mask.any(axis=0), 1)
+    edges = []
+    for rows, turned in ((inside, False), (inside.T, True)):
+        changes = rows[1:] != rows[:-1]
+        for line, cells in enumerate(changes):
+            at = np.flatnonzero(np.diff(np.concatenate(([0], cells.astype(np.int8), [0]))))
+            for start, end in zip(at[::2], at[1::2], strict=True):
+                first, second = (int(start) - 1, line), (int(end) - 1, line)
+                edges.append((*first[::-1], *second[::-1]) if turned else (*first, *second))
+    return edges
+
+
+def values_url(attribution: np.ndarray) -> tuple[str, float]:
+    """(a map's drawn values as base64 of 16-bit whole numbers in rows, what one of them is worth), for the value
+    under the pointer; −32768 stands for what is not a number."""
+    values = flat(attribution)
+    finite = np.isfinite(values)
+    unit = float(np.abs(values[finite]).max()) / 32767 if finite.any() and values[finite].any() else 1.0
+    whole = np.where(finite, np.round(np.where(finite, values, 0) / unit), -32768).astype("<i2")
+    return base64.b64encode(whole.tobytes()).decode(), unit
+
+
+def _table(signed: bool, palette: str | None) -> np.ndarray:
+    tables = DIVERGING if signed else SEQUENTIAL
+    return tables.get(palette or "", next(iter(tables.values())))
 
 
 def _colors(position: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -1,19 +1,31 @@
-"""The saliency view as HTML and as one PNG figure: the same panels in both."""
+"""The saliency view as HTML: a card per image, a column per run, all on one colour scale. No Streamlit in here."""
 
-import io
+import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from backend.shared.contracts import Attribution, Panel
-from frontend.maps import Maps, data_url, image_pixels, map_pixels, mask_pixels, scale_pixels
+from backend.shared.contracts import View as Numbers
+from frontend.maps import (
+    Maps,
+    data_url,
+    image_pixels,
+    map_pixels,
+    mask_pixels,
+    of_sign,
+    outline,
+    over,
+    pooled_limit,
+    scale_pixels,
+    values_url,
+)
 
 CHANCE = 0.5  # share of a map on the null half if it lay anywhere
-# The bundled font of the figure has no Greek and no mathematics
-_SPELLED = str.maketrans({"λ": "lambda", "∇": "grad ", "‖": "|", "✓": "right", "✗": "wrong", "·": ";", "ₓ": "x"})
+USUAL_CLIP = 99.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,18 @@ class RunColumn:
 
 
 @dataclass(frozen=True)
+class Display:
+    """How maps are drawn; what they are is not touched."""
+
+    sign: str = "signed"  # see maps.SIGNS
+    palette: str | None = None
+    clip: float = USUAL_CLIP  # percentile of |map| at which the colours end
+    opacity: float = 1.0  # of the map over its image
+    outline: bool = False  # of the null part
+    own_scale: bool = False  # each run its own colour scale: their strengths cannot be compared
+
+
+@dataclass(frozen=True)
 class View:
     """All that the view shows."""
 
@@ -33,32 +57,62 @@ class View:
     maps: Maps
     columns: Sequence[RunColumn]
     class_names: Sequence[str]
-    signed: bool
+    signed: bool  # whether the method's maps have signs
     method: str  # in words
-    contrast: int = 1
+    display: Display = field(default_factory=Display)
 
     @property
-    def limit(self) -> float:
-        """The largest absolute value that the colours tell apart; the same in every panel."""
-        return (self.answer.limit or 0.0) / self.contrast
+    def diverging(self) -> bool:
+        return self.signed and self.display.sign == "signed"
+
+    def limit(self, column: int = 0) -> float:
+        """The largest absolute value that the colours tell apart; the same in every panel, unless each run has its
+        own scale."""
+        return self._limits[column]
+
+    @cached_property
+    def _limits(self) -> list[float]:
+        """Of each column."""
+        count = len(self.columns)
+        if not self.display.own_scale and self.display.clip == USUAL_CLIP:
+            return [self.answer.limit or 0.0] * count
+        arrays = [array for array in (self.maps.attributions, self.maps.perturbed_attributions) if array is not None]
+        if self.display.own_scale:
+            return [pooled_limit([array[place] for array in arrays], self.display.clip) for place in range(count)]
+        return [pooled_limit(arrays, self.display.clip)] * count
 
     def limit_words(self) -> str:
-        part = "" if self.contrast == 1 else f"1/{self.contrast} of "
-        return f"{part}the 99th percentile of all their absolute values"
+        whose = "its run's own" if self.display.own_scale else "all their"
+        return f"the {self.display.clip:g}th percentile of {whose} absolute values".replace("100th percentile",
+                                                                                           "largest")
 
     def panel(self, column: int, sample: int) -> Panel:
         return self.answer.panels[column * len(self.answer.samples.indices) + sample]
 
-    def class_name(self, label: int) -> str:
+    def class_name(self, label: int | None) -> str:
+        if label is None:
+            return "none"
         return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
 
+    def title(self, sample: int) -> str:
+        """Which image it is."""
+        split = self.answer.samples.split
+        what = "uploaded" if split == "upload" else split
+        return f"{what} image {self.answer.samples.indices[sample]}"
 
-def prediction(view: View, panel: Panel) -> str:
-    sign = "✓" if panel.predicted == panel.label else "✗"
-    return f"{sign} {view.class_name(panel.predicted)} at {panel.confidence:.0%}"
+    def pixels(self, column: int, attribution: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """A map of the column's run as it is drawn, over its image."""
+        drawn = map_pixels(of_sign(attribution, self.display.sign if self.signed else "signed"), self.limit(column),
+                           signed=self.diverging, palette=self.display.palette)
+        return over(drawn, image_pixels(image), self.display.opacity)
 
 
-def leakage(panel: Panel) -> str:
+def prediction(view: View, panel: Numbers, label: int | None) -> str:
+    sign = "" if label is None else "✓ " if panel.predicted == label else "✗ "
+    return f"{sign}{view.class_name(panel.predicted)} at {panel.confidence:.0%}"
+
+
+def leakage(panel: Numbers) -> str:
     """The image's leakage under this map: L2 on the null part, and its share of the whole."""
     if panel.leakage is None:
         return ""
@@ -66,69 +120,110 @@ def leakage(panel: Panel) -> str:
     return f"leak {panel.leakage:.3g} · {share}"
 
 
-def fault(panel: Panel) -> str:
+def fault(panel: Numbers) -> str:
     """What is wrong with a map, in words."""
     if panel.nan:
         return "holds values that are not numbers"
     return "zero everywhere" if panel.zero else ""
 
 
-def html(view: View, zoom: int) -> str:
-    """Cards, one per image: the image, the mask, one map per run."""
+def html(view: View, zoom: int, *, only: int | None = None, pinned: int | None = None, probe: bool = False) -> str:
+    """Cards, one per image: the image, the mask, one map per run.
+
+    Args:
+        view: what to show.
+        zoom: screen pixels per image pixel.
+        only: the one column to show; None: all.
+        pinned: the index of the image that stays.
+        probe: whether the maps carry their values, for the one under the pointer.
+    """
     width = view.maps.images.shape[-1]
     cell = max(width * zoom, 104)
+    places = range(len(view.columns)) if only is None else [only]
     cards = []
     for sample, index in enumerate(view.answer.samples.indices):
-        label = view.class_name(int(view.maps.labels[sample]))
-        split = view.answer.samples.split
-        figures = [_figure(image_pixels(view.maps.images[sample]), width * zoom, cell, "image",
-                           f"{split} image {index}, labelled {label}", [f"label {label}"])]
-        if view.maps.masks is not None:
-            figures.append(_figure(mask_pixels(view.maps.masks[sample]), width * zoom, cell, "null part",
-                                   f"the null part of image {index}", ["says nothing", "about the label"]))
-        for place, column in enumerate(view.columns):
-            panel = view.panel(place, sample)
-            pixels = map_pixels(view.maps.attributions[place, sample], view.limit, signed=view.signed)
-            words = [prediction(view, panel), leakage(panel), fault(panel)]
+        image = view.maps.images[sample]
+        panels = [view.panel(place, sample) for place in places]
+        label = panels[0].label
+        figures = [figure(image_pixels(image), width * zoom, cell, "image",
+                          f"{view.title(sample)}, labelled {view.class_name(label)}",
+                          ["" if label is None else f"label {view.class_name(label)}"])]
+        mask = None if view.maps.masks is None else view.maps.masks[sample]
+        if mask is not None:
+            figures.append(figure(mask_pixels(mask), width * zoom, cell, "null part",
+                                  f"the null part of image {index}", ["says nothing", "about the label"]))
+        for place, panel in zip(places, panels, strict=True):
+            column = view.columns[place]
+            attribution = view.maps.attributions[place, sample]
+            words = [prediction(view, panel, panel.label), leakage(panel), fault(panel)]
             described = f"{view.method} of {column.label} on image {index}: {'; '.join(filter(None, words))}"
-            figures.append(_figure(pixels, width * zoom, cell, column.label, described, words, column.color,
-                                   wrong=panel.predicted != panel.label))
-        cards.append(f'<section class="dl-card"><div class="dl-head">{escape(split)} image {index}</div>'
+            figures.append(figure(
+                view.pixels(place, attribution, image), width * zoom, cell, column.label, described, words,
+                column.color, wrong=panel.label is not None and panel.predicted != panel.label,
+                mask=mask if view.display.outline else None, values=attribution if probe else None,
+            ))
+        pin = " · pinned" if index == pinned else ""
+        cards.append(f'<section class="dl-card"><div class="dl-head">{escape(view.title(sample))}{pin}</div>'
                      f'<div class="dl-row">{"".join(figures)}</div></section>')
-    return f'<style>{_STYLE}</style><div class="dl-cards">{"".join(cards)}</div>'
+    return f'<style>{STYLE}</style><div class="dl-cards">{"".join(cards)}</div>'
 
 
-def _figure(
+def figure(
     pixels: np.ndarray, width: int, cell: int, head: str, described: str, words: Sequence[str],
-    color: str | None = None, *, wrong: bool = False,
+    color: str | None = None, *, wrong: bool = False, mask: np.ndarray | None = None,
+    values: np.ndarray | None = None,
 ) -> str:
+    """A picture with its name above and its numbers below."""
     dot = f'<span class="dl-dot" style="background:{color}"></span>' if color else ""
     lines = "".join(
         f'<div class="{"dl-wrong" if wrong and place == 0 else ""}">{escape(word)}</div>'
         for place, word in enumerate(words) if word
     )
+    probe = ""
+    if values is not None:
+        content, unit = values_url(values)
+        probe = f' data-values="{content}" data-unit="{unit!r}" data-name="{escape(head)}"'
+    edge = "" if mask is None else f'<img class="dl-outline" src="{_outline_url(mask)}" width="{width}" alt="">'
+    height = round(width * pixels.shape[0] / pixels.shape[1])
     return (f'<figure style="width:{cell}px"><div class="dl-name">{dot}{escape(head)}</div>'
-            f'<img src="{data_url(pixels)}" width="{width}" alt="{escape(described)}" title="{escape(described)}">'
+            f'<div class="dl-picture"><img src="{data_url(pixels)}" width="{width}" height="{height}"'
+            f' alt="{escape(described)}" title="{escape(described)}"{probe}>{edge}</div>'
             f"<figcaption>{lines}</figcaption></figure>")
+
+
+def outline_path(mask: np.ndarray) -> str:
+    """The mask's edges as the path of an SVG, in image pixels."""
+    return "".join(f"M{x0} {y0}L{x1} {y1}" for x0, y0, x1, y1 in outline(mask))
+
+
+def _outline_url(mask: np.ndarray) -> str:
+    height, width = mask.shape[-2:]
+    drawn = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><path d="{outline_path(mask)}"'
+             ' fill="none" stroke="#111" stroke-width="0.5" stroke-dasharray="1.6 1"/></svg>')
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
 def scale_html(view: View) -> str:
     """The one colour bar of all maps."""
-    ends = (f"−{view.limit:.3g}", "0", f"+{view.limit:.3g}") if view.signed else ("0", "", f"{view.limit:.3g}")
+    ends = ("0", "", "limit") if view.display.own_scale else ("0", "", f"{view.limit():.3g}")
+    if view.diverging:
+        ends = (f"−{ends[2]}", "0", f"+{ends[2]}")
     ticks = "".join(f"<span>{end}</span>" for end in ends)
-    bar = data_url(scale_pixels(256, 12, signed=view.signed))
-    return (f'<style>{_STYLE}</style><div class="dl-scale"><img src="{bar}"'
+    bar = data_url(scale_pixels(256, 12, signed=view.diverging, palette=view.display.palette))
+    return (f'<style>{STYLE}</style><div class="dl-scale"><img src="{bar}"'
             f' alt="colour scale from {ends[0]} to {ends[2]}" width="320" height="12">'
             f'<div class="dl-ticks">{ticks}</div></div>')
 
 
-_STYLE = """
+STYLE = """
 .dl-cards { display: flex; flex-wrap: wrap; gap: 14px; }
-.dl-card { border: 1px solid rgba(128,128,128,.3); border-radius: 6px; padding: 8px 12px; }
+.dl-card { border: 1px solid rgba(128,128,128,.3); border-radius: 6px; padding: 8px 12px; overflow-x: auto; }
 .dl-head { font-weight: 600; margin-bottom: 4px; }
 .dl-row { display: flex; gap: 10px; }
 .dl-row figure { margin: 0; font-size: .8rem; line-height: 1.3; }
 .dl-row img { image-rendering: pixelated; border: 1px solid rgba(128,128,128,.4); display: block; }
+.dl-picture { position: relative; }
+.dl-row .dl-outline { position: absolute; left: 0; top: 0; pointer-events: none; }
 .dl-name { min-height: 2.2em; display: flex; align-items: flex-end; padding-bottom: 3px; }
 .dl-dot { width: 10px; height: 10px; min-width: 10px; border-radius: 50%; margin: 0 5px 3px 0; }
 .dl-row figcaption { padding-top: 3px; font-variant-numeric: tabular-nums; }
@@ -136,50 +231,3 @@ _STYLE = """
 .dl-scale { width: 320px; }
 .dl-ticks { display: flex; justify-content: space-between; font-size: .8rem; font-variant-numeric: tabular-nums; }
 """
-
-
-def figure_png(view: View, title: str) -> bytes:
-    """The whole view as one picture: a row per image, a column per run, the scale below."""
-    height, width = view.maps.images.shape[-2:]
-    zoom = max(2, round(112 / height))
-    cell_width, cell_height, head, foot = max(width * zoom, 120) + 12, height * zoom + 50, 64, 54
-    masks = view.maps.masks is not None
-    names = ["image", *(["null part"] if masks else []), *(column.label for column in view.columns)]
-    samples = view.answer.samples.indices
-    size = (110 + len(names) * cell_width, head + len(samples) * cell_height + foot)
-    canvas = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(canvas)
-    big, small = ImageFont.load_default(size=16), ImageFont.load_default(size=11)
-
-    def write(x: int, y: int, words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont = small) -> None:
-        draw.text((x, y), words.translate(_SPELLED), font=font, fill="black")
-
-    write(10, 8, title, big)
-    for place, name in enumerate(names):
-        write(110 + place * cell_width, head - 22, name)
-    for sample, index in enumerate(samples):
-        top = head + sample * cell_height
-        write(10, top, f"{view.answer.samples.split} {index}")
-        write(10, top + 14, f"label {view.class_name(int(view.maps.labels[sample]))}")
-        pictures: list[tuple[np.ndarray, list[str]]] = [(image_pixels(view.maps.images[sample]), [])]
-        if view.maps.masks is not None:
-            pictures.append((mask_pixels(view.maps.masks[sample]), []))
-        for place in range(len(view.columns)):
-            panel = view.panel(place, sample)
-            pixels = map_pixels(view.maps.attributions[place, sample], view.limit, signed=view.signed)
-            pictures.append((pixels, [prediction(view, panel), fault(panel) or leakage(panel)]))
-        for place, (pixels, words) in enumerate(pictures):
-            left = 110 + place * cell_width
-            picture = Image.fromarray(pixels).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-            canvas.paste(picture, (left, top))
-            draw.rectangle((left - 1, top - 1, left + width * zoom, top + height * zoom), outline=(150, 150, 150))
-            for line, word in enumerate(words):
-                write(left, top + height * zoom + 3 + 13 * line, word)
-    bottom = head + len(samples) * cell_height + 4
-    canvas.paste(Image.fromarray(scale_pixels(256, 12, signed=view.signed)), (110, bottom))
-    write(110, bottom + 15, f"{'-' if view.signed else ''}{view.limit if view.signed else 0:.3g}")
-    write(110 + 230, bottom + 15, f"{view.limit:.3g}")
-    write(110 + 275, bottom, f"one scale for all maps: {view.limit_words()}; beyond it clipped")
-    file = io.BytesIO()
-    canvas.save(file, format="PNG", optimize=True)
-    return file.getvalue()

@@ -164,7 +164,7 @@ def _maps(evidence: Evidence) -> str:
         return f"<h2>Saliency maps</h2><p>{escape(maps.missing)}</p>"
     view = maps.view
     return (f"<h2>Saliency maps</h2><p>{escape(view.method)} of the first test images, target: the label. One scale "
-            f"for all maps, ±{view.limit:.4g}: {escape(view.limit_words())}.</p>{scale_html(view)}"
+            f"for all maps, ±{view.limit():.4g}: {escape(view.limit_words())}.</p>{scale_html(view)}"
             f'<div class="wide">{panels_html(view, 3)}</div>')
 
 

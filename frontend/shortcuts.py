@@ -8,7 +8,8 @@ import streamlit as st
 
 PAGES = {
     "h": ("", "Home"), "l": ("launch", "Launch"), "e": ("experiments", "Experiments"), "r": ("runs", "Runs"),
-    "c": ("compare", "Compare"), "s": ("saliency", "Saliency"), "d": ("datasets", "Data"), "y": ("system", "System"),
+    "c": ("compare", "Compare"), "s": ("saliency", "Saliency"), "b": ("stability", "Stability"),
+    "n": ("density", "Density"), "d": ("datasets", "Data"), "y": ("system", "System"),
 }
 KEYS = {
     "?": "this list", "/": "search or filter, where the page has a field for it", "p": "pause and go on refreshing",

@@ -26,6 +26,8 @@ page = st.navigation([
     st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
     st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
     st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
+    st.Page("app_pages/stability.py", title="Stability", icon=":material/vibration:", url_path="stability"),
+    st.Page("app_pages/density.py", title="Density", icon=":material/landscape:", url_path="density"),
     st.Page("app_pages/datasets.py", title="Data", icon=":material/database:", url_path="datasets"),
     st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
 ], position="top")

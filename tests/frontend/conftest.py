@@ -144,14 +144,18 @@ class LiveApi:
         count, indices = len(asked.runs), asked.samples.indices
         maps = np.random.default_rng(0).normal(size=(count, len(indices), 1, 56, 28)).astype(np.float32)
         maps *= 0 if zero else 1
+        perturbed = {} if asked.perturbation is None else {
+            "perturbed_attributions": maps[::-1], "perturbed_images": np.full(maps.shape, 0.1, np.float32)}
         content = _npz(
             images=np.zeros((len(indices), 1, 56, 28), np.uint8), labels=np.array(indices) % 10, attributions=maps,
-            predicted=np.zeros((count, len(indices)), int), confidence=np.full((count, len(indices)), 0.5),
+            **perturbed, predicted=np.zeros((count, len(indices)), int), confidence=np.full((count, len(indices)), 0.5),
             masks=np.ones((len(indices), 1, 56, 28), bool),
         )
+        after = None if asked.perturbation is None else contracts.PerturbedView(
+            predicted=1, confidence=0.5, delta_l2=3.96, delta_linf=0.1, similarity={"cosine": 0.25, "ssim": None})
         panels = [
             contracts.Panel(run=run, index=index, label=index % 10, predicted=0, confidence=0.5, target=index % 10,
-                            leakage=0.25, leakage_share=None if zero else 0.4, zero=zero)
+                            leakage=0.25, leakage_share=None if zero else 0.4, zero=zero, perturbed=after)
             for run in asked.runs for index in indices
         ]
         location = f"attributions/{asked.id}.npz"
@@ -184,7 +188,7 @@ def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
         cwd=ROOT, env={**os.environ, "DENSITYLAB_HOME": str(home)}, stderr=subprocess.DEVNULL,
     )
     client = connect(url)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # on a machine that other tests use too
     while True:
         try:
             httpx.get(f"{url}/healthz").raise_for_status()

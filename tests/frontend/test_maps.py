@@ -3,14 +3,28 @@
 import base64
 import io
 from datetime import UTC, datetime
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from backend.shared.contracts import Attribution, Panel, Samples, Status
-from frontend.maps import Maps, data_url, image_pixels, map_pixels, mask_pixels, png, read_maps, scale_pixels
-from frontend.panels import RunColumn, View, fault, figure_png, html, leakage, prediction, scale_html
+from frontend.figure import saliency_figure
+from frontend.maps import (
+    Maps,
+    data_url,
+    image_pixels,
+    map_pixels,
+    mask_pixels,
+    of_sign,
+    outline,
+    png,
+    read_maps,
+    scale_pixels,
+    values_url,
+)
+from frontend.panels import Display, RunColumn, View, fault, html, leakage, prediction, scale_html
 
 
 def channel(*rows: list[float]) -> np.ndarray:
@@ -74,7 +88,7 @@ def test_png_keeps_every_pixel():
     assert base64.b64decode(data_url(pixels).partition(",")[2]) == png(pixels)
 
 
-def view(*, contrast: int = 1, zero: bool = False) -> View:
+def view(display: Display | None = None, *, zero: bool = False) -> View:
     rng = np.random.default_rng(1)
     attributions = rng.normal(size=(2, 3, 1, 8, 4)).astype(np.float32)
     if zero:
@@ -93,7 +107,7 @@ def view(*, contrast: int = 1, zero: bool = False) -> View:
         predicted=np.ones((2, 3)), confidence=np.ones((2, 3)), masks=np.zeros((3, 1, 8, 4), bool),
     )
     columns = [RunColumn(7, "λ <0>", "#111111"), RunColumn(9, "λ 1", "#222222")]
-    return View(answer, maps, columns, ["no", "yes"], True, "Gradient", contrast)
+    return View(answer, maps, columns, ["no", "yes"], True, "Gradient", display or Display())
 
 
 def test_panels_are_found_by_run_and_image():
@@ -104,8 +118,8 @@ def test_panels_are_found_by_run_and_image():
 
 def test_the_words_under_a_map():
     shown = view()
-    assert prediction(shown, shown.panel(0, 0)) == "✓ yes at 75%"
-    assert prediction(shown, shown.panel(1, 0)) == "✗ no at 75%"
+    assert prediction(shown, shown.panel(0, 0), 1) == "✓ yes at 75%"
+    assert prediction(shown, shown.panel(1, 0), 1) == "✗ no at 75%"
     assert leakage(shown.panel(0, 0)) == "leak 0.25 · 50%"
 
 
@@ -132,15 +146,69 @@ def test_every_panel_is_drawn_on_the_same_scale():
     assert "−2" in scale_html(shown) and "+2" in scale_html(shown)
 
 
-def test_contrast_narrows_the_scale_of_all_panels_alike():
-    shown = view(contrast=10)
-    assert shown.limit == 0.2 and "1/10" in shown.limit_words()
-    assert data_url(map_pixels(shown.maps.attributions[0, 0], 0.2, signed=True)) in html(shown, 2)
+def test_another_percentile_narrows_the_scale_of_all_panels_alike():
+    shown = view(Display(clip=50.0))
+    assert shown.limit() == pytest.approx(np.percentile(np.abs(shown.maps.attributions), 50)) == shown.limit(1)
+    assert "50th percentile of all their" in shown.limit_words()
+    assert data_url(map_pixels(shown.maps.attributions[0, 0], shown.limit(), signed=True)) in html(shown, 2)
+    assert view(Display(clip=100.0)).limit() == np.abs(shown.maps.attributions).max()
+
+
+def test_with_scales_of_their_own_runs_have_their_own_limits():
+    shown = view(Display(own_scale=True))
+    for column in (0, 1):
+        assert shown.limit(column) == pytest.approx(np.percentile(np.abs(shown.maps.attributions[column]), 99))
+    assert "its run's own" in shown.limit_words() and "+limit" in scale_html(shown)
+
+
+def test_one_sign_of_a_map_is_a_magnitude():
+    values = channel([2, -3, 0])
+    assert of_sign(values, "positive").tolist() == [[[2, 0, 0]]]
+    assert of_sign(values, "negative").tolist() == [[[0, 3, 0]]]
+    assert of_sign(values, "magnitude").tolist() == [[[2, 3, 0]]]
+    shown = view(Display(sign="negative"))
+    expected = map_pixels(of_sign(shown.maps.attributions[1, 1], "negative"), 2.0, signed=False)
+    assert data_url(expected) in html(shown, 2) and not shown.diverging
+
+
+def test_a_map_over_its_image():
+    shown = view(Display(opacity=0.25, palette="purple-orange"))
+    image = np.full((1, 8, 4), 200, np.uint8)
+    plain = map_pixels(shown.maps.attributions[0, 0], 2.0, signed=True, palette="purple-orange").astype(float)
+    mixed = shown.pixels(0, shown.maps.attributions[0, 0], image)
+    assert np.abs(mixed - (0.25 * plain + 150)).max() <= 0.5
+    assert (map_pixels(channel([1.0]), 1.0, signed=True, palette="purple-orange") == (127, 59, 8)).all()
+
+
+def test_the_outline_runs_around_the_mask():
+    mask = np.zeros((1, 4, 3), bool)
+    mask[0, 2:] = True
+    assert sorted(outline(mask)) == [(0, 2, 0, 4), (0, 2, 3, 2), (0, 4, 3, 4), (3, 2, 3, 4)]
+    assert outline(np.zeros((1, 4, 3), bool)) == []
+    mask[0, 0, 1] = True
+    assert len(outline(mask)) == 8
+
+
+def test_maps_carry_their_values_to_four_digits():
+    values = np.random.default_rng(2).normal(size=(3, 5, 4)).astype(np.float32)
+    values[0, 0, 0] = np.nan
+    content, unit = values_url(values)
+    whole = np.frombuffer(base64.b64decode(content), "<i2").reshape(5, 4)
+    assert whole[0, 0] == -32768
+    expected = values.astype(float).mean(axis=0)
+    assert np.abs(whole * unit - expected)[1:].max() <= unit / 2 + 1e-12
+    assert "data-values" in html(view(), 2, probe=True) and "data-values" not in html(view(), 2)
+
+
+def test_one_run_is_shown_alone_and_the_pinned_image_is_marked():
+    text = html(view(), 2, only=1, pinned=20)
+    assert text.count("<img ") == 3 * 3 and "λ 1" in text and "λ &lt;0&gt;" not in text
+    assert "test image 20 · pinned" in text
 
 
 def test_the_figure_holds_every_map():
     shown = view()
-    picture = np.asarray(Image.open(io.BytesIO(figure_png(shown, "Gradient, λ"))).convert("RGB"))
+    picture = np.asarray(Image.open(io.BytesIO(saliency_figure(shown, "Gradient, λ").png())).convert("RGB"))
     one_map = map_pixels(shown.maps.attributions[1, 2], 2.0, signed=True)
     zoom = round(112 / 8)
     enlarged = one_map.repeat(zoom, 0).repeat(zoom, 1)
@@ -154,3 +222,16 @@ def test_the_file_of_the_api_is_read_and_others_are_refused():
     np.savez(file, images=1, labels=2)
     with pytest.raises(ValueError, match="attributions, predicted, confidence"):
         read_maps(file.getvalue())
+
+
+def test_the_svg_holds_every_map_and_its_words_as_words():
+    shown = view(Display(outline=True))
+    text = saliency_figure(shown, "Gradient, λ").svg().decode()
+    root = ElementTree.fromstring(text)
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    assert len(root.findall("svg:image", names)) == 3 * 4 + 1  # with the scale
+    words = [node.text for node in root.findall("svg:text", names)]
+    assert "λ <0>" in words and "✓ yes at 75%" in words and "leak 0.25 · 50%" in words
+    for column in (0, 1):
+        for sample in range(3):
+            assert data_url(map_pixels(shown.maps.attributions[column, sample], 2.0, signed=True)) in text

@@ -42,33 +42,38 @@ def test_maps_of_two_runs_from_the_request_to_the_pictures(page, live_api, train
     assert "One scale for all maps: ±1.5" in text
     assert pictures(app).count("<figure") == 2 * 4  # each image with its mask and two maps
     assert "test image 3" in pictures(app) and "λ 1" in pictures(app)
-    assert [item.label for item in app.get("download_button")] == ["PNG", "NPZ"]
+    assert [item.label for item in app.get("download_button")] == ["PNG", "SVG", "NPZ"]
     numbers = app.dataframe[0].value
     assert list(numbers["run"]) == [trained[0], trained[0], trained[1], trained[1]]
 
 
 def test_the_whole_view_is_the_link(page, live_api, trained):
     query = {"runs": str(trained[1]), "samples": "7,2", "method": "smoothgrad", "target": "4", "zoom": "5",
-             "params": '{"sigma":0.5}', "contrast": "10", "class": "2", "wrong": "all"}
+             "params": '{"sigma":0.5}', "clip": "50.0", "class": "2", "pin": "9", "starred": "2,11", "set": "odd ones",
+             "sign": "positive", "palette": "grey", "opacity": "0.5", "outline": "True"}
     app = page.open("saliency", **query)
     said(app)
     asked = live_api.draw()
-    assert (asked.runs, asked.samples.indices, asked.method, asked.target) == ([trained[1]], [7, 2], "smoothgrad", 4)
+    assert (asked.runs, asked.method, asked.target) == ([trained[1]], "smoothgrad", 4)
+    assert asked.samples.indices == [9, 7, 2]  # the pinned one in front
     assert asked.params["sigma"] == 0.5 and asked.params["samples"] == 16
+    app = app.run()
+    text = said(app)
     kept = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
-    assert kept == {**{name: value for name, value in query.items() if name != "wrong"}}
-    assert "±0.15" in said(app.run())
+    assert kept == query
+    assert "One scale for all maps: 0 to 0." in text and "50th percentile" in text
+    assert "test image 9 · pinned" in pictures(app)
 
 
 def test_next_and_back_go_through_the_images(page, live_api, trained):
     app = page.open("saliency", runs=str(trained[0]), samples="0,1,2")
     said(app)
     app = button(app, "Next").click().run()
-    assert app.text_input(key="map_images").value == "3,4,5"
+    assert app.text_input(key="lab_samples").value == "3,4,5"
     app = button(app, "Back").click().run()
-    assert app.text_input(key="map_images").value == "0,1,2"
+    assert app.text_input(key="lab_samples").value == "0,1,2"
     app = button(app, "Back").click().run()  # from the first to the last
-    assert app.text_input(key="map_images").value == "17,18,19"
+    assert app.text_input(key="lab_samples").value == "17,18,19"
 
 
 def test_images_by_class_and_by_mistake(page, live_api, trained):
@@ -77,15 +82,60 @@ def test_images_by_class_and_by_mistake(page, live_api, trained):
     live_api.keep_predictions(trained[1], [0, *right[1:14], 0, *right[15:]])  # 14 is wrong
     app = page.open("saliency", runs=",".join(map(str, trained)))
     said(app)
-    assert app.text_input(key="map_images").value == "0,1,2,3,4,5,6,7"
-    app = app.selectbox(key="map_class").select("4").run()
-    assert app.text_input(key="map_images").value == "4,14"
-    app = app.selectbox(key="map_wrong").select(str(trained[1])).run()
-    assert app.text_input(key="map_images").value == "14"
-    app = app.selectbox(key="map_wrong").select("disagree").run()
-    assert app.text_input(key="map_images").value == "14"
-    app = app.selectbox(key="map_class").select("5").run()
+    assert app.text_input(key="lab_samples").value == "0,1,2,3,4,5,6,7"
+    app = app.selectbox(key="lab_class").select("4").run()
+    assert app.text_input(key="lab_samples").value == "4,14"
+    app = app.selectbox(key="lab_only").select(f"wrong_{trained[1]}").run()
+    assert app.text_input(key="lab_samples").value == "14"
+    app = app.selectbox(key="lab_only").select("disagree").run()
+    assert app.text_input(key="lab_samples").value == "14"
+    app = app.selectbox(key="lab_class").select("5").run()
     assert "No test image passes" in said(app)
+
+
+def test_one_run_at_a_time_on_the_scale_of_all(page, live_api, trained):
+    runs = ",".join(map(str, trained))
+    app = page.open("saliency", runs=runs, samples="3", layout="one run at a time", at=str(trained[1]))
+    live_api.draw()
+    app = app.run()
+    assert "One scale for all maps: ±1.5" in said(app)
+    assert pictures(app).count("<figure") == 3 and "λ 1" in pictures(app)  # image, mask, one map
+    app = app.select_slider(key="lab_at").set_value(trained[0]).run()
+    assert pictures(app).count("<figure") == 3 and "λ 0" in pictures(app)
+
+
+def test_a_set_of_starred_images_is_shown_again(page, live_api, trained):
+    app = page.open("saliency", runs=str(trained[0]), starred="5,11", set="odd ones", samples="0,1")
+    said(app)
+    app = button(app, "Show the set").click().run()
+    assert app.text_input(key="lab_samples").value == "5,11"
+    assert app.text_input(key="lab_set").value == "odd ones"
+
+
+def test_an_experiments_runs_are_taken_one_for_each_setting(page, live_api, trained):
+    members = live_api.launch({"evaluations": []}, {"lambda_": [1, 0], "seed": [1, 0]})
+    for run_id in members:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    app = page.open("saliency")
+    experiment = live_api.client.run(members[0]).experiment
+    app = app.selectbox(key="lab_experiment").select(experiment).run()
+    said(app)
+    assert app.multiselect(key="lab_runs").value == [members[3], members[1]]  # λ 0 and 1, seed 0
+
+
+def test_slow_maps_wait_for_a_click(page, live_api, trained):
+    app = page.open("saliency", runs=",".join(map(str, trained)), samples=",".join(map(str, range(16))),
+                    method="smoothgrad", params='{"samples":256}')
+    text = said(app)
+    if "Draw them" not in [item.label for item in app.button]:  # this machine is reckoned to be quick enough
+        pytest.skip(text)
+    assert "passes through the networks" in text
+    button(app, "Draw them").click().run()
+    assert live_api.draw().params["samples"] == 256
+
+
+def test_a_method_that_does_not_suit_a_model_is_said_before_it_is_asked_for(page, trained):
+    assert "needs a model with convolutions" in said(page.open("saliency", runs=str(trained[0]), method="grad_cam"))
 
 
 def test_a_map_of_zeros_says_so(page, live_api, trained):
@@ -108,8 +158,11 @@ def test_without_runs_the_page_says_what_to_do(page, trained):
     ({"runs": "T", "samples": ",".join(map(str, range(17)))}, "at most 16 images"),
     ({"runs": "T", "method": "magic"}, "magic, which is not on offer"),
     ({"runs": "T", "target": "12"}, "there are 10"),
-    ({"runs": "T", "class": "77"}, "there are 10"),
-    ({"runs": "T", "params": "{"}, "cannot be read"),
+    ({"runs": "T", "class": "77"}, "class = 77, which is not one of"),
+    ({"runs": "T", "params": "{"}, "not an object in JSON"),
+    ({"runs": "T", "opacity": "9"}, "not a number from 0 to 1"),
+    ({"runs": "T", "worst": "leakage.none"}, "worst = leakage.none"),
+    ({"runs": "T", "split": "upload", "samples": "77", "target": "predicted"}, "upload 77 does not exist"),
     ({"runs": "T", "method": "smoothgrad", "params": '{"sigma": 7}'}, "sigma"),
 ])
 def test_bad_links(page, trained, query, words):

@@ -1,0 +1,66 @@
+"""log p along a line and on a plane through an image, run by run. No Streamlit in here."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from backend.shared.contracts import Density, DensityOfRun
+from frontend.charts import BELOW
+from frontend.maps import DIVERGING
+from frontend.panels import RunColumn
+
+AXIS = "distance from the image, L2 in [0, 1] pixel units"
+_COLORS = [[place / (len(DIVERGING["red-blue"]) - 1), f"rgb({','.join(str(int(part)) for part in color)})"]
+           for place, color in enumerate(DIVERGING["red-blue"])]
+
+
+def relative(values: Sequence[float | None], run: DensityOfRun) -> list[float | None]:
+    """log p(x′) − log p(x): the constant that log p is known up to is gone."""
+    base = run.at_image
+    return [None if value is None or base is None else value - base for value in values]
+
+
+def line_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
+    """A curve per run, all on one scale."""
+    figure = go.Figure()
+    by_run = {item.run: item for item in density.of_runs}
+    for column in columns:
+        item = by_run[column.run]
+        figure.add_scatter(x=density.distances, y=relative(item.curve, item), name=column.label, uid=str(column.run),
+                           mode="lines", line={"color": column.color, "width": 2}, hovertemplate="%{y:.4g}")
+    figure.add_vline(x=0, line={"color": "rgba(128,128,128,.6)", "width": 1, "dash": "dot"})
+    figure.update_xaxes(title={"text": AXIS, "standoff": 6}, automargin=True)
+    figure.update_yaxes(title={"text": "log p(x + t d) − log p(x)", "standoff": 6}, automargin=True)
+    return _plain(figure, "line")
+
+
+def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
+    """A map per run of the plane that the direction spans with a random one at right angles, on one colour scale."""
+    by_run = {item.run: item for item in density.of_runs}
+    planes = {column.run: [relative(row, by_run[column.run]) for row in by_run[column.run].plane]
+              for column in columns}
+    sizes = [abs(value) for plane in planes.values() for row in plane for value in row if value is not None]
+    limit = max(sizes, default=1.0) or 1.0
+    figure = make_subplots(1, len(columns), subplot_titles=[column.label for column in columns],
+                           shared_yaxes=True, horizontal_spacing=0.02)
+    for place, column in enumerate(columns, start=1):
+        figure.add_trace(go.Heatmap(
+            z=planes[column.run], x=density.sides, y=density.sides, zmin=-limit, zmax=limit, colorscale=_COLORS,
+            showscale=place == len(columns), colorbar={"title": {"text": "log p − log p(x)"}},
+            hovertemplate="along %{x:.3g}, aside %{y:.3g}: %{z:.3g}<extra></extra>", uid=str(column.run),
+        ), 1, place)
+        figure.add_scatter(x=[0], y=[0], mode="markers", marker={"symbol": "x", "color": "black", "size": 7},
+                           hoverinfo="skip", showlegend=False, row=1, col=place)
+    figure.update_xaxes(title={"text": "along the direction", "standoff": 6})
+    figure.update_yaxes(title={"text": "aside", "standoff": 6}, col=1)
+    return _plain(figure, "plane")
+
+
+def _plain(figure: go.Figure, revision: str) -> go.Figure:
+    figure.update_layout(
+        template="none", margin={"l": 58, "r": 30, "t": 30, "b": 42}, hovermode="x unified" if revision == "line" else
+        "closest", legend=BELOW, showlegend=revision == "line", paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)", font={"size": 12}, uirevision=revision,
+    )
+    return figure

@@ -1,0 +1,67 @@
+"""From a request to its maps: at once where they are kept or quick, by a click where they take long."""
+
+import streamlit as st
+
+from backend.shared.contracts import Attribution, AttributionRequest, Status
+from frontend.client import ApiError
+from frontend.parts import api, problems_shown, show_problem
+from frontend.words import duration, escaped
+
+POLL_SECONDS = 0.25
+QUICK_SECONDS = 5.0  # maps that take longer are drawn when somebody says so
+_AGREED = "lab_agreed"
+
+
+def drawn(request: AttributionRequest) -> Attribution | None:
+    """The maps; None where they are not there yet, which is said, or watched."""
+    asked = request.model_dump_json()
+    try:
+        cost = api().attribution_cost(request)
+        slow = not cost.kept and (cost.seconds is None or cost.seconds > QUICK_SECONDS)
+        if slow and st.session_state.get(_AGREED) != asked:
+            took = "a time not known yet" if cost.seconds is None else f"about {duration(cost.seconds)}"
+            basis = {"measured": "as measured on these models", "calibrated": "reckoned by the size of the model",
+                     "unknown": "nothing was measured of these models"}[cost.basis]
+            st.info(f"These maps need {cost.passes:,} passes through the networks: {took}, {basis}.",
+                    icon=":material/timer:")
+            st.button("Draw them", type="primary", on_click=_agree, args=(asked,))
+            return None
+        answer = api().attribute(request)
+    except ApiError as error:
+        show_problem(error)
+        return None
+    if answer.status is not Status.SUCCEEDED:
+        _wait_for(answer.id)
+        return None
+    return answer
+
+
+@st.cache_data(show_spinner=False, max_entries=40)
+def arrays(attribution: int) -> bytes:
+    """The maps' file."""
+    return api().attribution_arrays(attribution)
+
+
+def _agree(asked: str) -> None:
+    st.session_state[_AGREED] = asked
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _wait_for(attribution: int) -> None:
+    """Until the maps are there; then the page is drawn with them."""
+    with problems_shown(retrying=True):
+        answer = api().attribution(attribution)
+        if answer.status is Status.SUCCEEDED:
+            st.rerun()
+        if answer.status.final:
+            st.error(f"The maps {answer.status.value}: {escaped(answer.error or 'no reason given')}",
+                     icon=":material/error:")
+            return
+        task = api().task(answer.task)
+        st.progress(task.progress, text=f"Drawing the maps: {task.stage or 'waiting for the interactive worker'}")
+        st.button("Cancel", key="lab_cancel", on_click=_cancel, args=(answer.task,))
+
+
+def _cancel(task: int) -> None:
+    with problems_shown():
+        api().cancel_task(task)
