@@ -1,6 +1,8 @@
 """One's own image, fitted to a data set's shape: its pixels alone are kept."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 16 * 2**20  # of the image as sent; 3 bytes each are held while it is fitted
 MIN_SIDE = 8  # less shows nothing that fitting would leave
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 8 bits a channel, grey or red, green, blue
+# What Pillow raises on files that are not as their header says
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 
 class BadImage(ValueError):
@@ -50,9 +54,9 @@ def fitted(content: bytes, channels: int, size: tuple[int, int]) -> tuple[NDArra
         raise BadImage("this is no PNG, JPEG or WebP image, whatever its name says") from None
     except Image.DecompressionBombError:
         raise BadImage(f"the image has too many pixels: at most {MAX_PIXELS} are taken") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, BadImage):
-            raise
+    except BadImage:
+        raise
+    except _DAMAGED:
         raise BadImage("the image is damaged or cut short: save it anew, for example as PNG") from None
     return (pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))), seen
 
