@@ -1,4 +1,4 @@
-# make up | test | test-all | demo | comparison | bench | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+# make up | test | test-all | demo | comparison | bench | crosscheck | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
@@ -8,7 +8,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
 
-.PHONY: up test test-all demo comparison bench lint lock clean
+.PHONY: up test test-all demo comparison bench crosscheck lint lock clean
 
 up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
@@ -40,6 +40,11 @@ bench: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/python -m benchmarks.loading
 	cd $(ROOT) && $(BIN)/python -m benchmarks.memory_format
 
+# Our measures beside other packages, in an environment of its own on top of the usual one; writes docs/crosschecks.md
+CROSSCHECK := $(ROOT)/.venv-crosscheck
+crosscheck: $(CROSSCHECK)/.installed
+	cd $(ROOT) && $(CROSSCHECK)/bin/python -m benchmarks.crosschecks
+
 lint: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/ruff check .
 	cd $(ROOT) && $(BIN)/python -m mypy
@@ -67,4 +72,12 @@ $(VENV)/.installed-%: $(INPUTS)
 	@cd $(ROOT) && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' \
 	  $(if $(wildcard $(ROOT)/$(CONSTRAINTS)),$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))) \
 	  | sed -u '/already satisfied/d'
+	@touch $@
+
+# torchattacks pins an old requests, so the versions of the two environments differ; torch is that of the usual one
+$(CROSSCHECK)/.installed: $(ROOT)/benchmarks/crosschecks/requirements.txt $(VENV)/.installed-dev
+	@test -x $(CROSSCHECK)/bin/python || $(BIN)/python -m venv --without-pip $(CROSSCHECK)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(CROSSCHECK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/usual.pth"
+	$(CROSSCHECK)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
 	@touch $@

@@ -262,6 +262,20 @@ def test_wilson_at_the_ends():
         wilson(5, 4)
 
 
+def test_both_intervals_of_a_known_proportion_hold_it_in_93_to_97_of_100_of_400_repeats():
+    rng = np.random.default_rng(0)
+    p, n = 0.8, 500
+    wilson_held = bootstrap_held = 0
+    for _ in range(400):
+        drawn = rng.random(n) < p
+        low, high = wilson(int(drawn.sum()), n)
+        wilson_held += low <= p <= high
+        low, high = bootstrap(drawn.astype(float), resamples=1000)
+        bootstrap_held += low <= p <= high
+    assert 0.93 <= wilson_held / 400 <= 0.97
+    assert 0.93 <= bootstrap_held / 400 <= 0.97
+
+
 @pytest.mark.parametrize("p,n", [(0.5, 100), (0.05, 200), (0.92, 1000)])
 def test_wilson_covers(p, n):
     """Over 4,000 draws the interval holds the truth about 95 times in a hundred."""

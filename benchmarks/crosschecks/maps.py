@@ -1,0 +1,52 @@
+"""Likeness of maps and localisation against Quantus and scikit-image, as means over images."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import quantus
+import torch
+from quantus.functions import similarity_func
+from skimage.metrics import structural_similarity
+
+from benchmarks.crosschecks.subjects import Subjects
+from benchmarks.crosschecks.table import Row
+from worker.attributions.gradient import gradient
+from worker.evaluations import similarity
+from worker.evaluations.leakage import leakage
+from worker.perturbations.noise import noise
+
+IMAGES = 200
+QUIET = {"progress": lambda share: None, "should_stop": lambda: False}
+
+
+def rows(subjects: Subjects) -> Iterator[Row]:
+    x, y = subjects.x[:IMAGES], subjects.y[:IMAGES]
+    for name, model in subjects.models.items():
+        a = gradient(model, x, y)
+        b = gradient(model, noise(model, x, y, sigma=0.05, generator=torch.Generator().manual_seed(0)).images, y)
+        flat = [m.flatten(1).double().numpy() for m in (a, b)]
+        cosine = [similarity_func.cosine(*pair) for pair in zip(*flat, strict=True)]
+        spearman = [similarity_func.correlation_spearman(*pair) for pair in zip(*flat, strict=True)]
+        euclidean = [similarity_func.distance_euclidean(*pair) for pair in zip(*flat, strict=True)]
+        scaled = [(m.double() / m.double().abs().amax((1, 2, 3), keepdim=True))[:, 0].numpy() for m in (a, b)]
+        ssim = [_inner_ssim(*pair) for pair in zip(*scaled, strict=True)]
+        for measure, package, ours, theirs in (
+            ("cosine", "quantus", similarity.cosine, cosine), ("Spearman", "quantus", similarity.spearman, spearman),
+            ("‖a′ − a‖₂", "quantus", similarity.l2, euclidean), ("SSIM", "scikit-image", similarity.ssim, ssim),
+        ):
+            yield Row(f"{measure} of maps under noise", name, package, float(ours(a, b).mean()), float(np.mean(theirs)),
+                      1e-4, f"n = {IMAGES}")
+        measured = leakage(model, subjects.data, attribution=gradient, samples=IMAGES, generator=torch.Generator(),
+                           **QUIET)
+        masks = subjects.data.masks[:IMAGES].numpy()
+        mass = quantus.RelevanceMassAccuracy(abs=True, normalise=False, disable_warnings=True)
+        theirs = mass(model=model, x_batch=x.numpy(), y_batch=y.numpy(), a_batch=a.numpy(), s_batch=masks)
+        yield Row("relevance mass on the null block", name, "quantus", measured.values["mass"].value,
+                  float(np.mean(theirs)), 1e-4, f"n = {IMAGES}")
+
+
+def _inner_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean over the windows that lie inside, as ours."""
+    _, full = structural_similarity(a, b, data_range=2.0, gaussian_weights=True, sigma=1.5, win_size=11, full=True,
+                                    use_sample_covariance=False)
+    return float(full[5:-5, 5:-5].mean())

@@ -1,0 +1,53 @@
+"""Detection against scikit-learn and pytorch-ood, calibration against torchmetrics."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pytorch_ood.metrics import OODMetrics
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from torchmetrics.classification import MulticlassCalibrationError
+
+from benchmarks.crosschecks.subjects import Subjects
+from benchmarks.crosschecks.table import Row
+from worker.evaluations.accuracy import accuracy
+from worker.evaluations.density_scores import density_scores
+from worker.evaluations.foreign import noise_like
+from worker.evaluations.ood import ood
+
+QUIET = {"progress": lambda share: None, "should_stop": lambda: False}
+NOTE = "positive: in-distribution, higher score"
+
+
+def rows(subjects: Subjects) -> Iterator[Row]:
+    noise = noise_like(subjects.data, "gaussian", len(subjects.data), torch.Generator().manual_seed(0))
+    for name, model in subjects.models.items():
+        measured = ood(model, subjects.data, noise="gaussian", samples=None,
+                       generator=torch.Generator().manual_seed(0), **QUIET)
+        here, there = (density_scores(model, data, None, **QUIET) for data in (subjects.data, noise))
+        inside = np.arange(len(subjects.data) + len(noise)) < len(subjects.data)
+        for score, column, sign in (
+            ("msp", "msp", 1), ("max_logit", "max_logit", 1), ("energy", "energy", 1),
+            ("density_gradient", "gradient_norm", -1),
+        ):
+            scores = sign * np.concatenate([here[column], there[column]])
+            fpr, tpr, _ = roc_curve(inside, scores, drop_intermediate=False)
+            sklearn = {
+                "auroc": roc_auc_score(inside, scores), "aupr_in": average_precision_score(inside, scores),
+                "aupr_out": average_precision_score(~inside, -scores), "fpr95": fpr[np.argmax(tpr >= 0.95)],
+            }
+            # its positive class is the one with negative labels: ours is handed over as that
+            told = OODMetrics()
+            told.update(torch.from_numpy(scores), torch.from_numpy(np.where(inside, -1, 1)))
+            other = told.compute()
+            pytorch_ood = {"auroc": other["AUROC"], "aupr_in": other["AUPR-OUT"], "aupr_out": other["AUPR-IN"],
+                           "fpr95": other["FPR95TPR"]}
+            for package, figures in (("scikit-learn", sklearn), ("pytorch-ood", pytorch_ood)):
+                for figure, theirs in figures.items():
+                    ours = measured.values[f"{score}_{figure}"].value
+                    yield Row(f"{score} {figure}", name, package, ours, float(theirs), 1e-4, NOTE)
+        with torch.no_grad():
+            probabilities = model(subjects.x).double().softmax(1)
+        theirs = MulticlassCalibrationError(10, n_bins=15, norm="l1")(probabilities, subjects.y)
+        ours = accuracy(model, subjects.data, generator=torch.Generator(), **QUIET).values["calibration_error"].value
+        yield Row("calibration error, 15 bins", name, "torchmetrics", ours, float(theirs), 1e-4, "biased upward")

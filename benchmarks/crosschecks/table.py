@@ -1,0 +1,31 @@
+"""Rows of the cross-checks' table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, ours and another package's, and how far apart they may be; None: they are told, not held."""
+
+    measure: str
+    subject: str
+    package: str
+    ours: float
+    theirs: float
+    tolerance: float | None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.tolerance is None or abs(self.ours - self.theirs) <= self.tolerance
+
+    def line(self) -> str:
+        bound = "—" if self.tolerance is None else f"{self.tolerance:g}"
+        verdict = "—" if self.tolerance is None else "yes" if self.holds else "**no**"
+        difference = abs(self.ours - self.theirs)
+        return (f"| {self.measure} | {self.subject} | {self.package} | {self.ours:.6g} | {self.theirs:.6g} | "
+                f"{difference:.2g} | {bound} | {verdict} | {self.note} |")
+
+
+HEAD = """| measure | of | package | ours | theirs | difference | may be | holds | |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
