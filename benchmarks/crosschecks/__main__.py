@@ -14,14 +14,14 @@ from benchmarks.crosschecks.subjects import EPOCHS, subjects
 from benchmarks.crosschecks.table import HEAD
 
 PAGE = Path(__file__).parents[2] / "docs" / "crosschecks.md"
-PACKAGES = ("torch", "foolbox", "torchattacks", "adversarial-robustness-toolbox", "scikit-learn", "pytorch-ood",
+PACKAGES = ("torch", "foolbox", "torchattacks", "scikit-learn", "pytorch-ood",
             "torchmetrics", "quantus", "scikit-image")
 
 
 def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     chosen = subjects()
-    rows = [*attacks.rows(chosen), *attacks.square_rows(chosen), *scores.rows(chosen), *maps.rows(chosen)]
+    rows = [*scores.rows(chosen), *maps.rows(chosen), *attacks.square_rows(chosen), *attacks.rows(chosen)]
     failed = [row for row in rows if not row.holds]
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     PAGE.write_text(f"""# Cross-checks

@@ -1,11 +1,10 @@
-"""Attacks against Foolbox, torchattacks and the Adversarial Robustness Toolbox."""
+"""Attacks against Foolbox and torchattacks."""
 
 import time
 from collections.abc import Callable, Iterator
 
 import eagerpy
 import foolbox
-import numpy as np
 import torch
 import torchattacks
 from torch import Tensor, nn
@@ -86,26 +85,13 @@ def rows(subjects: Subjects, repeats: int = 3) -> Iterator[Row]:
 
 
 def square_rows(subjects: Subjects, queries: int = 300, images: int = 200) -> Iterator[Row]:
-    """The Square attack draws at random in each package: near, not equal."""
-    from art.attacks.evasion import SquareAttack
-    from art.estimators.classification import PyTorchClassifier
-
+    """The Square attack draws at random in each package: near, not equal. The toolbox's takes square images only."""
     x, y = subjects.x[:images], subjects.y[:images]
     for name, model in subjects.models.items():
         epsilon = EPSILONS["L∞"][name]
-
-        def accuracy(x_adv: Tensor, model: nn.Module = model) -> float:
-            with torch.no_grad():
-                return float((model(x_adv).argmax(1) == y).double().mean())
-
-        ours = accuracy(square(model, x, y, epsilon=epsilon, queries=queries,
-                               generator=torch.Generator().manual_seed(0)))
-        torchattack = torchattacks.Square(model, eps=epsilon, n_queries=queries, seed=0)
-        classifier = PyTorchClassifier(model, nn.CrossEntropyLoss(), input_shape=tuple(x.shape[1:]), nb_classes=10,
-                                       clip_values=(0, 1), device_type="cpu")
-        np.random.seed(0)
-        art = SquareAttack(classifier, norm=np.inf, eps=epsilon, max_iter=queries, batch_size=images, verbose=False)
-        theirs = {"torchattacks": torchattack(x, y), "art": torch.from_numpy(art.generate(x.numpy(), y.numpy()))}
-        for package, x_adv in theirs.items():
-            yield Row(f"Square, ε = {epsilon:g}, {queries} queries, accuracy", name, package, ours, accuracy(x_adv),
-                      0.05, f"n = {images}; random search")
+        ours = square(model, x, y, epsilon=epsilon, queries=queries, generator=torch.Generator().manual_seed(0))
+        theirs = torchattacks.Square(model, eps=epsilon, n_queries=queries, seed=0)(x, y)
+        with torch.no_grad():
+            held = [float((model(x_adv).argmax(1) == y).double().mean()) for x_adv in (ours, theirs)]
+        yield Row(f"Square, ε = {epsilon:g}, {queries} queries, accuracy", name, "torchattacks", *held, 0.05,
+                  f"n = {images}; random search")

@@ -8,6 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worker.attacks.pgd import box
+from worker.attacks.square import square
+
+SQUARE_QUERIES = 5000
+
 
 def autoattack(
     model: Callable[[Tensor], Tensor],
@@ -19,7 +24,8 @@ def autoattack(
 ) -> Tensor:
     """x′ within L∞ epsilon of x by AutoAttack (Croce, Hein, ICML 2020), as the Adversarial Robustness Toolbox has it.
 
-    Its parts: APGD on cross-entropy and on the difference of logits ratio, DeepFool and Square.
+    Its parts: APGD on cross-entropy and on the difference of logits ratio and DeepFool, and Square of ours, since the
+    toolbox's fails on images whose sides differ.
 
     Args:
         model: gives logits (N, K).
@@ -35,7 +41,7 @@ def autoattack(
         RuntimeError: the package adversarial-robustness-toolbox is not installed.
     """
     try:
-        from art.attacks.evasion import AutoAttack
+        from art.attacks.evasion import AutoAttack, AutoProjectedGradientDescent, DeepFool
         from art.estimators.classification import PyTorchClassifier
     except ImportError:
         raise RuntimeError(
@@ -54,12 +60,23 @@ def autoattack(
     state = np.random.get_state()
     np.random.seed(seed)
     try:
-        attack = AutoAttack(wrapped, norm=np.inf, eps=epsilon, eps_step=epsilon / 4, batch_size=len(x))
+        parts = [
+            *(AutoProjectedGradientDescent(wrapped, norm=np.inf, eps=epsilon, eps_step=epsilon / 4, max_iter=100,
+                                           nb_random_init=5, batch_size=len(x), loss_type=loss, verbose=False)
+              for loss in ("cross_entropy", "difference_logits_ratio")),
+            DeepFool(wrapped, max_iter=100, epsilon=1e-3, batch_size=len(x), verbose=False),
+        ]
+        attack = AutoAttack(wrapped, norm=np.inf, eps=epsilon, eps_step=epsilon / 4, attacks=parts, batch_size=len(x))
         found = attack.generate(x.detach().cpu().numpy().astype(np.float32), y.cpu().numpy())
     finally:
         np.random.set_state(state)
     x_adv = torch.from_numpy(found).to(x.device, x.dtype)
-    return torch.minimum(torch.maximum(x_adv, x - epsilon), x + epsilon).clamp(0.0, 1.0)
+    low, high = box(x, epsilon)
+    x_adv = torch.minimum(torch.maximum(x_adv, low), high)
+    with torch.no_grad():
+        left = (model(x_adv).argmax(dim=1) == y).nonzero().flatten()
+    x_adv[left] = square(model, x[left], y[left], epsilon=epsilon, queries=SQUARE_QUERIES, generator=generator)
+    return x_adv
 
 
 class _Module(nn.Module):
