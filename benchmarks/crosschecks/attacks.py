@@ -1,5 +1,6 @@
 """Attacks against Foolbox and torchattacks."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -93,5 +94,6 @@ def square_rows(subjects: Subjects, queries: int = 300, images: int = 200) -> It
         theirs = torchattacks.Square(model, eps=epsilon, n_queries=queries, seed=0)(x, y)
         with torch.no_grad():
             held = [float((model(x_adv).argmax(1) == y).double().mean()) for x_adv in (ours, theirs)]
-        yield Row(f"Square, ε = {epsilon:g}, {queries} queries, accuracy", name, "torchattacks", *held, 0.05,
+        scatter = 2 * math.sqrt(2 * held[0] * (1 - held[0]) / images)  # two standard errors of a difference
+        yield Row(f"Square, ε = {epsilon:g}, {queries} queries, accuracy", name, "torchattacks", *held, scatter,
                   f"n = {images}; random search")

@@ -25,7 +25,8 @@ def rows(subjects: Subjects) -> Iterator[Row]:
         a = gradient(model, x, y)
         b = gradient(model, noise(model, x, y, sigma=0.05, generator=torch.Generator().manual_seed(0)).images, y)
         flat = [m.flatten(1).double().numpy() for m in (a, b)]
-        cosine = [similarity_func.cosine(*pair) for pair in zip(*flat, strict=True)]
+        # Quantus's is scipy's distance
+        cosine = [1 - similarity_func.cosine(*pair) for pair in zip(*flat, strict=True)]
         spearman = [similarity_func.correlation_spearman(*pair) for pair in zip(*flat, strict=True)]
         euclidean = [similarity_func.distance_euclidean(*pair) for pair in zip(*flat, strict=True)]
         scaled = [(m.double() / m.double().abs().amax((1, 2, 3), keepdim=True))[:, 0].numpy() for m in (a, b)]
