@@ -19,7 +19,7 @@ from worker.jobs.failures import JobFailed
 from worker.jobs.models import trained_model
 from worker.lease import Lease
 
-FRESH_SEED = 2**31  # of the random weights that a measure compares with: beyond every run's, which begin with other ones
+FRESH_SEED = 2**31  # of the random weights that a measure compares with: those of no run, whose seeds end before it
 
 
 def inputs(
