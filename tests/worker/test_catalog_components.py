@@ -132,9 +132,12 @@ def test_a_data_set_is_what_its_entry_says(entry, tmp_path):
     assert find("augmentation", entry.augmentation)
 
 
-@pytest.mark.parametrize("data_entry", entries("dataset"))
+@pytest.mark.parametrize("data_entry", [
+    pytest.param(entry, id=entry.key)
+    for entry in {(entry.channels, entry.image_size): entry for entry in CATALOG["dataset"]}.values()
+])
 @pytest.mark.parametrize("entry", entries("model"))
-def test_a_model_gives_logits_for_every_data_set(entry, data_entry):
+def test_a_model_gives_logits_for_every_shape_of_data(entry, data_entry):
     if entry.package is not None and importlib.util.find_spec(entry.package) is None:
         pytest.skip(f"needs {entry.package}, which is not installed")
     data = images(data_entry)
