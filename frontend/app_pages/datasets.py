@@ -35,6 +35,10 @@ def show_dataset(dataset: Dataset) -> None:
             st.caption(shape + " · null mask" * dataset.has_mask + groups)
             if dataset.sizes:
                 st.caption(sizes_text(dataset) + (f" · {size(dataset.bytes)}" if dataset.bytes else ""))
+            if dataset.task is not None and dataset.status == "absent":
+                error = api().task(dataset.task).error
+                if error:
+                    st.caption(f":red[{escaped(error.splitlines()[-1])}]")
             for other in dataset.others:
                 st.caption(f"{parameters_text(dataset, other)}: {other.status}"
                            + (f" · {sizes_text(other)} · {size(other.bytes)}" if other.bytes else ""))
@@ -59,8 +63,11 @@ def parameters_text(dataset: Dataset, form: DatasetForm) -> str:
     """The parameters that are not the defaults."""
     entry = catalog().entry("dataset", dataset.key)
     defaults = {} if entry is None else {param.name: param.default for param in entry.params}
-    return escaped(", ".join(f"{readable(name)} {value}" for name, value in form.params.items()
-                             if value != defaults.get(name)))
+    words = {True: "on", False: "off"}
+    return escaped(", ".join(
+        f"{readable(name)} {words[value] if isinstance(value, bool) else value}"
+        for name, value in form.params.items() if value != defaults.get(name)
+    ))
 
 
 def show_prepare(dataset: Dataset) -> None:
@@ -76,10 +83,6 @@ def show_prepare(dataset: Dataset) -> None:
                 api().prepare_dataset(dataset.key, params)
                 flash(f"{dataset.label} is being prepared.")
                 st.rerun()
-    if dataset.task is not None and dataset.status == "absent":
-        task = api().task(dataset.task)
-        if task.error:
-            st.caption(f":red[{task.status.value}: {escaped(task.error.splitlines()[-1])}]")
 
 
 @st.dialog("Remove the data set")
