@@ -161,11 +161,12 @@ def images_html(dataset: Dataset, samples: Sequence[DatasetSample], masked: bool
         if masked and sample.mask:
             # The mask is white where it holds: as a CSS mask it lets the red through there
             layers += f'<div style="{_MASK};mask-image:url({html_escaped(sample.mask)})"></div>'
-        cells.append(f'<figure style="margin:0"><div style="position:relative;line-height:0">{layers}</div>'
+        cells.append(f'<figure style="margin:0"><div style="{_LAYERS}">{layers}</div>'
                      f'<figcaption style="font-size:0.8rem">{sample.index}: {words}</figcaption></figure>')
     return f'<div style="display:flex;flex-wrap:wrap;gap:0.8rem">{"".join(cells)}</div>'
 
 
+_LAYERS = "position:relative;line-height:0;width:fit-content"
 _IMAGE = "height:112px;image-rendering:pixelated"
 _MASK = "position:absolute;inset:0;background:rgba(220,40,40,0.5);mask-size:100% 100%;mask-mode:luminance"
 
