@@ -65,7 +65,7 @@ def add_evaluation(
 
 
 @router.get("/{name}/samples", responses=responses(404, 409, 422))
-def list_samples(
+def list_measured_samples(
     run_id: RunId, name: EvaluationName, session: Reading, store: StoreDep,
     array: Annotated[str, Query(description="which of the measure's arrays", max_length=64)],
     equals: Annotated[float | None, Query(description="only images with this value; 1 for true", allow_inf_nan=False)
