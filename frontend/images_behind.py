@@ -1,6 +1,7 @@
 """The test images behind a point of a chart: each with its label, prediction and values, and the way to its maps."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import urlencode
@@ -76,14 +77,17 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], offered: Catalog, l
         if not indices:
             st.caption("There is none.")
             return
-        maps.page_link("app_pages/saliency.py", label="Maps of these", icon=":material/blur_on:",
-                       query_params={"runs": str(run.id), "samples": joined(indices[:MAPS_AT_ONCE])})
+        page, words = maps_of(asked, offered)
+        words["runs"] = str(run.id)
+        maps.page_link(f"app_pages/{page}.py", label="Maps of these", icon=":material/blur_on:",
+                       query_params={**words, "samples": joined(indices[:MAPS_AT_ONCE])})
         dataset = run.spec.dataset
         images = {sample.index: sample for sample in api().samples(
             dataset.key, indices=indices, data_seed=dataset.params.get("data_seed")).items}
         predicted = _predictions(run, indices, found.items)
         entry = offered.entry("dataset", dataset.key)
-        st.html(cards(run.id, found.items, images, predicted, entry.class_names if entry else []))
+        st.html(cards(found.items, images, predicted, entry.class_names if entry else [],
+                      lambda index: f"{page}?{urlencode({**words, 'samples': index})}"))
 
 
 def _close() -> None:
@@ -102,11 +106,28 @@ def _predictions(run: Run, indices: Sequence[int], items: Sequence[MeasuredSampl
             and (value := item.values.get("predicted")) is not None}
 
 
+def maps_of(asked: Asked, offered: Catalog) -> tuple[str, dict[str, str]]:
+    """(page, words of its link) that shows the maps of such images: the Stability page, with what perturbs them, where
+    the measure or the plot says that; else the Saliency page."""
+    params = asked.evaluation.params
+    entry = offered.entry("evaluation", asked.evaluation.key)
+    own = next((params[param.name] for param in entry.params if param.kind == "perturbation" and param.name in params),
+               None) if entry else None
+    perturbation = offered.entry("perturbation", own["key"] if own else asked.images.perturbation)
+    if perturbation is None:
+        return "saliency", {}
+    strength, *others = perturbation.params
+    given = own.get("params", {}) if own else {**params, strength.name: asked.x}
+    rest = {param.name: given[param.name] for param in others if given.get(param.name, param.default) != param.default}
+    words = {"perturbation": perturbation.key, "strength": f"{given.get(strength.name, strength.default):g}"}
+    return "stability", words | ({"perturbation_params": json.dumps(rest, separators=(",", ":"))} if rest else {})
+
+
 def cards(
-    run: int, items: Sequence[MeasuredSample], images: Mapping[int, DatasetSample], predicted: Mapping[int, int],
-    class_names: Sequence[str],
+    items: Sequence[MeasuredSample], images: Mapping[int, DatasetSample], predicted: Mapping[int, int],
+    class_names: Sequence[str], link: Callable[[int], str],
 ) -> str:
-    """One linked card per image."""
+    """One card per image, linked by its index."""
     def named(label: int) -> str:
         return escape(class_names[label] if 0 <= label < len(class_names) else str(label))
 
@@ -122,8 +143,8 @@ def cards(
                          f"{named(predicted[item.index])}</span>")
         lines += [f"{escape(readable(name))} {number(value)}" for name, value in item.values.items()
                   if name not in ("predicted", "correct", "group")]
-        query = escape(urlencode({"runs": run, "samples": item.index}))
         words = f"test image {item.index}, labelled {named(image.label)}: its maps"
-        drawn.append(f'<a href="saliency?{query}" title="{words}"><img src="{escape(image.image)}" alt="{words}">'
+        drawn.append(f'<a href="{escape(link(item.index))}" title="{words}">'
+                     f'<img src="{escape(image.image)}" alt="{words}">'
                      + "".join(f"<div>{line}</div>" for line in lines) + "</a>")
     return f'<style>{_STYLE}</style><div class="dl-behind">{"".join(drawn)}</div>'

@@ -116,6 +116,7 @@ class Images:
     array: str  # {name} is the name of the point's curve
     pick: Literal["x", "lowest", "highest"]  # those whose value is the point's x, or the lowest or highest first
     words: str  # which they are, after "Test images"; {x} is the point's x, {name} the curve's name
+    perturbation: str = ""  # key of what shows how they change there, with x for its strength
 
 
 @dataclass(frozen=True, kw_only=True)

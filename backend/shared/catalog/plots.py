@@ -3,10 +3,11 @@
 from backend.shared.catalog.entry import Images, Plot
 
 
-def attacked(norm: str) -> tuple[Plot, ...]:
+def attacked(norm: str, perturbation: str = "") -> tuple[Plot, ...]:
     """Accuracy over epsilon; all attacks in one norm share the chart."""
     return (Plot(title=f"Accuracy under attack, {norm}", names=("accuracy",),
-                 images=Images(array="broken_at", pick="x", words="whose prediction breaks at epsilon {x}")),)
+                 images=Images(array="broken_at", pick="x", words="whose prediction breaks at epsilon {x}",
+                               perturbation=perturbation)),)
 
 
 REMOVED = tuple(

@@ -44,6 +44,7 @@ class CatalogImages(Answer):
     array: str  # {name} is the name of the point's curve
     pick: Literal["x", "lowest", "highest"]  # those whose value is the point's x, or the lowest or highest first
     words: str
+    perturbation: str = ""  # key of what shows how they change there, with the point's x for its strength
 
 
 class CatalogPlot(Answer):

@@ -1,0 +1,46 @@
+"""Where the test images behind a point lead."""
+
+from datetime import UTC, datetime
+
+from backend.shared.contracts import CatalogEntry, CatalogImages, CatalogParam, Evaluation, Status
+from frontend.catalog import Catalog
+from frontend.images_behind import Asked, maps_of
+
+
+def param(name: str, default: object, *, kind: str | None = None) -> CatalogParam:
+    return CatalogParam.model_construct(name=name, default=default, kind=kind)
+
+
+OFFERED = Catalog.model_construct({
+    "evaluation": [
+        CatalogEntry.model_construct(key="pgd", params=[param("epsilons", [0.1]), param("steps", 40)]),
+        CatalogEntry.model_construct(key="stability", params=[param("perturbation", None, kind="perturbation")]),
+    ],
+    "perturbation": [
+        CatalogEntry.model_construct(key="attack", params=[param("epsilon", 0.03), param("steps", 10)]),
+        CatalogEntry.model_construct(key="noise", params=[param("sigma", 0.05)]),
+    ],
+})
+
+
+def asked(key: str, params: dict[str, object], *, perturbation: str = "", x: float = 0.1) -> Asked:
+    item = Evaluation(id=1, run=1, name=key, key=key, params=params, status=Status.SUCCEEDED, task=1,
+                      created_at=datetime.now(UTC))
+    images = CatalogImages(array="broken_at", pick="x", words="that break", perturbation=perturbation)
+    return Asked(item, images, "accuracy", x)
+
+
+def test_images_that_an_attack_broke_are_shown_under_it_with_its_strength_and_steps():
+    page, words = maps_of(asked("pgd", {"epsilons": [0.1], "steps": 40}, perturbation="attack"), OFFERED)
+    assert (page, words) == ("stability", {
+        "perturbation": "attack", "strength": "0.1", "perturbation_params": '{"steps":40}',
+    })
+
+
+def test_the_least_stable_images_are_shown_under_the_perturbation_of_their_measure():
+    own = {"perturbation": {"key": "noise", "params": {"sigma": 0.2}}}
+    assert maps_of(asked("stability", own), OFFERED) == ("stability", {"perturbation": "noise", "strength": "0.2"})
+
+
+def test_images_that_nothing_perturbed_are_shown_as_they_are():
+    assert maps_of(asked("pgd", {"steps": 40}), OFFERED) == ("saliency", {})
