@@ -5,12 +5,20 @@ import torch
 from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 from torch import nn
 
+from worker.attributions.deeplift import deeplift
+from worker.attributions.grad_cam import grad_cam
 from worker.attributions.gradient import gradient
+from worker.attributions.gradient_shap import gradient_shap
+from worker.attributions.input_x_gradient import input_x_gradient
 from worker.attributions.integrated_gradients import integrated_gradients
 from worker.attributions.log_density import log_density
+from worker.attributions.occlusion import occlusion
 from worker.attributions.smoothgrad import smoothgrad
 
-METHODS = [gradient, integrated_gradients, smoothgrad, log_density]
+METHODS = [
+    gradient, integrated_gradients, smoothgrad, log_density, input_x_gradient, gradient_shap, deeplift, grad_cam,
+    occlusion,
+]
 
 
 @pytest.fixture
@@ -43,8 +51,7 @@ def test_integrated_gradients_equals_captum_and_is_complete(small):
     direct = IntegratedGradients(model).attribute(x, target=target, n_steps=32, method="gausslegendre")
     assert close(integrated_gradients(model, x, target), direct)
     fine = integrated_gradients(model, x, target, steps=512).flatten(1).sum(1)
-    rise = (model(x) - model(torch.zeros_like(x))).gather(1, target[:, None])[:, 0]
-    assert close(fine, rise, 1e-2)
+    assert close(fine, rise(model, x, target), 1e-2)
     assert (integrated_gradients(model, x, target)[x == 0] == 0).all()
 
 
@@ -89,6 +96,59 @@ def test_log_density_equals_autograd_and_functional(small):
         model(x).softmax(1)[:, c, None, None, None] * gradient(model, x, torch.full((7,), c)) for c in range(5)
     )
     assert close(log_density(model, x, target), weighted)
+
+
+def rise(model, x, target):
+    """f_t(x) − f_t(0), which complete methods add up to."""
+    return (model(x) - model(torch.zeros_like(x))).gather(1, target[:, None])[:, 0]
+
+
+def test_input_x_gradient_is_the_product(small):
+    model, x, target = small
+    assert close(input_x_gradient(model, x, target), x * gradient(model, x, target))
+
+
+def test_deeplift_is_complete_and_zero_on_black(small):
+    model, x, target = small
+    result = deeplift(model, x, target)
+    assert close(result.flatten(1).sum(1), rise(model, x, target), 1e-5)
+    assert (result[x == 0] == 0).all()
+
+
+def test_deeplift_of_a_linear_model_is_input_times_gradient(small):
+    _, x, target = small
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(72, 5))
+    assert close(deeplift(linear, x, target), input_x_gradient(linear, x, target))
+
+
+def test_gradient_shap_adds_up_on_a_linear_model_and_does_not_depend_on_the_batch(small):
+    model, x, target = small
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(72, 5))
+    assert close(gradient_shap(linear, x, target, sigma=0.0), input_x_gradient(linear, x, target))
+    whole = gradient_shap(model, x, target, seed=3)
+    assert close(whole[2:4], gradient_shap(model, x[2:4], target[2:4], seed=3))
+    assert not close(whole, gradient_shap(model, x, target, seed=4))
+
+
+def test_grad_cam_weighs_the_maps_of_the_last_convolution(small):
+    model, x, target = small
+    features = model[0](x).detach().requires_grad_()
+    model[1:](features).gather(1, target[:, None]).sum().backward()
+    coarse = (features.grad.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).clamp_min(0)
+    assert close(grad_cam(model, x, target), coarse.expand_as(x), 1e-5)
+    with pytest.raises(ValueError, match="convolutions"):
+        grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(72, 5)), x, target)
+
+
+def test_occlusion_is_what_a_black_patch_takes(small):
+    model, x, target = small
+    result = occlusion(model, x, target, patch=3, stride=3)
+    hidden = x.clone()
+    hidden[:, :, :3, 3:6] = 0
+    taken = (model(x) - model(hidden)).gather(1, target[:, None])[:, 0]
+    assert close(result[:, :, :3, 3:6], taken.view(-1, 1, 1, 1).expand(-1, 2, 3, 3), 1e-5)
+    with pytest.raises(ValueError, match="stride"):
+        occlusion(model, x, target, patch=2, stride=3)
 
 
 @pytest.mark.parametrize("method", METHODS)

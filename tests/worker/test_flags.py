@@ -1,20 +1,26 @@
-"""Flags: deliberately masked models are flagged, honest ones are not."""
+"""Flags: deliberately masked models are flagged, honest ones are not; attacks without gradients; kept figures."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from backend.shared.catalog import find
+from worker.attacks.pgd import pgd_linf
+from worker.attacks.square import square
 from worker.datasets import blockmnist
 from worker.datasets.dataset import Dataset
+from worker.evaluations.accuracy import accuracy
 from worker.evaluations.adversarial import pgd_l2_accuracy, pgd_linf_accuracy
+from worker.evaluations.earlier import Earlier
 from worker.evaluations.square import square_accuracy
 from worker.evaluations.transfer import transfer_accuracy
 from worker.regularizers.marginal_density import marginal_density
 from worker.resolve import build_model
 
 HOOKS = {"progress": lambda fraction: None, "should_stop": lambda: False}
+PGD = {"steps": 40, "step_size": None, "restarts": 1, "random_start": True, "loss": "worst", "samples": None}
 
 
 def generator():
@@ -105,3 +111,74 @@ def test_a_transfer_from_a_model_with_gradients_beats_pgd_on_a_masked_one_only(t
     assert keys(told) == {"beats_white_box"} and told.values["accuracy"].value < 0.2
     fair = transfer_accuracy(honest, split[1], source=source, generator=generator(), **HOOKS)
     assert fair.flags == [] and fair.values["accuracy"].value > fair.values["white_box"].value
+
+
+def test_every_flag_says_what_to_do_next(trained, split):
+    masked = nn.Sequential(Quantise(), trained(0.0), Scale())
+    few = Dataset(split[1].images[:50], (split[1].labels[:50] + 5) % 10)
+    results = [
+        accuracy(masked, few, generator=generator(), **HOOKS),
+        pgd_linf_accuracy(masked, split[1], generator=generator(), **HOOKS),
+        square_accuracy(masked, split[1], epsilons=[0.2], generator=generator(), **HOOKS),
+    ]
+    flags = [flag for result in results for flag in result.flags]
+    assert {"few_samples", "at_chance", "zero_gradient", "beats_white_box"} <= {flag.key for flag in flags}
+    assert all(" Next: " in flag.text for flag in flags)
+
+
+@pytest.mark.parametrize("measure", [pgd_linf_accuracy, pgd_l2_accuracy])
+def test_what_was_attacked_before_is_not_attacked_again(trained, split, measure):
+    calls = []
+    model = trained(1.0)
+    handle = model.register_forward_hook(lambda *_: calls.append(1))
+    first = measure(model, split[1], epsilons=[0.1, 0.2], generator=generator(), **HOOKS)
+    fresh, known = len(calls), [Earlier({**PGD, "epsilons": [0.1, 0.2]}, first.arrays)]
+    calls.clear()
+    more = measure(model, split[1], epsilons=[0.05, 0.1, 0.2], earlier=known, generator=generator(), **HOOKS)
+    assert len(calls) < fresh
+    calls.clear()
+    alone = measure(model, split[1], epsilons=[0.05, 0.1, 0.2], generator=generator(), **HOOKS)
+    assert len(calls) > fresh
+    assert (alone.arrays["held"] == more.arrays["held"]).all() and alone.curves == more.curves
+    calls.clear()
+    other = [Earlier({**PGD, "steps": 5, "epsilons": [0.1, 0.2]}, first.arrays)]
+    measure(model, split[1], epsilons=[0.1, 0.2], earlier=other, generator=generator(), **HOOKS)
+    assert len(calls) == fresh
+    handle.remove()
+
+
+def test_square_stays_in_the_ball_and_in_range_and_finds_what_lies_there(trained, split):
+    x, y = split[1].images.float() / 255, split[1].labels
+    model = trained(0.0)
+    x_adv = square(model, x, y, epsilon=0.1, queries=200, generator=generator())
+    assert x_adv.min() >= 0 and x_adv.max() <= 1
+    assert (x_adv.double() - x.double()).abs().max() <= 0.1
+    with torch.no_grad():
+        held, clean = model(x_adv).argmax(1) == y, model(x).argmax(1) == y
+    assert held.sum() < 0.5 * clean.sum()
+    assert torch.equal(x_adv[~clean], x[~clean])
+    white = model(pgd_linf(model, x, y, epsilon=0.1, generator=generator())).argmax(1) == y
+    assert white.sum() <= held.sum()
+    assert torch.equal(square(model, x, y, epsilon=0.0), x)
+    with pytest.raises(ValueError, match="queries"):
+        square(model, x, y, epsilon=0.1, queries=0)
+
+
+def test_square_uses_no_gradient(trained, split):
+    x, y = split[1].images[:20].float() / 255, split[1].labels[:20]
+    seen = []
+    trained(0.0)(x)
+
+    def watched(images):
+        seen.append(torch.is_grad_enabled())
+        return trained(0.0)(images)
+
+    square(watched, x, y, epsilon=0.1, queries=5, generator=generator())
+    assert not any(seen) and len(seen) <= 6
+
+
+def test_a_probe_of_the_l2_attack_reaches_grey_from_anywhere(trained, split):
+    result = pgd_l2_accuracy(trained(1.0), split[1], epsilons=[1.0], generator=generator(), **HOOKS)
+    held = result.arrays["held"]
+    assert held.shape == (250, 3)  # 0, 1 and the probe
+    assert held[:, 2].mean() <= np.bincount(split[1].labels).max() / 250

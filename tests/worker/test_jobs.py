@@ -69,6 +69,32 @@ def test_a_run_is_trained_and_measured(lab):
         assert arrays["correct"].mean() == pytest.approx(results["accuracy.accuracy"].value)
 
 
+def test_measures_get_the_data_the_runs_and_the_earlier_figures_that_they_ask_for(lab):
+    source, task_id = lab.launch(evaluations=[], seed=1)
+    train.run(task_id)
+    other = {"key": "blockmnist", "params": {"data_seed": 5}}
+    pgd = {"steps": 2, "samples": 40}
+    run_id, task_id = lab.launch(evaluations=[
+        {"key": "density", "params": {"against": other, "samples": 50}},
+        {"key": "ood", "params": {"against": other, "samples": 50}},
+        {"key": "stability", "params": {"samples": 50}},
+        {"key": "transfer_linf", "params": {"source": source, "steps": 2, "samples": 40}},
+        {"key": "pgd_linf", "params": {"epsilons": [0.1], **pgd}},
+        {"key": "pgd_linf", "name": "more", "params": {"epsilons": [0.05, 0.1], **pgd}},
+    ])
+    train.run(task_id)
+    for item in lab.evaluations(run_id).values():
+        evaluate.run(item.task)
+    measured = lab.evaluations(run_id)
+    assert {item.error for item in measured.values()} == {None}
+    assert measured["density"].values["log_density_other"].n == 50
+    assert measured["ood"].values["out_images"].value == 50
+    assert abs(measured["stability"].values["spearman_random_weights"].value) < 0.2
+    assert measured["transfer_linf"].values["white_box"].n == 40
+    assert measured["more"].curves["accuracy"].y[2] == measured["pgd_linf"].values["accuracy"].value
+    assert measured["more"].provenance["measure_version"] == 2
+
+
 def test_a_second_delivery_does_nothing(lab):
     run_id, task_id = lab.launch()
     train.run(task_id)
