@@ -120,7 +120,7 @@ def show_examples(ready: Sequence[Dataset]) -> None:
         return
     labels = {dataset.key: dataset for dataset in ready}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = st.selectbox("Data set", list(labels), key="dataset", bind="query-params", width=260,
+        key = st.selectbox("Data set", list(labels), key="data", bind="query-params", width=260,
                            format_func=lambda item: labels[item].label)
         dataset = labels[key]
         split = st.segmented_control("Split", SPLITS, default="test", required=True, key="split", bind="query-params")

@@ -43,6 +43,13 @@ def test_images_of_one_class_and_of_none(page, live_api):
     assert "No image from there on" in said(app)
 
 
+def test_images_are_shown_after_the_runs_page_too(page, live_api):
+    live_api.prepare()
+    live_api.launch({"evaluations": []})
+    said(page.open("runs"))
+    assert images(page.open("datasets")).count("<img") == 20
+
+
 def test_preparing_is_asked_for_and_its_progress_shown(page, live_api):
     with live_api.database.write() as session:
         session.execute(delete(DatasetRow))
@@ -66,7 +73,8 @@ def submit(app, **typed):
 
 def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
     app = submit(page.open("datasets"), label="Page birds", path="birds")
-    task = live_api.client.task(int(app.query_params["registering"][0]))
+    value = app.query_params["registering"]
+    task = live_api.client.task(int(value[0] if isinstance(value, list) else value))
     assert task.kind == "register" and task.status == "queued"
     app = next(item for item in app.button if item.key == "cancel-register").click().run()
     assert "The registration was cancelled; nothing was kept." in said(app)
