@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import streamlit as st
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
@@ -78,8 +80,12 @@ class LiveApi:
         with self.database.write() as session:
             runs.move_checkpoint(session, run_id, location=location, size=size, step=10)
             tasks.finish(session, held, Status.SUCCEEDED, None)
+        self.measure(run_id, **results)
+
+    def measure(self, run_id: int, **results: float) -> None:
+        """Takes every measure of the run that is still to come."""
         with self.database.read() as session:
-            waiting = evaluations.of_run(session, run_id)
+            waiting = [item for item in evaluations.of_run(session, run_id) if item.status is Status.QUEUED]
         for item in waiting:
             measured = self._claim(item.task)
             values = {
@@ -90,7 +96,6 @@ class LiveApi:
             with self.database.write() as session:
                 evaluations.store(session, item.id, values=values, curves={}, flags=[], seconds=0.5, provenance={})
                 tasks.finish(session, measured, Status.SUCCEEDED, None)
-
 
     def prepare(self, size: int = 20) -> None:
         """Makes the default data set ready: image i is all of grey level i, its label i % 10."""
@@ -173,9 +178,9 @@ def _npz(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture(scope="session")
-def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    home = tmp_path_factory.mktemp("page")
+@contextmanager
+def served(home: Path) -> Iterator[LiveApi]:
+    """An API of its own, with an empty database in that folder."""
     settings = Settings(home=home)
     migrate.upgrade(settings)
     with socket.socket() as probe:
@@ -201,6 +206,36 @@ def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     database.close()
     process.terminate()
     process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with served(tmp_path_factory.mktemp("page")) as live:
+        yield live
+
+
+@pytest.fixture
+def empty_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveApi]:
+    """One without a single run, which the page talks to instead."""
+    with served(tmp_path) as empty, forgotten():
+        monkeypatch.setenv("DENSITYLAB_API_URL", empty.url)
+        yield empty
+
+
+@pytest.fixture
+def dead_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The page looks for its API where there is none."""
+    monkeypatch.setenv("DENSITYLAB_API_URL", "http://127.0.0.1:9")
+    with forgotten():
+        yield
+
+
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """The page forgets to which API it was connected, before and after."""
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
 
 
 class Page:

@@ -130,6 +130,7 @@ def test_a_run_that_waits(page, live_api):
     run_id, = live_api.launch()
     text = said(page.open("run", run=str(run_id)))
     assert f"Run {run_id}:" in text and "No points yet" in text
+    assert "waits for the broker" in text  # none runs in this test
 
 
 def test_a_failed_run_shows_its_cause_its_log_and_retry(page, live_api):
@@ -197,17 +198,3 @@ def test_the_comparison_has_means_over_seeds_and_differences(page, live_api):
 def test_bad_links_to_a_comparison(page, live_api, query, words):
     live_api.launch()
     assert words in said(page.open("compare", **query))
-
-
-@pytest.mark.parametrize("name", ["home", "launch", "runs", "run", "compare"])
-def test_a_dead_api_is_a_sentence_on_every_page(page, monkeypatch, name):
-    import streamlit as st
-
-    monkeypatch.setenv("DENSITYLAB_API_URL", "http://127.0.0.1:9")
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    query = {"run": "1"} if name == "run" else {}
-    text = said(page.open(name, **query))
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    assert "does not answer" in text
