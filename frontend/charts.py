@@ -50,6 +50,8 @@ SECONDARY_PANELS = (
     Panel("Gradient by the weights", ("weight_gradient_norm",), "L2, before clipping"),
     Panel("Speed", ("throughput",), "images per second"),
 )
+MAX_LEGEND = 12
+MAX_MARKERS = 600  # on a chart of many curves: each is an element of the page
 _ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}
 BELOW = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 11}}
 _COLUMN = {"orientation": "v", "y": 1, "x": 1.04, "xanchor": "left", "font": {"size": 11}}
@@ -110,6 +112,7 @@ def overlay(
 ) -> go.Figure:
     """One metric of several runs, each in its own colour; smoothed (see `smoothed`), the raw trace stays, faint."""
     traces: list[dict[str, object]] = []  # Plotly checks a list at once in half the time of one after the other
+    few = sum(len(item.points) for item in series) < MAX_MARKERS
     for item in sorted(series, key=lambda item: item.run):
         if item.run not in names:
             continue
@@ -123,7 +126,7 @@ def overlay(
         traces.append({
             "type": "scatter", "x": positions, "y": smoothed(values, smoothing) if smoothing else values,
             "name": names[item.run], "legendgroup": str(item.run), "uid": str(item.run), "marker": {"size": 4},
-            "mode": "lines+markers" if len(item.points) < 60 else "lines", "hovertemplate": "%{y:.4g}",
+            "mode": "lines+markers" if few and len(item.points) < 60 else "lines", "hovertemplate": "%{y:.4g}",
             "line": {"color": colors[item.run], "width": 1.6}, "customdata": [item.run] * len(item.points),
         })
     return _finished(go.Figure(traces), title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column")
@@ -147,37 +150,46 @@ def scatter(
     title: str, x_label: str, y_label: str, points: Sequence[Point], runs: Sequence[RunPoint]
 ) -> go.Figure:
     """Means over seeds with their intervals in both directions, every run behind them, small; dominated ones faint."""
-    figure = go.Figure()
+    traces: list[dict[str, object]] = []
     front = sorted((point.x.mean, point.y.mean) for point in points if not point.faint)
     if len(front) < len(points):
-        figure.add_scatter(
-            x=[x for x, _ in front], y=[y for _, y in front], mode="lines", uid="front", name="not dominated",
-            line={"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"}, hoverinfo="skip",
-        )
-    figure.add_scatter(
-        x=[run.x for run in runs], y=[run.y for run in runs], mode="markers", name="single runs", uid="runs",
-        marker={"size": 7, "color": [translucent(run.color, 0.15 if run.faint else 0.5) for run in runs]},
-        text=[run.label for run in runs], customdata=[run.opens for run in runs], showlegend=False,
-        hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
-    )
-    for point in points:
-        color = translucent(point.color, 0.3) if point.faint else point.color
-        figure.add_scatter(
-            x=[point.x.mean], y=[point.y.mean], mode="markers", name=point.label, uid=point.label,
-            marker={"size": 13, "color": color, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
-            error_x=_whisker(point.x, color), error_y=_whisker(point.y, color),
-            customdata=[point.opens], text=[f"{point.label}, mean of {point.x.n}"],
-            hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
-        )
-    figure = _finished(figure, title, x_label, y_label, legend="row")
+        traces.append({
+            "type": "scatter", "x": [x for x, _ in front], "y": [y for _, y in front], "mode": "lines", "uid": "front",
+            "name": "not dominated", "line": {"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"},
+            "hoverinfo": "skip",
+        })
+    traces.append({
+        "type": "scatter", "x": [run.x for run in runs], "y": [run.y for run in runs], "mode": "markers",
+        "name": "single runs", "uid": "runs", "text": [run.label for run in runs],
+        "marker": {"size": 7, "color": [translucent(run.color, 0.15 if run.faint else 0.5) for run in runs]},
+        "customdata": [run.opens for run in runs], "showlegend": False,
+        "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+    })
+    # A legend tells few groups apart; of many, one trace for all keeps the browser quick
+    few = len(points) <= MAX_LEGEND
+    for batch in [[point] for point in points] if few else [points]:
+        colors = [translucent(point.color, 0.3) if point.faint else point.color for point in batch]
+        whisker = colors[0] if few else "rgba(128,128,128,0.5)"
+        traces.append({
+            "type": "scatter", "x": [point.x.mean for point in batch], "y": [point.y.mean for point in batch],
+            "mode": "markers", "name": batch[0].label if few else "means", "uid": batch[0].label if few else "means",
+            "marker": {"size": 13, "color": colors, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+            "error_x": _whiskers([point.x for point in batch], whisker),
+            "error_y": _whiskers([point.y for point in batch], whisker),
+            "customdata": [point.opens for point in batch],
+            "text": [f"{point.label}, mean of {point.x.n}" for point in batch],
+            "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>", "showlegend": few,
+        })
+    figure = _finished(go.Figure(traces), title, x_label, y_label, legend="row")
     # Below the axes: above them it would lie over the title, and beside them it would take half of the width
     figure.update_layout(hovermode="closest", legend=BELOW, margin={"t": 40 if title else 12})
     return figure
 
 
-def _whisker(estimate: Estimate, color: str) -> dict[str, object]:
-    half = estimate.half_width
-    return {"type": "data", "array": [half or 0], "visible": half is not None, "color": color, "thickness": 1.2}
+def _whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
+    halves = [estimate.half_width for estimate in estimates]
+    return {"type": "data", "array": [half or 0 for half in halves], "color": color, "thickness": 1.2,
+            "visible": any(half is not None for half in halves)}
 
 
 def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:

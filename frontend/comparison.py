@@ -56,7 +56,18 @@ class Comparison:
 
     def is_baseline(self, group: Group) -> bool:
         """Whether other groups are compared with it."""
-        return any(other is group for other in self.baselines)
+        return id(group) in self._compared_with
+
+    @cached_property
+    def _compared_with(self) -> frozenset[int]:
+        return frozenset(id(group) for group in self.baselines if group is not None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What figures of results depend on: while it stays the same, a refresh draws none anew."""
+        return repr([(group.runs[0].id, self.is_baseline(group), [
+            (run.id, [(name, value.value) for name, value in run.results.items()]) for run in group.runs
+        ]) for group in self.groups])
 
 
 def compare(runs: Sequence[Run], offered: Catalog, *, baseline: int | None = None) -> Comparison:

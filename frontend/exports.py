@@ -22,13 +22,13 @@ def downloads(table: pd.DataFrame, name: str) -> None:
 
 
 def chart(
-    figure: go.Figure, table: pd.DataFrame, *, key: str, label: str, height: int,
+    figure: go.Figure | str, table: pd.DataFrame, *, key: str, label: str, height: int,
     opens: Callable[[Any], Any] | None = None, linked: bool = True,
 ) -> None:
     """A chart and, folded below it, its data.
 
     Args:
-        figure: what to draw.
+        figure: what to draw, or its JSON.
         table: the same numbers.
         key: the chart's identity on the page, and the name of its files.
         label: what it shows, for those who do not see it.

@@ -108,12 +108,12 @@ def load_charts() -> None:
 
 
 def live_chart(
-    figure: go.Figure, *, key: str, label: str, height: int = 300, clickable: bool = False, linked: bool = False
+    figure: go.Figure | str, *, key: str, label: str, height: int = 300, clickable: bool = False, linked: bool = False
 ) -> Any | None:
     """Draws or updates the chart.
 
     Args:
-        figure: what to draw; its `uirevision` decides what survives a refresh.
+        figure: what to draw, or its JSON; its `uirevision` decides what survives a refresh.
         key: the chart's identity on the page.
         label: what it shows, in words, for those who do not see it.
         height: pixels.
@@ -123,7 +123,8 @@ def live_chart(
     Returns:
         The `customdata` of the point just clicked, else None.
     """
-    data = {"figure": figure.to_json(), "label": label, "height": height, "clickable": clickable, "linked": linked,
+    drawn = figure if isinstance(figure, str) else figure.to_json()
+    data = {"figure": drawn, "label": label, "height": height, "clickable": clickable, "linked": linked,
             "name": f"densitylab-{key}"}
     result = _chart()(key=key, data=data, height=height, on_clicked_change=_ignore)
     return result.clicked if clickable else None

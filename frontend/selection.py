@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backend.shared.contracts import Status
-from frontend.aggregate import Column, Estimate, Group, by_seed, estimate, mean_over_seeds
+from frontend.aggregate import Column, Estimate, Group, estimate, mean_over_seeds
 
 VALIDATION = "validation_accuracy"
 _HAIR = 1e-9  # above the limit, so that a loss of exactly it is within
@@ -79,7 +79,7 @@ def matched(
     for group in groups:
         if group is not baseline and not group.is_baseline:
             by_regularizer.setdefault(str(group.settings["regularizer.key"]), []).append(group)
-    on_validation = all(validation_accuracy(group) for group in groups if by_seed(group, result))
+    on_validation = all(validation_accuracy(group) for group in groups if group.by_seed.get(result))
     split: Literal["validation", "test"] = "validation" if on_validation else "test"
 
     def accuracy_of(group: Group) -> Estimate | None:

@@ -35,13 +35,13 @@ def summary(
         names = list(dict.fromkeys(name for group in found.groups for name in group.settings))
     means = {column: [mean_over_seeds(group, column) for group in found.groups] for column in chosen}
     top = {column: best(means[column], higher_is_better(all_runs(found), column)) for column in chosen}
+    labels = {column: short_label(column, found, offered) for column in chosen}
     rows = []
     for place, (group, baseline) in enumerate(zip(found.groups, found.baselines, strict=True)):
         row = {setting_label(name, group, offered): setting_text(name, group, offered) for name in names}
         finished = sum(run.status is Status.SUCCEEDED for run in group.runs)
         row[SEEDS] = f"{finished} of {len(group.runs)}"
-        for column in chosen:
-            label = short_label(column, found, offered)
+        for column, label in labels.items():
             row[label] = (BEST if place in top[column] else "") + cell(means[column][place], seeds=finished)
             if deltas and any(found.baselines):
                 row[f"Δ {label}"] = "baseline" if found.is_baseline(group) else "no baseline" if baseline is None \
@@ -53,15 +53,16 @@ def summary(
 def numbers(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> list[dict[str, Any]]:
     """The same as plain numbers, a row per group and result: what the CSV and JSON files hold."""
     rows = []
+    runs = all_runs(found)
+    words = {column: (column_label(column, found, offered), higher_is_better(runs, column)) for column in chosen}
     for label, group, baseline in zip(found.labels, found.groups, found.baselines, strict=True):
-        for column in chosen:
+        for column, (column_words, higher) in words.items():
             mean = mean_over_seeds(group, column)
             change = difference(group, baseline, column) if baseline else None
             rows.append({
                 "group": label, **{name: group.settings.get(name) for name in found.varied},
                 "runs": " ".join(str(run.id) for run in group.runs), "result": column.result,
-                "label": column_label(column, found, offered), "data_hash": column.data_hash,
-                "higher_is_better": higher_is_better(all_runs(found), column),
+                "label": column_words, "data_hash": column.data_hash, "higher_is_better": higher,
                 **_parts("", mean), **_parts("difference_", change),
                 "baseline": found.labels[found.place_of(baseline)] if baseline else None,
             })
@@ -78,12 +79,13 @@ def _parts(prefix: str, estimate: Estimate | None) -> dict[str, float | int | No
 def per_run(found: Comparison, chosen: Sequence[Column], offered: Catalog) -> pd.DataFrame:
     """A row per run with its raw results, as the API gives them."""
     rows = []
+    labels = {column: short_label(column, found, offered) for column in chosen}
     for label, group in zip(found.labels, found.groups, strict=True):
         for run in group.runs:
             row: dict[str, Any] = {"run": run.id, "group": label, "seed": run.spec.seed,
                                    "status": status_text(run.status)}
-            for column in chosen:
-                row[short_label(column, found, offered)] = group.value_of(run, column)
+            for column, words in labels.items():
+                row[words] = group.value_of(run, column)
             rows.append(row)
     return pd.DataFrame(rows)
 

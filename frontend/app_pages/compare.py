@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from backend.shared.contracts import Run, Status
 from frontend.aggregate import Column, higher_is_better
-from frontend.charts import BELOW, METRIC_LABELS, X_LABELS, Point, metric_label, overlay
+from frontend.charts import METRIC_LABELS, X_LABELS, metric_label
 from frontend.client import ApiError
 from frontend.comparison import (
     HEADLINES,
@@ -24,17 +23,17 @@ from frontend.comparison import (
 from frontend.exports import chart, downloads
 from frontend.group_curves import group_curves, mean_curves, mean_table, run_table
 from frontend.images_behind import LINK as IMAGES_LINK
+from frontend.kept_figures import kept_curves, kept_parallel, kept_response, kept_tradeoff
 from frontend.live_chart import load_charts
 from frontend.measured import show_measured
 from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_shown, query_int, query_ints
 from frontend.report import report
-from frontend.response import lines, parallel, response
+from frontend.response import lines
 from frontend.selection import matched, selection_words
 from frontend.tables import BEST, SEEDS, all_runs, matches, numbers, per_run, summary
-from frontend.tradeoff import tradeoff
 from frontend.words import duration, escaped, joined, run_name, status_text
 
-MAX_MAPS, MAX_CURVES, MAX_LEGEND, MAX_RESPONSES, MAX_AXES, MAX_LINKS, MAX_ASKED = 6, 60, 12, 6, 6, 50, 20
+MAX_MAPS, MAX_CURVES, MAX_RESPONSES, MAX_AXES, MAX_LINKS, MAX_ASKED = 6, 60, 6, 6, 50, 20
 OWN_BASELINE = "automatic: no penalty, the same otherwise"
 UP = (("pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2"), ("leakage.share", "leakage.l2"))
 
@@ -149,25 +148,6 @@ def pick(
     return names[cell.selectbox(label, list(names), index=first, key=key, bind="query-params")]
 
 
-def fingerprint(found: Comparison) -> str:
-    """What the figures of results depend on: while none changes, a refresh draws none anew."""
-    return repr([(group.runs[0].id, found.is_baseline(group), [
-        (run.id, [(name, value.value) for name, value in run.results.items()]) for run in group.runs
-    ]) for group in found.groups])
-
-
-@st.cache_resource(max_entries=200, show_spinner=False)
-def cached_response(key: str, label: str, _found: Comparison, _column: Column) -> go.Figure:
-    return response(_found, _column, catalog(), title=label)
-
-
-@st.cache_resource(max_entries=100, show_spinner=False)
-def cached_tradeoff(
-    key: str, names: Sequence[str], _found: Comparison, _x: Column, _y: Column
-) -> tuple[go.Figure, list[Point]]:
-    return tradeoff(_found, _x, _y, catalog())
-
-
 def show_responses(found: Comparison, chosen: Sequence[Column]) -> None:
     drawable = [column for column in chosen if any(len(line.places) > 1 for line in lines(found, column))]
     if not drawable:
@@ -178,7 +158,7 @@ def show_responses(found: Comparison, chosen: Sequence[Column]) -> None:
             cells = st.columns(2)
         with cells[place % 2]:
             label = column_label(column, found, catalog())
-            figure = cached_response(fingerprint(found), label, found, column)
+            figure = kept_response(found.fingerprint, label, found, column)
             table = pd.DataFrame([
                 {"line": line.label, "λ": lambda_, "mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}
                 for line in lines(found, column) for lambda_, _, mean in line.places
@@ -199,7 +179,7 @@ def show_tradeoffs(found: Comparison) -> None:
             y = pick("Up", found, f"up{place + 1}", UP[place], up)
             x = pick("Across", found, f"across{place + 1}", ("accuracy.accuracy",), across)
             names = [short_label(column, found, catalog()) for column in (x, y)]
-            figure, points = cached_tradeoff(fingerprint(found), names, found, x, y)
+            figure, points = kept_tradeoff(found.fingerprint, names, found, x, y)
             table = pd.DataFrame([
                 {"group": point.label, f"{names[0]}": point.x.mean, f"{names[0]} ±": point.x.half_width,
                  f"{names[1]} ": point.y.mean, f"{names[1]} ± ": point.y.half_width, "n": point.x.n,
@@ -240,14 +220,20 @@ def show_matched(found: Comparison) -> None:
 
 
 def show_parallel(found: Comparison, chosen: Sequence[Column]) -> None:
-    figure = parallel(found, chosen[:MAX_AXES], catalog())
+    axes = chosen[:MAX_AXES]
+    names = [column_label(column, found, catalog()) for column in axes]
+    figure = kept_parallel(found.fingerprint, names, found, axes)
     if figure is None:
         return
     st.subheader("All at once")
+    if not st.toggle("One line per run", value=len(all_runs(found)) <= MAX_CURVES, key="lines", bind="query-params",
+                     help="Drawn by the graphics processor; without one the page waits for it"):
+        return
     table = per_run(found, chosen, catalog())
     chart(figure, table, key="parallel", label="Settings and results, one line per run", height=340)
-    drawn = len(figure.data[0].line.color)
-    missing = f" {len(table) - drawn} runs lack some of these results." if drawn < len(table) else ""
+    lacking = sum(any(group.value_of(run, column) is None for column in axes)
+                  for group in found.groups for run in group.runs)
+    missing = f" {lacking} runs lack some of these results." if lacking else ""
     st.caption(f"One line per run, in its group's colour; drag along an axis to keep those that pass there.{missing}")
 
 
@@ -279,12 +265,14 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
                 continue
             if means:
                 curves = group_curves(found, shown, over)
-                figure, table = mean_curves(metric_label(metric), curves, x=over, log_x=log_x, log_y=log_y,
-                                            smoothing=smoothing), mean_table(curves)
+                figure = mean_curves(metric_label(metric), curves, x=over, log_x=log_x, log_y=log_y,
+                                     smoothing=smoothing).to_json()
+                table = mean_table(curves)
             else:
-                figure, table = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors,
-                                        x=over, log_x=log_x, log_y=log_y, smoothing=smoothing), run_table(found, shown)
-                figure.update_layout(legend=BELOW, showlegend=len(shown) <= MAX_LEGEND, hovermode="closest")
+                ends = [(item.run, len(item.points), item.points[-1].step) for item in shown]
+                figure = kept_curves(found.fingerprint, ends, metric, over, log_x, log_y, smoothing, names, found,
+                                       shown)
+                table = run_table(found, shown)
             chart(figure, table, key=f"curves-{side}", label=f"{metric_label(metric)} of {len(shown)} runs",
                   height=380, opens=lambda run_id: open_run(run_id, found))
     if len(runs) > MAX_CURVES:
@@ -292,7 +280,10 @@ def show_curves(found: Comparison, runs: Sequence[Run]) -> None:
 
 
 def show_runs(runs: Sequence[Run]) -> None:
-    with st.expander(f"The {len(runs)} runs"):
+    folded = st.expander(f"The {len(runs)} runs", key="folded-runs", on_change="rerun")
+    if len(runs) > MAX_LINKS and not folded.open:
+        return  # so many links slow the page down even while they are folded
+    with folded:
         if len(runs) > MAX_LINKS:
             st.caption(f"The first {MAX_LINKS}; a click on a point opens any other.")
         for run in runs[:MAX_LINKS]:
@@ -372,7 +363,7 @@ def show_live() -> None:
         runs = just_fetched.pop() if just_fetched else subject.fetch()
         if live and not is_active(runs):
             st.rerun()
-        found = compare(runs, catalog(), baseline=baseline)
+        found = first_found if runs is first and baseline is None else compare(runs, catalog(), baseline=baseline)
         show_progress(runs)
         for result in measured_differently(found):
             st.warning(f"{result} was measured with different parameters or on different data: each way has a "

@@ -57,6 +57,15 @@ def test_a_scatter_tells_which_run_a_click_opens():
     assert not mean.error_y.visible  # one value has no interval
 
 
+def test_many_groups_are_one_trace_in_which_each_keeps_its_colour_and_its_run():
+    middle = Estimate(0.5, None, None, 1)
+    points = [Point(f"λ {place}", Estimate(place, place - 1, place + 1, 3), middle, f"#0000{place:02}", place)
+              for place in range(40)]
+    means = scatter("t", "x", "y", points, []).data[-1]
+    assert means.customdata == tuple(range(40)) and means.marker.color[7] == "#000007"
+    assert means.text[7] == "λ 7, mean of 3" and set(means.error_x.array) == {1.0}
+
+
 def test_figures_survive_the_way_to_the_browser():
     figure = curves(Panel("t", ("loss",), "u"), [series("loss")])
     assert list(plotly.io.from_json(figure.to_json()).data[0].y) == [10, 20, 30]
