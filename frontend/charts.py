@@ -169,7 +169,7 @@ def scatter(
     few = len(points) <= MAX_LEGEND
     for batch in [[point] for point in points] if few else [points]:
         colors = [translucent(point.color, 0.3) if point.faint else point.color for point in batch]
-        whisker = colors[0] if few else "rgba(128,128,128,0.5)"
+        whisker = colors[0] if few else "rgba(128,128,128,0.3)"
         traces.append({
             "type": "scatter", "x": [point.x.mean for point in batch], "y": [point.y.mean for point in batch],
             "mode": "markers", "name": batch[0].label if few else "means", "uid": batch[0].label if few else "means",

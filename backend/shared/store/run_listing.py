@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.store import runs, tasks
 from backend.shared.store.times import moment
-from backend.shared.tables import RunRow, TaskRow
+from backend.shared.tables import EvaluationRow, RunRow, TaskRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,11 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
         .where(RunRow.id.in_(run_ids), RunRow.deleting.is_(False))
     ).all()
     positions = tasks.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
-    asked: dict[int, list[dict[str, Any]]] = {}
-    for run_id, name, key, params in session.execute(runs.measures(run_ids)):
-        asked.setdefault(run_id, []).append({"key": key, "params": params, "name": name})
+    asked: dict[int, list[str]] = {}
+    measures = runs.measures(run_ids).with_only_columns(
+        EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, cast(EvaluationRow.params, Text))
+    for run_id, name, key, params in session.execute(measures):
+        asked.setdefault(run_id, []).append(f'{{"key":"{key}","params":{_valid(params)},"name":"{name}"}}')
     written = {row.id: _json(row, positions.get(row.task), asked.get(row.id, [])) for row in rows}
     return b"[" + b",".join(written[run_id] for run_id in run_ids if run_id in written) + b"]"
 
@@ -91,16 +93,17 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
 _STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
 
 
-def _json(row: Any, position: int | None, evaluations: list[dict[str, Any]]) -> bytes:
+def _json(row: Any, position: int | None, evaluations: list[str]) -> bytes:
     scalars = to_json({
         "id": row.id, "experiment": row.experiment_id, "status": row.status, "stage": tasks.stage_of(row),
         "priority": tasks.priority_of(row.priority), "queue_position": position, "attempt": row.attempt,
         "progress": row.progress, "eta_seconds": row.eta_seconds, "error": row.error, "device": row.device,
         "checkpoint_step": row.checkpoint_step, "task": row.task, "notes": row.notes, "archived": row.archived,
         "created_at": moment(row.created_at), "started_at": moment(row.started_at),
-        "finished_at": moment(row.finished_at), "evaluations": evaluations,
+        "finished_at": moment(row.finished_at),
     })
     stored = {column.key: _valid(getattr(row, column.key)) for column in _STORED}
+    stored["evaluations"] = f"[{','.join(evaluations)}]"
     if row.spec_version != SPEC_VERSION:
         stored["spec"] = runs.stored_spec(json.loads(stored["spec"])).model_dump_json()
     return b"%b%b}" % (scalars[:-1], "".join(f',"{name}":{text}' for name, text in stored.items()).encode())
