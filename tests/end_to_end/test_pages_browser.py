@@ -1,7 +1,6 @@
 """What only a browser can tell of the pages: state that survives refreshing, keys, and accessibility."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,30 +92,16 @@ def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
     assert tab.url.endswith("/runs")
 
 
-@pytest.mark.parametrize(("path", "role", "name"), [
-    ("runs", "textbox", "Search"), ("experiments", "textbox", "Search"),
-    ("experiment?experiment=", "checkbox", "Log y"), ("run?run=", "checkbox", "Log x"),
-    ("datasets", "checkbox", "Show the null mask"),
-])
-def test_a_link_restores_its_view_in_a_new_browser(running_system, browser, tab, experiment, path, role, name):
-    run = running_system.client.experiment(experiment).runs[0]
-    number = {"experiment?experiment=": experiment, "run?run=": run}.get(path, "")
-    tab.goto(f"{running_system.page}/{path}{number}")
-    control = tab.get_by_role(role, name=name)
-    control.wait_for(state="attached")
-    if role == "checkbox":
-        tab.get_by_text(name, exact=True).click()
-    else:
-        control.fill("watched")
-        control.press("Enter")
-    tab.wait_for_url("**=true*" if role == "checkbox" else "**q=watched*")
+@pytest.mark.parametrize("path", ["runs", "experiments"])
+def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, tab, path):
+    tab.goto(f"{running_system.page}/{path}")
+    search = tab.get_by_role("textbox", name="Search")
+    search.fill("watched")
+    search.press("Enter")
+    tab.wait_for_url("**q=watched*")
     stranger = browser.new_context().new_page()
     stranger.goto(tab.url)
-    restored = stranger.get_by_role(role, name=name)
-    if role == "checkbox":
-        expect(restored).to_be_checked(timeout=PATIENCE)
-    else:
-        expect(restored).to_have_value("watched", timeout=PATIENCE)
+    expect(stranger.get_by_role("textbox", name="Search")).to_have_value("watched", timeout=PATIENCE)
     stranger.context.close()
 
 
@@ -128,21 +113,6 @@ def test_a_link_to_a_preset_fills_the_form_in_a_new_browser(running_system, brow
     stranger.goto(tab.url)
     expect(stranger.get_by_role("textbox", name="Name", exact=True)).to_have_value("Quick look", timeout=PATIENCE)
     stranger.context.close()
-
-
-def test_a_run_that_is_deleted_in_another_window_is_said_on_its_page(running_system, tab):
-    client = running_system.client
-    run_id, = client.launch(ExperimentRequest(name="deleted", spec={"epochs": 2000, "evaluations": []})).runs
-    tab.goto(f"{running_system.page}/run?run={run_id}")
-    expect(tab.get_by_role("heading", level=1)).to_contain_text(f"Run {run_id}")
-    client.cancel_run(run_id)
-    deadline = time.monotonic() + 60
-    while not client.run(run_id).status.final:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    client.delete_run(run_id)
-    tab.get_by_text("Log x", exact=True).click()
-    expect(tab.get_by_text(f"There is no run {run_id}; it may have been deleted.")).to_be_visible(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
