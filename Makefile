@@ -8,7 +8,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
 
-.PHONY: up test test-all demo comparison bench crosscheck lint lock clean
+.PHONY: up test test-all demo comparison bench crosscheck lint lock clean backup restore
 
 up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
@@ -48,6 +48,11 @@ crosscheck: $(CROSSCHECK)/.installed
 lint: $(VENV)/.installed-dev
 	cd $(ROOT) && $(BIN)/ruff check .
 	cd $(ROOT) && $(BIN)/python -m mypy
+
+# Everything in one file, and back into an empty system: make backup FILE=everything.tar
+backup restore: $(VENV)/.installed-launcher
+	@test -n "$(FILE)" || { echo "Which file? make $@ FILE=everything.tar" >&2; exit 1; }
+	@PYTHONPATH="$(ROOT)" exec $(BIN)/python -P -m backend.backup $(if $(filter restore,$@),--restore) "$(FILE)"
 
 # Names and versions of what is installed now, less the project itself and the builds' local suffixes (+cpu)
 lock: $(VENV)/.installed-dev

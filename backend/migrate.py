@@ -1,4 +1,4 @@
-"""Brings the database to the newest revision: `python -m backend.migrate`.
+"""Brings the database to the newest revision and makes the store's bucket or folder: `python -m backend.migrate`.
 
 A SQLite file is copied to `backups/` in the state folder first. After a change of `backend.shared.tables`,
 `python -m backend.migrate --new "what changed"` drafts the next revision.
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.shared.artifacts import ArtifactStore
 from backend.shared.database import Database
 from backend.shared.settings import Settings, explain
 
@@ -142,6 +143,7 @@ def main() -> int:
             draft(settings, arguments.new)
         else:
             backup = upgrade(settings)
+            ArtifactStore(settings.artifacts_url).make_root()
             print(f"The database is up to date{f'; the earlier one is kept as {backup}' if backup else ''}.")
     except ValidationError as error:
         return _refuse(explain(error))

@@ -17,16 +17,16 @@ from pathlib import Path
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import deletion, launching, removing
+from backend import deletion, launching, removing, webhooks
 from backend.delivery import deliver
 from backend.queue import BrokerDown, Queue
-from backend.shared import specs
+from backend.shared import log_lines, specs
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TaskKind
 from backend.shared.database import Database, now
 from backend.shared.settings import Settings, explain
-from backend.shared.store import datasets, tasks, uploads
+from backend.shared.store import datasets, events, tasks, uploads
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ LOST_SECONDS = 5.0  # after a delivery: by then its worker has claimed it, or it
 CACHE_BYTES = 2 * 2**30  # of maps
 KEPT_UPLOADS = 2000  # of at most some hundred KB each
 FORGET_SECONDS = 7 * 24 * 3600.0  # finished preparations are kept that long
+EVENT_SECONDS = 30 * 24 * 3600.0  # and events, with their deliveries
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class System:
     store: ArtifactStore
     queue: Queue
     data_dir: Path
+    webhook_private: bool = False
 
 
 def deliver_queued_work(system: System) -> None:
@@ -115,6 +117,15 @@ def forget_old_preparations(system: System) -> None:
             tasks.forget_finished(session, kind, now(session) - FORGET_SECONDS)
 
 
+def forget_old_events(system: System) -> None:
+    with system.database.write() as session:
+        events.forget(session, now(session) - EVENT_SECONDS)
+
+
+def tell_webhooks(system: System) -> None:
+    webhooks.send_due(system.database, allow_private=system.webhook_private)
+
+
 def prepare_embedded_data(system: System) -> None:
     """What needs no download is made ready before somebody asks for it; one that failed is left to its Retry."""
     for entry in CATALOG["dataset"]:
@@ -165,29 +176,39 @@ def duties() -> list[Duty]:
         Duty(shrink_the_cache, 30),
         Duty(forget_old_preparations, 3600),
         Duty(forget_old_uploads, 3600),
+        Duty(forget_old_events, 3600),
     ]
+
+
+def _attend(duties: list[Duty], system: System, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for duty in duties:
+            duty.attempt(system)
+        stop.wait(0.1)
 
 
 def reconcile(settings: Settings, stop: threading.Event) -> None:
     """Attends to its duties until `stop` is set."""
-    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
-                    settings.data_dir)
-    every = duties()
-    while not stop.is_set():
-        for duty in every:
-            duty.attempt(system)
-        stop.wait(0.1)
+    system = System(
+        Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
+        settings.data_dir, settings.webhook_private,
+    )
+    # In a thread of its own: a receiver that hangs must not keep the rest from its time
+    teller = threading.Thread(target=_attend, args=([Duty(tell_webhooks, 1)], system, stop), name="webhooks")
+    teller.start()
+    _attend(duties(), system, stop)
+    teller.join()
     system.queue.close()
     system.database.close()
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         settings = Settings()
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return 1
+    log_lines.set_up(settings.log_format)
     asked_to_stop: list[int] = []
     stop = threading.Event()
     # An Event may deadlock when a handler sets it while the main thread waits on it: the loop runs in another one

@@ -7,12 +7,15 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from backend.api import problems
+from backend.api import problems, shutdown
+from backend.api.access_log import AccessLog
 from backend.api.audit import Audit
 from backend.api.authentication import authenticator
 from backend.api.body_limit import BodyLimit
+from backend.api.gauges import SystemGauges
 from backend.api.provenance import code_version
 from backend.api.rate_limit import RateLimit
 from backend.api.request_ids import RequestIds
@@ -25,10 +28,12 @@ from backend.api.routes import (
     datasets,
     densities,
     evaluations,
+    events,
     experiments,
     health,
     logs,
     metrics,
+    prometheus,
     registrations,
     runs,
     samples,
@@ -36,9 +41,11 @@ from backend.api.routes import (
     tasks,
     tokens,
     uploads,
+    webhooks,
 )
 from backend.api.samples import SampleCache
 from backend.queue import Queue
+from backend.shared import log_lines
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.contracts import Problem
 from backend.shared.database import Database
@@ -47,7 +54,7 @@ from backend.shared.settings import Settings
 PREFIX = "/api/v1"
 _RESOURCES = (
     catalog, datasets, registrations, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions,
-    densities, uploads, samples, tasks, system, tokens, audit,
+    densities, uploads, samples, tasks, system, events, webhooks, tokens, audit,
 )
 
 
@@ -61,6 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Every route of the API may be asked too often, or find the database gone
     refusals = (401, 403, 429, 503) if settings.api_token is not None else (429, 503)
 
+    registry = CollectorRegistry()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = Database(settings.database_url)
@@ -69,8 +78,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.samples = SampleCache(files=3)  # data sets
         app.state.measures = SampleCache(files=100)  # some numbers per test image each
         app.state.provenance = code_version()
+        app.state.registry = registry
         app.state.settings = settings
-        yield
+        registry.register(SystemGauges(app.state.database, app.state.queue))
+        log_lines.set_up(settings.log_format)
+        with shutdown.announced() as stopping:
+            app.state.stopping = stopping
+            yield
         app.state.queue.close()
         app.state.database.close()
 
@@ -86,11 +100,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
+    app.add_middleware(AccessLog, registry=registry, lines=settings.log_format == "json")
     app.add_middleware(RequestIds)
     api = APIRouter(prefix=PREFIX, dependencies=authenticator(settings), responses=problems.responses(*refusals))
     for resource in _RESOURCES:
         api.include_router(resource.router)
     app.include_router(api)
+    app.include_router(
+        prometheus.router, dependencies=authenticator(settings), responses=problems.responses(*refusals)
+    )
     app.include_router(health.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

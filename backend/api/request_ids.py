@@ -2,15 +2,14 @@
 
 import re
 import uuid
-from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.shared.log_lines import subject
+
 HEADER = "X-Request-ID"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class RequestIds:
@@ -32,8 +31,8 @@ class RequestIds:
                 MutableHeaders(scope=message)[HEADER] = number
             await send(message)
 
-        held = request_id.set(number)
+        held = subject.set({"request": number})
         try:
             await self.app(scope, receive, marked)
         finally:
-            request_id.reset(held)
+            subject.reset(held)

@@ -67,6 +67,33 @@ class ArtifactStore:
             return []
         return [found[len(self._root.rstrip("/")) + 1:] for found in self._fs.find(path)]
 
+    def make_root(self) -> None:
+        """Makes the folder, or the bucket, where there is none yet."""
+        self._fs.makedirs(self._root, exist_ok=True)
+
+    def everything(self) -> list[str]:
+        """The locations of all the files."""
+        if not self._fs.exists(self._root):
+            return []
+        return [found[len(self._root.rstrip("/")) + 1:] for found in self._fs.find(self._root)]
+
+    def check(self) -> None:
+        """Raises OSError where the store cannot be reached, or its folder not written."""
+        if not self._local:
+            try:
+                self._fs.invalidate_cache()
+                self._fs.exists(self._root)
+            except OSError:
+                raise
+            except Exception as error:  # each kind of store has exceptions of its own
+                raise OSError(f"the store does not answer: {type(error).__name__}") from error
+            return
+        folder = Path(self._root)
+        while not folder.exists():
+            folder = folder.parent
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} is not to be written")
+
     def delete(self, location: str) -> None:
         """Removes the file; one that is gone already is no error."""
         path = self._path(location)

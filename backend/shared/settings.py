@@ -6,6 +6,7 @@ import os
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
         default="", description="names by which callers may reach the API, beside api_host and api_url; with commas"
     )
     rate_limit: float = Field(default=400.0, ge=0, description="requests a second of each address; 0: no limit")
+    webhook_private: bool = Field(default=False, description="webhooks may go to private addresses")
+    log_format: Literal["text", "json"] = "text"
     workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one on the CPU")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a training worker; 0: all cores shared")
 

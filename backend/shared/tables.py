@@ -269,3 +269,43 @@ class AuditRow(Base):
     status: Mapped[int]
     location: Mapped[str | None] = mapped_column(String(500))
     request_id: Mapped[str] = mapped_column(String(64))
+
+
+class EventRow(Base):
+    """A task of a run came to a new status."""
+
+    __tablename__ = "events"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    task_id: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    error: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[float]
+
+
+class WebhookRow(Base):
+    """An address that is told of every run that has ended."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    secret: Mapped[str] = mapped_column(String(100))  # as it is: a signature cannot be made with a hash of it
+    seen_event: Mapped[int]  # up to which deliveries have been made
+    created_at: Mapped[float]
+
+
+class DeliveryRow(Base):
+    """One event that one webhook is to be told; waits while it has a `due_at`."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
+    attempts: Mapped[int]
+    due_at: Mapped[float | None] = mapped_column(index=True)
+    delivered_at: Mapped[float | None]
+    error: Mapped[str | None] = mapped_column(Text)

@@ -66,8 +66,9 @@ def test_ready_tells_of_database_broker_and_work(client: TestClient, work: Any):
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json() == {
-        "status": "ok", "database": "ok", "broker": "ok", "queued": 1, "running": 1,
+        "status": "degraded", "database": "ok", "broker": "ok", "queued": 1, "running": 1,
         "workers": dict.fromkeys(QueueName, 0),
+        "degraded": [f"No worker serves {', '.join(QueueName)}: such work waits."],
     }
     assert client.get("/healthz").json() == {"status": "ok"}
 

@@ -46,6 +46,8 @@ def test_every_operation_answers_as_declared(api_schema: Any):
     told = []
     for result in api_schema.get_all_operations():
         operation = result.ok()
+        if operation.path.endswith("/events"):
+            continue  # a stream: test_events.py reads those
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
                 _check(operation.as_strategy(generation_mode=mode))

@@ -58,6 +58,14 @@ from backend.shared.contracts.evaluations import (
     MeasuredSamples,
     Value,
 )
+from backend.shared.contracts.events import (
+    Event,
+    NewWebhook,
+    Progress,
+    Webhook,
+    WebhookDelivery,
+    WebhookRequest,
+)
 from backend.shared.contracts.experiments import (
     AddedRuns,
     Experiment,
@@ -160,6 +168,7 @@ __all__ = [
     "EarlyStop",
     "Evaluation",
     "EvaluationSpec",
+    "Event",
     "Experiment",
     "ExperimentPatch",
     "ExperimentRequest",
@@ -175,6 +184,7 @@ __all__ = [
     "MetricSeries",
     "Name",
     "NewToken",
+    "NewWebhook",
     "Notes",
     "Page",
     "Panel",
@@ -184,6 +194,7 @@ __all__ = [
     "PrepareRequest",
     "Priority",
     "Problem",
+    "Progress",
     "QueueName",
     "Readiness",
     "RegisterRequest",
@@ -210,6 +221,9 @@ __all__ = [
     "Upload",
     "Value",
     "View",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookRequest",
     "Worker",
     "queue_of",
 ]

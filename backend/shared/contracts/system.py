@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from backend.shared.contracts.fields import Answer
 from backend.shared.contracts.work import QueueName, Task
 
@@ -14,6 +16,7 @@ class Readiness(Answer):
     workers: dict[QueueName, int]  # live workers by queue
     queued: int
     running: int
+    degraded: list[str] = Field(default_factory=list)  # what is wrong, and what follows from it; empty: nothing
 
 
 class Worker(Answer):

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from backend.shared import contracts, specs
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.database import now
-from backend.shared.store import tasks
+from backend.shared.store import events, tasks
 from backend.shared.store.times import moment
 from backend.shared.tables import ArtifactRow, Base, EvaluationRow, RunRow, TaskRow
 
@@ -19,7 +19,7 @@ def create(
     session: Session, experiment_id: int, planned: Sequence[contracts.RunSpec], provenance: dict[str, Any],
     priority: contracts.Priority = contracts.Priority.NORMAL,
 ) -> list[int]:
-    """Inserts runs with their train tasks and their evaluations, all queued; four statements for however many."""
+    """Inserts runs with their train tasks and their evaluations, all queued; five statements for however many."""
     at = now(session)
     stored = [spec.model_dump() for spec in planned]
     hashes = [specs.content_hash(spec) for spec in stored]
@@ -36,6 +36,7 @@ def create(
     train_ids = insert_rows(session, TaskRow, [
         tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids
     ])
+    events.note(session, TaskRow.id.in_(train_ids))
     measures = [
         (run_id, train_id, item)
         for run_id, train_id, spec in zip(run_ids, train_ids, planned, strict=True) for item in spec.evaluations

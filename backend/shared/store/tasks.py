@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from backend.shared import contracts
 from backend.shared.contracts import Priority, Status, TaskKind
 from backend.shared.database import now
+from backend.shared.store import events
 from backend.shared.store.times import moment
 from backend.shared.tables import LogRow, TaskRow
 
@@ -57,6 +58,7 @@ def create(
     row = TaskRow(**queued(kind, now(session), run_id=run_id, after_task=after_task, payload=payload))
     session.add(row)
     session.flush()
+    events.note(session, TaskRow.id == row.id)
     return row
 
 
@@ -194,6 +196,7 @@ def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) 
     )
     if taken == 0:
         return None
+    events.note(session, TaskRow.id == task_id)
     row = session.get_one(TaskRow, task_id, populate_existing=True)
     return Claim(task_id=row.id, kind=TaskKind(row.kind), run_id=row.run_id, payload=row.payload, token=row.token,
                  attempt=row.attempt)
@@ -237,6 +240,7 @@ def finish(session: Session, held: Claim, status: Status, error: str | None = No
         "status": status, "error": error, "finished_at": now(session), "lease_until": None, "eta_seconds": None,
         "stage": "", **({"progress": 1.0} if status == Status.SUCCEEDED else {}),
     })
+    events.note(session, TaskRow.id == held.task_id)
     if status != Status.SUCCEEDED:
         _cancel_followers(session, held.task_id)
 
@@ -247,6 +251,7 @@ def release(session: Session, held: Claim) -> None:
         "status": Status.QUEUED, "stage": "queued", "lease_until": None, "delivered": False, "worker": None,
         "fruitless": case((TaskRow.fruitless > 0, TaskRow.fruitless - 1), else_=0), "eta_seconds": None,
     })
+    events.note(session, TaskRow.id == held.task_id)
 
 
 def _held_update(session: Session, held: Claim, values: dict[str, Any]) -> None:
@@ -272,6 +277,7 @@ def request_cancel(session: Session, task_id: int) -> contracts.Task | None:
         .values(status=Status.CANCELLED, finished_at=at, cancel_requested_at=at, stage="")
     )
     if cancelled:
+        events.note(session, TaskRow.id == task_id)
         _cancel_followers(session, task_id)
     else:
         session.execute(
@@ -301,6 +307,7 @@ def retry(session: Session, task_id: int, *, succeeded: bool = False) -> bool:
     session.execute(
         update(TaskRow).where(TaskRow.after_task == task_id, TaskRow.status == Status.CANCELLED).values(**revived)
     )
+    events.note(session, or_(TaskRow.id == task_id, TaskRow.after_task == task_id), TaskRow.status == Status.QUEUED)
     return True
 
 
@@ -319,6 +326,8 @@ def reap(session: Session) -> list[int]:
             _end(session, row, Status.FAILED, _last_words(session, row), at)
         else:
             row.status, row.stage = Status.QUEUED, "queued"
+            session.flush()
+            events.note(session, TaskRow.id == row.id)
     return [row.id for row in expired]
 
 
@@ -386,15 +395,18 @@ def _changed(session: Session, statement: Executable) -> int:
 def _end(session: Session, row: TaskRow, status: Status, error: str | None, at: float) -> None:
     row.status, row.error, row.finished_at, row.stage, row.lease_until = status, error, at, "", None
     session.flush()
+    events.note(session, TaskRow.id == row.id)
     if status != Status.SUCCEEDED:
         _cancel_followers(session, row.id)
 
 
 def _cancel_followers(session: Session, task_id: int) -> None:
+    at = now(session)
     session.execute(
         update(TaskRow).where(TaskRow.after_task == task_id, TaskRow.status == Status.QUEUED)
-        .values(status=Status.CANCELLED, finished_at=now(session), stage="")
+        .values(status=Status.CANCELLED, finished_at=at, stage="")
     )
+    events.note(session, TaskRow.after_task == task_id, TaskRow.finished_at == at)
 
 
 def _last_words(session: Session, row: TaskRow) -> str:

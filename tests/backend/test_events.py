@@ -1,0 +1,178 @@
+"""Every new status is an event, in order, none lost, over a stream that can be taken up again."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import delete, update
+
+from backend.reconciler import System, take_back_expired_work
+from backend.shared.contracts import Status
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.store import events, runs, tasks
+from backend.shared.tables import EventRow
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(database: Database, after: int = 0) -> list[tuple[str, int]]:
+    with database.read() as session:
+        return [(item.type, item.run) for item in map(events.answer, events.since(session, after))]
+
+
+def test_the_whole_life_of_a_run_is_told(work: Any, database: Database):
+    (run_id,) = work.launch({"evaluations": []})
+    work.train(run_id)
+    work.finish_evaluations(run_id)
+    names = ["run.queued", "run.running", "run.succeeded", "evaluation.running", "evaluation.succeeded"]
+    assert told(database) == [(name, run_id) for name in names]
+
+
+def test_a_failure_is_told_with_its_error_and_cancels_what_follows(work: Any, database: Database):
+    (run_id,) = work.launch({"evaluations": []})
+    work.end(work.start(run_id), Status.FAILED, "out of memory")
+    with database.read() as session:
+        last = [events.answer(row) for row in events.since(session, 0)][-2:]
+    assert [(item.type, item.error) for item in last] == [
+        ("run.failed", "out of memory"), ("evaluation.cancelled", None)
+    ]
+
+
+def test_work_that_was_given_up_taken_back_cancelled_or_retried_is_told(work: Any, system: System):
+    (run_id,) = work.launch({"evaluations": []})
+    held = work.start(run_id)
+    with system.database.write() as session:
+        tasks.release(session, held)
+    work.start(run_id)
+    work.age_lease(held.task_id)
+    take_back_expired_work(system)
+    with system.database.write() as session:
+        tasks.request_cancel(session, held.task_id)
+        tasks.retry(session, held.task_id)
+    assert [name for name, _ in told(system.database)] == [
+        "run.queued", "run.running", "run.queued", "run.running", "run.queued", "run.cancelled",
+        "evaluation.cancelled", "run.queued", "evaluation.queued",
+    ]
+
+
+def test_a_missing_id_is_waited_for_until_it_cannot_come_any_more(work: Any, database: Database):
+    work.launch({"evaluations": []}, {"seed": [0, 1, 2]})
+    with database.write() as session:
+        session.execute(delete(EventRow).where(EventRow.id == 2))  # as if its transaction were still at work
+    with database.read() as session:
+        assert [row.id for row in events.since(session, 0)] == [1]
+    with database.write() as session:
+        session.execute(update(EventRow).values(at=EventRow.at - events.SETTLED_SECONDS))
+    with database.read() as session:
+        assert [row.id for row in events.since(session, 0)] == [1, 3]
+
+
+# ---- the streams, from a server of its own: a test client would wait for their end --------------------------------
+
+
+class Server:
+    def __init__(self, settings: Settings) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(port),
+                       "DENSITYLAB_REDIS_URL": settings.redis_url, "DENSITYLAB_DATABASE_URL": settings.database_url}
+        self.url = f"http://127.0.0.1:{port}/api/v1"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port", str(port),
+             "--log-level", "warning"], env=environment, cwd=ROOT)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                httpx.get(f"{self.url}/catalog")
+                return
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "the API did not start"
+                time.sleep(0.1)
+
+    def read(self, path: str, last: int | None, until: str, seen: list[dict[str, str]] | None = None,
+             ready: threading.Event | None = None) -> list[dict[str, str]]:
+        """The events of a stream up to the first whose name or comment is `until`."""
+        seen = [] if seen is None else seen
+        headers = {} if last is None else {"Last-Event-ID": str(last)}
+        with httpx.stream("GET", f"{self.url}{path}", headers=headers, timeout=20) as answer:
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
+            event: dict[str, str] = {}
+            for line in answer.iter_lines():
+                if not line:
+                    seen.append(event)
+                    if ready is not None:
+                        ready.set()
+                    if until in event.values():
+                        break
+                    event = {}
+                else:
+                    name, _, value = line.partition(":")
+                    event[name] = value.strip()
+        return seen
+
+
+@pytest.fixture
+def server(settings: Settings, system: System) -> Iterator[Server]:
+    server = Server(settings)
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
+def test_a_stream_goes_on_where_it_was_left(server: Server, work: Any):
+    other, run_id = work.launch({"evaluations": []}, {"seed": [0, 1]})
+    seen: list[dict[str, str]] = []
+    ready = threading.Event()
+    listener = threading.Thread(target=server.read, args=("/events", None, "run.succeeded", seen, ready))
+    listener.start()
+    assert ready.wait(20)
+    work.train(run_id)
+    listener.join(20)
+    assert [item.get("event") for item in seen] == [None, "run.running", "run.succeeded"]
+    assert json.loads(seen[1]["data"])["run"] == run_id
+    # Cut off after the first, and back later: nothing is missing, nothing comes twice
+    work.train(other)
+    again = server.read("/events", int(seen[1]["id"]), "run.running")
+    assert [(item["event"], json.loads(item["data"])["run"]) for item in again] == [
+        ("run.succeeded", run_id), ("run.running", other)]
+
+
+def test_a_runs_stream_tells_of_that_run_and_of_its_progress(server: Server, work: Any, database: Database):
+    run_id, other = work.launch({"evaluations": []}, {"seed": [0, 1]})
+    work.train(other)
+    held = work.start(run_id)
+    with database.write() as session:
+        tasks.renew(session, held, lease_seconds=60, stage="epoch 3", progress=0.25)
+        runs.set_metrics(session, run_id, {"loss": 0.5})
+    seen = server.read(f"/runs/{run_id}/events", 0, "progress")
+    assert [item["event"] for item in seen] == ["run.queued", "run.running", "progress"]
+    assert "id" not in seen[-1]
+    told = json.loads(seen[-1]["data"])
+    assert (told["stage"], told["progress"], told["metrics"]) == ("epoch 3", 0.25, {"loss": 0.5})
+    assert httpx.get(f"{server.url}/runs/999/events").status_code == 404
+
+
+def test_a_server_that_is_told_to_stop_ends_its_streams(server: Server):
+    ended = threading.Event()
+    ready = threading.Event()
+
+    def listen() -> None:
+        server.read("/events", None, "no such event", ready=ready)  # returns when the server ends the stream
+        ended.set()
+
+    threading.Thread(target=listen).start()
+    assert ready.wait(20)
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(timeout=20)  # there is no limit of uvicorn's own: without ours it would wait for ever
+    assert ended.wait(5)

@@ -1,0 +1,109 @@
+"""What machines are told: numbers for Prometheus, lines of JSON with ids, and what is degraded."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
+
+from backend.api.app import create_app
+from backend.shared import log_lines
+from backend.shared.contracts import Status
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.tables import TaskRow
+
+ROOT = Path(__file__).parents[2]
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(client: TestClient, **headers: str) -> Samples:
+    answer = client.get("/metrics", headers=headers)
+    assert answer.status_code == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text) for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset(labels.items())
+
+
+def test_prometheus_is_told_of_tasks_queues_and_requests(client: TestClient, work: Any):
+    done, failed, running = work.launch({"evaluations": []}, {"seed": [0, 1, 2]})
+    work.train(done)
+    work.end(work.start(failed), Status.FAILED, "no")
+    work.start(running)
+    client.get(f"/api/v1/runs/{done}")
+    client.get("/api/v1/runs/999")
+    told = scrape(client)
+    assert told[key("densitylab_tasks", kind="train", status="succeeded")] == 1
+    assert told[key("densitylab_tasks", kind="train", status="failed")] == 1
+    assert told[key("densitylab_oldest_task_seconds", kind="train", status="running")] >= 0
+    assert told[key("densitylab_worker_busy", worker="w", kind="train", device="cpu")] == 1
+    assert told[key("densitylab_queue_jobs", queue="train")] == 0
+    assert told[key("densitylab_workers", queue="train")] == 0
+    assert told[key("densitylab_database_up")] == told[key("densitylab_broker_up")] == 1
+    route = "/runs/{run_id}"
+    assert told[key("densitylab_request_seconds_count", method="GET", route=route, status="200")] == 1
+    assert told[key("densitylab_request_seconds_count", method="GET", route=route, status="404")] == 1
+
+
+def test_what_is_down_is_a_number_too(tmp_path: Path):
+    nowhere = Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path}/missing/folder/x.sqlite")
+    with TestClient(create_app(nowhere)) as client:
+        told = scrape(client)
+    assert told[key("densitylab_database_up")] == told[key("densitylab_broker_up")] == 0
+
+
+def test_where_a_token_is_asked_for_prometheus_needs_one_too(settings: Settings):
+    token = Settings(home=settings.home, api_token="secret").api_token
+    with TestClient(create_app(settings.model_copy(update={"api_token": token}))) as client:
+        assert client.get("/metrics").status_code == 401
+        assert scrape(client, Authorization="Bearer secret")
+
+
+def test_ready_says_what_is_wrong(client: TestClient, work: Any, database: Database, settings: Settings,
+                                  own_broker: Any):
+    work.launch({"evaluations": []})
+    with database.write() as session:
+        session.execute(update(TaskRow).values(created_at=TaskRow.created_at - 120))
+    (undelivered,) = [line for line in client.get("/readyz").json()["degraded"] if "reconciler" in line]
+    assert undelivered.startswith("Work has waited 12")
+    elsewhere = settings.model_copy(update={"redis_url": own_broker.url, "artifacts_url": "/proc/no/such"})
+    with TestClient(create_app(elsewhere)) as other:
+        wrong = other.get("/readyz").json()["degraded"]
+    assert any(line.startswith("The broker does not answer") for line in wrong)
+
+
+def test_a_line_of_the_log_is_json_with_its_ids():
+    record = logging.LogRecord("a.b", logging.WARNING, "f", 1, "said %s", ("so",), None)
+    held = log_lines.subject.set({"run": 7, "task": 9})
+    try:
+        line = json.loads(log_lines.JsonLines().format(record))
+    finally:
+        log_lines.subject.reset(held)
+    assert (line["level"], line["message"], line["run"], line["task"]) == ("warning", "said so", 7, 9)
+
+
+@pytest.mark.timeout(60)
+def test_a_request_has_one_line_with_its_id(settings: Settings):
+    code = (
+        "from fastapi.testclient import TestClient; from backend.api.app import create_app\n"
+        "with TestClient(create_app()) as client: client.get('/api/v1/runs/5', headers={'X-Request-ID': 'mine'})"
+    )
+    environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_LOG_FORMAT": "json",
+                   "DENSITYLAB_DATABASE_URL": settings.database_url, "DENSITYLAB_REDIS_URL": settings.redis_url}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          env=environment, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    (line,) = [line for line in lines if line["logger"] == "backend.api.access_log"]
+    assert line["request"] == "mine" and line["message"].startswith("GET /api/v1/runs/5 404 ")
