@@ -30,7 +30,7 @@ class RateLimit:
             await self.app(scope, receive, send)
             return
         address = scope["client"][0] if scope.get("client") else ""
-        wait = self._take(address, 1.0)
+        wait = self._take_one(address)
         if wait > 0:
             detail = f"more than {self._rate:g} requests a second from {address}; slow down"
             answer = respond(429, detail, headers={"Retry-After": str(math.ceil(wait))})
@@ -39,18 +39,28 @@ class RateLimit:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 401:
-                self._take(address, REFUSED_TOKEN_COST)
+                self._charge(address, REFUSED_TOKEN_COST)
             await send(message)
 
         await self.app(scope, receive, watched)
 
-    def _take(self, address: str, cost: float) -> float:
-        """Takes `cost` from the bucket where it is not empty; returns the seconds until it is not."""
+    def _take_one(self, address: str) -> float:
+        """Takes one request from the bucket where it is not empty; returns the seconds until it is not."""
+        level = self._level(address)
+        if level > 0:
+            self._charge(address, 1.0)
+            return 0.0
+        return max(-level / self._rate, 1e-3)
+
+    def _charge(self, address: str, cost: float) -> None:
+        self._buckets[address] = (self._level(address) - cost, time.monotonic())
+
+    def _level(self, address: str) -> float:
+        """What is in the bucket now; the address is then the one that was seen last."""
         at = time.monotonic()
         level, since = self._buckets.pop(address, (self._burst, at))
         level = min(self._burst, level + (at - since) * self._rate)
-        allowed = level > 0
-        self._buckets[address] = (level - cost if allowed else level, at)
+        self._buckets[address] = (level, at)
         if len(self._buckets) > _ADDRESSES:
             self._buckets.popitem(last=False)
-        return 0.0 if allowed else max(-level / self._rate, 1e-3)
+        return level
