@@ -171,9 +171,10 @@ def html(view: View, zoom: int, *, only: int | None = None, pinned: int | None =
 def figure(
     pixels: np.ndarray, width: int, cell: int, head: str, described: str, words: Sequence[str],
     color: str | None = None, *, wrong: bool = False, mask: np.ndarray | None = None,
-    values: np.ndarray | None = None,
+    values: np.ndarray | None = None, whose: str | None = None,
 ) -> str:
-    """A picture with its name above and its numbers below."""
+    """A picture with its name above and its numbers below; `whose` says beside the values what `head` alone leaves
+    open."""
     dot = f'<span class="dl-dot" style="background:{color}"></span>' if color else ""
     lines = "".join(
         f'<div class="{"dl-wrong" if wrong and place == 0 else ""}">{escape(word)}</div>'
@@ -182,7 +183,7 @@ def figure(
     probe = ""
     if values is not None:
         content, unit = values_url(values)
-        probe = f' data-values="{content}" data-unit="{unit!r}" data-name="{escape(head)}"'
+        probe = f' data-values="{content}" data-unit="{unit!r}" data-name="{escape(whose or head)}"'
     edge = "" if mask is None else f'<img class="dl-outline" src="{_outline_url(mask)}" width="{width}" alt="">'
     height = round(width * pixels.shape[0] / pixels.shape[1])
     return (f'<figure style="width:{cell}px"><div class="dl-name">{dot}{escape(head)}</div>'
@@ -211,7 +212,7 @@ def scale_html(view: View) -> str:
     ticks = "".join(f"<span>{end}</span>" for end in ends)
     bar = data_url(scale_pixels(256, 12, signed=view.diverging, palette=view.display.palette))
     return (f'<style>{STYLE}</style><div class="dl-scale"><img src="{bar}"'
-            f' alt="colour scale from {ends[0]} to {ends[2]}" width="320" height="12">'
+            f' alt="colour scale from {ends[0]} to {ends[2]}" height="12">'
             f'<div class="dl-ticks">{ticks}</div></div>')
 
 
@@ -228,6 +229,7 @@ STYLE = """
 .dl-dot { width: 10px; height: 10px; min-width: 10px; border-radius: 50%; margin: 0 5px 3px 0; }
 .dl-row figcaption { padding-top: 3px; font-variant-numeric: tabular-nums; }
 .dl-wrong { font-weight: 700; text-decoration: underline; }
-.dl-scale { width: 320px; }
+.dl-scale { max-width: 320px; }
+.dl-scale img { width: 100%; }
 .dl-ticks { display: flex; justify-content: space-between; font-size: .8rem; font-variant-numeric: tabular-nums; }
 """

@@ -80,8 +80,10 @@ def curves(
                 uid=str(column.run), mode="lines+markers", marker={"size": 9},
                 line={"color": column.color, "width": 2}, hovertemplate="%{y:.3g}",
                 error_y={"type": "data", "symmetric": False, "thickness": 1.2,
-                         "array": [(value.high or value.value) - value.value for _, value in known],
-                         "arrayminus": [value.value - (value.low or value.value) for _, value in known]},
+                         "array": [(value.value if value.high is None else value.high) - value.value
+                                   for _, value in known],
+                         "arrayminus": [value.value - (value.value if value.low is None else value.low)
+                                        for _, value in known]},
                 customdata=[[column.run, point.strength, point.evaluation.name] for point, _ in known],
             )
     figure.update_layout(

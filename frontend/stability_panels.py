@@ -43,14 +43,14 @@ def words(view: View, panel: Panel) -> list[list[str]]:
     if after is None:
         raise ValueError("these maps are of no perturbation")
     density = "" if after.log_density is None or panel.log_density is None else \
-        f"log p {after.log_density - panel.log_density:+.3g}"
+        f"Δ log p {after.log_density - panel.log_density:+.3g}"
     alike = [f"{MEASURES.get(name, name)} {number(value)}" for name, value in after.similarity.items()]
     return [
         [prediction(view, after, panel.label), density],
         [f"L2 {number(after.delta_l2)}", f"L∞ {number(after.delta_linf)}"],
         [prediction(view, panel, panel.label), fault(panel) or _leak(panel.leakage)],
         [_stays(panel.predicted == after.predicted), fault(after) or _leak(after.leakage)],
-        [" · ".join(alike[:3]), " · ".join(alike[3:])],
+        [" · ".join(alike[place:place + 2]) for place in range(0, len(alike), 2)],
     ]
 
 
@@ -65,7 +65,7 @@ def _stays(same: bool) -> str:
 def html(view: View, zoom: int) -> str:
     """A card per image: a row per run, with the perturbed image, the change, both maps and their difference."""
     width = view.maps.images.shape[-1] * zoom
-    cell = max(width, 150)
+    cell = max(width, 176)
     cards = []
     for sample in range(len(view.answer.samples.indices)):
         label = view.panel(0, sample).label
@@ -79,7 +79,7 @@ def html(view: View, zoom: int) -> str:
             rows.append('<div class="dl-row">' + "".join(
                 figure(pixels, width, cell, head if position else f"{column.label}: {head}",
                        f"{head} of {view.title(sample)} under {column.label}: {'; '.join(filter(None, lines))}", lines,
-                       column.color if position == 0 else None, values=values)
+                       column.color if position == 0 else None, values=values, whose=f"{column.label}: {head}")
                 for position, (head, pixels, lines, values) in enumerate(drawn)) + "</div>")
         cards.append(f'<section class="dl-card"><div class="dl-head">{escape(view.title(sample))}</div>'
                      f'<div class="dl-row">{image}<div>{"".join(rows)}</div></div></section>')
@@ -98,7 +98,7 @@ def stability_figure(view: View, title: str) -> Figure:
     """The same for a paper: a row per image and run."""
     height, width = view.maps.images.shape[-2:]
     zoom = max(2, round(112 / height))
-    cell_width, cell_height, head, left = max(width * zoom, 168) + 12, height * zoom + 34, 64, 110
+    cell_width, cell_height, head, left = max(width * zoom, 168) + 12, height * zoom + 46, 64, 110
     rows = [(sample, place) for sample in range(len(view.answer.samples.indices))
             for place in range(len(view.columns))]
     made = Figure(left + (1 + len(_HEADS)) * cell_width, head + len(rows) * cell_height + 54)

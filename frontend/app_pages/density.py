@@ -41,6 +41,7 @@ def show(density: Density, shown: Sequence[RunColumn]) -> None:
                "its difference from the image at hand.")
     live_chart(plane_chart(density, shown), key="density-plane", height=380,
                label="log p on the plane of the direction and a random one at right angles, for each run")
+    st.caption("The direction, and at right angles to it one drawn at random; the cross is the image.")
     by_run = {item.run: item for item in density.of_runs}
     st.dataframe([{"run": column.run, "settings": column.label, "‖∇ log p(x)‖": number(by_run[column.run].slope)}
                   for column in shown], hide_index=True)

@@ -107,8 +107,9 @@ def show_curves(
                     text=f"{len(waiting)} measures are queued or being taken")
     found = {run: points(items, attribution, perturbation, strength) for run, items in taken.items()}
     if not any(found.values()):
-        st.info("Nothing is measured yet of this method and this perturbation. Choose strengths above and measure.",
-                icon=":material/lightbulb:")
+        if not waiting:
+            st.info("Nothing is measured yet of this method and this perturbation. Choose strengths above and "
+                    "measure.", icon=":material/lightbulb:")
         return
     figure = curves(measure, MEASURES[measure], strength_words(entry), shown, found)
     clicked = live_chart(figure, key="stability", label=f"{MEASURES[measure]} against the strength of {entry.label}",
