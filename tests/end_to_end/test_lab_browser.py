@@ -1,0 +1,107 @@
+"""The saliency, stability and density pages in a real browser: the journeys of somebody who looks closely."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from backend.shared.contracts import ExperimentRequest
+from frontend.words import joined
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+PATIENCE = 90_000  # milliseconds
+LAST_POINT = """chart => {
+    const trace = chart._fullData.findLast(trace => trace.customdata), box = chart.getBoundingClientRect();
+    const layout = chart._fullLayout;
+    return [box.x + layout._size.l + layout.xaxis.d2p(trace.x.at(-1)),
+            box.y + layout._size.t + layout.yaxis.d2p(trace.y.at(-1))];
+}"""
+
+
+@pytest.fixture(scope="module")
+def members(running_system) -> list[int]:
+    """Two short runs, without and with smoothing."""
+    client = running_system.client
+    launched = client.launch(ExperimentRequest(
+        name="For the laboratory", sweep={"lambda_": [0, 1]},
+        spec={"epochs": 1, "train_samples": 1000, "evaluations": []},
+    ))
+    deadline = time.monotonic() + 300
+    while not all(run.results for run in client.runs_of(launched.id)):
+        assert time.monotonic() < deadline, [run.error for run in client.runs_of(launched.id)]
+        time.sleep(0.5)
+    return launched.runs
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A new window; errors that the page throws fail the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 2400})
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    tab = context.new_page()
+    thrown: list[str] = []
+    tab.on("pageerror", lambda error: thrown.append(str(error)))
+    yield tab
+    context.close()
+    assert thrown == []
+
+
+def test_maps_are_read_pixel_by_pixel_and_redrawn_and_ones_own_image_is_brought(
+    running_system, members: list[int], tab: Page, tmp_path: Path
+):
+    tab.goto(f"{running_system.page}/saliency?runs={joined(members)}&samples=0,1")
+    expect(tab.locator(".dl-card")).to_have_count(2)
+    tab.locator("img[data-values]").first.hover()
+    expect(tab.locator(".dl-probe")).to_contain_text(
+        re.compile(r"row \d+, column \d+.*λ 0: -?[\d.e-]+.*λ 1: -?[\d.e-]+", re.DOTALL))
+    tab.get_by_text("Outline the null part").click()
+    expect(tab.locator(".dl-outline")).to_have_count(4)
+
+    own, text = tmp_path / "own.png", tmp_path / "text.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)).save(own)
+    text.write_text("no image")
+    tab.get_by_role("button", name="One's own image").click()
+    tab.locator("input[type=file]").set_input_files(text)
+    expect(tab.get_by_text("no PNG, JPEG or WebP image")).to_be_visible()
+    tab.locator("input[type=file]").set_input_files(own)
+    expect(tab.locator(".dl-head")).to_have_text([re.compile(r"uploaded image \d+")])
+
+
+def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stable_images(
+    running_system, members: list[int], tab: Page
+):
+    tab.goto(f"{running_system.page}/stability?runs={joined(members)}&samples=0,1&perturbation=noise&strength=0.1")
+    expect(tab.locator(".dl-card")).to_have_count(2)
+    tab.locator("img[data-values]").first.hover()
+    expect(tab.locator(".dl-probe")).to_contain_text(re.compile("λ 0: map: .*λ 1: difference: ", re.DOTALL))
+    field = tab.get_by_role("textbox", name="Strengths")
+    field.fill("0.2")
+    field.press("Enter")
+    tab.get_by_role("button", name="Measure 2 runs").click()
+    chart = tab.locator(".densitylab-chart[aria-label^='cosine against'][data-points='6']")
+    chart.scroll_into_view_if_needed()
+    deadline = time.monotonic() + 60
+    while "strength=0.2" not in tab.url:
+        assert time.monotonic() < deadline
+        tab.mouse.move(0, 0)  # the page still moves while its parts take their places, so from anew
+        tab.mouse.move(*chart.evaluate(LAST_POINT))
+        tab.wait_for_timeout(500)
+        tab.mouse.click(*chart.evaluate(LAST_POINT))
+        tab.wait_for_timeout(2000)
+    worst = running_system.client.browse([members[1]], worst="stability.cosine", limit=2)
+    expect(tab.locator(".dl-head")).to_have_text([f"test image {sample.index}" for sample in worst.items])
+
+
+def test_log_p_is_drawn_along_a_direction_and_on_a_plane(running_system, members: list[int], tab: Page):
+    tab.goto(f"{running_system.page}/density?runs={joined(members)}&samples=3&extent=2")
+    expect(tab.locator(".densitylab-chart[data-points]")).to_have_count(2)
+    expect(tab.get_by_role("heading", name="Around test image 3")).to_be_visible()
+    lines = tab.locator(".densitylab-chart").first.evaluate("chart => chart.data.map(trace => trace.y)")
+    assert [line[20] for line in lines] == pytest.approx([0, 0], abs=1e-4)
+    assert all(len(set(line)) > 10 for line in lines)
