@@ -21,7 +21,7 @@ def test_a_measure_is_asked_for_drawn_and_its_point_opens_the_images(running_sys
     while not client.run(run).results:
         assert time.monotonic() < deadline, client.run(run).error
         time.sleep(0.5)
-    page = browser.new_context(viewport={"width": 1280, "height": 2400}).new_page()
+    page = browser.new_context(viewport={"width": 1280, "height": 3200}).new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(f"{running_system.page}/run?run={run}")
     page.get_by_text("Measure more").click()
@@ -32,14 +32,17 @@ def test_a_measure_is_asked_for_drawn_and_its_point_opens_the_images(running_sys
     images.press("Tab")
     page.get_by_role("button", name="Measure", exact=True).click()
     chart = page.locator(".densitylab-chart[aria-label^='Accuracy under attack'][data-points]")
-    chart.wait_for()
-    page.wait_for_timeout(3_000)  # the page becomes still
-    chart.locator(".scatterlayer .point").first.scroll_into_view_if_needed()
-    box = chart.locator(".scatterlayer .point").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.up()
-    expect(page.get_by_text("Test images whose prediction breaks at epsilon 0")).to_be_visible()
+    images_behind = page.get_by_text("Test images whose prediction breaks at epsilon 0")
+    deadline = time.monotonic() + 60
+    while not images_behind.is_visible():
+        assert time.monotonic() < deadline, "a click on the first point opens no images"
+        page.mouse.move(0, 0)  # the page still moves while its charts take their places, so from anew
+        box = chart.locator(".scatterlayer .point").first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(500)  # a click counts once the chart knows what is under the pointer
+        page.mouse.down()
+        page.mouse.up()
+        page.wait_for_timeout(1_000)
     card = page.locator(".dl-behind a").first
     expect(card).to_contain_text("predicted")
     expect(card).to_have_attribute("href", re.compile(rf"runs={run}&samples=\d+"))
