@@ -15,12 +15,16 @@ from frontend.words import readable
 
 @dataclass(frozen=True)
 class Alike:
-    """What may stand in one chart: a curve measured with the same parameters on the same data."""
+    """What may stand in one chart: a curve or value measured with the same parameters on the same data."""
 
     title: str
     curve: str  # in words
     params: str  # canonical JSON
     data_hash: str
+
+    @classmethod
+    def of(cls, run: Run, item: Evaluation, plot: CatalogPlot, curve: str) -> "Alike":
+        return cls(plot.title, curve, json.dumps(item.params, sort_keys=True), run.provenance.get("data_hash") or "")
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def measured_charts(
                     flags.setdefault(key, {}).setdefault(text, []).append(run.id)
         for key, (plot, members) in gathered.items():
             drawn.setdefault(key, (plot, []))[1].extend(_traces(label, color, members, found))
-    labels = {key: _label(key, drawn) for key in drawn}
+    labels = {key: label_of(key, drawn) for key in drawn}
     return [MeasuredChart(labels[key], plot.model_copy(update={"title": labels[key]}), traces, flags.get(key, {}))
             for key, (plot, traces) in drawn.items()]
 
@@ -84,8 +88,7 @@ def _curves(
             for name in plot.names:
                 if name in item.curves:
                     words = trace_label(item, plot, name, sharing, offered)
-                    key = Alike(plot.title, words, json.dumps(item.params, sort_keys=True),
-                                run.provenance.get("data_hash") or "")
+                    key = Alike.of(run, item, plot, words)
                     curve = item.curves[name]
                     found.append((key, plot, Measured(run, curve, [behind(item, plot, name, x) for x in curve.x],
                                                       [flag.text for flag in item.flags])))
@@ -112,7 +115,7 @@ def _clicks(member: Measured) -> list[str]:
     return [f"{member.run.id}|{images}" if images else str(member.run.id) for images in member.images]
 
 
-def _label(key: Alike, drawn: Mapping[Alike, object]) -> str:
+def label_of(key: Alike, drawn: Mapping[Alike, object]) -> str:
     """The chart in words; its parameters and data too where the same curve was measured in more than one way."""
     label = f"{key.title}: {key.curve}"
     rivals = [other for other in drawn if (other.title, other.curve) == (key.title, key.curve) and other != key]

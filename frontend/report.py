@@ -11,7 +11,9 @@ from frontend.catalog import Catalog
 from frontend.client import ApiClient, ApiError, connect
 from frontend.comparison import Comparison, compare
 from frontend.maps import read_maps
+from frontend.measured_spreads import MAX_VIOLINS, measured_spreads
 from frontend.panels import RunColumn, View
+from frontend.per_image import fetch
 from frontend.report_html import Evidence, Maps, render
 
 DEFAULT_API = "http://127.0.0.1:8000"
@@ -31,7 +33,11 @@ def collect(client: ApiClient, experiment_id: int, *, url: str = DEFAULT_API) ->
     offered = client.catalog()
     series = client.metrics_of([run.id for run in runs], CURVES, max_points=MAX_CURVE_POINTS)
     evaluations = {run.id: client.evaluations(run.id) for run in runs}
-    return Evidence(experiment, runs, evaluations, series, _maps(client, compare(runs, offered), offered), offered, url)
+    found = compare(runs, offered)
+    wanted = {(run.id, item.name) for chart in measured_spreads(found, evaluations, offered)
+              for run, item in chart.members[:MAX_VIOLINS]}
+    arrays = {(run_id, name): fetch(client, run_id, name) for run_id, name in wanted}
+    return Evidence(experiment, runs, evaluations, arrays, series, _maps(client, found, offered), offered, url)
 
 
 def _maps(client: ApiClient, found: Comparison, offered: Catalog) -> Maps:

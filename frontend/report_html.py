@@ -16,8 +16,10 @@ from frontend.catalog import Catalog
 from frontend.charts import BELOW, metric_label, overlay
 from frontend.comparison import HEADLINES, Comparison, column_label, compare, measured_differently
 from frontend.measured_curves import measured_charts
+from frontend.measured_spreads import draw_spreads, measured_spreads, spreads
 from frontend.panels import View, scale_html
 from frontend.panels import html as panels_html
+from frontend.per_image import Arrays
 from frontend.response import lines, parallel, response
 from frontend.result_charts import draw
 from frontend.selection import matched, selection_words
@@ -57,6 +59,7 @@ class Evidence:
     experiment: Experiment
     runs: list[Run]
     evaluations: dict[int, list[Evaluation]]  # by run
+    arrays: dict[tuple[int, str], Arrays]  # by run and evaluation: values of single test images
     series: list[MetricSeries]
     maps: Maps
     catalog: Catalog
@@ -153,6 +156,10 @@ def _charts(evidence: Evidence) -> str:
             figure = overlay(metric_label(metric), metric_label(metric), shown, names, found.run_colors)
             figures.append(figure.update_layout(legend=BELOW, showlegend=len(shown) <= 12))
     figures += [draw(chart.plot, chart.traces) for chart in measured_charts(found, evidence.evaluations, offered)]
+    for chart in measured_spreads(found, evidence.evaluations, offered):
+        shown_spreads = spreads(chart, found, lambda run_id, item: evidence.arrays.get((run_id, item.name), {}))
+        if shown_spreads:
+            figures.append(draw_spreads(chart, shown_spreads))
     whole = parallel(found, columns, offered)
     drawn = "".join(f"<div>{_figure(figure)}</div>" for figure in figures)
     return f'<h2>Charts</h2><div class="pair">{drawn}</div>' + (_figure(whole) if whole else "")

@@ -79,7 +79,29 @@ def trace_label(
     whose = item.name if item.name != item.key else offered.label("evaluation", item.key).rpartition(", ")[2]
     if len(plot.names) == 1:
         return readable(whose)
-    return readable(name) if len(drawn) == 1 else f"{readable(whose)}: {readable(name)}"
+    words = own_words(name, plot.names)
+    return words if len(drawn) == 1 else f"{readable(whose)}: {words}"
+
+
+def own_words(name: str, names: Sequence[str]) -> str:
+    """What tells a name from the others of its chart: neither the first nor the last words that all have."""
+    parts = [other.split("_") for other in names]
+    most = min(map(len, parts)) - 1  # each keeps a word
+    start = next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
+    end = next((place for place in range(most - start) if len({part[-1 - place] for part in parts}) > 1), most - start)
+    return readable("_".join(name.split("_")[start:len(name.split("_")) - end]))
+
+
+def spread_of(
+    item: Evaluation, plot: CatalogPlot, name: str, values: np.ndarray, *, label: str, color: str, click: str | None
+) -> Spread:
+    """A value of single images, with the means that the same evaluation found for the plot's controls."""
+    controls = {}
+    for control in plot.controls:
+        value = item.values.get(f"{name}_{control}")
+        if value and value.value is not None:
+            controls[control] = (value.value, value.low, value.high)
+    return Spread(label, color, values.astype(float), controls, click)
 
 
 def draw(plot: CatalogPlot, shown: Sequence[Trace]) -> go.Figure:

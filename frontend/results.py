@@ -1,18 +1,16 @@
 """The results of one run: the table, its charts with their flags, and the test images behind a point."""
 
-import io
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from backend.shared.contracts import CatalogPlot, Evaluation, Run, Status
 from frontend.catalog import Catalog
-from frontend.client import ApiError
 from frontend.colors import PALETTE
 from frontend.exports import chart, downloads
 from frontend.images_behind import LINK, show_images
+from frontend.kept_arrays import per_image
 from frontend.parts import api, flash, problems_shown
 from frontend.result_charts import (
     Spread,
@@ -21,6 +19,7 @@ from frontend.result_charts import (
     described,
     draw,
     plots,
+    spread_of,
     spread_table,
     trace_label,
     traces,
@@ -137,30 +136,13 @@ def _open(point: str) -> None:
 def _spreads(run: Run, sharing: Sharing, offered: Catalog) -> list[Spread]:
     found: list[Spread] = []
     for item, plot in sharing:
-        try:
-            kept = per_image(run.id, item.name, f"{item.seconds} {item.provenance.get('checkpoint_step')}")
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            continue
+        kept = per_image(run.id, item)
         for name in plot.names:
-            if name not in kept:
-                continue
-            controls = {}
-            for control in plot.controls:
-                value = item.values.get(f"{name}_{control}")
-                if value and value.value is not None:
-                    controls[control] = (value.value, value.low, value.high)
-            found.append(Spread(trace_label(item, plot, name, sharing, offered), PALETTE[len(found) % len(PALETTE)],
-                                kept[name].astype(float), controls, behind(item, plot, name, 0.0)))
+            if name in kept:
+                found.append(spread_of(
+                    item, plot, name, kept[name], label=trace_label(item, plot, name, sharing, offered),
+                    color=PALETTE[len(found) % len(PALETTE)], click=behind(item, plot, name, 0.0)))
     return found
-
-
-@st.cache_data(show_spinner=False, max_entries=50)
-def per_image(run_id: int, name: str, version: str) -> dict[str, np.ndarray]:
-    """The arrays that an evaluation kept, one value per test image. `version` changes when it is measured again."""
-    with np.load(io.BytesIO(api().artifact(run_id, f"{name}.npz")), allow_pickle=False) as file:
-        return {array: file[array] for array in file.files if file[array].ndim == 1}
 
 
 def _show_flags(evaluations: Sequence[Evaluation], flagged: set[str]) -> None:

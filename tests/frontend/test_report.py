@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 
-from backend.shared.contracts import RunsRequest
+from backend.shared.contracts import RunsRequest, Value
 from frontend import report as report_module
 from frontend.report import report
 
@@ -153,3 +153,12 @@ def test_the_command_says_what_is_missing(live_api):
     answer = subprocess.run([sys.executable, "-m", "frontend.report", "999999"], cwd=ROOT, capture_output=True,
                             text=True, env={"DENSITYLAB_API_URL": live_api.url, "PATH": ""}, timeout=60)
     assert answer.returncode == 1 and answer.stdout == "" and "999999" in answer.stderr
+
+
+def test_values_of_single_images_have_violins_in_the_report(live_api, impatient):
+    run, = live_api.launch({"epochs": 2, "evaluations": [{"key": "sensitivity"}]})
+    live_api.finish(run, sensitivity__sensitivity_max=0.5)
+    live_api.measured(run, "sensitivity", values={"sensitivity_max": Value(value=0.5)}, sensitivity_max=[0.4, 0.6])
+    content = report(live_api.client, live_api.client.run(run).experiment, url=live_api.url)
+    violin, = [trace for trace in drawn(content) if trace["type"] == "violin"]
+    assert violin["y"] == [0.4, 0.6]

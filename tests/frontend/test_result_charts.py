@@ -8,7 +8,18 @@ import pytest
 
 from backend.shared.contracts import CatalogEntry, CatalogImages, CatalogPlot, Curve, Evaluation, Status, Value
 from frontend.catalog import Catalog
-from frontend.result_charts import Spread, Trace, behind, curve_table, draw, plots, spread_table, traces, violins
+from frontend.result_charts import (
+    Spread,
+    Trace,
+    behind,
+    curve_table,
+    draw,
+    own_words,
+    plots,
+    spread_table,
+    traces,
+    violins,
+)
 
 CURVE = Curve(x=[0, 0.1], y=[0.9, 0.4], low=[0.88, 0.35], high=[0.92, 0.45], x_label="epsilon", y_label="accuracy")
 
@@ -104,3 +115,14 @@ def test_every_figure_survives_the_way_to_the_browser():
     figures.append(violins(plot(mark="violins"), [Spread("a", "#0072B2", np.array([1.0, 2.0]))]))
     for figure in figures:
         assert plotly.io.from_json(figure.to_json()).layout.uirevision == "Under attack"
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    (["up_log_density", "down_log_density"], ["up", "down"]),
+    (["log_density_train", "log_density_noise"], ["train", "noise"]),
+    (["msp_roc", "max_logit_roc"], ["msp", "max logit"]),
+    (["cosine", "top_k"], ["cosine", "top k"]),
+    (["accuracy"], ["accuracy"]),
+])
+def test_a_curve_is_called_by_what_tells_it_from_the_others_of_its_chart(names, words):
+    assert [own_words(name, names) for name in names] == words

@@ -11,7 +11,8 @@ def attacked(norm: str, perturbation: str = "") -> tuple[Plot, ...]:
 
 
 REMOVED = tuple(
-    Plot(title=f"{what.capitalize()} as pixels are removed", names=(f"most_first_{what}", f"least_first_{what}"),
+    Plot(title=f"{what.capitalize()} as the most or least important pixels go",
+         names=(f"most_first_{what}", f"least_first_{what}"),
          images=Images(array="{name}", pick="lowest", words="with the least area under their curve"))
     for what in ("accuracy", "probability")
 )
@@ -37,7 +38,7 @@ DETECTED = (
       for score, words in SCORES.items()),
 )
 ALIKE = (
-    Plot(title="Likeness of the maps, 1: the same", mark="violins", names=("cosine", "spearman", "ssim", "top_k"),
+    Plot(title="Likeness of the maps (1: the same)", mark="violins", names=("cosine", "spearman", "ssim", "top_k"),
          controls=("random_map", "random_weights"),
          images=Images(array="{name}", pick="lowest", words="that are the least stable by {name}")),
     *(Plot(title=title, mark="violins", names=(name,), controls=("random_map", "random_weights"),
