@@ -102,6 +102,7 @@ def test_a_figure_of_an_older_checkpoint_or_version_is_taken_again(
         ({"key": "leakage", "params": {"samples": 0}}, "/params/samples"),
         ({"key": "ood", "params": {"against": {"key": "nope", "params": {}}}}, "/params/against/key"),
         ({"key": "ood", "params": {"resize": "cubic"}}, "/params/resize"),
+        ({"key": "ood", "params": {"against": {"key": "mnist", "params": {}}}}, "/params/resize"),
         ({"key": "transfer_linf"}, "/params/source"),
         ({"key": "transfer_linf", "params": {"source": 1.5}}, "/params/source"),
         ({"key": "transfer_linf", "params": {"source": 10**6}}, "/params/source"),
