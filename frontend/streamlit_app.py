@@ -15,6 +15,7 @@ st.html("""<style>
 .stMainBlockContainer { padding-top: 4.5rem; }
 [data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentColor 78%, transparent); opacity: 1; }
 [data-variant="segmented_control"], [data-variant="segmented_control"] * { color: inherit !important; }
+[data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit !important; }
 :focus-visible { outline: 2px solid currentColor !important; outline-offset: 1px; }
 </style>""")
 page = st.navigation([
