@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from backend import launching, removing
 from backend.api import cursors, samples
+from backend.api.accepted import accepted
 from backend.api.dependencies import Cursor, DatabaseDep, QueueDep, Reading, RegisteredKnown, SettingsDep, StoreDep
 from backend.api.problems import conflict, not_found, responses
-from backend.delivery import deliver_or_leave
 from backend.shared import contracts, specs
 from backend.shared.catalog import Entry, UnknownKey, find, offered
 from backend.shared.contracts import (
@@ -98,13 +98,7 @@ def prepare_dataset(
     params = _params(_entry(key), {} if body is None else body.params, "")
     with database.write() as session:
         task_id = launching.prepare(session, key, params)
-    deliver_or_leave(database, queue)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}"
-    with database.read() as session:
-        task = tasks.get(session, task_id)
-    if task is None:
-        raise not_found("task", task_id, "")
-    return task
+    return accepted(task_id, database, queue, response)
 
 
 @router.delete("/{key}", responses=responses(404, 409, 422))

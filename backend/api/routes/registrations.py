@@ -7,15 +7,14 @@ from fastapi import APIRouter, File, Form, Response, UploadFile
 from pydantic import ValidationError
 
 from backend import registering
+from backend.api.accepted import accepted
 from backend.api.body_limit import MAX_ARCHIVE_BYTES
 from backend.api.dependencies import DatabaseDep, QueueDep, RegisteredKnown, StoreDep
-from backend.api.problems import conflict, not_found, responses
-from backend.delivery import deliver_or_leave
+from backend.api.problems import conflict, responses
 from backend.queue import Queue
 from backend.shared import specs
 from backend.shared.contracts import ArchiveRequest, FieldError, RegisterRequest, Task
 from backend.shared.database import Database
-from backend.shared.store import tasks
 
 router = APIRouter(prefix="/registrations", tags=["datasets"], dependencies=[RegisteredKnown])
 
@@ -57,10 +56,4 @@ def _ask(
             task_id = registering.ask(session, request, upload)
     except registering.KeyTaken as taken:
         raise conflict(str(taken), "/label") from None
-    deliver_or_leave(database, queue)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}"
-    with database.read() as session:
-        task = tasks.get(session, task_id)
-    if task is None:
-        raise not_found("task", task_id, "")
-    return task
+    return accepted(task_id, database, queue, response)
