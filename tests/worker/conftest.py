@@ -67,6 +67,16 @@ class Lab:
         return torch.load(io.BytesIO(data), weights_only=True)["state"]["model"]
 
 
+@pytest.fixture(autouse=True)
+def one_thread_and_seed_0():
+    """Sums of floats come out the same whatever the machine and whichever test went before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("data")  # prepared once for all

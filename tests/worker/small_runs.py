@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-import pytest
 import torch
 
 from backend.shared.catalog import find
@@ -13,14 +12,6 @@ from worker.training import StepReport, TrainingState, fit
 
 BLOCKMNIST = find("dataset", "blockmnist")
 MODEL = {"hidden": 16, "dropout": 0.2, "activation": "gelu"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def data(n, seed=0):

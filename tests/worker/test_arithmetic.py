@@ -18,14 +18,6 @@ SIDE, CLASSES, IMAGES, BATCH = 8, 3, 42, 16  # an epoch: 16, 16 and 10 images
 HALVES = {"bfloat16": 0.02, "float16": 0.003}  # relative error that is to be expected
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def data():
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)

@@ -56,14 +56,6 @@ def cases(diagonal):
     ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def two_steps_or_a_refusal(regularizer, model):
     refused = regularizer[1].get("estimator") == "random_projection" and regularizer[1]["p_norm"] != "2"
     parts = {kind: {"key": key, "params": params}

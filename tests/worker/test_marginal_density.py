@@ -20,15 +20,6 @@ NORMS = {"1": 1, "2": 2, "inf": torch.inf}
 SMOOTH = ("gelu", "silu", "softplus")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
 def noise(seed=0):
     return torch.Generator().manual_seed(seed)
 

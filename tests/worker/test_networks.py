@@ -17,15 +17,6 @@ NETWORKS = {"vgg11": vgg.vgg11, "resnet18": resnet.resnet18, "resnet34": resnet.
 needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
 def published(network):
     """Torchvision's network with random weights and statistics."""
     with torch.no_grad():

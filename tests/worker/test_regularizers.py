@@ -31,15 +31,6 @@ EXTRA = {"curvature": curvature, "noise": gaussian_noise, **ATTACKED}  # make fo
 ALL = {**GRADIENTS, **EXTRA}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
-
-
 def noise(seed=0):
     return torch.Generator().manual_seed(seed)
 

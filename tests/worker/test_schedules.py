@@ -19,14 +19,6 @@ from worker.schedules.target import target
 from worker.training import TrainingState, fit
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def over_ten_steps(schedule, lambda_=2.0, **params):
     return [schedule(lambda_, step, 10, Seen(), **params) for step in range(1, 11)]
 

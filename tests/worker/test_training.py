@@ -12,7 +12,6 @@ from tests.worker.small_runs import (
     VALIDATION,
     batches,
     new_state,
-    one_thread,
     rows,
     run,
     weights,
@@ -21,8 +20,6 @@ from worker import checkpoints
 from worker.batches import as_pixels
 from worker.resolve import component
 from worker.training import TrainingDiverged, fit, total_steps
-
-__all__ = ["one_thread"]  # a fixture that every test here uses
 
 
 @pytest.mark.parametrize("model", [("mlp", MODEL), ("cnn", {"width": 4, "norm": "batch", "dropout": 0.2})])

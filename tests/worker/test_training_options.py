@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from backend.shared.catalog import find
-from tests.worker.small_runs import MODEL, VALIDATION, batches, new_state, one_thread, rows, run, weights
+from tests.worker.small_runs import MODEL, VALIDATION, batches, new_state, rows, run, weights
 from worker import checkpoints
 from worker.arithmetic import Arithmetic
 from worker.resolve import build_model, component
 from worker.training import EarlyStop, fit
 
-__all__ = ["one_thread"]  # a fixture that every test here uses
 NOISY = {"params": {"estimator": "random_projection"}, "epochs": 5}
 
 
