@@ -25,7 +25,7 @@ def _act(database: Database, store: ArtifactStore, request: BulkRequest, run_id:
             return _missing(run_id)
         except deletion.StillActive as active:
             return BulkOutcome(run=run_id, done=False, detail=str(active))
-    with database.write() as session:
+    with database.read() if request.dry_run else database.write() as session:
         if not runs.lock(session, run_id):
             return _missing(run_id)
         match request.action:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import TracebackType
 
 from sqlalchemy.exc import OperationalError
@@ -43,7 +44,9 @@ class Lease:
         self._renew_at = time.monotonic() + RENEW_SECONDS
         self._valid_until = time.monotonic() + LEASE_SECONDS
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._keep,), name="lease", daemon=True  # its lines bear the same ids
+        )
 
     @classmethod
     def claim(cls, database: Database, task_id: int) -> "Lease | None":

@@ -23,6 +23,7 @@ import worker.jobs.evaluate
 import worker.jobs.prepare
 import worker.jobs.register
 import worker.jobs.train  # noqa: F401
+from backend.shared import log_lines
 from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TRAINING_QUEUES, QueueName
 from backend.shared.settings import Settings, explain
@@ -53,7 +54,7 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         sys.exit(explain(error))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    log_lines.set_up(settings.log_format)
     for entries in CATALOG.values():
         for entry in entries:
             resolve.load(entry)

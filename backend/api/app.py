@@ -12,9 +12,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from backend.api import problems, shutdown
 from backend.api.access_log import AccessLog
-from backend.api.audit import Audit
+from backend.api.audit import Audit, note_change
 from backend.api.authentication import authenticator
 from backend.api.body_limit import BodyLimit
+from backend.api.foreign_pages import ForeignPages
 from backend.api.gauges import SystemGauges
 from backend.api.provenance import code_version
 from backend.api.rate_limit import RateLimit
@@ -66,13 +67,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     # Every route of the API may be asked too often, or find the database gone
-    refusals = (401, 403, 429, 503) if settings.api_token is not None else (429, 503)
+    refusals = (401, 403, 429, 503) if settings.api_token is not None else (403, 429, 503)
 
     registry = CollectorRegistry()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.database = Database(settings.database_url)
+        app.state.database = Database(settings.database_url, before_commit=note_change)
         app.state.store = ArtifactStore(settings.artifacts_url)
         app.state.queue = Queue(settings.redis_url)
         app.state.samples = SampleCache(files=3)  # data sets
@@ -97,6 +98,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the first to see a request
     app.add_middleware(Audit)
     app.add_middleware(BodyLimit)
+    if settings.api_token is None:
+        app.add_middleware(ForeignPages)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)

@@ -49,9 +49,16 @@ class SystemGauges(Collector):
             "densitylab_worker_busy", "1 for a worker that holds a task, with the device it computes on.",
             labels=["worker", "kind", "device"],
         )
+        memory = GaugeMetricFamily(
+            "densitylab_task_memory_bytes", "Memory of a worker's task, at its highest.", labels=["worker", "of"]
+        )
         for item in busy:
             working.add_metric([item.worker, item.kind, item.device], 1)
+            for of, used in (("process", item.memory_bytes), ("gpu", item.device_memory_bytes)):
+                if used is not None:
+                    memory.add_metric([item.worker, of], used)
         yield working
+        yield memory
 
     def _of_the_broker(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("densitylab_broker_up", "1 where the broker answers.")

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,10 +11,15 @@ from sqlalchemy.orm import Session
 
 
 class Database:
-    """Read and write transactions on one database URL (SQLite or PostgreSQL)."""
+    """Read and write transactions on one database URL (SQLite or PostgreSQL).
 
-    def __init__(self, url: str) -> None:
+    Args:
+        before_commit: called at the end of every write transaction, inside it.
+    """
+
+    def __init__(self, url: str, before_commit: Callable[[Session], None] | None = None) -> None:
         self.engine = _engine(url)
+        self._before_commit = before_commit
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -32,6 +37,8 @@ class Database:
         engine = self.engine.execution_options(densitylab_write=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+            if self._before_commit is not None:
+                self._before_commit(session)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from backend.api import rate_limit
 from backend.api.app import create_app
 from backend.shared.database import Database
 from backend.shared.settings import Settings
+from backend.shared.store import audit
 from backend.shared.tables import TokenRow
 
 ADMINISTRATOR = {"Authorization": "Bearer secret"}
@@ -102,6 +104,55 @@ def test_every_change_leaves_a_line_and_what_was_refused_none(guarded: TestClien
     ]
     assert answer["items"][1]["request_id"] == "my-request.1"
     assert answer["items"][1]["location"] == f"/api/v1/experiments/{launched.json()['id']}"
+
+
+def test_a_line_is_stored_with_the_change_itself(client: TestClient, monkeypatch: pytest.MonkeyPatch):
+    def gone(*_args: Any, **_more: Any) -> None:
+        raise OperationalError("", {}, Exception("the process dies here"))
+
+    monkeypatch.setattr(audit, "complete", gone)
+    launched = client.post("/api/v1/experiments", json={})
+    assert launched.status_code == 202
+    (line,) = client.get("/api/v1/audit").json()["items"]
+    assert (line["path"], line["status"], line["location"]) == ("/api/v1/experiments", 202, None)
+
+
+def test_what_changes_nothing_leaves_no_line(client: TestClient, work: Any):
+    run = work.launch({"evaluations": []})[0]
+    client.post("/api/v1/experiments", params={"dry_run": True}, json={}).raise_for_status()
+    bulk = {"runs": [run, 999], "action": "archive", "dry_run": True}
+    client.post("/api/v1/bulk/runs", json=bulk).raise_for_status()
+    for method, path in (
+        ("PATCH", "/experiments/999"), ("PATCH", "/runs/999"), ("DELETE", "/runs/999"), ("DELETE", "/experiments/999"),
+        ("DELETE", "/tokens/999"), ("DELETE", "/webhooks/999"), ("POST", "/tasks/999/cancel"),
+        ("POST", "/runs/999/cancel"), ("POST", "/runs/999/retry"),
+    ):
+        answer = client.request(method, f"/api/v1{path}", json={} if method == "PATCH" else None)
+        assert answer.status_code == 404, path
+    assert client.get("/api/v1/audit").json()["items"] == []
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://testserver:3000"},
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site", "Origin": "http://testserver"},
+])
+def test_without_a_token_a_foreign_page_changes_nothing(client: TestClient, work: Any, headers: dict[str, str]):
+    run = work.launch({"evaluations": []})[0]
+    for method, path in (("POST", f"/runs/{run}/cancel"), ("PATCH", f"/runs/{run}"), ("DELETE", f"/runs/{run}")):
+        answer = client.request(method, f"/api/v1{path}", headers=headers)
+        assert answer.status_code == 403 and "another site" in answer.json()["detail"]
+    assert client.get(f"/api/v1/runs/{run}", headers=headers).json()["status"] == "queued"
+
+
+@pytest.mark.parametrize("headers", [
+    {}, {"Origin": "http://testserver"}, {"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"},
+    {"Sec-Fetch-Site": "none"},
+])
+def test_the_apis_own_pages_and_callers_without_a_browser_may_change(
+    client: TestClient, work: Any, headers: dict[str, str]
+):
+    run = work.launch({"evaluations": []})[0]
+    assert client.post(f"/api/v1/runs/{run}/cancel", headers=headers).json()["status"] == "cancelled"
 
 
 def test_the_audit_comes_in_pages_and_by_caller(guarded: TestClient):

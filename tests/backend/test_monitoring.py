@@ -18,6 +18,7 @@ from backend.shared import log_lines
 from backend.shared.contracts import Status
 from backend.shared.database import Database
 from backend.shared.settings import Settings
+from backend.shared.store import tasks
 from backend.shared.tables import TaskRow
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +38,13 @@ def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
 
-def test_prometheus_is_told_of_tasks_queues_and_requests(client: TestClient, work: Any):
+def test_prometheus_is_told_of_tasks_queues_and_requests(client: TestClient, work: Any, database: Database):
     done, failed, running = work.launch({"evaluations": []}, {"seed": [0, 1, 2]})
     work.train(done)
     work.end(work.start(failed), Status.FAILED, "no")
-    work.start(running)
+    held = work.start(running)
+    with database.write() as session:
+        tasks.renew(session, held, lease_seconds=15, memory_bytes=2**30)
     client.get(f"/api/v1/runs/{done}")
     client.get("/api/v1/runs/999")
     told = scrape(client)
@@ -49,6 +52,8 @@ def test_prometheus_is_told_of_tasks_queues_and_requests(client: TestClient, wor
     assert told[key("densitylab_tasks", kind="train", status="failed")] == 1
     assert told[key("densitylab_oldest_task_seconds", kind="train", status="running")] >= 0
     assert told[key("densitylab_worker_busy", worker="w", kind="train", device="cpu")] == 1
+    assert told[key("densitylab_task_memory_bytes", worker="w", of="process")] == 2**30
+    assert key("densitylab_task_memory_bytes", worker="w", of="gpu") not in told
     assert told[key("densitylab_queue_jobs", queue="train")] == 0
     assert told[key("densitylab_workers", queue="train")] == 0
     assert told[key("densitylab_database_up")] == told[key("densitylab_broker_up")] == 1

@@ -29,10 +29,10 @@ from backend.shared.contracts import QueueName, Run, Status
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.specs import plan
-from backend.shared.store import experiments, logs, metrics, runs, tasks
+from backend.shared.store import experiments, logs, runs, tasks
 from backend.shared.tables import TaskRow
+from benchmarks.whole_system import ROOT, belonging, metric_rows, start_launcher
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
     "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "every": 4}},
@@ -166,16 +166,6 @@ def _step(record: Run) -> int:
     return round(record.progress * STEPS)
 
 
-def _rows(database: Database, run: int) -> set[tuple[str, int, float, float]]:
-    with database.read() as session:
-        series = metrics.read(session, run)
-    # throughput is a speed, the one curve that differs between repeats; its steps do not
-    return {
-        (item.name, point.step, point.epoch, 0.0 if item.name == "throughput" else point.value)
-        for item in series for point in item.points
-    }
-
-
 def _saved(database: Database, settings: Settings, run: int) -> dict:
     with database.read() as session:
         stored = runs.artifact(session, run, "checkpoint.pt")
@@ -201,10 +191,10 @@ def _assert_same(left, right, where: str = "state") -> None:
 
 
 def _assert_undisturbed(database: Database, settings: Settings, watches: list[Watch], reference: Watch) -> None:
-    rows, state = _rows(database, reference.run), _saved(database, settings, reference.run)
+    rows, state = metric_rows(database, reference.run), _saved(database, settings, reference.run)
     assert state["step"] == STEPS
     for watch in watches:
-        assert _rows(database, watch.run) == rows, f"metric rows of run {watch.run}"
+        assert metric_rows(database, watch.run) == rows, f"metric rows of run {watch.run}"
         _assert_same(_saved(database, settings, watch.run), state)
 
 
@@ -301,7 +291,7 @@ def test_launcher_killed(tmp_path, monkeypatch):
     settings = Settings()
     step = random.SystemRandom().randrange(20, STEPS * 2 // 3)
     print(f"killed after step {step}")
-    launcher = _launcher()
+    launcher = start_launcher(dict(os.environ))
     try:
         _wait(lambda: bool(_served(settings)), 60)
         database = Database(settings.database_url)
@@ -310,8 +300,8 @@ def test_launcher_killed(tmp_path, monkeypatch):
         _until(lambda seen: _step(seen[victim.run]) >= step and victim.horses, database, records)
         launcher.kill()
         launcher.wait()
-        _wait(lambda: not any(_runs(process) for process in _belonging(settings.home)), 10)
-        launcher = _launcher()
+        _wait(lambda: not any(_runs(process) for process in belonging(settings.home)), 10)
+        launcher = start_launcher(dict(os.environ))
         token = max(victim.horses)
         assert _until(lambda seen: max(victim.horses) > token, database, records) < GOES_ON_WITHIN
         _until(lambda seen: all(record.status.final for record in seen.values()), database, records)
@@ -322,27 +312,12 @@ def test_launcher_killed(tmp_path, monkeypatch):
         launcher.wait(timeout=20)
 
 
-def _launcher() -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-P", "-m", "backend.launcher"], cwd=ROOT,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)})
-
-
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as bound:
         probes = [bound.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
-
-
-def _belonging(home: Path) -> list[psutil.Process]:
-    """Every process that was started for this state folder, whoever its parent is by now."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("DENSITYLAB_HOME") == str(home):
-                found.append(process)
-    return found
 
 
 def _served(settings: Settings) -> list[str]:

@@ -11,9 +11,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
+from backend.shared import log_lines
 from backend.shared.contracts import Status, TaskKind
 from backend.shared.store import datasets, runs, tasks
+from backend.shared.tables import TaskRow
 from worker import shutdown
 from worker.jobs import checkpointing, evaluate, failures, prepare, running, train
 from worker.lease import Lease
@@ -346,13 +350,52 @@ def test_the_lease_is_renewed_and_hears_of_a_cancel(lab):
         assert lease.should_stop() and lease.cancelled
 
 
-def test_an_unforeseen_error_is_kept_with_its_last_lines(lab):
+def test_a_run_is_not_failed_by_a_database_that_was_away(lab):
+    run_id, task_id = lab.launch()
+
+    def work(context, lease):
+        raise OperationalError("", {}, Exception("server closed the connection"))
+
+    running.run_task(task_id, work)
+    assert lab.run(run_id).status == Status.RUNNING and lab.run(run_id).error is None
+    with lab.database.write() as session:  # as if the lease had run out
+        session.execute(update(TaskRow).where(TaskRow.id == task_id).values(lease_until=1.0))
+        assert tasks.reap(session) == [task_id]
+    train.run(task_id)
+    assert lab.run(run_id).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_checkpoint_that_the_database_refuses_is_stored_later(lab, monkeypatch, committed):
+    run_id, task_id = lab.launch(epochs=3)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "SHARE_OF_TIME", 100.0)
+    flush, refused = train.Recorder.flush, []
+
+    def refuse_the_third(recorder, also=None):
+        if also is not None and recorder._lease.held.token == 1 and (refused.append(1) or len(refused) == 3):
+            if committed:
+                flush(recorder, also)
+            raise OperationalError("", {}, Exception("server closed the connection"))
+        flush(recorder, also)
+
+    monkeypatch.setattr(train.Recorder, "flush", refuse_the_third)
+    train.run(task_id)
+    assert lab.run(run_id).status == Status.SUCCEEDED and len(refused) > 3
+    assert lab.artifacts.locations(f"runs/{run_id}/checkpoints") == [lab.checkpoint(run_id).location]
+    assert "could not be stored (server closed the connection)" in lab.log(run_id)
+
+
+def test_an_unforeseen_error_is_kept_with_its_last_lines_and_logged_with_its_ids(lab, monkeypatch):
     run_id, task_id = lab.launch()
 
     def work(context, lease):
         raise KeyError("something nobody thought of")
 
+    seen = []
+    monkeypatch.setattr(running._log, "error", lambda *_args, **_more: seen.append(log_lines.subject.get()))
     running.run_task(task_id, work)
+    assert seen == [{"run": run_id, "task": task_id}] and log_lines.subject.get() == {}
     assert lab.run(run_id).status == Status.FAILED and "KeyError" in lab.run(run_id).error
     assert "something nobody thought of" in lab.log(run_id)
     assert failures.sentence(MemoryError()).startswith("Out of memory")

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from backend.shared.store import runs, tasks
@@ -28,6 +29,7 @@ class Checkpoints:
         self._recorder = recorder
         self._run_id = run_id
         self.saved_step = saved_step
+        self._doubtful = False  # whether a transaction was refused, which may have been committed all the same
         self._due_at = time.monotonic() + CHECKPOINT_SECONDS
 
     def due(self) -> bool:
@@ -38,20 +40,31 @@ class Checkpoints:
 
         Raises:
             OSError: the store refused the file; the checkpoint before it stands.
+            OperationalError: the database refused the transaction; one checkpoint or the other stands.
             LeaseLost: the task is another worker's now.
         """
         began = time.monotonic()
         try:
             old = self._store(state, also)
+        except OperationalError:
+            self._doubtful = True
+            raise
         finally:
             taken = time.monotonic() - began
             self._due_at = time.monotonic() + max(CHECKPOINT_SECONDS, taken / SHARE_OF_TIME)
         self.saved_step = state.step
-        if old is not None:
+        if self._doubtful:
+            token = self._lease.held.token
+            remove_orphans(self._context, self._run_id, token=token + 1, keep=self._location(state))
+            self._doubtful = False
+        elif old is not None:
             self._context.artifacts.delete(old)
 
+    def _location(self, state: TrainingState) -> str:
+        return f"{folder(self._run_id)}/{self._lease.held.token}-{state.step}.pt"
+
     def _store(self, state: TrainingState, also: Callable[[Session], None] | None) -> str | None:
-        location = f"{folder(self._run_id)}/{self._lease.held.token}-{state.step}.pt"
+        location = self._location(state)
         buffer = io.BytesIO()
         checkpoints.save(buffer, state)
         size = self._context.artifacts.write(location, buffer.getvalue())

@@ -4,6 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import OperationalError
+
+from backend.shared import log_lines
 from backend.shared.contracts import Status
 from backend.shared.store import logs
 from backend.shared.store.tasks import LeaseLost
@@ -25,11 +28,21 @@ def run_task(task_id: int, work: Work) -> None:
         work: stores its result and finishes the task in one transaction of `lease.writing`. It raises Stopped when
             `lease.should_stop()`, and any other exception when it failed.
     """
+    held = log_lines.subject.set({"task": task_id})
+    try:
+        _run(task_id, work)
+    finally:
+        log_lines.subject.reset(held)
+
+
+def _run(task_id: int, work: Work) -> None:
     with opened() as context:
         lease = Lease.claim(context.database, task_id)
         if lease is None:
             _log.info("task %d is not to be claimed: delivered twice, or ended", task_id)
             return
+        if lease.held.run_id is not None:
+            log_lines.subject.set({"run": lease.held.run_id, "task": task_id})
         try:
             with lease:
                 work(context, lease)
@@ -37,6 +50,10 @@ def run_task(task_id: int, work: Work) -> None:
             _log.warning("%s; what this process computed is dropped", lost)
         except Stopped:
             _give_up(lease)
+        except OperationalError as error:
+            # Nobody's fault but the database's, which may be back by now: the lease runs out, and another attempt
+            # goes on from the checkpoint
+            _log.warning("task %d is left, since the database does not answer: %s", task_id, error.orig)
         except Exception as error:
             _fail(lease, error)
 

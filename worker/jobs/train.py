@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import torch
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import Component, Run, Status
@@ -174,9 +175,10 @@ def _seconds_so_far(session: Session, run_id: int) -> float:
 def _try_to_save(keeper: Checkpoints, recorder: Recorder, state: TrainingState) -> None:
     try:
         keeper.save(state)
-    except OSError as error:
-        recorder.log(f"the checkpoint of step {state.step} could not be stored ({error.strerror or error}); "
-                     "it is tried again later", "warning")
+    except (OSError, OperationalError) as error:
+        reason = error.orig if isinstance(error, OperationalError) else error.strerror or error
+        recorder.log(f"the checkpoint of step {state.step} could not be stored ({reason}); it is tried again later",
+                     "warning")
 
 
 def _save_final(

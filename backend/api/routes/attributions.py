@@ -28,10 +28,11 @@ def ask_for_attribution(
     """Maps of the same images under each run, and of what a perturbation makes of them. The same request on the same
     checkpoints is answered from the cache."""
     try:
-        with database.write() as session:
-            if dry_run:
+        if dry_run:
+            with database.read() as session:
                 told = attribution_cost.cost(session, body)
-                return Response(told.model_dump_json(), media_type="application/json")
+            return Response(told.model_dump_json(), media_type="application/json")
+        with database.write() as session:
             attribution_id = attributing.ask(session, body)
             answer = _found(attributions.get(session, attribution_id), attribution_id)
     except attributing.UnknownRun as unknown:

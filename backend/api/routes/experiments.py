@@ -128,10 +128,10 @@ def change_experiment(experiment_id: ExperimentId, body: ExperimentPatch, databa
     """Changes the fields that are given; null leaves a field as it is."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
     with database.write() as session:
-        found = experiments.patch(session, experiment_id, changes)
+        experiments.patch(session, experiment_id, changes)
         answer = experiments.get(session, experiment_id)
-    if not found or answer is None:
-        raise _missing(experiment_id)
+        if answer is None:
+            raise _missing(experiment_id)
     return answer
 
 

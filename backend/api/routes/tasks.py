@@ -26,6 +26,6 @@ def cancel_task(task_id: TaskId, database: DatabaseDep) -> Task:
     """Ends queued work at once and asks running work to stop; what has ended stays as it is."""
     with database.write() as session:
         task = tasks.request_cancel(session, task_id)
-    if task is None:
-        raise not_found("task", task_id, "/path/task_id")
+        if task is None:
+            raise not_found("task", task_id, "/path/task_id")
     return task

@@ -38,6 +38,6 @@ def revoke_token(token_id: Annotated[int, Path(ge=1, le=2**31 - 1)], database: D
     """Nobody gets in with it from now on. Its name stays, for the audit."""
     with database.write() as session:
         answer = tokens.revoke(session, token_id)
-    if answer is None:
-        raise not_found("token", token_id, "/path/token_id")
+        if answer is None:
+            raise not_found("token", token_id, "/path/token_id")
     return answer

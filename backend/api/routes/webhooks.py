@@ -51,8 +51,8 @@ def delete_webhook(webhook_id: WebhookId, database: DatabaseDep) -> Webhook:
     """It is told nothing any more, also not what waits for another attempt."""
     with database.write() as session:
         answer = webhooks.remove(session, webhook_id)
-    if answer is None:
-        raise not_found("webhook", webhook_id, "/path/webhook_id")
+        if answer is None:
+            raise not_found("webhook", webhook_id, "/path/webhook_id")
     return answer
 
 

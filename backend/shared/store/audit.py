@@ -1,6 +1,6 @@
 """The lines of the audit: who changed what, when, in which request."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts
@@ -9,13 +9,21 @@ from backend.shared.store.times import moment
 from backend.shared.tables import AuditRow
 
 
-def append(
-    session: Session, *, caller: str, method: str, path: str, status: int, location: str | None, request_id: str
-) -> None:
-    session.add(AuditRow(
-        at=now(session), caller=caller, method=method, path=path[:500], status=status,
-        location=None if location is None else location[:500], request_id=request_id,
-    ))
+def append(session: Session, *, caller: str, method: str, path: str, status: int, request_id: str) -> int:
+    """The line's number."""
+    row = AuditRow(at=now(session), caller=caller, method=method, path=path[:500], status=status, location=None,
+                   request_id=request_id)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def complete(session: Session, number: int, *, status: int, location: str | None) -> None:
+    """Adds what only the answer told."""
+    session.execute(
+        update(AuditRow).where(AuditRow.id == number)
+        .values(status=status, location=None if location is None else location[:500])
+    )
 
 
 def listing(session: Session, *, before: int | None, limit: int, caller: str | None) -> list[contracts.AuditLine]:

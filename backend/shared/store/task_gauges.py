@@ -15,6 +15,8 @@ class Busy:
     worker: str
     kind: str
     device: str  # "" until the task has said so
+    memory_bytes: int | None  # of its process, and of its GPU; None where it has not said so
+    device_memory_bytes: int | None
 
 
 def counts(session: Session) -> dict[tuple[str, str], int]:
@@ -36,10 +38,10 @@ def oldest_waiting(session: Session) -> dict[tuple[str, str], float]:
 
 def busy_workers(session: Session) -> list[Busy]:
     rows = session.execute(
-        select(TaskRow.worker, TaskRow.kind, RunRow.device).outerjoin(RunRow, TaskRow.run_id == RunRow.id)
-        .where(TaskRow.status == Status.RUNNING)
+        select(TaskRow.worker, TaskRow.kind, RunRow.device, TaskRow.memory_bytes, TaskRow.device_memory_bytes)
+        .outerjoin(RunRow, TaskRow.run_id == RunRow.id).where(TaskRow.status == Status.RUNNING)
     )
-    return [Busy(worker or "", kind, device or "") for worker, kind, device in rows]
+    return [Busy(worker or "", kind, device or "", *memory) for worker, kind, device, *memory in rows]
 
 
 def longest_undelivered(session: Session) -> float:
