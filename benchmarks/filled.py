@@ -31,9 +31,9 @@ CURVES = ("loss", "cross_entropy", "penalty", "validation_accuracy", "gradient_n
 MEASURES = ("accuracy.accuracy", "accuracy.cross_entropy", "leakage.l2", "leakage.share", "pgd_linf.accuracy")
 
 
-def create(http: httpx.Client) -> Iterator[float]:
-    """Launches the experiments that make the 1,000 runs; the seconds that each took."""
-    for number in range(RUNS // PER_EXPERIMENT):
+def create(http: httpx.Client, count: int = RUNS) -> Iterator[float]:
+    """Launches the experiments that make the runs; the seconds that each took."""
+    for number in range(count // PER_EXPERIMENT):
         body = {"name": f"e{number}", "sweep": {"lambda_": [index / 100 for index in range(100)],
                                                 "seed": [number * 5 + index for index in range(5)]}}
         began = time.perf_counter()
@@ -42,13 +42,14 @@ def create(http: httpx.Client) -> Iterator[float]:
 
 
 def ids_of_runs(http: httpx.Client) -> list[int]:
-    return [run for item in http.get("/experiments").raise_for_status().json()["items"] for run in item["runs"]]
+    listed = http.get("/experiments", params={"limit": 200}).raise_for_status().json()
+    return [run for item in listed["items"] for run in item["runs"]]
 
 
-def fill(database: Database, ids: list[int]) -> None:
-    """100 points and the results of every run."""
+def fill(database: Database, ids: list[int], points: int = POINTS // RUNS) -> None:
+    """That many points, and the results, of every run."""
     chance = random.Random(0)
-    per_curve = POINTS // RUNS // len(CURVES)
+    per_curve = points // len(CURVES)
     with database.write() as session:
         for run_id in ids:
             for name in CURVES:
@@ -101,13 +102,14 @@ def broker(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def api(settings: Settings) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+def api(settings: Settings, output: int | None = None) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     command = [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port",
                str(settings.api_port), "--log-level", "warning"]
     environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port),
-                   "DENSITYLAB_RATE_LIMIT": "0"}
+                   "DENSITYLAB_DATABASE_URL": settings.database_url, "DENSITYLAB_RATE_LIMIT": "0",
+                   "DENSITYLAB_API_TOKEN": settings.api_token.get_secret_value() if settings.api_token else ""}
     with (
-        serving(command, settings.api_port, "/readyz", environment) as (root, server),
+        serving(command, settings.api_port, "/readyz", environment, output) as (root, server),
         httpx.Client(base_url=f"{root}/api/v1", timeout=60) as http,
     ):
         yield http, psutil.Process(server.pid)
@@ -126,9 +128,11 @@ def page(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
 
 @contextmanager
 def serving(
-    command: list[str], port: int, path: str, environment: dict[str, str]
+    command: list[str], port: int, path: str, environment: dict[str, str], output: int | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment, cwd=ROOT, start_new_session=True, stdout=output, stderr=output
+    )
     root = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60

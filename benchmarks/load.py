@@ -1,0 +1,185 @@
+"""Many clients at once on a database of 10,000 runs: how long an answer takes, and whether every one is one.
+
+    python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--database URL] [--json FILE]
+
+Each client asks once a second, at moments of its own, for something of a mix (`MIX`): listings sorted in several ways,
+single runs, curves, experiments, the catalog, what has happened since an event, what a launch would cost, changes, and
+launches. The clients are a process of their own with one connection each; the API is one server process as
+`make up` starts it, with an embedded broker and SQLite (or the empty PostgreSQL database at --database), without
+workers. The figures are of the clients' clock; --profile FILE has py-spy, where installed, write what the server did.
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend import migrate
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from benchmarks.filled import api, broker, create, fill, free_port, ids_of_runs
+
+GOAL_MS = 250
+LEFT_QUEUED = 50
+POINTS = 25  # of each run; some have LONG
+MIX = {
+    "newest runs": 15, "runs by a result": 12, "runs by λ": 8, "runs that a word finds": 3, "run": 18, "curves": 15,
+    "experiments": 6, "experiment": 6, "catalog": 4, "events": 4, "dry run": 3, "change": 5, "launch": 1,
+}
+
+
+@dataclass
+class Outcome:
+    """What the clients met. Milliseconds by kind of request; errors as sentences with how often."""
+
+    seconds: float
+    milliseconds: dict[str, list[float]] = field(default_factory=lambda: collections.defaultdict(list))
+    errors: dict[str, int] = field(default_factory=lambda: collections.defaultdict(int))
+
+
+class Client:
+    """Asks once a second, for what chance says."""
+
+    def __init__(self, http: httpx.AsyncClient, runs: list[int], seed: int, outcome: Outcome) -> None:
+        self._http, self._runs, self._outcome = http, runs, outcome
+        self._chance = random.Random(seed)
+
+    async def work(self, until: float) -> None:
+        await asyncio.sleep(self._chance.random())
+        while (began := time.monotonic()) < until:
+            kind = self._chance.choices(list(MIX), list(MIX.values()))[0]
+            try:
+                if kind == "events":
+                    await self._events()
+                else:
+                    (await self._http.request(**self._request(kind))).raise_for_status()
+            except httpx.HTTPError as error:
+                self._outcome.errors[f"{kind}: {error!r}"] += 1
+            took = time.monotonic() - began
+            self._outcome.milliseconds[kind].append(took * 1000)
+            await asyncio.sleep(max(0.0, 1.0 - took))
+
+    def _request(self, kind: str) -> dict[str, Any]:
+        run = self._chance.choice(self._runs)
+        experiment = self._chance.randrange(1, 1 + len(self._runs) // 500)
+        sort = self._chance.choice(("-results.accuracy.accuracy", "results.leakage.share", "-metrics.loss"))
+        requests: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "newest runs": ("GET", "/runs", {"params": {"limit": 50}}),
+            "runs by a result": ("GET", "/runs", {"params": {"sort": sort, "limit": 50}}),
+            "runs by λ": ("GET", "/runs", {"params": {"sort": "lambda_", "experiment": experiment, "limit": 50}}),
+            "runs that a word finds": ("GET", "/runs", {"params": {"q": "noted", "limit": 50}}),
+            "run": ("GET", f"/runs/{run}", {}),
+            "curves": ("GET", f"/runs/{run}/metrics", {"params": {"max_points": 200}}),
+            "experiments": ("GET", "/experiments", {"params": {"limit": 20}}),
+            "experiment": ("GET", f"/experiments/{experiment}", {}),
+            "catalog": ("GET", "/catalog", {}),
+            "dry run": ("POST", "/experiments", {"params": {"dry_run": True}, "json": {
+                "sweep": {"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]}}}),
+            "change": ("PATCH", f"/runs/{run}", {"json": {"notes": f"noted {run}", "tags": ["seen"]}}),
+            "launch": ("POST", "/experiments", {"json": {"name": "one more", "sweep": {"seed": [0, 1, 2]}}}),
+        }
+        method, url, more = requests[kind]
+        return {"method": method, "url": url, **more}
+
+    async def _events(self) -> None:
+        """As a client that comes back to the stream for what it has missed."""
+        async with self._http.stream("GET", "/events", headers={"Last-Event-ID": "1"}) as answer:
+            answer.raise_for_status()
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    return
+
+
+def clients(base_url: str, runs: list[int], count: int, seconds: float, send: Any) -> None:
+    """A process: that many clients for so long; sends their outcome."""
+    outcome = Outcome(seconds)
+
+    async def all_of_them() -> None:
+        async with httpx.AsyncClient(
+            base_url=base_url, timeout=30, limits=httpx.Limits(max_connections=None, max_keepalive_connections=count)
+        ) as http:
+            until = time.monotonic() + seconds
+            await asyncio.gather(*(Client(http, runs, seed, outcome).work(until) for seed in range(count)))
+
+    asyncio.run(all_of_them())
+    send.send(asdict(outcome))
+
+
+def measure(settings: Settings, count: int, seconds: float, runs: int, profile: Path | None) -> tuple[Outcome, float]:
+    """The outcome, and the share of a core that the server took."""
+    migrate.upgrade(settings)
+    with broker(settings), api(settings) as (http, server):
+        for _ in create(http, runs):
+            pass
+        ids = ids_of_runs(http)
+        database = Database(settings.database_url)
+        # Not all at once: a crash of the machine's memory would be ours and not the server's
+        for start in range(0, len(ids) - LEFT_QUEUED, 500):
+            fill(database, ids[start:min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
+        database.close()
+        receive, send = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("spawn").Process(
+            target=clients, args=(str(http.base_url), ids, count, seconds, send)
+        )
+        before, began = sum(server.cpu_times()[:2]), time.monotonic()
+        process.start()
+        if profile is not None:
+            subprocess.Popen([Path(sys.executable).with_name("py-spy"), "record", "--pid", str(server.pid), "--output",
+                              str(profile), "--format", "raw", "--duration", str(int(seconds))])
+        outcome = Outcome(**receive.recv())
+        share = (sum(server.cpu_times()[:2]) - before) / (time.monotonic() - began)
+        process.join()
+    return outcome, share
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
+    parser.add_argument("--profile", type=Path)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dl-load-") as folder:
+        settings = Settings(home=Path(folder), api_port=free_port(), database_url=arguments.database)
+        outcome, share = measure(
+            settings, arguments.clients, arguments.seconds, arguments.runs, arguments.profile
+        )
+    every = [value for values in outcome.milliseconds.values() for value in values]
+    print(f"{'request':<26}{'asked':>8}{'p50':>9}{'p95':>9}{'p99':>9}{'most':>9}  ms")
+    for kind, values in [*sorted(outcome.milliseconds.items()), ("all", every)]:
+        figures = statistics.median(values), percentile(values, 0.95), percentile(values, 0.99), max(values)
+        print(f"{kind:<26}{len(values):>8}" + "".join(f"{value:>9.1f}" for value in figures))
+    for sentence, times in outcome.errors.items():
+        print(f"error, {times} times: {sentence}")
+    print(f"{len(every) / outcome.seconds:.0f} requests a second; the server took {share:.0%} of a core; load average "
+          f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    p99 = percentile(every, 0.99)
+    met = p99 < GOAL_MS and not outcome.errors
+    print(f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "
+          f"{'met' if met else 'NOT met'}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+    raise SystemExit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()

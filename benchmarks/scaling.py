@@ -1,0 +1,179 @@
+"""What the queue costs: 1, 2, 4 and 8 workers on tasks that only sleep.
+
+    python -m benchmarks.scaling [--workers 1 2 4 8] [--sleep 0.5] [--each 30] [--database URL] [--json FILE]
+
+Everything is as in the product (API, broker, database, claims, leases, the worker's fork for each job) but the work:
+here a training is a sleep. `--each` tasks per worker are launched at once. Throughput is that of the time from the
+first start to the last end; the overhead is the time from a task's end to the next one's start on the same worker, by
+the database's clock, and for an idle worker from a launch to its start. --worker is for this script's own use.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+from sqlalchemy import select
+
+from backend import migrate
+from backend.shared.contracts import QueueName, Status, TaskKind
+from backend.shared.database import Database
+from backend.shared.settings import Settings
+from backend.shared.tables import TaskRow
+from benchmarks.filled import ROOT, api, broker, free_port
+
+GOAL_SHARE, GOAL_MS = 0.9, 50.0
+IDLE_LAUNCHES = 10
+LIMIT_SECONDS = 600.0
+_SLEEP = "DENSITYLAB_BENCHMARK_SLEEP"
+
+
+@dataclass
+class Figures:
+    """Of one number of workers; milliseconds are medians."""
+
+    workers: int
+    tasks: int
+    per_second: float
+    between_ms: float  # a task's end to the next one's start
+    between_p90_ms: float
+    launch_ms: float  # a launch to the start on an idle worker
+    share: float = 1.0  # of linear, by the first row
+
+
+def worker() -> None:
+    """The product's worker, for which training is a sleep."""
+    from worker import main as product
+    from worker.jobs import train
+    from worker.jobs.context import Context
+    from worker.jobs.running import run_task
+    from worker.lease import Lease
+
+    def sleep(_context: Context, lease: Lease) -> None:
+        time.sleep(float(os.environ[_SLEEP]))
+        with lease.writing() as session:
+            lease.finish(session, Status.SUCCEEDED)
+
+    train.run = lambda task_id: run_task(task_id, sleep)
+    sys.argv = [sys.argv[0], "training"]
+    product.main()
+
+
+@contextmanager
+def workers(settings: Settings, count: int, sleep: float) -> Iterator[None]:
+    environment = {
+        **os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_DATABASE_URL": settings.database_url,
+        "DENSITYLAB_THREADS": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", _SLEEP: str(sleep),
+    }
+    command = [sys.executable, "-m", "benchmarks.scaling", "--worker"]
+    started = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
+
+
+def launched(http: httpx.Client, name: str, count: int) -> list[int]:
+    """The runs of a new experiment."""
+    body = {"name": name, "spec": {"evaluations": []}, "sweep": {"seed": list(range(count))}}
+    answer = http.post("/experiments", json=body).raise_for_status().json()
+    return list(answer["runs"])
+
+
+def finished(database: Database, runs: list[int]) -> list[TaskRow]:
+    """The runs' tasks, once all have succeeded."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while True:
+        with database.read() as session:
+            rows = list(session.scalars(
+                select(TaskRow).where(TaskRow.run_id.in_(runs), TaskRow.kind == TaskKind.TRAIN)
+            ))
+        if all(row.status == Status.SUCCEEDED for row in rows):
+            return rows
+        if time.monotonic() > deadline or any(row.status == Status.FAILED for row in rows):
+            raise SystemExit(f"not all succeeded: {[(row.id, row.status, row.error) for row in rows][:20]}")
+        time.sleep(0.2)  # seldom, so that looking costs the tasks no time
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {seconds:.0f} s in vain")
+        time.sleep(0.2)
+
+
+def measure(settings: Settings, http: httpx.Client, database: Database, count: int, sleep: float, each: int) -> Figures:
+    with workers(settings, count, sleep):
+        root = str(http.base_url).removesuffix("/api/v1/")
+        until(lambda: http.get(f"{root}/readyz").json()["workers"].get(QueueName.TRAIN) == count, LIMIT_SECONDS)
+        launches = []
+        for number in range(IDLE_LAUNCHES):
+            (row,) = finished(database, launched(http, f"idle {count}.{number}", 1))
+            launches.append((row.started_at - row.created_at) * 1000)
+            time.sleep(0.1)  # until the worker waits for the broker again
+        rows = finished(database, launched(http, f"busy {count}", count * each))
+    span = max(row.finished_at for row in rows) - min(row.started_at for row in rows)
+    by_worker: dict[str, list[TaskRow]] = {}
+    for row in sorted(rows, key=lambda row: row.started_at):
+        by_worker.setdefault(row.worker, []).append(row)
+    between = sorted(
+        (after.started_at - before.finished_at) * 1000
+        for mine in by_worker.values() for before, after in itertools.pairwise(mine)
+    )
+    return Figures(count, len(rows), len(rows) / span, statistics.median(between), between[int(len(between) * 0.9)],
+                   statistics.median(launches))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--sleep", type=float, default=0.5, help="seconds of each task")
+    parser.add_argument("--each", type=int, default=30, help="tasks per worker")
+    parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    if arguments.worker:
+        worker()
+        return
+    found: list[Figures] = []
+    with tempfile.TemporaryDirectory(prefix="dl-scaling-") as folder:
+        settings = Settings(home=Path(folder), api_port=free_port(), database_url=arguments.database)
+        migrate.upgrade(settings)
+        database = Database(settings.database_url)
+        with broker(settings), api(settings) as (http, _):
+            for count in arguments.workers:
+                found.append(measure(settings, http, database, count, arguments.sleep, arguments.each))
+        database.close()
+    print(f"{'workers':>8}{'tasks':>8}{'a second':>10}{'of linear':>11}{'between':>10}{'p90':>8}{'launch':>9}  ms")
+    for item in found:
+        item.share = item.per_second / found[0].per_second * found[0].workers / item.workers
+        print(f"{item.workers:>8}{item.tasks:>8}{item.per_second:>10.2f}{item.share:>11.3f}{item.between_ms:>10.1f}"
+              f"{item.between_p90_ms:>8.1f}{item.launch_ms:>9.1f}")
+    met = all(item.share >= GOAL_SHARE for item in found) and max(
+        max(item.between_ms, item.launch_ms) for item in found) < GOAL_MS
+    print(f"goals: {GOAL_SHARE:g} of linear, under {GOAL_MS:g} ms a task: {'met' if met else 'NOT met'}; load average "
+          f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(item) for item in found], indent=2) + "\n")
+    raise SystemExit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()
