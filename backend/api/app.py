@@ -66,8 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: None reads them from the environment. The database must be migrated (`python -m backend.migrate`).
     """
     settings = settings or Settings()
-    # Every route of the API may be asked too often, or find the database gone
-    refusals = (401, 403, 429, 503) if settings.api_token is not None else (403, 429, 503)
+    # Every route of the API may be asked under a wrong host, with a body that is too large, too often, or find the
+    # database gone
+    refusals = (400, 403, 413, 429, 503) if settings.api_token is None else (400, 401, 403, 413, 429, 503)
 
     registry = CollectorRegistry()
 
@@ -112,7 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(
         prometheus.router, dependencies=authenticator(settings), responses=problems.responses(*refusals)
     )
-    app.include_router(health.router)
+    app.include_router(health.router, responses=problems.responses(400, 413, 429))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

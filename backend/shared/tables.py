@@ -56,15 +56,17 @@ class RunRow(Base):
     """One trained model. Its status is that of its train task."""
 
     __tablename__ = "runs"
-    __table_args__ = _NEVER_REUSED
+    # An experiment's runs are found in the index alone: the rows are wide
+    __table_args__ = (Index("ix_runs_experiment_id_deleting", "experiment_id", "deleting"), _NEVER_REUSED)
     id: Mapped[int] = mapped_column(primary_key=True)
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), index=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
     spec_version: Mapped[int]
     spec: Mapped[Json]  # every default resolved
     spec_hash: Mapped[str] = mapped_column(String(16), index=True)
     dataset: Mapped[str] = mapped_column(String(64), index=True)  # copies of the spec's keys, to filter by
     model: Mapped[str] = mapped_column(String(64))
     regularizer: Mapped[str] = mapped_column(String(64))
+    lambda_: Mapped[float | None] = mapped_column(index=True)  # and to sort by
     notes: Mapped[str] = mapped_column(Text, default="")
     tags: Mapped[list[str]] = mapped_column(default=list)
     archived: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -76,7 +78,19 @@ class RunRow(Base):
     data_hash: Mapped[str | None] = mapped_column(String(64))
     device: Mapped[str | None] = mapped_column(String(200))
     checkpoint_step: Mapped[int | None]
-    created_at: Mapped[float]
+    created_at: Mapped[float] = mapped_column(index=True)
+
+
+class ResultRow(Base):
+    """One number of a run's `results`, so that runs are sorted by it without reading all of theirs."""
+
+    __tablename__ = "result_values"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    value: Mapped[float]
+    __table_args__ = (
+        Index("ix_result_values_name_value", "name", "value", "run_id"), {"sqlite_with_rowid": False},
+    )
 
 
 class TaskRow(Base):

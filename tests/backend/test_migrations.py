@@ -172,3 +172,29 @@ def test_points_of_curves_survive_their_new_order(sqlite_settings: Settings):
         assert connection.execute("SELECT * FROM metrics").fetchall() == [point]
         (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'metrics'").fetchone()
     assert made.rstrip().endswith("WITHOUT ROWID")
+
+
+@pytest.mark.parametrize("kind", ["sqlite_settings", "postgresql_settings"])
+def test_runs_of_before_are_sorted_too(kind: str, request: pytest.FixtureRequest):
+    settings: Settings = request.getfixturevalue(kind)
+    migrate.upgrade(settings)
+    with migrate._connection(settings) as connection:
+        command.downgrade(migrate._config(connection), "0009")
+        connection.commit()
+    database = Database(settings.database_url)
+    results = '{"accuracy.accuracy": {"value": 0.75}, "accuracy.none": {"value": null}}'
+    with database.write() as session:
+        session.execute(text("INSERT INTO experiments (name, notes, tags, archived, deleting, request, created_at)"
+                             " VALUES ('kept', '', '[]', false, false, '{}', 0)"))
+        session.execute(
+            text("INSERT INTO runs (experiment_id, spec_version, spec, spec_hash, dataset, model, regularizer, notes,"
+                 " tags, archived, deleting, metrics, results, flags, provenance, created_at) VALUES (1, 2, :spec,"
+                 " 'h', 'd', 'm', 'r', '', '[]', false, false, '{}', :results, '[]', '{}', 0)"),
+            {"spec": '{"lambda_": 0.25}', "results": results},
+        )
+    migrate.upgrade(settings)
+    with database.read() as session:
+        assert session.execute(text("SELECT lambda_ FROM runs")).all() == [(0.25,)]
+        assert session.execute(text("SELECT * FROM result_values")).all() == [(1, "accuracy.accuracy", 0.75)]
+    database.close()
+    assert differences(settings) == []

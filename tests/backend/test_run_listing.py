@@ -5,7 +5,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from backend.reconciler import System
-from backend.shared.contracts import Status
+from backend.shared.contracts import Status, Value
+from backend.shared.store import runs
 from backend.shared.tables import RunRow
 
 
@@ -41,3 +42,35 @@ def test_a_number_that_json_does_not_have_is_null(work: Any, system: System, cli
         session.get_one(RunRow, run_id).metrics = {"loss": float("nan"), "penalty": 1.0}
     (listed,) = client.get("/api/v1/runs").json()["items"]
     assert listed["metrics"] == {"loss": None, "penalty": 1.0}
+
+
+def test_pages_sorted_by_a_result_give_every_run_once_in_order(work: Any, system: System, client: TestClient):
+    members = work.launch({"evaluations": [{"key": "accuracy"}]}, {"seed": list(range(7))})
+    values = [0.5, 0.9, 0.5, None, 0.1, 0.9, None]
+    for run_id, value in zip(members, values, strict=True):
+        work.train(run_id)
+        if value is not None:
+            work.finish_evaluations(run_id, value)
+    work.launch()  # of another experiment
+    for sort, order in (("-results.accuracy.accuracy", [5, 1, 2, 0, 4, 6, 3]), ("results.accuracy.accuracy",
+                                                                               [4, 0, 2, 1, 5, 3, 6])):
+        listed: list[int] = []
+        query: dict[str, Any] = {"sort": sort, "limit": 2, "experiment": 1, "status": "succeeded"}
+        while True:
+            page = client.get("/api/v1/runs", params=query).json()
+            listed += [run["id"] for run in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert listed == [members[place] for place in order]
+
+
+def test_a_result_that_is_taken_again_moves_its_run(work: Any, system: System, client: TestClient):
+    members = work.launch({"evaluations": [{"key": "accuracy"}]}, {"seed": [0, 1]})
+    for run_id, value in zip(members, (0.2, 0.3), strict=True):
+        work.train(run_id)
+        work.finish_evaluations(run_id, value)
+    with system.database.write() as session:
+        runs.set_results(session, members[0], "accuracy", {"accuracy": Value(value=0.4, n=10)})
+    best_first = client.get("/api/v1/runs", params={"sort": "-results.accuracy.accuracy"}).json()["items"]
+    assert [run["id"] for run in best_first] == members

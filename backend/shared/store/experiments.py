@@ -102,44 +102,55 @@ def remove(session: Session, experiment_id: int) -> None:
 
 
 def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
-    ids = [row.id for row in rows]
-    members: dict[int, list[Any]] = {number: [] for number in ids}
-    for member in session.execute(
-        select(RunRow.experiment_id, RunRow.id, TaskRow.status, TaskRow.progress, TaskRow.eta_seconds,
-               TaskRow.started_at, TaskRow.finished_at)
+    chosen = RunRow.experiment_id.in_([row.id for row in rows]), RunRow.deleting.is_(False)
+    members: dict[int, list[int]] = {}
+    for experiment_id, run_id in session.execute(select(RunRow.experiment_id, RunRow.id).where(*chosen)):
+        members.setdefault(experiment_id, []).append(run_id)
+    # Summed up by the database: a page of experiments may have ten thousand runs
+    groups: dict[int, dict[str, Any]] = {}
+    for group in session.execute(
+        select(
+            RunRow.experiment_id, TaskRow.status, func.count().label("number"),
+            func.sum(TaskRow.progress).label("progress"), func.count(TaskRow.eta_seconds).label("etas"),
+            func.sum(TaskRow.eta_seconds).label("left"), func.max(TaskRow.eta_seconds).label("longest"),
+            func.sum(TaskRow.started_at).label("started"), func.sum(TaskRow.finished_at).label("finished"),
+        )
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.TRAIN))
-        .where(RunRow.experiment_id.in_(ids), RunRow.deleting.is_(False)).order_by(RunRow.id)
+        .where(*chosen).group_by(RunRow.experiment_id, TaskRow.status)
     ):
-        members[member.experiment_id].append(member)
+        groups.setdefault(group.experiment_id, {})[group.status] = group
     at = now(session)
     answers = []
     for row in rows:
-        belonging = members[row.id]
-        counts = {status: sum(item.status == status for item in belonging) for status in Status}
+        belonging, by_status = sorted(members.get(row.id, [])), groups.get(row.id, {})
         answers.append(contracts.Experiment(
-            id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived,
-            runs=[item.id for item in belonging], counts={key: number for key, number in counts.items() if number},
-            progress=sum(item.progress for item in belonging) / len(belonging) if belonging else 0.0,
-            eta_seconds=_eta(belonging, at), request=row.request, additions=row.additions,
+            id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived, runs=belonging,
+            counts={status: by_status[status].number for status in Status if status in by_status},
+            progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
+            eta_seconds=_eta(by_status, at), request=row.request, additions=row.additions,
             created_at=moment(row.created_at),
         ))
     return answers
 
 
-def _eta(belonging: Sequence[Any], at: float) -> float | None:
+def _eta(by_status: dict[str, Any], at: float) -> float | None:
     """Seconds until the last run is trained, by what its finished runs took, or else what its running ones will have
     taken; as many at once as now."""
-    running = [item for item in belonging if item.status == Status.RUNNING]
-    queued = sum(item.status == Status.QUEUED for item in belonging)
-    left = [item.eta_seconds for item in running if item.eta_seconds is not None]
-    if (not running and not queued) or len(left) < len(running):
+    running, queued, succeeded = (
+        by_status.get(status) for status in (Status.RUNNING, Status.QUEUED, Status.SUCCEEDED)
+    )
+    if (running is None and queued is None) or (running is not None and running.etas < running.number):
         return None
-    finished = [item.finished_at - item.started_at for item in belonging if item.status == Status.SUCCEEDED]
-    took = finished or [at - item.started_at + item.eta_seconds for item in running]
-    if queued and not took:
+    left, longest, at_once = (0.0, 0.0, 1) if running is None else (running.left, running.longest, running.number)
+    if queued is None:
+        return float(max(left / at_once, longest))
+    if succeeded is not None:
+        typical = (succeeded.finished - succeeded.started) / succeeded.number
+    elif running is not None:
+        typical = at + (running.left - running.started) / running.number
+    else:
         return None
-    typical = sum(took) / len(took) if queued else 0.0
-    return max([(sum(left) + queued * typical) / max(1, len(running)), *left])
+    return float(max((left + queued.number * typical) / at_once, longest))
 
 
 def total(session: Session) -> int:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Select, Text, and_, cast, or_, select
+from sqlalchemy import Select, Text, and_, cast, exists, null, or_, select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.store import runs, tasks
 from backend.shared.store.times import moment
-from backend.shared.tables import EvaluationRow, RunRow, TaskRow
+from backend.shared.tables import EvaluationRow, ResultRow, RunRow, TaskRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,10 @@ def places(
         sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
         after: (sort key, id) of the last one seen. Runs without a value come last.
     """
+    if sort.startswith("results."):
+        return _by_result(session, which, sort.removeprefix("results."), descending, after, limit)
     key = _sort_key(sort)
-    statement = _filtered(select(RunRow.id, key.label("sort_key")).where(RunRow.deleting.is_(False)), which)
-    if which.status is not None or sort in ("status", "progress"):
-        statement = statement.join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+    statement = _matching(which, key, with_task=sort in ("status", "progress"))
     if after is not None:
         value, run_id = after
         beyond_id = RunRow.id < run_id if descending else RunRow.id > run_id
@@ -62,6 +62,42 @@ def places(
     tie = RunRow.id.desc() if descending else RunRow.id.asc()
     rows = session.execute(statement.order_by(direction.nulls_last(), tie).limit(limit))
     return [Listed(run_id, value) for run_id, value in rows]
+
+
+def _by_result(
+    session: Session, which: Filter, name: str, descending: bool, after: tuple[Any, int] | None, limit: int | None,
+) -> list[Listed]:
+    """Those that have the result, in the order of its index, so that no more are read than are asked for; then the
+    others by id."""
+    has_it = and_(ResultRow.run_id == RunRow.id, ResultRow.name == name)
+    found: list[Listed] = []
+    if after is None or after[0] is not None:
+        key, number = ResultRow.value, ResultRow.run_id
+        statement = _matching(which, key).join(ResultRow, has_it)
+        if after is not None:
+            value, run_id = after
+            beyond = key < value if descending else key > value
+            beyond_id = number < run_id if descending else number > run_id
+            statement = statement.where(or_(beyond, and_(key == value, beyond_id)))
+        order = (key.desc(), number.desc()) if descending else (key.asc(), number.asc())
+        found = [Listed(run_id, value) for run_id, value in session.execute(statement.order_by(*order).limit(limit))]
+        after = None
+    if limit is None or len(found) < limit:
+        left = None if limit is None else limit - len(found)
+        statement = _matching(which, null()).where(~exists().where(has_it))
+        if after is not None:
+            statement = statement.where(RunRow.id < after[1] if descending else RunRow.id > after[1])
+        order_by_id = RunRow.id.desc() if descending else RunRow.id.asc()
+        found += [Listed(run_id, None) for run_id, _ in session.execute(statement.order_by(order_by_id).limit(left))]
+    return found
+
+
+def _matching(which: Filter, key: Any, *, with_task: bool = False) -> Select:
+    """Selects the ids and sort keys of the runs that match."""
+    statement = _filtered(select(RunRow.id, key.label("sort_key")).where(RunRow.deleting.is_(False)), which)
+    if which.status is not None or with_task:
+        statement = statement.join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+    return statement
 
 
 def read_json(session: Session, run_ids: list[int]) -> bytes:
@@ -133,14 +169,11 @@ def _filtered(statement: Select, which: Filter) -> Select:
 
 
 def _sort_key(sort: str) -> Any:
-    plain = {"id": RunRow.id, "created_at": RunRow.created_at, "status": TaskRow.status, "progress": TaskRow.progress}
+    plain = {"id": RunRow.id, "created_at": RunRow.created_at, "lambda_": RunRow.lambda_, "status": TaskRow.status,
+             "progress": TaskRow.progress}
     if sort in plain:
         return plain[sort]
-    if sort == "lambda_":
-        return RunRow.spec["lambda_"].as_float()
     column, _, name = sort.partition(".")
-    if column == "results":
-        return RunRow.results[name, "value"].as_float()
     if column == "metrics":
         return RunRow.metrics[name].as_float()
     raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "

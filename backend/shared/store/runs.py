@@ -12,7 +12,7 @@ from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.database import now
 from backend.shared.store import events, tasks
 from backend.shared.store.times import moment
-from backend.shared.tables import ArtifactRow, Base, EvaluationRow, RunRow, TaskRow
+from backend.shared.tables import ArtifactRow, Base, EvaluationRow, ResultRow, RunRow, TaskRow
 
 
 def create(
@@ -26,7 +26,8 @@ def create(
     run_ids = insert_rows(session, RunRow, [
         {
             "experiment_id": experiment_id, "spec_version": SPEC_VERSION, "spec": dumped, "spec_hash": digest,
-            "dataset": spec.dataset.key, "model": spec.model.key, "regularizer": spec.regularizer.key, "notes": "",
+            "dataset": spec.dataset.key, "model": spec.model.key, "regularizer": spec.regularizer.key,
+            "lambda_": spec.lambda_, "notes": "",
             "tags": [], "archived": False, "deleting": False, "metrics": {}, "results": {},
             "flags": [flag.model_dump() for flag in specs.cautions(spec)],
             "provenance": {**provenance, "spec_hash": digest}, "created_at": at,
@@ -128,6 +129,15 @@ def set_results(session: Session, run_id: int, evaluation: str, values: dict[str
     row = session.get_one(RunRow, run_id, with_for_update=True)
     kept = {name: value for name, value in row.results.items() if name.split(".")[0] != evaluation}
     row.results = {**kept, **{f"{evaluation}.{name}": value.model_dump() for name, value in values.items()}}
+    session.execute(delete(ResultRow).where(
+        ResultRow.run_id == run_id, ResultRow.name.startswith(f"{evaluation}.", autoescape=True)
+    ))
+    numbers = [
+        {"run_id": run_id, "name": f"{evaluation}.{name}", "value": value.value}
+        for name, value in values.items() if value.value is not None
+    ]
+    if numbers:
+        session.execute(insert(cast(Table, ResultRow.__table__)), numbers)
 
 
 def move_checkpoint(session: Session, run_id: int, *, location: str, size: int, step: int) -> str | None:

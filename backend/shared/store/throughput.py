@@ -6,23 +6,25 @@ from sqlalchemy.orm import Session
 from backend.shared.contracts import RunSpec, Status, TaskKind
 from backend.shared.tables import RunRow, TaskRow
 
-_LOOKED_AT = 50  # of the newest runs of these keys
+_LOOKED_AT = 100  # of the newest runs of these keys that have started
 
 
 def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
     """Images a second of the newest finished runs with the same data set, model and regularizer, parameters included,
     on the device asked for, in the same precision, and of the same kind of λ: where it is 0 the penalty is spared."""
+    started = select(RunRow.id).where(
+        RunRow.device.is_not(None), RunRow.deleting.is_(False), RunRow.dataset == spec.dataset.key,
+        RunRow.model == spec.model.key, RunRow.regularizer == spec.regularizer.key,
+    )
+    if spec.device != "auto":
+        started = started.where(RunRow.device.startswith(spec.device, autoescape=True))
+    # The ids first: a database that began with the tasks would read the specs of all that ever succeeded
+    newest = started.order_by(RunRow.id.desc()).limit(_LOOKED_AT)
     statement = (
         select(RunRow.spec, RunRow.metrics)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
-        .where(
-            TaskRow.status == Status.SUCCEEDED, RunRow.deleting.is_(False), RunRow.dataset == spec.dataset.key,
-            RunRow.model == spec.model.key, RunRow.regularizer == spec.regularizer.key,
-        )
-        .order_by(RunRow.id.desc()).limit(_LOOKED_AT)
+        .where(TaskRow.status == Status.SUCCEEDED, RunRow.id.in_(newest)).order_by(RunRow.id.desc())
     )
-    if spec.device != "auto":
-        statement = statement.where(RunRow.device.startswith(spec.device, autoescape=True))
     parts = {kind: getattr(spec, kind).model_dump() for kind in ("dataset", "model", "regularizer")}
     return [
         metrics["throughput"] for stored, metrics in session.execute(statement)
