@@ -143,13 +143,20 @@ def main() -> int:
             draft(settings, arguments.new)
         else:
             backup = upgrade(settings)
-            ArtifactStore(settings.artifacts_url).make_root()
+            _make_store(settings)
             print(f"The database is up to date{f'; the earlier one is kept as {backup}' if backup else ''}.")
     except ValidationError as error:
         return _refuse(explain(error))
     except MigrationError as error:
         return _refuse(str(error))
     return 0
+
+
+def _make_store(settings: Settings) -> None:
+    try:
+        ArtifactStore(settings.artifacts_url).make_root()
+    except OSError as error:
+        raise MigrationError(f"The place for files, {settings.artifacts_url}, cannot be made: {error}") from error
 
 
 def _refuse(message: str) -> int:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError, TimeoutError
-from rq import Queue, SimpleWorker, Worker
+from rq import Queue, SimpleWorker, Worker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -49,6 +50,13 @@ class _Patient(BaseWorker):
             if self._stop_requested:
                 raise StopRequested
             time.sleep(BROKER_WAIT_SECONDS)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Says again who this is: the broker may have lost its data, or have taken a worker cut off for dead."""
+        connection = self.connection if pipeline is None else pipeline
+        connection.hset(self.key, mapping=self.serialize())
+        worker_registration.register(self, connection)
+        super().heartbeat(timeout, pipeline)
 
     def teardown(self) -> None:
         try:
@@ -106,14 +114,26 @@ class InProcessWorker(_Patient, SimpleWorker):
 def make_worker(kind: type[BaseWorker], role: str, queues: list[str], url: str) -> BaseWorker:
     """A worker of `kind` on `queues`, the first of which goes first, once the broker answers at `url`."""
     connection = Redis.from_url(url)
-    while not answers(connection):
-        time.sleep(BROKER_WAIT_SECONDS)
+    _wait_for(connection)
     # RQ refuses a name in use, also by one that was killed, so each process has a new one
     name = f"{role}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     return kind(
         queues, name=name, connection=connection, serializer=JSONSerializer, worker_ttl=_WORKER_TTL,
         job_monitoring_interval=_MONITOR_SECONDS, log_job_description=False,
     )
+
+
+def _wait_for(connection: Redis) -> None:
+    said = False
+    while True:
+        try:
+            connection.ping()
+            return
+        except (ConnectionError, TimeoutError) as error:
+            if not said:
+                _log.warning("waits for the broker, which does not answer: %s", error)
+            said = True
+        time.sleep(BROKER_WAIT_SECONDS)
 
 
 def answers(connection: Redis) -> bool:

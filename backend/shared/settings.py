@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import fsspec
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -52,6 +53,13 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _driver(cls, url: str) -> str:
+        """As administrators write it: without the name of the driver."""
+        kind, separator, rest = url.partition("://")
+        return f"postgresql+psycopg://{rest}" if separator and kind in ("postgres", "postgresql") else url
+
     @model_validator(mode="after")
     def _fill_and_check(self) -> "Settings":
         if self.data_dir == Path():
@@ -67,6 +75,7 @@ class Settings(BaseSettings):
             host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)
             self.api_url = f"http://{host}:{self.api_port}"
         self._refuse_unsafe()
+        self._refuse_unknown_store()
         return self
 
     def _refuse_unsafe(self) -> None:
@@ -87,6 +96,18 @@ class Settings(BaseSettings):
                     "DENSITYLAB_REDIS_URL points to another machine while artifacts go to a folder on this one: "
                     "set DENSITYLAB_ARTIFACTS_URL to a store that every worker reaches, such as s3://bucket/prefix"
                 )
+
+    def _refuse_unknown_store(self) -> None:
+        kind, separator, _ = self.artifacts_url.partition("://")
+        if not separator:
+            return
+        try:
+            fsspec.get_filesystem_class(kind)
+        except (ImportError, ValueError) as error:
+            hint = 'pip install "densitylab[s3]"' if kind == "s3" else "install the package that fsspec names for it"
+            raise ValueError(
+                f"DENSITYLAB_ARTIFACTS_URL begins with {kind}://, and nothing here reaches such a store: {hint}"
+            ) from error
 
     @property
     def trusted_hosts(self) -> list[str]:

@@ -1,0 +1,200 @@
+"""docker-compose.yml without a container engine: its schema, each service's command and environment as processes on
+real Redis and PostgreSQL with moto's server as the object store, and each Dockerfile's install line.
+
+Only host names, ports and folders are replaced. The image of the object store, that of its folder's owner, and the GPU
+are what is not run.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import check_jsonschema
+import httpx
+import jsonschema
+import pytest
+import s3fs
+import yaml
+
+from backend.shared.contracts import Status
+from frontend.client import connect
+from tests.servers import free_ports, object_store, postgresql, until
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SECRETS = {"REDIS_PASSWORD": "br0kerword", "POSTGRES_PASSWORD": "databaseword", "S3_PASSWORD": "st0reword",
+           "DENSITYLAB_API_TOKEN": "t0ken-of-the-compose-file"}
+RUN = {"epochs": 1, "train_samples": 200, "device": "cpu", "model": {"key": "mlp", "params": {"hidden": 16}},
+       "evaluations": [{"key": "leakage", "params": {"samples": 20}}]}
+OURS = ("api", "reconciler", "worker", "interactive", "prepare", "page")
+
+
+def test_the_compose_file_is_valid():
+    schemas = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
+    schema = json.loads((schemas / "compose-spec.json").read_text())
+    jsonschema.validators.validator_for(schema)(schema).validate(COMPOSE)
+    with pytest.raises(jsonschema.ValidationError):  # the schema does judge
+        jsonschema.validate(COMPOSE | {"services": {"api": {"imagine": "x"}}}, schema)
+
+
+def test_every_service_is_what_it_should_be():
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        one_off = name in ("migrate", "object-store-folder")
+        assert one_off or "healthcheck" in service, name
+        if "build" in service:
+            dockerfile = (ROOT / service["build"]["dockerfile"]).read_text()
+            assert re.search(r"^USER (?!root)", dockerfile, re.MULTILINE), name
+        else:
+            assert one_off or service.get("user") not in (None, "root", "0"), name
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in COMPOSE["volumes"], name
+        told = json.dumps([service.get("command"), service.get("healthcheck")])
+        assert not re.search(r"\$\{?(REDIS|POSTGRES|S3)_PASSWORD|API_TOKEN", told), f"{name}: a secret in an argument"
+    devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices[0]["capabilities"] == ["gpu"] and services["worker-gpu"]["profiles"] == ["gpu"]
+
+
+class Composed:
+    """The services as processes, each at a port of its own on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # 6379 → the one of this test, and so on: hosts and ports as they stand in the file
+        self.ports = dict(zip(("6379", "5432", "9000", "8000", "8501"), free_ports(5), strict=True))
+        self.names = {"redis": "6379", "postgres": "5432", "object-store": "9000", "api": "8000"}
+
+    def here(self, text: str) -> str:
+        text = re.sub(r"\$\{(\w+)(:\?[^}]*)?\}", lambda found: SECRETS[found[1]], str(text)).replace("$$", "$")
+        for name, port in self.names.items():
+            text = re.sub(rf"(?<=[@/]){name}:{port}\b", f"127.0.0.1:{self.ports[port]}", text)
+        for port, own in self.ports.items():
+            text = re.sub(rf"\b{port}\b", str(own), text)
+        text = re.sub(r"(?<![\w/])/(data|state|tmp)\b", rf"{self.folder}/\1", text)
+        return text.replace("0.0.0.0", "127.0.0.1")
+
+    def environment(self, service: dict[str, Any]) -> dict[str, str]:
+        kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")  # and nothing of the developer's own
+        binaries = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), Path(sys.executable).parent]
+        given = {name: self.here(value) for name, value in service.get("environment", {}).items()}
+        image = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} if "build" in service else {}
+        return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **image, **given,
+            "PATH": os.pathsep.join([*map(str, binaries), os.environ["PATH"]]),
+        }
+
+    def argv(self, service: dict[str, Any]) -> list[str]:
+        words = [self.here(word) for word in service["command"]]
+        return [sys.executable, *words[1:]] if words[0] == "python" else words
+
+    def healthy(self, name: str) -> bool:
+        """What the service's own health check says."""
+        service = COMPOSE["services"][name]
+        kind, *words = [self.here(word) for word in service["healthcheck"]["test"]]
+        argv = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
+        if argv[0] == "python":
+            argv[0] = sys.executable
+        return subprocess.run(argv, env=self.environment(service), cwd=ROOT, capture_output=True).returncode == 0
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        service = COMPOSE["services"][name]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(self.argv(service), env=self.environment(service), cwd=ROOT, stdout=log,
+                                    stderr=subprocess.STDOUT)
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Iterator[Composed]:
+    system = Composed(tmp_path)
+    for name in ("data", "state", "tmp", "postgres", "moto"):
+        (tmp_path / name).mkdir()
+    with ExitStack() as stack:
+        if shutil.which("redis-server") is None:
+            pytest.skip("no redis-server on this machine")
+        postgresql(stack, tmp_path / "postgres", system.ports["5432"], password=SECRETS["POSTGRES_PASSWORD"])
+        object_store(stack, tmp_path / "moto", system.ports["9000"])
+        broker = system.start("redis")
+        stack.callback(lambda: (broker.kill(), broker.wait()))
+        yield system
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_all_services_run_a_run(composed: Composed):
+    for name in ("redis", "postgres"):
+        until(lambda name=name: composed.healthy(name), composed.folder / f"{name}.log")
+    migrate = composed.start("migrate")
+    assert migrate.wait(300) == 0, (composed.folder / "migrate.log").read_text()
+    started = {name: composed.start(name) for name in OURS}
+    try:
+        for name in OURS:
+            until(lambda name=name: composed.healthy(name), composed.folder / f"{name}.log", 400)
+        client = connect(f"http://127.0.0.1:{composed.ports['8000']}", SECRETS["DENSITYLAB_API_TOKEN"])
+        answer = httpx.post(
+            f"http://127.0.0.1:{composed.ports['8000']}/api/v1/experiments", json={"name": "composed", "spec": RUN},
+            headers={"Authorization": f"Bearer {SECRETS['DENSITYLAB_API_TOKEN']}"}, timeout=60,
+        )
+        assert answer.status_code == 202, answer.text
+        until(lambda: client.run(1).status.final, composed.folder / "worker.log", 400)
+        run = client.run(1)
+        assert run.status == Status.SUCCEEDED, run.error
+        until(lambda: client.run(1).results, composed.folder / "worker.log", 400)
+        assert client.readiness().degraded == []
+        files = s3fs.S3FileSystem(
+            key="densitylab", secret=SECRETS["S3_PASSWORD"],
+            endpoint_url=f"http://127.0.0.1:{composed.ports['9000']}",
+        ).find("densitylab/artifacts/runs/1")
+        assert any(file.endswith(".pt") for file in files), files
+        assert not (composed.folder / "state" / "artifacts").exists()
+        for name in OURS:
+            assert composed.healthy(name), f"{name} at the end"
+    finally:
+        for process in reversed(started.values()):
+            process.terminate()
+        for process in started.values():
+            process.wait(60)
+    assert not composed.healthy("worker") and not composed.healthy("page"), "a health check that can not fail"
+    for file in composed.folder.glob("*.log"):
+        for secret in SECRETS.values():
+            assert secret not in file.read_text(), f"{secret} in {file.name}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("service", "needed", "absent"),
+    [
+        ("backend", "backend.api.app, backend.reconciler, backend.migrate, s3fs", "torch"),
+        ("frontend", "frontend.client, frontend.charts, streamlit", "torch"),
+        ("worker", "worker.main, worker.alive, s3fs", "fastapi"),
+    ],
+)
+def test_the_install_line_of_each_dockerfile(service: str, needed: str, absent: str, tmp_path: Path):
+    lines = (ROOT / service / "Dockerfile").read_text().splitlines()
+    install = shlex.split(next(line for line in lines if line.startswith("RUN pip install")))[2:]
+    copied = [shlex.split(line)[1:] for line in lines if line.startswith("COPY")]
+    (tmp_path / "app").mkdir()
+    for *names, _ in [words for words in copied if words[-1] == "./"]:
+        for name in names:
+            shutil.copy(ROOT / name, tmp_path / "app" / name)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    subprocess.run([python, "-m", "pip", *install], cwd=tmp_path / "app", check=True)
+    for name, target in [words for words in copied if words[-1] != "./"]:
+        shutil.copytree(ROOT / name, tmp_path / "app" / target)
+    # Nothing beside what the Dockerfile copies is to be found
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "app"), "HOME": str(tmp_path)}
+    code = f"import importlib.util, {needed}; print(importlib.util.find_spec({absent!r}))"
+    said = subprocess.run([python, "-c", code], cwd=tmp_path / "app", env=environment, check=True, capture_output=True,
+                          text=True)
+    assert said.stdout.splitlines()[-1] == "None"

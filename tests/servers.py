@@ -1,0 +1,121 @@
+"""Real servers of a test's own: Redis, PostgreSQL, and moto's as an S3-compatible store."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# To moto any key is good; the settings of a real store go by the same names
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "key-of-the-store", "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-store",
+           "AWS_DEFAULT_REGION": "us-east-1"}
+_UP_WITHIN = 240.0  # seconds, on a machine that other tests use too
+
+
+@dataclass
+class Server:
+    """A process to be stopped, started again, or halted as one that hangs."""
+
+    argv: list[str]
+    ready: Callable[[], bool]
+    log: Path
+    kill_by: signal.Signals = signal.SIGKILL
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(self.argv, stdout=output, stderr=output, cwd=self.log.parent)
+        until(lambda: self.ready() or self.process.poll() is not None, self.log, _UP_WITHIN)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(self.kill_by)
+            self.process.wait(20)
+
+
+def redis(stack: ExitStack, folder: Path, conf: str, ready: Callable[[], bool]) -> Server:
+    """A redis-server with these lines of configuration, which keeps what it was told."""
+    program = shutil.which("redis-server") or pytest.skip("no redis-server on this machine")
+    (folder / "redis.conf").write_text(f'{conf}\nappendonly yes\nsave ""\ndir {folder}\n')
+    return _started(stack, Server([program, str(folder / "redis.conf")], ready, folder / "redis.log"))
+
+
+def postgresql(
+    stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1", password: str = ""
+) -> Server:
+    """A PostgreSQL with a user and a database `densitylab`; as root it is run as the user postgres.
+
+    Args:
+        password: asked of everybody; empty: nobody is asked.
+    """
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("no PostgreSQL programs on this machine")
+    as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+    binaries, data = programs[-1].parent, folder / "pgdata"
+    data.mkdir()
+    for path in (folder, data):
+        if as_postgres:
+            shutil.chown(path, "postgres", "postgres")
+    for parent in folder.parents:
+        if as_postgres and parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o001)
+    secret, method = folder / "password", "scram-sha-256" if password else "trust"
+    secret.write_text(f"{password or 'none'}\n")
+    subprocess.run(
+        [*as_postgres, str(binaries / "initdb"), "-D", str(data), "-A", method, "-U", "densitylab", "-N",
+         f"--pwfile={secret}"], check=True, stdout=subprocess.DEVNULL, cwd=folder,
+    )
+    with (data / "pg_hba.conf").open("a") as file:
+        file.write(f"host all all 0.0.0.0/0 {method}\n")
+    argv = [*as_postgres, str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", address, "-k", str(data)]
+    server = Server(argv, lambda: _accepts(address, port), folder / "postgres.log", signal.SIGINT)
+    _started(stack, server)
+    create = [str(binaries / "createdb"), "-h", address, "-p", str(port), "-U", "densitylab", "densitylab"]
+    environment = {**os.environ, "PGPASSWORD": password}
+    until(lambda: subprocess.run(create, capture_output=True, env=environment).returncode == 0, server.log, _UP_WITHIN)
+    return server
+
+
+def object_store(stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1") -> Server:
+    """moto's server; what it holds lies in its memory."""
+    argv = [sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
+    return _started(stack, Server(argv, lambda: _accepts(address, port), folder / "moto.log"))
+
+
+def _started(stack: ExitStack, server: Server) -> Server:
+    stack.callback(server.stop)
+    server.start()
+    return server
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as bound:
+        probes = [bound.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def until(condition: Callable[[], bool], log: Path | None = None, seconds: float = 240.0) -> None:
+    """Waits for the condition, and fails with the end of the log where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        said = log.read_text()[-4000:] if log is not None and log.exists() else ""
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain\n{said}"
+        time.sleep(0.1)
+
+
+def _accepts(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
