@@ -93,6 +93,14 @@ def pack(
         return _publish(folder, root)
 
 
+def place(root: Path, fill: Callable[[Path], None]) -> PreparedInfo:
+    """Has `fill` copy a whole form, manifest and all, into a folder that then becomes `root`."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with _staging(root) as folder:
+        fill(folder)
+        return _publish(folder, root)
+
+
 def read_info(root: Path) -> PreparedInfo | None:
     """What `pack` stored, or None where it has not."""
     try:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from worker import resolve
 from worker.datasets import compact
 from worker.datasets.dataset import Dataset, PreparedInfo
 from worker.datasets.source import Source
+from worker.jobs import shared_forms
 from worker.jobs.context import Context
 from worker.jobs.failures import JobFailed
 
@@ -42,14 +44,14 @@ def open_data(
     context: Context, key: str, params: dict[str, Any], *, progress: Callable[[float], None],
     should_stop: Callable[[], bool], download: bool = False,
 ) -> Data:
-    """The data set, prepared first where it has not been.
+    """The data set, fetched from the shared store or prepared where this host does not have it.
 
     Args:
         key: of the data set.
         params: its parameters, complete.
         progress: told the fraction of the preparation done.
         should_stop: asked during the preparation.
-        download: whether a data set that is not embedded may be prepared.
+        download: whether a data set that is not embedded may be prepared, if it has not been on any host.
 
     Raises:
         JobFailed: it is not prepared and would need a download.
@@ -59,20 +61,28 @@ def open_data(
     folder = context.settings.data_dir
     root = datasets.prepared_folder(folder, key, params)
     info = compact.read_info(root)
+    with context.database.read() as session:
+        row = datasets.get(session, key, params)
+    known = row is not None and row.ready
+    if info is not None and known and entry.registered and info.data_hash != row.data_hash:
+        shutil.rmtree(root)  # of an earlier data set with this name, removed while this host was away
+        info = None
+    if info is None and known and not entry.embedded:
+        info = shared_forms.fetch(context, key, params, root, should_stop)
     if info is None:
         if entry.registered:
             raise JobFailed(f"The images of {entry.label} are not on this machine any more: remove the data set, then "
                             "register it again.")
-        if not (entry.embedded or download):
+        if not (entry.embedded or download or known):
             raise JobFailed(f"The data set {entry.label} is not prepared on this machine: prepare it first.")
         prepare = importlib.import_module(entry.path.partition(":")[0]).prepare
         if not entry.embedded:
             prepare = partial(prepare, source=Source(placed=folder, downloads=datasets.downloads_folder(folder, key)))
         info = prepare(root, **params, progress=progress, should_stop=should_stop)
+        if not entry.embedded:
+            shared_forms.publish(context, key, params, root)
     data = Data(entry, info, root, params)
-    with context.database.read() as session:
-        row = datasets.get(session, key, params)
-    if row is None or not row.ready or row.data_hash != info.data_hash:
+    if not known or row.data_hash != info.data_hash:
         _record(context, data)
     return data
 

@@ -13,6 +13,7 @@ from backend.shared.store import datasets, registered
 from worker.datasets import image_folder, tree
 from worker.datasets.image_folder import Facts
 from worker.datasets.tree import Tree
+from worker.jobs import shared_forms
 from worker.jobs.context import Context
 from worker.jobs.data import size_of, store_samples
 from worker.jobs.failures import JobFailed
@@ -42,6 +43,7 @@ def _register(context: Context, lease: Lease) -> None:
                 progress=lambda share: lease.report(progress=share),
             )
         location = store_samples(context, key, {}, facts.info, lambda split: image_folder.load(root, split))
+        shared_forms.publish(context, key, {}, root)
         with lease.writing() as session:
             registered.add(session, key, label=asked["label"], summary=_summary(asked, facts), facts=_entry(facts))
             datasets.set_ready(
