@@ -68,7 +68,7 @@ def test_work_goes_through(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         until(lambda: queue.workers()[QueueName.PREPARE] == 1, log)
         assert queue.live_workers()[0].name.startswith("prepare-")
         with database.write() as session:
-            launching.prepare(session, "digits", {"data_seed": 0})
+            launching.prepare(session, "blockmnist", {"data_seed": 0})
         deliver_or_leave(database, queue)
         until(lambda: _ready(database), log)
     finally:
@@ -104,7 +104,7 @@ def test_a_certificate_of_nobody_known_and_a_wrong_password_are_said(url: str, t
 
 def _ready(database: Database) -> bool:
     with database.read() as session:
-        row = datasets.get(session, "digits", {"data_seed": 0})
+        row = datasets.get(session, "blockmnist", {"data_seed": 0})
         return row is not None and row.ready
 
 
