@@ -128,6 +128,7 @@ def test_a_perturbed_image_has_a_view_of_its_own_on_the_same_scale(lab, trained)
 @pytest.mark.parametrize("perturbation", [
     {"key": "noise", "params": {"sigma": 0.1}}, {"key": "attack", "params": {"epsilon": 0.05, "steps": 3}},
     {"key": "shift", "params": {"right": 2, "down": 1}}, {"key": "density_step", "params": {"epsilon": 0.5}},
+    {"key": "brightness", "params": {"amount": -0.1}}, {"key": "logit_step", "params": {"epsilon": 0.5}},
 ], ids=lambda perturbation: perturbation["key"])
 def test_the_figures_beside_maps_are_those_of_the_evaluation(lab, trained, perturbation):
     run_id = trained[0]
