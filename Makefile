@@ -1,4 +1,4 @@
-# make up | test | test-all | demo | comparison | bench | crosscheck | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+# make up | test | test-all | demo | gallery | comparison | bench | crosscheck | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
@@ -8,7 +8,7 @@ VENV := $(ROOT)/.venv
 BIN := $(VENV)/bin
 INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
 
-.PHONY: up test test-all demo comparison bench crosscheck lint lock clean backup restore
+.PHONY: up test test-all demo gallery comparison bench crosscheck lint lock clean backup restore
 
 up: $(VENV)/.installed-launcher
 	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
@@ -28,6 +28,10 @@ endef
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher
 	@cd $(ROOT) && exec $(BIN)/python -m frontend.demo
+
+# The story in six pictures, docs/gallery.md; needs a running system, and some minutes
+gallery: $(VENV)/.installed-dev
+	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.gallery --out docs $(ARGS)
 
 # Marginal-density smoothing and its rivals over their λ, four networks, three seeds; needs a running system, and hours
 comparison: $(VENV)/.installed-dev
