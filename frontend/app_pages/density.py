@@ -26,11 +26,12 @@ def choose_direction() -> tuple[str, int | None, float]:
     cells = st.columns([3, 2, 4], vertical_alignment="bottom")
     direction = cells[0].selectbox("Direction", link.DIRECTIONS, key=link.key("direction"),
                                    format_func=_DIRECTIONS.get)
-    towards = cells[1].number_input("The other image", 0, key=link.key("towards"), disabled=direction != "image",
-                                    placeholder="its number")
+    towards = None
+    if direction == "image":
+        towards = cells[1].number_input("The other image", 0, key=link.key("towards"), placeholder="its number")
     extent = cells[2].slider("As far as", 0.1, link.MAX_EXTENT, step=0.1, key=link.key("extent"),
                              help="L2 length in [0, 1] pixel units, both ways. Pixels are not clamped on the way.")
-    return direction, towards if direction == "image" else None, extent
+    return direction, towards, extent
 
 
 def show(density: Density, shown: Sequence[RunColumn]) -> None:
@@ -65,8 +66,6 @@ def wait_for(density: int) -> None:
 
 st.title("Density")
 link.adopt()
-if not link.value("samples"):
-    st.session_state[link.key("count")] = 1
 load_charts()
 runs = choose_runs()
 if not runs:
@@ -76,7 +75,7 @@ if not runs:
     st.stop()
 run_columns = columns(compare(runs, catalog()))
 direction, towards, extent = choose_direction()
-samples = choose_images(runs, run_columns)
+samples = choose_images(runs, run_columns, one=True)
 if samples is None:
     st.stop()
 link.write()

@@ -28,26 +28,27 @@ def _browse(runs: tuple[int, ...], label: int | None, group: int | None, only: s
     return found
 
 
-def choose_images(runs: Sequence[Run], columns: Sequence[RunColumn]) -> Samples | None:
-    """The images to show; None where there is nothing to show, which has been said."""
+def choose_images(runs: Sequence[Run], columns: Sequence[RunColumn], *, one: bool = False) -> Samples | None:
+    """The images to show; None where there is nothing to show, which has been said.
+
+    Args:
+        runs: the chosen ones, of one data set.
+        columns: what tells them apart.
+        one: whether the page shows one image only: then nothing is pinned or starred.
+    """
     dataset = api().dataset(runs[0].spec.dataset.key)
     _bring(dataset)
     if value("split") == "upload":
         return _brought()
     found = _filtered(dataset, columns)
     st.session_state[_PASSING] = passing = [sample.index for sample in found.items]
+    if one:
+        put("count", 1)
+        put("samples", joined(shown_images()[:1]) or value("samples"))
     if not value("samples"):
         put("samples", joined(_from(passing, st.session_state.pop(_KEEP, None))[:st.session_state[key("count")]]))
-    cells = st.columns([4, 1.6, 1.2, 1.2, 2], vertical_alignment="bottom")
     size = dataset.sizes.get("test", 0)
-    cells[0].text_input(f"Test images ({found.total} of {size} pass)", key=key("samples"),
-                        help="Their numbers, separated by commas. The arrow keys go through those that pass.")
-    cells[1].number_input("At a time", 1, MAX_IMAGES, key=key("count"), on_change=_resize)
-    cells[2].button("Back", key="lab_back", on_click=_step, args=(-1,), shortcut="Left", width="stretch")
-    cells[3].button("Next", key="lab_on", on_click=_step, args=(1,), shortcut="Right", width="stretch")
-    cells[4].number_input("Pinned image", 0, max(size - 1, 0), key=key("pin"), placeholder="none",
-                          help="Stays in front, for reference, whatever else is shown.")
-    _stars()
+    _choose_numbers(found.total, size, one=one)
     if not passing and not value("samples"):
         st.info("No test image passes these filters.", icon=":material/filter_alt:")
         return None
@@ -56,13 +57,29 @@ def choose_images(runs: Sequence[Run], columns: Sequence[RunColumn]) -> Samples 
     except ValueError as error:
         st.error(f"Test images: {escaped(str(error))}.", icon=":material/error:")
         return None
-    if value("pin") is not None:
+    if value("pin") is not None and not one:
         wanted = [value("pin"), *(index for index in wanted if index != value("pin"))][:MAX_IMAGES]
     if len(wanted) > MAX_IMAGES or min(wanted) < 0:
         st.error(f"Choose 1 to {MAX_IMAGES} images by numbers from 0 to {size - 1}; these are {len(wanted)}.",
                  icon=":material/error:")
         return None
     return Samples(split="test", indices=wanted)
+
+
+def _choose_numbers(passing: int, size: int, *, one: bool) -> None:
+    """The numbers of the images, the way through them, and those that stay."""
+    cells = st.columns([4, 1.2, 1.2] if one else [4, 1.6, 1.2, 1.2, 2], vertical_alignment="bottom")
+    cells[0].text_input(f"Test image{'' if one else 's'} ({passing} of {size} pass)", key=key("samples"),
+                        help="Its number. The arrow keys go through those that pass." if one else
+                        "Their numbers, separated by commas. The arrow keys go through those that pass.")
+    back, on = cells[-2:] if one else cells[2:4]
+    back.button("Back", key="lab_back", on_click=_step, args=(-1,), shortcut="Left", width="stretch")
+    on.button("Next", key="lab_on", on_click=_step, args=(1,), shortcut="Right", width="stretch")
+    if not one:
+        cells[1].number_input("At a time", 1, MAX_IMAGES, key=key("count"), on_change=_resize)
+        cells[4].number_input("Pinned image", 0, max(size - 1, 0), key=key("pin"), placeholder="none",
+                              help="Stays in front, for reference, whatever else is shown.")
+        _stars()
 
 
 # ---- filters ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
 
 
 def choose_runs() -> list[Run]:
-    """The chosen runs; those of the link that are gone are named. Stops the page where there is none to choose."""
+    """The chosen runs that have a model; those of the link that are gone, and those without a model, are named. Stops
+    the page where there is none to choose."""
     offered = {run.id: run for run in api().runs(status=Status.SUCCEEDED, limit=200).items}
     gone = []
     for run_id in value("runs"):
@@ -48,9 +49,14 @@ def choose_runs() -> list[Run]:
     )
     chosen = runs_cell.multiselect(
         f"Runs, 1 to {MAX_RUNS}", list(offered), key=key("runs"), max_selections=MAX_RUNS,
-        format_func=lambda run_id: run_name(offered[run_id], catalog()), placeholder="choose trained runs",
+        format_func=lambda run_id: run_name(offered[run_id], catalog()), placeholder="choose trained runs", wrap=True,
     )
-    return [offered[run_id] for run_id in chosen]
+    without = [offered[run_id] for run_id in chosen if not offered[run_id].status.final
+               or offered[run_id].checkpoint_step is None]
+    for run in without:
+        st.info(f"Run {run.id} is {run.status.value} and has no finished model, so nothing can be drawn of it"
+                + (" before it has finished." if not run.status.final else "."), icon=":material/hourglass_empty:")
+    return [offered[run_id] for run_id in chosen if offered[run_id] not in without]
 
 
 def _take_experiment() -> None:

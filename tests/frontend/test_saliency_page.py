@@ -123,19 +123,30 @@ def test_an_experiments_runs_are_taken_one_for_each_setting(page, live_api, trai
     assert app.multiselect(key="lab_runs").value == [members[3], members[1]]  # λ 0 and 1, seed 0
 
 
-def test_slow_maps_wait_for_a_click(page, live_api, trained):
+def test_slow_maps_wait_for_a_click(page, live_api, trained, monkeypatch):
+    monkeypatch.setattr("frontend.lab.drawing.QUICK_SECONDS", 0.0)  # so that every machine is slow
     app = page.open("saliency", runs=",".join(map(str, trained)), samples=",".join(map(str, range(16))),
                     method="smoothgrad", params='{"samples":256}')
-    text = said(app)
-    if "Draw them" not in [item.label for item in app.button]:  # this machine is reckoned to be quick enough
-        pytest.skip(text)
-    assert "passes through the networks" in text
+    assert "These maps need" in said(app) and "passes through the networks" in said(app)
     button(app, "Draw them").click().run()
     assert live_api.draw().params["samples"] == 256
 
 
 def test_a_method_that_does_not_suit_a_model_is_said_before_it_is_asked_for(page, trained):
     assert "needs a model with convolutions" in said(page.open("saliency", runs=str(trained[0]), method="grad_cam"))
+
+
+def test_six_runs_of_different_data_are_said_once_and_nothing_is_drawn(page, live_api, trained):
+    others = []
+    for data_seed in range(1, 6):
+        run_id, = live_api.launch({"evaluations": [], "dataset": {"key": "blockmnist",
+                                                                  "params": {"data_seed": data_seed}}})
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+        others.append(run_id)
+    for name in ("saliency", "stability", "density"):
+        app = page.open(name, runs=",".join(map(str, [trained[0], *others])), samples="1")
+        assert said(app).count("maps of different images cannot be compared") == 1, name
+        assert "<figure" not in pictures(app)
 
 
 def test_a_map_of_zeros_says_so(page, live_api, trained):
@@ -172,7 +183,10 @@ def test_bad_links(page, trained, query, words):
 
 def test_a_run_that_still_trains_is_said(page, live_api, trained):
     waiting, = live_api.launch()
-    assert "queued" in said(page.open("saliency", runs=f"{trained[0]},{waiting}"))
+    app = page.open("saliency", runs=f"{trained[0]},{waiting}", samples="1")
+    assert said(app).count("queued") == 1
+    assert live_api.draw().runs == [trained[0]]
+    assert said(page.open("density", runs=f"{waiting}")).count("queued") == 1
 
 
 def test_runs_of_different_images_are_said(page, live_api, trained):

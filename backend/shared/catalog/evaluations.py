@@ -89,7 +89,7 @@ EVALUATIONS = (
         "Accuracy under the Square attack, which needs no gradient, beside PGD's on the same images: where it is "
         "lower, the gradients are masked.",
         "worker.evaluations.square:square_accuracy", params=(LINF, QUERIES, FIRST_500),
-        plots=attacked("L∞", "attack"),
+        plots=attacked("L∞"),
     ),
     Entry(
         "transfer_linf", "Adversarial accuracy, transferred L∞",
@@ -101,14 +101,14 @@ EVALUATIONS = (
                   help="A run on the same data set that has a checkpoint. Best: a plain one of the same network."),
             LINF, STEPS, SAMPLES,
         ),
-        plots=attacked("L∞", "attack"),
+        plots=attacked("L∞"),
     ),
     Entry(
         "autoattack_linf", "Adversarial accuracy, AutoAttack L∞",
         "Accuracy under AutoAttack (Croce & Hein 2020), slow and strong. The package adversarial-robustness-toolbox "
         "must be installed where the workers run.",
         "worker.evaluations.autoattack:autoattack_accuracy", params=(LINF, replace(SAMPLES, default=200)),
-        package="art", plots=attacked("L∞", "attack"),
+        package="art", plots=attacked("L∞"),
     ),
     Entry(
         "pixel_perturbation", "Pixel perturbation",

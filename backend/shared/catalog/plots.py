@@ -4,7 +4,13 @@ from backend.shared.catalog.entry import Images, Plot
 
 
 def attacked(norm: str, perturbation: str = "") -> tuple[Plot, ...]:
-    """Accuracy over epsilon; all attacks in one norm share the chart."""
+    """Accuracy over epsilon; all attacks in one norm share the chart.
+
+    Args:
+        norm: in words.
+        perturbation: the key of the perturbation that does the same to an image; empty where none does, so that no page
+            shows the images under another attack.
+    """
     return (Plot(title=f"Accuracy under attack, {norm}", names=("accuracy",),
                  images=Images(array="broken_at", pick="x", words="whose prediction breaks at epsilon {x}",
                                perturbation=perturbation)),)
