@@ -8,7 +8,7 @@ from backend.shared.contracts import Dataset, Run, Samples, SamplesFound
 from frontend.client import ApiError
 from frontend.lab.link import ALL, BY_INDEX, MAX_IMAGES, key, put, value
 from frontend.panels import RunColumn
-from frontend.parts import api
+from frontend.parts import api, show_problem
 from frontend.widgets import parse_numbers
 from frontend.words import escaped, joined, readable
 
@@ -41,6 +41,8 @@ def choose_images(runs: Sequence[Run], columns: Sequence[RunColumn], *, one: boo
     if value("split") == "upload":
         return _brought()
     found = _filtered(dataset, columns)
+    if found is None:
+        return None
     st.session_state[_PASSING] = passing = [sample.index for sample in found.items]
     if one:
         put("count", 1)
@@ -85,8 +87,8 @@ def _choose_numbers(passing: int, size: int, *, one: bool) -> None:
 # ---- filters ----------------------------------------------------------------------------------------------------
 
 
-def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound:
-    """The images that pass the filters, which are drawn here."""
+def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | None:
+    """The images that pass the filters, drawn here; None where the runs cannot be shown together, which is said."""
     runs = tuple(column.run for column in columns)
     whose = {ALL: "all", "wrong_any": "wrong under a run"}
     if len(runs) > 1:
@@ -96,8 +98,8 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound:
     try:
         orders = _browse(runs, None, None, ALL, None).orders
     except ApiError as error:
-        st.warning(f"These images cannot be filtered: {escaped(str(error))}", icon=":material/filter_alt_off:")
-        return SamplesFound(items=[], total=0)
+        show_problem(error)
+        return None
     by = {BY_INDEX: "their number", **{order: _worst_words(order) for order in orders}}
     for name, choices in (("class", classes), ("only", whose), ("worst", by)):
         if value(name) not in choices:

@@ -1,0 +1,87 @@
+"""Seconds from a move of the λ slider to the paint of the new maps, in a real browser on a running system.
+
+    python -m benchmarks.slider_speed [--times 20] [--runs 1,4,7,10]
+
+8 images under 4 runs, one run at a time, their maps kept: what is timed is the page. The clock starts in the browser at
+the key that moves the slider, and stops at the first frame after the new run's maps stand on the page and are decoded.
+Finds API and page by DENSITYLAB_API_URL, DENSITYLAB_UI_HOST and DENSITYLAB_UI_PORT or the default addresses.
+"""
+
+import argparse
+import shutil
+import statistics
+
+from playwright.sync_api import Page, sync_playwright
+
+from backend.shared.contracts import ExperimentRequest
+from backend.shared.settings import Settings
+from benchmarks.launched import launched, running_system
+from frontend.demo import wait
+from frontend.words import joined
+
+GOAL = 0.3  # seconds
+IMAGES = 8
+REQUEST = ExperimentRequest(
+    name="Slider speed", spec={"epochs": 1, "train_samples": 1000, "evaluations": []},
+    sweep={"lambda_": [0, 0.01, 0.1, 1]}, tags=["benchmark"],
+)
+# Milliseconds until the first map's name has changed, its pictures are decoded, and a frame has been painted since
+TIMED = """() => new Promise((resolve, reject) => {
+    const maps = () => [...document.querySelectorAll('.dl-card img[data-values]')];
+    const shown = () => maps().map((image) => image.dataset.name).join();
+    const before = shown();
+    let began = null;
+    const giveUp = setTimeout(() => reject(new Error('no new map within 20 s')), 20000);
+    document.addEventListener('keydown', () => { began ??= performance.now(); }, {capture: true, once: true});
+    const observer = new MutationObserver(async () => {
+        if (began === null || shown() === before || maps().length === 0) return;
+        observer.disconnect();
+        clearTimeout(giveUp);
+        await Promise.all(maps().map((image) => image.decode()));
+        requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - began)));
+    });
+    observer.observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['data-name']});
+})"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--runs", help="of one data set, with commas; none: four short ones are trained")
+    given = parser.parse_args()
+    runs = [int(item) for item in given.runs.split(",")] if given.runs else trained()
+    settings = Settings()
+    address = (f"http://{settings.ui_host}:{settings.ui_port}/saliency?runs={joined(runs)}"
+               f"&samples={joined(range(IMAGES))}&layout=one+run+at+a+time&at={runs[0]}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_context(viewport={"width": 1400, "height": 1400}).new_page()
+        tab.set_default_timeout(60_000)
+        tab.goto(address)
+        tab.locator(".dl-card").first.wait_for()
+        tab.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+        keys = ["ArrowRight"] * (len(runs) - 1) + ["ArrowLeft"] * (len(runs) - 1)
+        for key in keys:  # warm
+            moved(tab, key)
+        taken = [moved(tab, keys[turn % len(keys)]) for turn in range(given.times)]
+        browser.close()
+    print(f"slider: median of {len(taken)} {statistics.median(taken):.3f} s, slowest {max(taken):.3f} s "
+          f"(goal: under {GOAL:g} s; {IMAGES} images, {len(runs)} runs)")
+
+
+def trained() -> list[int]:
+    client = running_system()
+    return [run.id for run in wait(client, launched(client, REQUEST).id, minutes=0.3)]
+
+
+def moved(tab: Page, key: str) -> float:
+    """Moves the slider by one run."""
+    thumb = tab.get_by_role("slider").last
+    thumb.focus()
+    tab.evaluate(f"window.dlTimed = ({TIMED})(); 0")
+    thumb.press(key)
+    return float(tab.evaluate("window.dlTimed")) / 1000
+
+
+if __name__ == "__main__":
+    main()
