@@ -45,7 +45,7 @@ def _choices(found: Comparison, offered: Catalog) -> list[tuple[str, Group | Non
     baselines: list[tuple[str, Group | None]] = [
         (offered.label("regularizer", "none"), group) for group in found.groups if found.is_baseline(group)
     ]
-    return baselines + [(family.label, chosen(family)) for family in found.families]
+    return baselines + [(family.label, chosen(family)) for family in _in_order(found)]
 
 
 def matched_accuracy(comparisons: Mapping[str, Comparison], offered: Catalog) -> str:
@@ -64,7 +64,7 @@ def every_lambda(comparisons: Mapping[str, Comparison]) -> str:
     for network, found in comparisons.items():
         picked = [chosen(family) for family in found.families]
         rows = []
-        for family in found.families:
+        for family in _in_order(found):
             for group in family.groups:
                 label, lambda_, *results = _row(family.label, group, found)
                 strong = "**" if any(group is other for other in picked) else ""
@@ -73,6 +73,11 @@ def every_lambda(comparisons: Mapping[str, Comparison]) -> str:
         parts += [f"### {network}: every λ", "",
                   markdown(["method", "λ", "validation accuracy", *RESULTS.values()], rows), ""]
     return "\n".join(parts)
+
+
+def _in_order(found: Comparison) -> list[Family]:
+    """By their names, so that the tables of all networks read alike."""
+    return sorted(found.families, key=lambda family: family.label)
 
 
 def _row(label: str, group: Group, found: Comparison) -> list[str]:

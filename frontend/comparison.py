@@ -1,7 +1,6 @@
 """What a comparison shows: groups with names and colours, and which results stand beside each other."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from backend.shared.contracts import Run
 from frontend.aggregate import Column, Estimate, Group, baseline_for, columns, differing, grouped
 from frontend.catalog import Catalog
 from frontend.colors import lighter, palette, shades
-from frontend.words import number, readable, result_label, title
+from frontend.words import readable, result_label, title, within
 
 # Shown first; others can be chosen
 HEADLINES = ("accuracy.accuracy", "pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.l2", "leakage.share")
@@ -199,8 +198,4 @@ def text(estimate: Estimate | None, *, signed: bool = False) -> str:
     if estimate is None:
         return "—"
     sign = "+" if signed and estimate.mean > 0 else ""
-    half = estimate.half_width
-    if not half:
-        return sign + number(estimate.mean)
-    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
-    return f"{sign}{estimate.mean:.{decimals}f} ± {half:.{decimals}f}"
+    return sign + within(estimate.mean, estimate.half_width or 0)

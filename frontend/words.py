@@ -44,10 +44,15 @@ def plus_minus(value: Value) -> str:
     if value.value is None:
         return ""
     half = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0
-    if half <= 0:
-        return number(value.value)
+    return within(value.value, half)
+
+
+def within(value: float, half: float) -> str:
+    """A number ± half of its interval, both to the second digit of the latter; without it where it is only rounding."""
+    if half <= 1e-9:
+        return number(value)
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
-    return f"{value.value:.{decimals}f} ± {half:.{decimals}f}"
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def duration(seconds: float | None) -> str:

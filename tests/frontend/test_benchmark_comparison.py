@@ -1,5 +1,7 @@
 """The scripts of the comparison: valid requests, launched once, and tables and charts against numbers made up."""
 
+import re
+
 import pytest
 
 from backend.shared.contracts import Run, RunSpec, Value
@@ -10,6 +12,7 @@ from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
 from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched
 from frontend.catalog import Catalog
+from frontend.colors import PALETTE
 from frontend.comparison import compare
 
 NO_CATALOG = Catalog({})
@@ -98,3 +101,15 @@ def test_a_controller_is_set_against_fixed_lambdas_of_its_own_cross_entropy_seed
     text = controllers.report([*fixed, row("target", 0.01, (0.5, 0.4), (0.5, 0.4)), budget])
     assert "| 0.01 | 0.010 | 0.410 | 0.500 | 0.900 | 0.400 | +2.5% |" in text
     assert "| +10.0% | +0.010" in text
+
+
+def test_a_method_has_one_color_on_all_networks(tmp_path):
+    def compared(*names):
+        runs = [made_up("none", 0, 0, 0.9, 0.0), *(made_up(name, 1, 0, 0.9, 0.2) for name in names)]
+        return compare(runs, NO_CATALOG)
+
+    draw({"first": compared("a", "b"), "second": compared("b")}, ROBUSTNESS, tmp_path / "chart.svg")
+    drawn = (tmp_path / "chart.svg").read_text()
+    first, second, _ = re.split('id="axes_2"|id="legend_1"', drawn)
+    a, b = (color.lower() for color in PALETTE[:2])
+    assert a in first and b in first and b in second and a not in second
