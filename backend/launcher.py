@@ -140,7 +140,7 @@ def _workers(settings: Settings) -> list[Child]:
 
 def _page(settings: Settings) -> Child:
     argv = _python(
-        "streamlit", "run", str(ROOT / "frontend" / "streamlit_app.py"), "--server.address", settings.ui_host,
+        "streamlit", "run", str(ROOT / "frontend" / "page_server.py"), "--server.address", settings.ui_host,
         "--server.port", str(settings.ui_port), "--server.headless", "true", "--server.fileWatcherType", "none",
         "--browser.gatherUsageStats", "false", "--runner.postScriptGC", "false", "--logger.hideWelcomeMessage", "true",
     )  # fmt: skip

@@ -118,7 +118,7 @@ def api(settings: Settings, output: int | None = None) -> Iterator[tuple[httpx.C
 @contextmanager
 def page(settings: Settings) -> Iterator[tuple[str, psutil.Process]]:
     """The address of the pages, and the process that serves them."""
-    command = [sys.executable, "-m", "streamlit", "run", "frontend/streamlit_app.py", "--server.port",
+    command = [sys.executable, "-m", "streamlit", "run", "frontend/page_server.py", "--server.port",
                str(settings.ui_port), "--server.address", "127.0.0.1"]
     environment = {**os.environ, "DENSITYLAB_API_URL": f"http://127.0.0.1:{settings.api_port}",
                    "PYTHONPATH": str(ROOT)}

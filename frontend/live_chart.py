@@ -1,18 +1,28 @@
 """A Plotly chart that is updated in place: zoom and hidden traces survive every refresh.
 
 Streamlit mounts its own Plotly chart anew whenever the data changes. This component keeps one and calls
-`Plotly.react` on it, with the plotly.js that comes with the Python package.
+`Plotly.react` on it, with the plotly.js that comes with the Python package and that `frontend.page_server` serves.
 """
 
 import functools
-from importlib.resources import files
 from typing import Any
 
+import plotly
 import plotly.graph_objects as go
 import streamlit as st
 
+LIBRARY = f"plotly-{plotly.__version__}.min.js"  # relative to the page's address; `frontend.page_server` answers
+
+# From an address that the browser keeps, also in compiled form: a string of 4.6 MB would come with every opened page
 _LIBRARY_JS = """
-export default function() { window.densitylabPlotly = window.Plotly || self.moduleName; }
+export default function() {
+  if (document.querySelector("script[data-densitylab-plotly]")) return;
+  const script = document.createElement("script");
+  script.dataset.densitylabPlotly = "";
+  script.src = "__LIBRARY__";
+  script.onload = () => { window.densitylabPlotly = window.Plotly || window.moduleName; };
+  document.head.append(script);
+}
 """
 
 _CHART_JS = """
@@ -87,8 +97,7 @@ export default function(component) {
 
 @functools.cache
 def _library() -> Any:
-    source = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-    return st.components.v2.component("densitylab_plotly", js=source + _LIBRARY_JS)
+    return st.components.v2.component("densitylab_plotly", js=_LIBRARY_JS.replace("__LIBRARY__", LIBRARY))
 
 
 @functools.cache
