@@ -59,8 +59,8 @@ def wanted() -> int:
 
 st.title("Experiments")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    text = st.text_input("Search", key="q", bind="query-params", placeholder="name, notes or tag", width=260)
-    archived = st.toggle("Archived ones", key="archived", bind="query-params")
+    text = st.text_input("Search", key="search", bind="query-params", placeholder="name, notes or tag", width=260)
+    archived = st.toggle("Archived ones", key="archived_ones", bind="query-params")
 
 
 @st.fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)

@@ -43,11 +43,13 @@ def test_experiments_are_listed_newest_first_with_counts(page, sweep):
 def test_experiments_are_searched_and_the_archived_ones_kept_apart(page, live_api, sweep):
     word = uuid.uuid4().hex
     live_api.client.change_experiment(sweep, ExperimentPatch(notes=f"about {word}"))
-    assert f"experiment {sweep} " in said(page.open("experiments", q=word))
+    assert f"experiment {sweep} " in said(page.open("experiments", search=word))
     live_api.client.change_experiment(sweep, ExperimentPatch(archived=True))
-    app = page.open("experiments", q=word)
+    app = page.open("experiments", search=word)
     assert "No experiment passes these filters" in said(app)
-    assert f"experiment {sweep} " in said(app.toggle(key="archived").set_value(True).run())
+    assert f"experiment {sweep} " in said(app.toggle(key="archived_ones").set_value(True).run())
+    app = app.switch_page("app_pages/runs.py").run()  # what was searched for here is not searched for there
+    assert (app.text_input(key="q").value, app.toggle(key="archived").value) == ("", False)
 
 
 def test_one_experiment_groups_its_seeds_and_draws_its_runs_together(page, sweep):
