@@ -92,13 +92,13 @@ def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
     assert tab.url.endswith("/runs")
 
 
-@pytest.mark.parametrize("path", ["runs", "experiments"])
-def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, tab, path):
+@pytest.mark.parametrize(("path", "key"), [("runs", "q"), ("experiments", "search")])
+def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, tab, path, key):
     tab.goto(f"{running_system.page}/{path}")
     search = tab.get_by_role("textbox", name="Search")
     search.fill("watched")
     search.press("Enter")
-    tab.wait_for_url("**q=watched*")
+    tab.wait_for_url(f"**{key}=watched*")
     stranger = browser.new_context().new_page()
     stranger.goto(tab.url)
     expect(stranger.get_by_role("textbox", name="Search")).to_have_value("watched", timeout=PATIENCE)
@@ -123,8 +123,10 @@ def test_axe_finds_nothing_serious(running_system, browser, experiment, scheme):
     tab = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000}).new_page()
     found = []
     run = running_system.client.experiment(experiment).runs[0]
-    for path in ("", "launch", "experiments", f"experiment?experiment={experiment}", "runs", f"run?run={run}",
-                 f"compare?experiment={experiment}", f"saliency?runs={run}", "datasets", "system"):
+    pages = ["", "launch", "experiments", f"experiment?experiment={experiment}", "runs", f"run?run={run}",
+             f"compare?experiment={experiment}", f"saliency?runs={run}", f"stability?runs={run}", f"density?runs={run}",
+             "datasets", "system"]
+    for path in pages:
         tab.goto(f"{running_system.page}/{path}")
         tab.get_by_role("heading", level=1).wait_for()
         tab.wait_for_timeout(3_000)
