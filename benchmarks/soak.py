@@ -59,10 +59,11 @@ class Session:
         self.url, self.query = url, query
         self.refreshed = 0
         self._page = ""
+        self._timer: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()  # no refresh is under way
 
     async def live(self) -> None:
         """Asks for the page, then for its live part as often as the server tells it to; ends when cancelled."""
-        timers: dict[str, asyncio.Task[None]] = {}
         async with websockets.connect(self.url, subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
             await self._ask(socket)
             async for data in socket:
@@ -70,17 +71,21 @@ class Session:
                 kind = message.WhichOneof("type")
                 if kind == "new_session":
                     self._page = message.new_session.page_script_hash
-                elif kind == "auto_rerun":
+                elif kind == "auto_rerun" and self._timer is None:
                     part = message.auto_rerun
-                    if part.fragment_id not in timers:
-                        again = self._again(socket, part.fragment_id, part.interval)
-                        timers[part.fragment_id] = asyncio.create_task(again)
+                    self._timer = asyncio.create_task(self._again(socket, part.fragment_id, part.interval))
                 elif kind == "script_finished":
                     self.refreshed += message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+                    self._idle.set()
 
     async def _again(self, socket: websockets.ClientConnection, fragment: str, interval: float) -> None:
+        """As a browser does: every interval, unless the refresh before has not ended, which is waited for."""
+        due = time.monotonic()
         while True:
-            await asyncio.sleep(interval)
+            due = max(due + interval, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            await self._idle.wait()
+            self._idle.clear()
             await self._ask(socket, fragment)
 
     async def _ask(self, socket: websockets.ClientConnection, fragment: str = "") -> None:
