@@ -10,6 +10,7 @@ from typing import Any
 import plotly
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.io import to_json
 
 LIBRARY = f"plotly-{plotly.__version__}.min.js"  # relative to the page's address; `frontend.page_server` answers
 
@@ -117,12 +118,14 @@ def load_charts() -> None:
 
 
 def live_chart(
-    figure: go.Figure | str, *, key: str, label: str, height: int = 300, clickable: bool = False, linked: bool = False
+    figure: go.Figure | dict[str, Any] | str, *, key: str, label: str, height: int = 300, clickable: bool = False,
+    linked: bool = False,
 ) -> Any | None:
     """Draws or updates the chart.
 
     Args:
-        figure: what to draw, or its JSON; its `uirevision` decides what survives a refresh.
+        figure: what to draw, as Plotly's figure, a dictionary or JSON; its `uirevision` decides what survives a
+            refresh.
         key: the chart's identity on the page.
         label: what it shows, in words, for those who do not see it.
         height: pixels.
@@ -132,7 +135,7 @@ def live_chart(
     Returns:
         The `customdata` of the point just clicked, else None.
     """
-    drawn = figure if isinstance(figure, str) else figure.to_json()
+    drawn = figure if isinstance(figure, str) else to_json(figure, validate=False)
     data = {"figure": drawn, "label": label, "height": height, "clickable": clickable, "linked": linked,
             "name": f"densitylab-{key}"}
     result = _chart()(key=key, data=data, height=height, on_clicked_change=_ignore)
