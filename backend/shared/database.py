@@ -68,7 +68,7 @@ def _engine(url: str) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA cache_size=-16384")  # KiB: a listing that sorts by a result reads every run
+        connection.execute("PRAGMA cache_size=-16384")  # KiB: a listing that sorts by a metric reads every run
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
