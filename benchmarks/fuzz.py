@@ -24,7 +24,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -303,7 +303,7 @@ def main() -> None:
         print(f"FAULT, {times} times: {what!a}\n    {outcome.examples[what]!a}")
     print("nothing was wrong" if not outcome.faults else f"{sum(outcome.faults.values())} faults")
     if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(vars(outcome), indent=2) + "\n")
     raise SystemExit(1 if outcome.faults else 0)
 
 

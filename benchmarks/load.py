@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def clients(base_url: str, runs: list[int], count: int, seconds: float, send: An
             await asyncio.gather(*(Client(http, runs, seed, outcome).work(until) for seed in range(count)))
 
     asyncio.run(all_of_them())
-    send.send(asdict(outcome))
+    send.send(outcome)
 
 
 def measure(settings: Settings, count: int, seconds: float, runs: int, profile: Path | None) -> tuple[Outcome, float]:
@@ -139,7 +139,7 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
         if profile is not None:
             subprocess.Popen([Path(sys.executable).with_name("py-spy"), "record", "--pid", str(server.pid), "--output",
                               str(profile), "--format", "raw", "--duration", str(int(seconds))])
-        outcome = Outcome(**receive.recv())
+        outcome: Outcome = receive.recv()
         share = (sum(server.cpu_times()[:2]) - before) / (time.monotonic() - began)
         process.join()
     return outcome, share
@@ -177,7 +177,7 @@ def main() -> None:
     print(f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "
           f"{'met' if met else 'NOT met'}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(vars(outcome), indent=2) + "\n")
     raise SystemExit(0 if met else 1)
 
 

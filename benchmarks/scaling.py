@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 from sqlalchemy import select
 
 from backend import migrate
@@ -48,6 +49,7 @@ class Figures:
     between_ms: float  # a task's end to the next one's start
     between_p90_ms: float
     launch_ms: float  # a launch to the start on an idle worker
+    cpu_ms: float  # processor time of the workers and their jobs for a task
     share: float = 1.0  # of linear, by the first row
 
 
@@ -70,7 +72,7 @@ def worker() -> None:
 
 
 @contextmanager
-def workers(settings: Settings, count: int, sleep: float) -> Iterator[None]:
+def workers(settings: Settings, count: int, sleep: float) -> Iterator[list[psutil.Process]]:
     environment = {
         **os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_DATABASE_URL": settings.database_url,
         "DENSITYLAB_THREADS": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", _SLEEP: str(sleep),
@@ -80,12 +82,17 @@ def workers(settings: Settings, count: int, sleep: float) -> Iterator[None]:
         subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(count)
     ]
     try:
-        yield
+        yield [psutil.Process(process.pid) for process in started]
     finally:
         for process in started:
             process.terminate()
         for process in started:
             process.wait()
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """Of the workers and of all their jobs that have ended."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 def launched(http: httpx.Client, name: str, count: int) -> list[int]:
@@ -119,7 +126,7 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def measure(settings: Settings, http: httpx.Client, database: Database, count: int, sleep: float, each: int) -> Figures:
-    with workers(settings, count, sleep):
+    with workers(settings, count, sleep) as processes:
         root = str(http.base_url).removesuffix("/api/v1/")
         until(lambda: http.get(f"{root}/readyz").json()["workers"].get(QueueName.TRAIN) == count, LIMIT_SECONDS)
         launches = []
@@ -127,7 +134,9 @@ def measure(settings: Settings, http: httpx.Client, database: Database, count: i
             (row,) = finished(database, launched(http, f"idle {count}.{number}", 1))
             launches.append((row.started_at - row.created_at) * 1000)
             time.sleep(0.1)  # until the worker waits for the broker again
+        used = cpu_seconds(processes)
         rows = finished(database, launched(http, f"busy {count}", count * each))
+        used = cpu_seconds(processes) - used
     span = max(row.finished_at for row in rows) - min(row.started_at for row in rows)
     by_worker: dict[str, list[TaskRow]] = {}
     for row in sorted(rows, key=lambda row: row.started_at):
@@ -137,7 +146,7 @@ def measure(settings: Settings, http: httpx.Client, database: Database, count: i
         for mine in by_worker.values() for before, after in itertools.pairwise(mine)
     )
     return Figures(count, len(rows), len(rows) / span, statistics.median(between), between[int(len(between) * 0.9)],
-                   statistics.median(launches))
+                   statistics.median(launches), used * 1000 / len(rows))
 
 
 def main() -> None:
@@ -161,11 +170,12 @@ def main() -> None:
             for count in arguments.workers:
                 found.append(measure(settings, http, database, count, arguments.sleep, arguments.each))
         database.close()
-    print(f"{'workers':>8}{'tasks':>8}{'a second':>10}{'of linear':>11}{'between':>10}{'p90':>8}{'launch':>9}  ms")
+    print(f"{'workers':>8}{'tasks':>8}{'a second':>10}{'of linear':>11}{'between':>10}{'p90':>8}{'launch':>9}{'CPU':>7}"
+          "  ms")
     for item in found:
         item.share = item.per_second / found[0].per_second * found[0].workers / item.workers
         print(f"{item.workers:>8}{item.tasks:>8}{item.per_second:>10.2f}{item.share:>11.3f}{item.between_ms:>10.1f}"
-              f"{item.between_p90_ms:>8.1f}{item.launch_ms:>9.1f}")
+              f"{item.between_p90_ms:>8.1f}{item.launch_ms:>9.1f}{item.cpu_ms:>7.1f}")
     met = all(item.share >= GOAL_SHARE for item in found) and max(
         max(item.between_ms, item.launch_ms) for item in found) < GOAL_MS
     print(f"goals: {GOAL_SHARE:g} of linear, under {GOAL_MS:g} ms a task: {'met' if met else 'NOT met'}; load average "

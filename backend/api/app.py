@@ -15,6 +15,7 @@ from backend.api.access_log import AccessLog
 from backend.api.audit import Audit, note_change
 from backend.api.authentication import authenticator
 from backend.api.body_limit import BodyLimit
+from backend.api.departures import Departures
 from backend.api.foreign_pages import ForeignPages
 from backend.api.gauges import SystemGauges
 from backend.api.provenance import code_version
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     app.add_middleware(AccessLog, registry=registry, lines=settings.log_format == "json")
     app.add_middleware(RequestIds)
+    app.add_middleware(Departures)
     api = APIRouter(prefix=PREFIX, dependencies=authenticator(settings), responses=problems.responses(*refusals))
     for resource in _RESOURCES:
         api.include_router(resource.router)

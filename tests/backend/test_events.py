@@ -1,5 +1,6 @@
 """Every new status is an event, in order, none lost, over a stream that can be taken up again."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,8 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import BrokenResourceError, ClosedResourceError
 from sqlalchemy import delete, update
 
+from backend.api.departures import Departures
 from backend.reconciler import System, take_back_expired_work
 from backend.shared.contracts import Status
 from backend.shared.database import Database
@@ -161,6 +164,24 @@ def test_a_runs_stream_tells_of_that_run_and_of_its_progress(server: Server, wor
     told = json.loads(seen[-1]["data"])
     assert (told["stage"], told["progress"], told["metrics"]) == ("epoch 3", 0.25, {"loss": 0.5})
     assert httpx.get(f"{server.url}/runs/999/events").status_code == 404
+
+
+@pytest.mark.parametrize("error", [BrokenResourceError(), ClosedResourceError()])
+def test_a_caller_who_leaves_a_stream_is_no_error_and_all_else_is(error: Exception):
+    def raising(*errors: Exception) -> Departures:
+        async def app(*_asgi: Any) -> None:
+            raise BaseExceptionGroup("of a stream", errors)
+
+        return Departures(app)
+
+    async def nothing(*_asgi: Any) -> Any:
+        return None
+
+    scope = {"type": "http", "path": "/events"}
+    asyncio.run(raising(error)(scope, nothing, nothing))
+    with pytest.raises(BaseExceptionGroup) as kept:
+        asyncio.run(raising(error, KeyError("a bug"))(scope, nothing, nothing))
+    assert [type(item) for item in kept.value.exceptions] == [KeyError]
 
 
 def test_a_server_that_is_told_to_stop_ends_its_streams(server: Server):
