@@ -17,10 +17,10 @@ from typing import Any
 from backend.shared.contracts import ExperimentRequest, Run, Status
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
 from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
-from benchmarks.launched import launched, running_system
-from frontend.client import ApiError
+from benchmarks.launched import launched
+from frontend.client import ApiError, connect
 from frontend.comparison import compare
-from frontend.demo import wait
+from frontend.progress_line import ProgressLine
 
 SEEDS = (0, 1, 2)
 PGD_ACCURACY = "pgd_linf.accuracy"
@@ -105,14 +105,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--now", action="store_true", help="write what there is instead of waiting for the rest")
     given = parser.parse_args()
-    client = running_system()
+    client = connect()
     try:
         experiments = [launched(client, request(network)) for network in NETWORKS]
         runs: dict[str, list[Run]] = {}
         for network, experiment in zip(NETWORKS, experiments, strict=True):
             print(f"{experiment.name}: {len(experiment.runs)} runs, experiment {experiment.id}")
-            runs[network.label] = client.runs_of(experiment.id) if given.now else wait(
-                client, experiment.id, minutes=network.minutes, poll_seconds=POLL_SECONDS)
+            runs[network.label] = client.runs_of(experiment.id) if given.now else client.wait(
+                experiment.id, expected_seconds=network.minutes * 60, poll_seconds=POLL_SECONDS,
+                progress=ProgressLine())
         offered = client.catalog()
     except ApiError as error:
         print(error, file=sys.stderr)

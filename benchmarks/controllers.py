@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import fmean
 
 from backend.shared.contracts import ExperimentRequest, Run
-from benchmarks.launched import launched, running_system
+from benchmarks.launched import launched
 from benchmarks.markdown import markdown
 from frontend.aggregate import Estimate, Group, estimate, grouped
-from frontend.client import ApiClient, ApiError
+from frontend.client import ApiClient, ApiError, connect
 from frontend.comparison import text
-from frontend.demo import wait
+from frontend.progress_line import ProgressLine
 
 SEEDS = [0, 1, 2]
 BEGINNINGS = [0.01, 1]
@@ -139,10 +139,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     out = parser.parse_args().out
-    client = running_system()
+    client = connect()
     try:
         experiment = launched(client, REQUEST)
-        runs = wait(client, experiment.id, minutes=MINUTES)
+        runs = client.wait(experiment.id, expected_seconds=MINUTES * 60, progress=ProgressLine())
         content = report([row_of(client, group) for group in grouped(runs)])
     except (ApiError, ValueError) as error:
         print(error, file=sys.stderr)

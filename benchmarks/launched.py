@@ -1,16 +1,9 @@
 """Experiments of a running system that are launched once, however often a script is called."""
 
-import os
 from hashlib import sha256
 
 from backend.shared.contracts import Experiment, ExperimentRequest, RunsRequest
-from frontend.client import ApiClient, connect
-from frontend.demo import DEFAULT_API
-
-
-def running_system() -> ApiClient:
-    """The client of the system at DENSITYLAB_API_URL, or at the default address."""
-    return connect(os.environ.get("DENSITYLAB_API_URL") or DEFAULT_API, os.environ.get("DENSITYLAB_API_TOKEN"))
+from frontend.client import ApiClient
 
 
 def launched(client: ApiClient, wanted: ExperimentRequest) -> Experiment:

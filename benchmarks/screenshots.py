@@ -14,7 +14,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from backend.shared.settings import Settings
 from benchmarks.gallery.asked import REQUEST, SEEDS, SHOWN
-from benchmarks.launched import launched, running_system
+from benchmarks.launched import launched
+from frontend.client import connect
 from frontend.words import joined
 
 WIDTH = 1400  # two images with three runs stand side by side
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    client, settings = running_system(), Settings()
+    client, settings = connect(), Settings()
     runs = [run.id for run in client.runs_of(launched(client, REQUEST).id)
             if run.spec.lambda_ in SHOWN and run.spec.seed == SEEDS[0]]
     with sync_playwright() as playwright:

@@ -15,8 +15,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from backend.shared.contracts import ExperimentRequest
 from backend.shared.settings import Settings
-from benchmarks.launched import launched, running_system
-from frontend.demo import wait
+from benchmarks.launched import launched
+from frontend.client import connect
+from frontend.progress_line import ProgressLine
 from frontend.words import joined
 
 GOAL = 0.3  # seconds
@@ -70,8 +71,8 @@ def main() -> None:
 
 
 def trained() -> list[int]:
-    client = running_system()
-    return [run.id for run in wait(client, launched(client, REQUEST).id, minutes=0.3)]
+    client = connect()
+    return [run.id for run in client.wait(launched(client, REQUEST).id, progress=ProgressLine())]
 
 
 def moved(tab: Page, key: str) -> float:

@@ -1,6 +1,5 @@
 """What several pages show: the connection, status, errors, links."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,8 +10,8 @@ from frontend.catalog import Catalog
 from frontend.client import ApiClient, ApiError, connect
 from frontend.words import escaped
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 REFRESH_SECONDS = 1.0  # of a live part
+_PATIENCE = 0.5  # seconds: a page says soon that the API is away, and asks again as it refreshes
 
 # Each status with an icon and a colour: the word always goes with them
 _ICONS = {
@@ -24,14 +23,10 @@ _ICONS = {
 }
 
 
-def api_url() -> str:
-    return os.environ.get("DENSITYLAB_API_URL") or DEFAULT_URL
-
-
 @st.cache_resource
 def api() -> ApiClient:
     """One client for every session of the page."""
-    return connect(api_url(), os.environ.get("DENSITYLAB_API_TOKEN"))
+    return connect(patience=_PATIENCE)
 
 
 # A resource and not data, which would be copied for every run that a table names

@@ -57,7 +57,7 @@ def behind(item: Evaluation, plot: CatalogPlot, name: str, x: float) -> str | No
 
 def traces(drawn: Sequence[tuple[Evaluation, CatalogPlot]], offered: Catalog) -> list[Trace]:
     """The curves of one chart, each in a colour of its own; a click on a point names the images behind it."""
-    found = []
+    found: list[Trace] = []
     for item, plot, name in curves_of(drawn):
         curve = item.curves[name]
         found.append(Trace(trace_label(item, plot, name, drawn, offered), PALETTE[len(found) % len(PALETTE)], curve,

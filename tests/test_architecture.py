@@ -120,6 +120,11 @@ def test_the_page_knows_the_contract_alone():
     assert found == []
 
 
+def test_the_client_and_the_command_line_know_no_streamlit():
+    assert offences(python_files("frontend/client", "frontend/command_line"),
+                    lambda name: within(name, "streamlit", "frontend.parts")) == []
+
+
 def test_charts_know_no_streamlit():
     assert offences([ROOT / "frontend" / "charts.py"], lambda name: within(name, "streamlit")) == []
 

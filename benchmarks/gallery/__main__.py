@@ -13,9 +13,9 @@ from pathlib import Path
 from backend.shared.contracts import Status
 from benchmarks.gallery.asked import MINUTES, REQUEST, ask
 from benchmarks.gallery.page import FIGURES, file_name, page
-from benchmarks.launched import launched, running_system
-from frontend.client import ApiError
-from frontend.demo import wait
+from benchmarks.launched import launched
+from frontend.client import ApiError, connect
+from frontend.progress_line import ProgressLine
 
 DOTS_PER_INCH = 120
 
@@ -24,11 +24,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
     out = parser.parse_args().out
-    client = running_system()
+    client = connect()
     try:
         experiment = launched(client, REQUEST)
         print(f"{experiment.name}: {len(experiment.runs)} runs, experiment {experiment.id}")
-        runs = wait(client, experiment.id, minutes=MINUTES)
+        runs = client.wait(experiment.id, expected_seconds=MINUTES * 60, progress=ProgressLine())
         failed = [run for run in runs if run.status is not Status.SUCCEEDED]
         if failed:
             raise SystemExit("\n".join(f"run {run.id} {run.status.value}: {run.error}" for run in failed))

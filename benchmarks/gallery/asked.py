@@ -95,7 +95,7 @@ def _maps(client: ApiClient, request: AttributionRequest, lambdas: Sequence[floa
         time.sleep(0.2)
         answer = client.attribution(answer.id)
     _succeeded(answer.status, answer.error)
-    return Seen(answer, read_maps(client.attribution_arrays(answer.id)), lambdas)
+    return Seen(answer, read_maps(client.attribution_file(answer.id)), lambdas)
 
 
 def _slices(client: ApiClient, request: DensityRequest) -> Density:

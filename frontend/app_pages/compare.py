@@ -26,7 +26,7 @@ from frontend.images_behind import LINK as IMAGES_LINK
 from frontend.kept_figures import kept_curves, kept_parallel, kept_response, kept_tradeoff
 from frontend.live_chart import load_charts
 from frontend.measured import show_measured
-from frontend.parts import REFRESH_SECONDS, api, api_url, catalog, problems_shown, query_int, query_ints
+from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, query_int, query_ints
 from frontend.report import report
 from frontend.response import lines
 from frontend.selection import matched, selection_words
@@ -312,7 +312,7 @@ def show_report(experiment: int | None) -> None:
     if st.button("Make a report", icon=":material/description:",
                  help="One HTML file with tables, charts, maps, specs and provenance, to keep or to send"):
         with st.spinner("Collecting numbers and maps"), problems_shown():
-            st.session_state["report"] = experiment, report(api(), experiment, url=api_url())
+            st.session_state["report"] = experiment, report(api(), experiment)
     made = st.session_state.get("report")
     if made and made[0] == experiment:
         st.download_button("Download the report", made[1], f"experiment-{experiment}.html", "text/html",

@@ -12,7 +12,7 @@ from frontend.catalog import Catalog
 from frontend.client import ApiError
 from frontend.cost import show_cost
 from frontend.measure_form import measurable
-from frontend.parts import api, api_url, catalog, flash, query_int, show_problem
+from frontend.parts import api, catalog, flash, query_int, show_problem
 from frontend.presets import PRESETS
 from frontend.sweeps import Method, changes, drawn_from, log_spaced, runs_in, sweep_of
 from frontend.training_options import draw_training_options
@@ -321,7 +321,7 @@ def show_request(request: ExperimentRequest) -> None:
         st.caption("Any other tool can launch this. With a token set, add: -H 'Authorization: Bearer …'")
         text = json.dumps(body, indent=2, ensure_ascii=False)
         quoted = text.replace("'", "'\\''")
-        st.code(f"curl -X POST {api_url()}/api/v1/experiments \\\n  -H 'Content-Type: application/json' \\\n"
+        st.code(f"curl -X POST {api().url}/api/v1/experiments \\\n  -H 'Content-Type: application/json' \\\n"
                 f"  -d '{quoted}'", language="bash")
 
 

@@ -39,7 +39,7 @@ def drawn(request: AttributionRequest) -> Attribution | None:
 @st.cache_data(show_spinner=False, max_entries=40)
 def arrays(attribution: int) -> bytes:
     """The maps' file."""
-    return api().attribution_arrays(attribution)
+    return api().attribution_file(attribution)
 
 
 def _agree(asked: str) -> None:

@@ -179,8 +179,8 @@ def _npz(**arrays: np.ndarray) -> bytes:
 
 
 @contextmanager
-def served(home: Path) -> Iterator[LiveApi]:
-    """An API of its own, with an empty database in that folder."""
+def served(home: Path, token: str = "") -> Iterator[LiveApi]:
+    """An API of its own, with an empty database in that folder; where there is a token, it is asked for."""
     settings = Settings(home=home)
     migrate.upgrade(settings)
     with socket.socket() as probe:
@@ -190,9 +190,10 @@ def served(home: Path) -> Iterator[LiveApi]:
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port", str(port),
          "--no-access-log"],
-        cwd=ROOT, env={**os.environ, "DENSITYLAB_HOME": str(home)}, stderr=subprocess.DEVNULL,
+        cwd=ROOT, stderr=subprocess.DEVNULL,
+        env={**os.environ, "DENSITYLAB_HOME": str(home), "DENSITYLAB_API_TOKEN": token},
     )
-    client = connect(url)
+    client = connect(url, token)
     deadline = time.monotonic() + 120  # on a machine that other tests use too
     while True:
         try:
@@ -220,6 +221,13 @@ def empty_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveA
     with served(tmp_path) as empty, forgotten():
         monkeypatch.setenv("DENSITYLAB_API_URL", empty.url)
         yield empty
+
+
+@pytest.fixture
+def guarded_api(tmp_path: Path) -> Iterator[LiveApi]:
+    """One that asks for a token, which its client has."""
+    with served(tmp_path, token="the administrator's") as guarded:
+        yield guarded
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -14,7 +11,6 @@ from backend.shared.contracts import RunsRequest, Value
 from frontend import report as report_module
 from frontend.report import report
 
-ROOT = Path(__file__).parents[2]
 ACCURACIES = (0.90, 0.91, 0.92, 0.80, 0.81, 0.8123456789)
 TRICKY = "</script><b>bold & loud</b>"
 
@@ -82,7 +78,7 @@ def impatient(monkeypatch) -> None:
 
 
 def test_the_figures_of_the_report_are_those_of_the_api(live_api, experiment, impatient):
-    content = report(live_api.client, experiment, url=live_api.url)
+    content = report(live_api.client, experiment)
     document, runs = Document(content), live_api.client.runs_of(experiment)
     rows = {int(row["run"]): row for row in document.table("run", "status", "data_hash")}
     assert {number: float(row["accuracy.accuracy"]) for number, row in rows.items()} == {
@@ -104,7 +100,7 @@ def test_the_figures_of_the_report_are_those_of_the_api(live_api, experiment, im
 
 
 def test_the_report_loads_nothing_and_holds_plotly_once(live_api, experiment, impatient):
-    content = report(live_api.client, experiment, url=live_api.url)
+    content = report(live_api.client, experiment)
     document = Document(content)
     assert [address for address in document.loaded if not address.startswith("data:")] == []
     assert not {"link", "iframe", "object"} & set(document.tags) and "@import" not in content
@@ -116,7 +112,7 @@ def test_names_and_notes_are_text(live_api, impatient):
 
     body = {"name": TRICKY, "notes": TRICKY, "tags": ["a"], "spec": {}}
     number = httpx.post(f"{live_api.url}/api/v1/experiments", json=body).raise_for_status().json()["id"]
-    document = Document(report(live_api.client, number, url=live_api.url))
+    document = Document(report(live_api.client, number))
     assert document.text.count(TRICKY) >= 3  # heading, notes, and the request that made it
     assert "b" not in document.tags
     assert "nothing to make maps of" in document.text  # nor is there a result
@@ -126,15 +122,15 @@ def test_runs_added_later_have_their_request_too(live_api, impatient):
     run, = live_api.launch({"evaluations": []})
     number = live_api.client.run(run).experiment
     live_api.client.add_runs(number, RunsRequest(seeds=[5]))
-    document = Document(report(live_api.client, number, url=live_api.url))
+    document = Document(report(live_api.client, number))
     assert f"/api/v1/experiments/{number}/runs -H" in document.text and '{"seeds": [5]' in document.text
 
 
 def test_the_maps_are_pictures_in_the_file(live_api, experiment, impatient):
     live_api.prepare()
-    assert "The maps are queued" in Document(report(live_api.client, experiment, url=live_api.url)).text
+    assert "The maps are queued" in Document(report(live_api.client, experiment)).text
     live_api.draw()
-    document = Document(report(live_api.client, experiment, url=live_api.url))
+    document = Document(report(live_api.client, experiment))
     # A scale; and of four images the picture, the mask and the maps of two runs
     assert len([address for address in document.loaded if address.startswith("data:image/png")]) == 1 + 4 * 4
     assert "±1.5" in document.text and "/api/v1/attributions" in document.text
@@ -144,21 +140,15 @@ def test_failures_are_flags(live_api, impatient):
     good, bad = live_api.launch({"evaluations": []}, {"seed": [0, 1]})
     live_api.finish(good, accuracy__accuracy=0.9)
     live_api.fail(bad, "RuntimeError: the disk is full")
-    document = Document(report(live_api.client, live_api.client.run(good).experiment, url=live_api.url))
+    document = Document(report(live_api.client, live_api.client.run(good).experiment))
     assert f"The run failed: RuntimeError: the disk is full run {bad}" in document.text
     assert "1 of 2" in [row["seeds done"] for row in document.table("seeds done")]
-
-
-def test_the_command_says_what_is_missing(live_api):
-    answer = subprocess.run([sys.executable, "-m", "frontend.report", "999999"], cwd=ROOT, capture_output=True,
-                            text=True, env={"DENSITYLAB_API_URL": live_api.url, "PATH": ""}, timeout=60)
-    assert answer.returncode == 1 and answer.stdout == "" and "999999" in answer.stderr
 
 
 def test_values_of_single_images_have_violins_in_the_report(live_api, impatient):
     run, = live_api.launch({"epochs": 2, "evaluations": [{"key": "sensitivity"}]})
     live_api.finish(run, sensitivity__sensitivity_max=0.5)
     live_api.measured(run, "sensitivity", values={"sensitivity_max": Value(value=0.5)}, sensitivity_max=[0.4, 0.6])
-    content = report(live_api.client, live_api.client.run(run).experiment, url=live_api.url)
+    content = report(live_api.client, live_api.client.run(run).experiment)
     violin, = [trace for trace in drawn(content) if trace["type"] == "violin"]
     assert violin["y"] == [0.4, 0.6]
