@@ -43,6 +43,7 @@ class Outcome:
 
     alone_page: float = 0.0
     alone_api: float = 0.0
+    alone_refreshes: float = 0.0
     together_page: float = 0.0
     together_api: float = 0.0
     page_megabytes: list[float] = field(default_factory=list)  # every ten seconds
@@ -107,8 +108,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dl-soak-") as folder:
         settings = Settings(home=Path(folder), api_port=free_port(), ui_port=free_port())
         outcome = measure(settings, arguments.alone, arguments.together)
-    print(f"one page, one refresh a second: {outcome.alone_page:.1%} of a core in the page's server, "
-          f"{outcome.alone_api:.1%} in the API")
+    print(f"one page, {outcome.alone_refreshes:.2f} refreshes a second: {outcome.alone_page:.1%} of a core in the "
+          f"page's server, {outcome.alone_api:.1%} in the API")
     print(f"{SESSIONS} sessions and {BROWSERS} browsers: {outcome.together_page:.0%} and {outcome.together_api:.0%}; "
           f"refreshes a second of a session: {outcome.slowest_session:.2f} to {outcome.fastest_session:.2f}")
     memory = outcome.page_megabytes
@@ -160,7 +161,9 @@ async def watch(
     sessions = [Session(f"{root.replace('http', 'ws')}/_stcore/stream", query) for _ in range(SESSIONS)]
     at_work = [asyncio.create_task(sessions[0].live())]
     await asyncio.sleep(10)
+    first, began = sessions[0].refreshed, time.monotonic()
     outcome.alone_page, outcome.alone_api = await shares(alone, page_server, api_server)
+    outcome.alone_refreshes = (sessions[0].refreshed - first) / (time.monotonic() - began)
     at_work += [asyncio.create_task(session.live()) for session in sessions[1:]]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
