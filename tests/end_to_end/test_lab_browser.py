@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from backend.shared.contracts import ExperimentRequest
 from frontend.words import joined
+from tests.backend.test_api_uploads import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -29,10 +30,10 @@ def members(running_system) -> list[int]:
     client = running_system.client
     launched = client.launch(ExperimentRequest(
         name="For the laboratory", sweep={"lambda_": [0, 1]},
-        spec={"epochs": 1, "train_samples": 1000, "evaluations": []},
+        spec={"epochs": 1, "train_samples": 1000, "evaluations": [{"key": "leakage"}]},
     ))
     deadline = time.monotonic() + 300
-    while not all(run.results for run in client.runs_of(launched.id)):
+    while not all("leakage.share" in run.results for run in client.runs_of(launched.id)):
         assert time.monotonic() < deadline, [run.error for run in client.runs_of(launched.id)]
         time.sleep(0.5)
     return launched.runs
@@ -71,6 +72,47 @@ def test_maps_are_read_pixel_by_pixel_and_redrawn_and_ones_own_image_is_brought(
     expect(tab.get_by_text("no PNG, JPEG or WebP image")).to_be_visible()
     tab.locator("input[type=file]").set_input_files(own)
     expect(tab.locator(".dl-head")).to_have_text([re.compile(r"uploaded image \d+")])
+
+
+def test_images_are_browsed_pinned_and_starred_and_the_figure_is_taken_away(
+    running_system, members: list[int], tab: Page
+):
+    view = f"{running_system.page}/saliency?runs={joined(members)}"
+    for words, query in (("worst=leakage.share", {"worst": "leakage.share"}), ("only=wrong_all", {"only": "wrong_all"}),
+                         ("only=wrong_any", {"only": "wrong_any"}), ("only=disagree", {"only": "disagree"})):
+        found = [item.index for item in running_system.client.browse(members, limit=8, **query).items]
+        assert found, words
+        tab.goto(f"{view}&{words}")
+        expect(tab.locator(".dl-head")).to_have_text([f"test image {index}" for index in found])
+
+    tab.goto(f"{view}&samples=0,1&pin=7&starred=3,5&set=odd+ones&outline=True")
+    expect(tab.locator(".dl-head")).to_have_text(["test image 7 · pinned", "test image 0", "test image 1"])
+    expect(tab.locator(".dl-card").first).to_contain_text(re.compile(r"leak [\d.e-]+ · \d+%"))
+    tab.get_by_role("button", name="Show the set").click()
+    expect(tab.locator(".dl-head")).to_have_text(["test image 7 · pinned", "test image 3", "test image 5"])
+    expect(tab).to_have_url(re.compile(r"samples=3%2C5.*starred=3%2C5&set=odd"))
+    with tab.expect_download() as picture:
+        tab.get_by_role("button", name="PNG").click()
+    assert Image.open(picture.value.path()).width > 300
+    with tab.expect_download() as drawing:
+        tab.get_by_role("button", name="SVG").click()
+    text = Path(drawing.value.path()).read_text()
+    assert text.startswith("<svg") and text.count("<image") >= 3 * 4 and "test image 5" in text
+
+
+def test_each_hostile_image_is_refused_in_a_sentence_on_the_page(
+    running_system, members: list[int], tab: Page, tmp_path: Path
+):
+    tab.goto(f"{running_system.page}/saliency?runs={members[0]}&samples=0")
+    expect(tab.locator(".dl-card")).to_have_count(1)
+    tab.get_by_role("button", name="One's own image").click()
+    for number, (make, words) in enumerate(HOSTILE.values()):
+        file = tmp_path / f"hostile{number}.png"
+        file.write_bytes(make())
+        tab.locator("input[type=file]").set_input_files(file)
+        expect(tab.get_by_role("alert").filter(has_text=f"{file.name}: ")).to_contain_text(words)
+        expect(tab.locator("[data-testid=stException]")).to_have_count(0)
+    expect(tab.locator(".dl-head")).to_have_text(["test image 0"])  # the view stays as it was
 
 
 def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stable_images(
