@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,20 +42,24 @@ class Server:
             self.process.wait(20)
 
 
-def redis(stack: ExitStack, folder: Path, conf: str, ready: Callable[[], bool]) -> Server:
+def redis(
+    stack: ExitStack, folder: Path, conf: str, ready: Callable[[], bool], inside: Sequence[str] = ()
+) -> Server:
     """A redis-server with these lines of configuration, which keeps what it was told."""
     program = shutil.which("redis-server") or pytest.skip("no redis-server on this machine")
     (folder / "redis.conf").write_text(f'{conf}\nappendonly yes\nsave ""\ndir {folder}\n')
-    return _started(stack, Server([program, str(folder / "redis.conf")], ready, folder / "redis.log"))
+    return _started(stack, Server([*inside, program, str(folder / "redis.conf")], ready, folder / "redis.log"))
 
 
 def postgresql(
-    stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1", password: str = ""
+    stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1", password: str = "",
+    inside: Sequence[str] = (),
 ) -> Server:
     """A PostgreSQL with a user and a database `densitylab`; as root it is run as the user postgres.
 
     Args:
         password: asked of everybody; empty: nobody is asked.
+        inside: a command that runs another, as in a network namespace.
     """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not programs:
@@ -77,19 +81,22 @@ def postgresql(
     )
     with (data / "pg_hba.conf").open("a") as file:
         file.write(f"host all all 0.0.0.0/0 {method}\n")
-    argv = [*as_postgres, str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", address, "-k", str(data)]
-    server = Server(argv, lambda: _accepts(address, port), folder / "postgres.log", signal.SIGINT)
+    argv = [*inside, *as_postgres, str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", address,
+            "-k", str(data)]
+    server = Server(argv, lambda: _accepts(address, port, inside), folder / "postgres.log", signal.SIGINT)
     _started(stack, server)
-    create = [str(binaries / "createdb"), "-h", address, "-p", str(port), "-U", "densitylab", "densitylab"]
+    create = [*inside, str(binaries / "createdb"), "-h", address, "-p", str(port), "-U", "densitylab", "densitylab"]
     environment = {**os.environ, "PGPASSWORD": password}
     until(lambda: subprocess.run(create, capture_output=True, env=environment).returncode == 0, server.log, _UP_WITHIN)
     return server
 
 
-def object_store(stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1") -> Server:
+def object_store(
+    stack: ExitStack, folder: Path, port: int, address: str = "127.0.0.1", inside: Sequence[str] = ()
+) -> Server:
     """moto's server; what it holds lies in its memory."""
-    argv = [sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
-    return _started(stack, Server(argv, lambda: _accepts(address, port), folder / "moto.log"))
+    argv = [*inside, sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
+    return _started(stack, Server(argv, lambda: _accepts(address, port, inside), folder / "moto.log"))
 
 
 def _started(stack: ExitStack, server: Server) -> Server:
@@ -113,9 +120,6 @@ def until(condition: Callable[[], bool], log: Path | None = None, seconds: float
         time.sleep(0.1)
 
 
-def _accepts(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def _accepts(address: str, port: int, inside: Sequence[str]) -> bool:
+    code = f"import socket; socket.create_connection(({address!r}, {port}), timeout=1)"
+    return subprocess.run([*inside, sys.executable, "-c", code], capture_output=True).returncode == 0

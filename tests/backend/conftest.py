@@ -37,7 +37,8 @@ POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 
 class Broker:
-    """A real Valkey on a Unix socket, to be started and stopped at will; it keeps what it was told."""
+    """A real Valkey on a Unix socket (with TEST_SERVERS a Redis), to be started and stopped at will; it keeps what it
+    was told."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,8 +47,9 @@ class Broker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        program = "redis-server" if os.environ.get("TEST_SERVERS") else str(get_binary_path())
         self.process = subprocess.Popen(
-            [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
+            [program, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
              "--appendonly", "yes", "--save", ""],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
