@@ -25,7 +25,9 @@ import pytest
 import s3fs
 import yaml
 
+from backend import launcher
 from backend.shared.contracts import Status
+from backend.shared.settings import Settings
 from frontend.client import connect
 from tests.servers import free_ports, object_store, postgresql, until
 
@@ -62,6 +64,11 @@ def test_every_service_is_what_it_should_be():
         assert not re.search(r"\$\{?(REDIS|POSTGRES|S3)_PASSWORD|API_TOKEN", told), f"{name}: a secret in an argument"
     devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices[0]["capabilities"] == ["gpu"] and services["worker-gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_page_is_started_as_the_launcher_does():
+    argv = launcher._page(Settings(ui_host="0.0.0.0", api_token="x")).argv
+    assert [word.removeprefix(f"{ROOT}/") for word in argv[2:]] == COMPOSE["services"]["page"]["command"][1:]
 
 
 class Composed:
