@@ -43,7 +43,7 @@ def test_launch_and_watch_from_a_terminal(running_system, tmp_path: Path):
     )
     assert outcome.returncode == 0, outcome.stderr
     first, *table = outcome.stdout.splitlines()
-    experiment, *runs = map(int, re.findall(r"\d+", first))
+    experiment, _, *runs = map(int, re.findall(r"\d+", first))
     assert len(runs) == 2 and "100%  2 of 2 trained" in outcome.stderr
     assert table[0].split()[:3] == ["run", "experiment", "status"] and table[0].endswith("accuracy.accuracy")
     for line, run_id in zip(table[2:], runs, strict=True):
