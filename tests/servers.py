@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,11 +29,12 @@ class Server:
     ready: Callable[[], bool]
     log: Path
     kill_by: signal.Signals = signal.SIGKILL
+    data: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(self.argv, stdout=output, stderr=output, cwd=self.log.parent)
+            self.process = subprocess.Popen(self.argv, stdout=output, stderr=output, cwd=self.data or self.log.parent)
         until(lambda: self.ready() or self.process.poll() is not None, self.log, _UP_WITHIN)
         assert self.process.poll() is None, self.log.read_text()
 
@@ -65,25 +67,24 @@ def postgresql(
     if not programs:
         pytest.skip("no PostgreSQL programs on this machine")
     as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    binaries, data = programs[-1].parent, folder / "pgdata"
-    data.mkdir()
-    for path in (folder, data):
-        if as_postgres:
+    binaries = programs[-1].parent
+    # Not below the tests' folder, which is root's alone
+    data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dl-pg-")))
+    method = "scram-sha-256" if password else "trust"
+    with tempfile.NamedTemporaryFile("w") as secret:
+        secret.write(f"{password or 'none'}\n")
+        secret.flush()
+        for path in (data, secret.name) if as_postgres else ():
             shutil.chown(path, "postgres", "postgres")
-    for parent in folder.parents:
-        if as_postgres and parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)
-    secret, method = folder / "password", "scram-sha-256" if password else "trust"
-    secret.write_text(f"{password or 'none'}\n")
-    subprocess.run(
-        [*as_postgres, str(binaries / "initdb"), "-D", str(data), "-A", method, "-U", "densitylab", "-N",
-         f"--pwfile={secret}"], check=True, stdout=subprocess.DEVNULL, cwd=folder,
-    )
+        subprocess.run(
+            [*as_postgres, str(binaries / "initdb"), "-D", str(data), "-A", method, "-U", "densitylab", "-N",
+             f"--pwfile={secret.name}"], check=True, stdout=subprocess.DEVNULL, cwd=data,
+        )
     with (data / "pg_hba.conf").open("a") as file:
         file.write(f"host all all 0.0.0.0/0 {method}\n")
     argv = [*inside, *as_postgres, str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", address,
             "-k", str(data)]
-    server = Server(argv, lambda: _accepts(address, port, inside), folder / "postgres.log", signal.SIGINT)
+    server = Server(argv, lambda: _accepts(address, port, inside), folder / "postgres.log", signal.SIGINT, data)
     _started(stack, server)
     create = [*inside, str(binaries / "createdb"), "-h", address, "-p", str(port), "-U", "densitylab", "densitylab"]
     environment = {**os.environ, "PGPASSWORD": password}

@@ -156,7 +156,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
 
 def test_a_host_cut_off_and_servers_stopped_change_nothing(hosts: Hosts):
     # The socket lies in the file system, which this process shares with the centre, unlike its network
-    socket = hosts.folder / "centre" / "postgres" / "pgdata"
+    socket = hosts.servers["database"].data
     database = Database(f"postgresql+psycopg://densitylab@/densitylab?host={socket}")
     undisturbed = hosts.launch("undisturbed")
     _until_ended(database, undisturbed)
