@@ -8,7 +8,6 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from backend.api import problems, shutdown
 from backend.api.access_log import AccessLog
@@ -46,6 +45,7 @@ from backend.api.routes import (
     webhooks,
 )
 from backend.api.samples import SampleCache
+from backend.api.trusted_hosts import TrustedHosts
 from backend.queue import Queue
 from backend.shared import log_lines
 from backend.shared.artifacts import ArtifactStore
@@ -104,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(ForeignPages)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
+    app.add_middleware(TrustedHosts, allowed=settings.trusted_hosts)
     app.add_middleware(AccessLog, registry=registry, lines=settings.log_format == "json")
     app.add_middleware(RequestIds)
     app.add_middleware(Departures)

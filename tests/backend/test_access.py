@@ -178,9 +178,19 @@ def test_an_unfit_request_id_is_replaced(client: TestClient, given: str):
 
 
 def test_another_name_in_the_host_header_is_refused(client: TestClient):
-    assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
-    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+    for host in ("evil.example", "localhost.evil.example", "localhost:8000@evil.example", "[::2]", ""):
+        refused = client.get("/api/v1/runs", headers={"Host": host})
+        assert refused.status_code == 400
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "Host" in refused.json()["detail"] and "x-request-id" in refused.headers
+    for host in ("localhost:8000", "LOCALHOST", "127.0.0.1", "[::1]:8000"):
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_a_star_in_the_allowed_hosts_stands_for_every_name_below(settings: Settings):
+    with TestClient(create_app(settings.model_copy(update={"allowed_hosts": "*.example.org"}))) as client:
+        for host, status in (("lab.example.org:8000", 200), ("example.org", 400), ("example.org.evil", 400)):
+            assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
 def test_trusted_hosts_are_those_that_the_settings_name(settings: Settings):
