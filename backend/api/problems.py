@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from backend.attributing import NotNow, UnknownRun
 from backend.shared.contracts import FieldError, Problem
 from backend.shared.specs import InvalidRequest, pointer
 
@@ -74,6 +75,8 @@ def install(app: FastAPI) -> None:
         HTTPException: _http_error,
         RequestValidationError: _malformed,
         InvalidRequest: _invalid,
+        UnknownRun: _unknown_run,
+        NotNow: _not_now,
         IntegrityError: _integrity,
         OperationalError: _database_down,
         Exception: _bug,
@@ -121,6 +124,14 @@ async def _malformed(_request: Request, error: RequestValidationError) -> Respon
 
 async def _invalid(_request: Request, error: InvalidRequest) -> Response:
     return respond(422, _summary(error.errors), error.errors)
+
+
+async def _unknown_run(request: Request, error: UnknownRun) -> Response:
+    return await _api_error(request, not_found("run", error.run_id, error.pointer))
+
+
+async def _not_now(request: Request, error: NotNow) -> Response:
+    return await _api_error(request, conflict(str(error), error.pointer))
 
 
 async def _integrity(_request: Request, error: IntegrityError) -> Response:

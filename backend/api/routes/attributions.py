@@ -27,18 +27,13 @@ def ask_for_attribution(
 ) -> Attribution | Response:
     """Maps of the same images under each run, and of what a perturbation makes of them. The same request on the same
     checkpoints is answered from the cache."""
-    try:
-        if dry_run:
-            with database.read() as session:
-                told = attribution_cost.cost(session, body)
-            return Response(told.model_dump_json(), media_type="application/json")
-        with database.write() as session:
-            attribution_id = attributing.ask(session, body)
-            answer = _found(attributions.get(session, attribution_id), attribution_id)
-    except attributing.UnknownRun as unknown:
-        raise not_found("run", unknown.run_id, unknown.pointer) from None
-    except attributing.NotNow as reason:
-        raise conflict(str(reason), reason.pointer) from None
+    if dry_run:
+        with database.read() as session:
+            told = attribution_cost.cost(session, body)
+        return Response(told.model_dump_json(), media_type="application/json")
+    with database.write() as session:
+        attribution_id = attributing.ask(session, body)
+        answer = _found(attributions.get(session, attribution_id), attribution_id)
     response.headers["Location"] = f"/api/v1/attributions/{attribution_id}"
     if answer.status == Status.SUCCEEDED:
         response.status_code = 200

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 
 from backend import attributing
 from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown
-from backend.api.problems import conflict, not_found, responses
+from backend.api.problems import not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared.contracts import Density, DensityRequest, Status
 from backend.shared.store import attributions
@@ -21,14 +21,9 @@ DensityId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 )
 def ask_for_density(body: DensityRequest, response: Response, database: DatabaseDep, queue: QueueDep) -> Density:
     """log p along a line and on a plane through an image, under each run."""
-    try:
-        with database.write() as session:
-            density_id = attributing.ask_density(session, body)
-            answer = _found(attributions.density(session, density_id), density_id)
-    except attributing.UnknownRun as unknown:
-        raise not_found("run", unknown.run_id, unknown.pointer) from None
-    except attributing.NotNow as reason:
-        raise conflict(str(reason), reason.pointer) from None
+    with database.write() as session:
+        density_id = attributing.ask_density(session, body)
+        answer = _found(attributions.density(session, density_id), density_id)
     response.headers["Location"] = f"/api/v1/densities/{density_id}"
     if answer.status == Status.SUCCEEDED:
         response.status_code = 200

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from backend import attributing, browsing
+from backend import browsing
 from backend.api import cursors
 from backend.api.dependencies import Cursor, Reading, RegisteredKnown, StoreDep
-from backend.api.problems import conflict, not_found, responses
+from backend.api.problems import responses
 from backend.shared.contracts import Id, SamplesFound
 
 router = APIRouter(prefix="/samples", tags=["samples"], dependencies=[RegisteredKnown])
@@ -29,13 +29,8 @@ def browse_samples(
 ) -> SamplesFound:
     """Indices of the test images that pass the filters, with what each run predicts."""
     state = request.app.state
-    try:
-        found = browsing.browse(session, store, state.samples, state.measures, run_ids=run, label=label, group=group,
-                                only=only, worst=worst)
-    except attributing.UnknownRun as unknown:
-        raise not_found("run", unknown.run_id, unknown.pointer) from None
-    except attributing.NotNow as reason:
-        raise conflict(str(reason), reason.pointer) from None
+    found = browsing.browse(session, store, state.samples, state.measures, run_ids=run, label=label, group=group,
+                            only=only, worst=worst)
     start = 0 if cursor is None else cursors.decode(cursor, "offset")[0]
     end = start + limit
     found.next_cursor = cursors.encode("offset", end, end) if end < found.total else None
