@@ -156,7 +156,8 @@ def _member(archive: tarfile.TarFile, name: str) -> Any:
     return found
 
 
-def main() -> int:
+def main() -> str | None:
+    """Does what the command line says; a refusal as a sentence, which ends the process with status 1."""
     parser = argparse.ArgumentParser(description="Back everything up into one file, or restore it.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--restore", action="store_true", help="fill an empty system from the file")
@@ -169,15 +170,10 @@ def main() -> int:
         else:
             print(f"{arguments.file}: {create(settings, arguments.file) / 2**20:.1f} MiB")
     except ValidationError as error:
-        return _refuse(explain(error))
+        return explain(error)
     except (BackupError, MigrationError, OSError, tarfile.TarError, SQLAlchemyError) as error:
-        return _refuse(str(getattr(error, "orig", None) or error).strip().splitlines()[0])
-    return 0
-
-
-def _refuse(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 1
+        return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return None
 
 
 if __name__ == "__main__":

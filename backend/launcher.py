@@ -36,7 +36,8 @@ class Refusal(RuntimeError):
     """Why nothing was started; the message is for the user."""
 
 
-def main() -> int:
+def main() -> str | None:
+    """Does what the command line says; a refusal as a sentence, which ends the process with status 1."""
     parser = argparse.ArgumentParser(description="Start DensityLab on this machine.")
     parser.add_argument("--with-parent", action="store_true", help="stop when the parent process (make) has ended")
     arguments = parser.parse_args()
@@ -56,12 +57,12 @@ def main() -> int:
             _check_ports(settings)
             return _run(settings, supervisor)
     except ValidationError as error:
-        return _refuse(explain(error))
+        return explain(error)
     except (Refusal, MigrationError) as error:
-        return _refuse(str(error))
+        return str(error)
 
 
-def _run(settings: Settings, supervisor: Supervisor) -> int:
+def _run(settings: Settings, supervisor: Supervisor) -> str | None:
     started = time.monotonic()
     broker = _broker(settings)
     try:
@@ -76,9 +77,9 @@ def _run(settings: Settings, supervisor: Supervisor) -> int:
             _announce(settings, time.monotonic() - started)
         supervisor.watch()
         _print_line("launcher", "stopping")
-        return 0
+        return None
     except (StartError, MigrationError) as error:
-        return _refuse(str(error))
+        return str(error)
     finally:
         others = [child for child in supervisor.children if child is not broker]
         supervisor.stop((others, _WORKER_GRACE), ([broker] if broker else [], _BROKER_GRACE))
@@ -288,11 +289,6 @@ def _write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads any more (`make up | head`): work goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _refuse(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

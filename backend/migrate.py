@@ -133,7 +133,8 @@ def _back_up(connection: Connection, folder: Path, revision: str) -> Path:
     return backup
 
 
-def main() -> int:
+def main() -> str | None:
+    """Does what the command line says; a refusal as a sentence, which ends the process with status 1."""
     parser = argparse.ArgumentParser(description="Bring the database to the newest revision.")
     parser.add_argument("--new", metavar="MESSAGE", help="draft the next revision from the tables instead")
     arguments = parser.parse_args()
@@ -146,10 +147,10 @@ def main() -> int:
             _make_store(settings)
             print(f"The database is up to date{f'; the earlier one is kept as {backup}' if backup else ''}.")
     except ValidationError as error:
-        return _refuse(explain(error))
+        return explain(error)
     except MigrationError as error:
-        return _refuse(str(error))
-    return 0
+        return str(error)
+    return None
 
 
 def _make_store(settings: Settings) -> None:
@@ -157,11 +158,6 @@ def _make_store(settings: Settings) -> None:
         ArtifactStore(settings.artifacts_url).make_root()
     except OSError as error:
         raise MigrationError(f"The place for files, {settings.artifacts_url}, cannot be made: {error}") from error
-
-
-def _refuse(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":
