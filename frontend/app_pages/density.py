@@ -6,16 +6,15 @@ import streamlit as st
 
 from backend.shared.contracts import Density, DensityRequest, Status
 from frontend.client import ApiError
-from frontend.comparison import compare
 from frontend.density_charts import AXIS, line_chart, plane_chart
 from frontend.lab import link
-from frontend.lab.drawing import POLL_SECONDS
+from frontend.lab.drawing import wait_for
 from frontend.lab.images import choose_images
 from frontend.lab.runs import choose_runs, columns
 from frontend.live_chart import live_chart, load_charts
 from frontend.panels import RunColumn
-from frontend.parts import api, catalog, problems_shown, show_problem
-from frontend.words import escaped, number
+from frontend.parts import api, show_problem
+from frontend.words import number
 
 _DIRECTIONS = {"gradient": "each run's own ∇ log p(x)", "random": "a random direction, the same for all",
                "image": "towards another image"}
@@ -50,30 +49,11 @@ def show(density: Density, shown: Sequence[RunColumn]) -> None:
         st.dataframe({AXIS: density.distances, **{column.label: by_run[column.run].curve for column in shown}})
 
 
-@st.fragment(run_every=POLL_SECONDS)
-def wait_for(density: int) -> None:
-    """Until the slices are there; then the page is drawn with them."""
-    with problems_shown(retrying=True):
-        answer = api().density(density)
-        if answer.status is Status.SUCCEEDED:
-            st.rerun()
-        if answer.status.final:
-            st.error(f"The slices {answer.status.value}: {escaped(answer.error or 'no reason given')}",
-                     icon=":material/error:")
-            return
-        st.progress(api().task(answer.task).progress, text="Computing log p")
-
-
 st.title("Density")
 link.adopt()
 load_charts()
-runs = choose_runs()
-if not runs:
-    st.info("Choose runs above, for example one for each λ of an experiment: log p around the same image is drawn "
-            "for each, on one scale.", icon=":material/lightbulb:")
-    st.page_link("app_pages/compare.py", label="Or start from an experiment", icon=":material/scatter_plot:")
-    st.stop()
-run_columns = columns(compare(runs, catalog()))
+runs = choose_runs("log p around the same image is drawn for each, on one scale")
+run_columns = columns(runs)
 direction, towards, extent = choose_direction()
 samples = choose_images(runs, run_columns, one=True)
 if samples is None:
@@ -94,4 +74,4 @@ except ApiError as error:
 if found.status is Status.SUCCEEDED:
     show(found, run_columns)
 else:
-    wait_for(found.id)
+    wait_for(api().density, found.id, "slices of log p")

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from backend.shared.contracts import Attribution, AttributionRequest, CatalogEntry
-from frontend.comparison import compare
 from frontend.figure import saliency_figure
 from frontend.lab import link
 from frontend.lab.display import choose_display, choose_layout
 from frontend.lab.drawing import arrays, drawn
 from frontend.lab.images import choose_images
-from frontend.lab.methods import changed, choose_method, choose_target
+from frontend.lab.methods import changed, choose_maps
 from frontend.lab.probe import show_values
-from frontend.lab.runs import choose_runs, columns
+from frontend.lab.runs import choose_runs, class_names, columns
 from frontend.maps import read_maps
 from frontend.panels import CHANCE, RunColumn, View, html, leakage, prediction, scale_html
-from frontend.parts import catalog
 
 
 @st.fragment
@@ -66,20 +64,9 @@ def _words(view: View, method: CatalogEntry) -> str:
 st.title("Saliency")
 link.adopt()
 show_values()
-runs = choose_runs()
-if not runs:
-    st.info("Choose runs above, for example one for each λ of an experiment: their maps of the same test images "
-            "stand side by side, on one colour scale.", icon=":material/lightbulb:")
-    st.page_link("app_pages/compare.py", label="Or start from an experiment", icon=":material/scatter_plot:")
-    st.stop()
-run_columns = columns(compare(runs, catalog()))
-data = catalog().entry("dataset", runs[0].spec.dataset.key)
-names = data.class_names if data else []
-method_cell, target_cell = st.columns(2)
-with method_cell:
-    chosen, params = choose_method(runs)
-with target_cell:
-    target = choose_target(chosen, names)
+runs = choose_runs("their maps of the same test images stand side by side, on one colour scale")
+run_columns, names = columns(runs), class_names(runs)
+chosen, params, target = choose_maps(runs, names)
 samples = choose_images(runs, run_columns)
 if samples is None:
     st.stop()

@@ -12,19 +12,18 @@ from backend.shared.contracts import (
     Evaluation,
     EvaluationSpec,
 )
-from frontend.comparison import compare
 from frontend.lab import link
 from frontend.lab.display import choose_display
 from frontend.lab.drawing import arrays, drawn
 from frontend.lab.images import choose_images
-from frontend.lab.methods import changed, choose_method, choose_target
+from frontend.lab.methods import changed, choose_maps
 from frontend.lab.perturbing import choose_perturbation, rest_of, strength_words
 from frontend.lab.probe import show_values
-from frontend.lab.runs import choose_runs, columns
+from frontend.lab.runs import choose_runs, class_names, columns
 from frontend.live_chart import live_chart, load_charts
 from frontend.maps import read_maps
 from frontend.panels import RunColumn, View, scale_html
-from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown
+from frontend.parts import REFRESH_SECONDS, api, problems_shown
 from frontend.stability_curves import STABILITY, asked, curves, points, table
 from frontend.stability_panels import MEASURES, html, stability_figure
 from frontend.widgets import number_list
@@ -133,21 +132,10 @@ st.title("Stability")
 link.adopt(target="predicted")
 show_values()
 load_charts()
-runs = choose_runs()
-if not runs:
-    st.info("Choose runs above, for example one for each λ of an experiment: what a perturbation does to the maps of "
-            "each stands side by side.", icon=":material/lightbulb:")
-    st.page_link("app_pages/compare.py", label="Or start from an experiment", icon=":material/scatter_plot:")
-    st.stop()
-run_columns = columns(compare(runs, catalog()))
-data = catalog().entry("dataset", runs[0].spec.dataset.key)
-names = data.class_names if data else []
+runs = choose_runs("what a perturbation does to the maps of each stands side by side")
+run_columns, names = columns(runs), class_names(runs)
 entry, perturbation = choose_perturbation()
-method_cell, target_cell = st.columns(2)
-with method_cell:
-    method, params = choose_method(runs)
-with target_cell:
-    target = choose_target(method, names)
+method, params, target = choose_maps(runs, names)
 samples = choose_images(runs, run_columns)
 if samples is not None:
     request = AttributionRequest(runs=[column.run for column in run_columns], method=method.key, params=params,

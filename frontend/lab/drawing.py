@@ -1,8 +1,10 @@
 """From a request to its maps: at once where they are kept or quick, by a click where they take long."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from backend.shared.contracts import Attribution, AttributionRequest, Status
+from backend.shared.contracts import Attribution, AttributionRequest, Density, Status
 from frontend.client import ApiError
 from frontend.parts import api, problems_shown, show_problem
 from frontend.words import duration, escaped
@@ -31,7 +33,7 @@ def drawn(request: AttributionRequest) -> Attribution | None:
         show_problem(error)
         return None
     if answer.status is not Status.SUCCEEDED:
-        _wait_for(answer.id)
+        wait_for(api().attribution, answer.id, "maps")
         return None
     return answer
 
@@ -47,18 +49,24 @@ def _agree(asked: str) -> None:
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _wait_for(attribution: int) -> None:
-    """Until the maps are there; then the page is drawn with them."""
+def wait_for(read: Callable[[int], Attribution | Density], asked: int, what: str) -> None:
+    """Until they are there; then the page is drawn with them.
+
+    Args:
+        read: gives them as they are now.
+        asked: their id.
+        what: they are, in the plural.
+    """
     with problems_shown(retrying=True):
-        answer = api().attribution(attribution)
+        answer = read(asked)
         if answer.status is Status.SUCCEEDED:
             st.rerun()
         if answer.status.final:
-            st.error(f"The maps {answer.status.value}: {escaped(answer.error or 'no reason given')}",
+            st.error(f"The {what} {answer.status.value}: {escaped(answer.error or 'no reason given')}",
                      icon=":material/error:")
             return
         task = api().task(answer.task)
-        st.progress(task.progress, text=f"Drawing the maps: {task.stage or 'waiting for the interactive worker'}")
+        st.progress(task.progress, text=f"Drawing the {what}: {task.stage or 'waiting for the interactive worker'}")
         st.button("Cancel", key="lab_cancel", on_click=_cancel, args=(answer.task,))
 
 

@@ -12,8 +12,17 @@ from frontend.widgets import FieldErrors, parameters
 from frontend.words import escaped
 
 
-def choose_method(runs: Sequence[Run]) -> tuple[CatalogEntry, dict[str, Any]]:
-    """(method, its parameters); what does not suit a run's model is said. Stops the page where the choice doesn't."""
+def choose_maps(runs: Sequence[Run], class_names: Sequence[str]) -> tuple[CatalogEntry, dict[str, Any], str | int]:
+    """(method, its parameters, the class); what does not suit a run's model is said. Stops the page where the choice
+    doesn't."""
+    method_cell, target_cell = st.columns(2)
+    with method_cell:
+        method, params = _choose_method(runs)
+    with target_cell:
+        return method, params, _choose_target(method, class_names)
+
+
+def _choose_method(runs: Sequence[Run]) -> tuple[CatalogEntry, dict[str, Any]]:
     offered = {entry.key: entry for entry in catalog().entries("attribution")}
     if value("method") not in offered:
         if value("method") is not None:
@@ -47,8 +56,7 @@ def unfit(method: CatalogEntry, runs: Sequence[Run]) -> str:
     return ""
 
 
-def choose_target(method: CatalogEntry, class_names: Sequence[str]) -> str | int:
-    """The class that the maps are of."""
+def _choose_target(method: CatalogEntry, class_names: Sequence[str]) -> str | int:
     targets = ["label", "predicted", *(str(place) for place in range(len(class_names)))]
     if value("split") == "upload":
         targets.remove("label")

@@ -1,11 +1,13 @@
 """Which runs stand side by side."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, Run, Status
 from frontend.aggregate import grouped
 from frontend.client import ApiError
-from frontend.comparison import Comparison
+from frontend.comparison import compare
 from frontend.lab.link import key, put, value
 from frontend.panels import RunColumn
 from frontend.parts import api, catalog
@@ -14,9 +16,13 @@ from frontend.words import joined, run_name
 MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
 
 
-def choose_runs() -> list[Run]:
+def choose_runs(what: str) -> list[Run]:
     """The chosen runs that have a model; those of the link that are gone, and those without a model, are named. Stops
-    the page where there is none to choose."""
+    the page where there is none to choose or none is chosen.
+
+    Args:
+        what: shown of the chosen runs, in words.
+    """
     offered = {run.id: run for run in api().runs(status=Status.SUCCEEDED, limit=200).items}
     gone = []
     for run_id in value("runs"):
@@ -56,7 +62,12 @@ def choose_runs() -> list[Run]:
     for run in without:
         st.info(f"Run {run.id} is {run.status.value} and has no finished model, so nothing can be drawn of it"
                 + (" before it has finished." if not run.status.final else "."), icon=":material/hourglass_empty:")
-    return [offered[run_id] for run_id in chosen if offered[run_id] not in without]
+    runs = [offered[run_id] for run_id in chosen if offered[run_id] not in without]
+    if not runs:
+        st.info(f"Choose runs above, for example one for each λ of an experiment: {what}.", icon=":material/lightbulb:")
+        st.page_link("app_pages/compare.py", label="Or start from an experiment", icon=":material/scatter_plot:")
+        st.stop()
+    return runs
 
 
 def _take_experiment() -> None:
@@ -75,11 +86,18 @@ def one_of_each(runs: list[Run]) -> list[int]:
     return [run.id for run in first]
 
 
-def columns(found: Comparison) -> list[RunColumn]:
+def columns(chosen: Sequence[Run]) -> list[RunColumn]:
     """The runs from the baseline on, each with what tells it from the others."""
+    found = compare(chosen, catalog())
     runs = [run for group in found.groups for run in group.runs]
     one_seed = len({run.spec.seed for run in runs}) == 1
     return [
         RunColumn(run.id, found.label_of(run).rpartition(", seed")[0] if one_seed else found.label_of(run),
                   found.run_colors[run.id]) for run in runs
     ]
+
+
+def class_names(chosen: Sequence[Run]) -> list[str]:
+    """Of their one data set; none where it is no longer on offer."""
+    data = catalog().entry("dataset", chosen[0].spec.dataset.key)
+    return data.class_names if data else []
