@@ -101,7 +101,8 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | 
         show_problem(error)
         return None
     by = {BY_INDEX: "their number", **{order: _worst_words(order) for order in orders}}
-    for name, choices in (("class", classes), ("only", whose), ("worst", by)):
+    groups = {ALL: "all", **{str(place): name for place, name in enumerate(dataset.group_names)}}
+    for name, choices in (("class", classes), ("group", groups), ("only", whose), ("worst", by)):
         if value(name) not in choices:
             st.error(f"This link asks for {name} = {escaped(str(value(name))[:50])}, which is not one of "
                      f"{escaped(', '.join(map(str, choices)))}.", icon=":material/link_off:")
@@ -110,27 +111,17 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | 
     cells[0].selectbox("Class", list(classes), key=key("class"), on_change=_start_again, format_func=classes.get)
     cells[1].selectbox("Only images", list(whose), key=key("only"), on_change=_start_again, format_func=whose.get)
     cells[2].selectbox("In the order of", list(by), key=key("worst"), on_change=_start_again, format_func=by.get)
-    group = None
     if dataset.has_groups:
-        groups = [ALL, *(str(number) for number in range(_groups(runs)))]
-        if value("group") not in groups:
-            put("group", ALL)
-        cells[3].selectbox("Group", groups, key=key("group"), on_change=_start_again)
-        group = None if value("group") == ALL else int(value("group"))
+        cells[3].selectbox("Group", list(groups), key=key("group"), on_change=_start_again, format_func=groups.get)
     only, of = value("only"), runs
     if only.startswith(_WRONG) and only.removeprefix(_WRONG).isdecimal():
         only, of = "wrong_any", (int(only.removeprefix(_WRONG)),)
-    label = None if value("class") == ALL else int(value("class"))
+    label, group = (None if value(name) == ALL else int(value(name)) for name in ("class", "group"))
     try:
         return _browse(of, label, group, only, None if value("worst") == BY_INDEX else value("worst"))
     except ApiError as error:
         st.warning(f"These images cannot be filtered: {escaped(str(error))}", icon=":material/filter_alt_off:")
         return _browse(runs, None, None, ALL, None)
-
-
-def _groups(runs: tuple[int, ...]) -> int:
-    """How many there are among the test images."""
-    return 1 + max((sample.group or 0 for sample in _browse(runs, None, None, ALL, None).items), default=0)
 
 
 def _worst_words(order: str) -> str:

@@ -2,18 +2,12 @@
 
 import httpx
 import pytest
-from streamlit.testing.v1 import AppTest
+
+from tests.frontend.on_the_page import said
 
 pytestmark = pytest.mark.timeout(120)
 PAGES = ("home", "launch", "experiments", "experiment", "runs", "run", "compare", "saliency", "datasets", "system")
 LINKS = {"experiment": {"experiment": "1"}, "run": {"run": "1"}, "saliency": {"runs": "1"}}
-
-
-def said(app: AppTest) -> str:
-    """Everything that the page says, as one text."""
-    assert not app.exception, app.exception[0].value
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    return "\n".join(str(part.value) for part in parts)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -6,13 +6,9 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.frontend.on_the_page import said
+
 pytestmark = pytest.mark.timeout(120)
-
-
-def said(app: AppTest) -> str:
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in [*app.title, *app.subheader, *app.caption, *app.info, *app.warning,
-                                                   *app.error])
 
 
 def table(app: AppTest, *columns: str):

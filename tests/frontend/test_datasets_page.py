@@ -8,14 +8,9 @@ from sqlalchemy import delete
 
 from backend.shared.store import datasets, registered
 from backend.shared.tables import DatasetRow
+from tests.frontend.on_the_page import said
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def said(app) -> str:
-    """Everything that the page says, as one text."""
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in [*app.title, *app.markdown, *app.caption, *app.info, *app.error])
 
 
 def images(app) -> str:

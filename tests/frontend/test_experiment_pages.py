@@ -5,20 +5,10 @@ import uuid
 import pytest
 
 from backend.shared.contracts import ExperimentPatch
+from tests.frontend.on_the_page import button, said
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = {"epochs": 2, "evaluations": []}
-
-
-def said(app) -> str:
-    """Everything that the page says, as one text."""
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in parts)
-
-
-def button(app, label: str):
-    return next(item for item in app.button if item.label == label)
 
 
 @pytest.fixture

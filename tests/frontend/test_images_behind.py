@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from backend.shared.contracts import CatalogEntry, CatalogImages, CatalogParam, Evaluation, Status
 from frontend.catalog import Catalog
 from frontend.images_behind import Asked, maps_of
@@ -44,3 +46,17 @@ def test_the_least_stable_images_are_shown_under_the_perturbation_of_their_measu
 
 def test_images_that_nothing_perturbed_are_shown_as_they_are():
     assert maps_of(asked("pgd", {"steps": 40}), OFFERED) == ("saliency", {})
+
+
+@pytest.mark.parametrize(("key", "page"), [
+    ("pgd_linf", "stability"), ("pgd_l2", "saliency"), ("square_linf", "saliency"), ("transfer_linf", "saliency"),
+    ("autoattack_linf", "saliency"),
+])
+def test_images_are_shown_under_an_attack_only_where_the_page_has_that_attack(live_api, key, page):
+    offered = live_api.client.catalog()
+    plot, = offered.entry("evaluation", key).plots
+    assert plot.images is not None  # so its points can be opened
+    point = asked(key, {"epsilons": [0.1]}, perturbation=plot.images.perturbation)
+    shown, words = maps_of(point, offered)
+    assert shown == page
+    assert words.get("perturbation") == ("attack" if page == "stability" else None)

@@ -3,15 +3,10 @@
 import pytest
 
 from backend.shared.contracts import Priority
+from tests.frontend.on_the_page import said
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = {"epochs": 2, "evaluations": []}
-
-
-def said(app) -> str:
-    """Everything that the page says, as one text."""
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in [*app.title, *app.markdown, *app.caption, *app.info, *app.error])
 
 
 def ending(widgets, text: str):

@@ -4,25 +4,15 @@ import pytest
 
 from backend.shared.contracts import Status
 from frontend.presets import DEMO
+from tests.frontend.on_the_page import button, said
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def said(app) -> str:
-    """Everything that the page says, as one text."""
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in parts)
 
 
 def linked(app, name: str) -> int:
     """The number that the link of the page now shown carries."""
     value = app.query_params[name]
     return int(value if isinstance(value, str) else value[0])
-
-
-def button(app, label: str):
-    return next(item for item in app.button if item.label == label)
 
 
 def test_home_offers_the_demo_and_says_how_the_system_is(page):

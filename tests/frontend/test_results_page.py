@@ -3,24 +3,11 @@
 import pytest
 
 from backend.shared.contracts import Curve, Flag, Value
+from tests.frontend.on_the_page import button, pictures, said
 
 pytestmark = pytest.mark.timeout(120)
 ATTACKED = {"epochs": 2, "evaluations": [{"key": "pgd_linf", "params": {"epsilons": [0.1], "samples": 4}}]}
 CURVE = Curve(x=[0, 0.1], y=[0.75, 0.25], low=[0.3, 0.05], high=[0.95, 0.7], x_label="epsilon", y_label="accuracy")
-
-
-def said(app) -> str:
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in [*app.markdown, *app.caption, *app.info, *app.error, *app.warning])
-
-
-def pages_of(app) -> str:
-    """The HTML that the page writes itself."""
-    return "\n".join(item.proto.body for item in app.get("html"))
-
-
-def button(app, label: str):
-    return next(item for item in app.button if item.label == label)
 
 
 @pytest.fixture
@@ -52,14 +39,14 @@ def test_a_curve_has_its_chart_its_numbers_and_its_flag(page, attacked):
 def test_a_point_opens_the_images_that_broke_there(page, attacked):
     app = page.open("run", run=str(attacked), images="pgd_linf|Accuracy under attack, L∞|accuracy|0.1")
     assert "Test images whose prediction breaks at epsilon 0.1" in said(app)
-    html = pages_of(app)
+    html = pictures(app)
     assert "image 1, label 1" in html and "image 2, label 2" in html
     assert "image 0," not in html and "image 3," not in html
     assert f"runs={attacked}&amp;samples=1" in html
 
 
 def test_a_wrong_prediction_is_marked(page, attacked):
-    html = pages_of(page.open("run", run=str(attacked), images="pgd_linf|Accuracy under attack, L∞|accuracy|0.0"))
+    html = pictures(page.open("run", run=str(attacked), images="pgd_linf|Accuracy under attack, L∞|accuracy|0.0"))
     assert "image 3, label 3" in html and "✗ predicted 7" in html
 
 

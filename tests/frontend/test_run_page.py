@@ -5,19 +5,10 @@ import time
 import pytest
 
 from backend.shared.store import logs
+from tests.frontend.on_the_page import button, said
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = {"epochs": 2, "evaluations": []}
-
-
-def said(app) -> str:
-    """Everything that the page says, as one text."""
-    assert not app.exception, app.exception[0].value
-    return "\n".join(str(part.value) for part in [*app.title, *app.markdown, *app.caption, *app.info, *app.error])
-
-
-def button(app, label: str):
-    return next(item for item in app.button if item.label == label)
 
 
 def test_the_log_is_searched(page, live_api):

@@ -1,34 +1,16 @@
 """The saliency page against a real API process whose maps the test draws."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
+
+from tests.frontend.on_the_page import button, pictures, said
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def said(app: AppTest) -> str:
-    assert not app.exception, app.exception[0].value
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    return "\n".join(str(part.value) for part in parts)
-
-
-def pictures(app: AppTest) -> str:
-    """What the page draws as HTML."""
-    return "\n".join(block.proto.body for block in app.get("html"))
-
-
-def button(app: AppTest, label: str):
-    return next(item for item in app.button if item.label == label)
 
 
 @pytest.fixture
 def trained(live_api) -> list[int]:
     live_api.prepare()
-    found = live_api.launch({"evaluations": []}, {"lambda_": [0, 1]})
-    for run_id in found:
-        live_api.finish(run_id, accuracy__accuracy=0.9)
-    return found
-
+    return live_api.train({"evaluations": []}, {"lambda_": [0, 1]})
 
 
 def test_maps_of_two_runs_from_the_request_to_the_pictures(page, live_api, trained):
@@ -93,6 +75,38 @@ def test_images_by_class_and_by_mistake(page, live_api, trained):
     assert "No test image passes" in said(app)
 
 
+def test_images_by_group_alone_and_with_other_filters(page, live_api):
+    live_api.prepare("textured_digits")  # image i is of group i % 9 and of class i % 10
+    runs = live_api.train({"evaluations": [], "dataset": {"key": "textured_digits"}}, {"lambda_": [0, 1]})
+    right = [index % 10 for index in range(20)]
+    live_api.keep_predictions(runs[0], right)
+    live_api.keep_predictions(runs[1], [*right[:10], 5, *right[11:]])  # 10 is wrong
+    app = page.open("saliency", runs=",".join(map(str, runs)))
+    said(app)
+    group = app.selectbox(key="lab_group")
+    names = live_api.client.dataset("textured_digits").group_names
+    assert (group.value, group.options) == ("all", ["all", *names]) and len(names) == 9
+    app = group.select("1").run()
+    assert app.text_input(key="lab_samples").value == "1,10,19" and list(app.query_params["group"]) == ["1"]
+    app = app.selectbox(key="lab_only").select("disagree").run()
+    assert app.text_input(key="lab_samples").value == "10"
+    app = app.selectbox(key="lab_only").select("all").run()
+    app = app.selectbox(key="lab_class").select("9").run()
+    assert app.text_input(key="lab_samples").value == "19"
+    app = app.selectbox(key="lab_group").select("2").run()
+    assert "No test image passes" in said(app)
+
+
+def test_the_link_names_the_group(page, live_api):
+    live_api.prepare("textured_digits")
+    run, = live_api.train({"evaluations": [], "dataset": {"key": "textured_digits"}})
+    said(app := page.open("saliency", runs=str(run), group="8"))
+    assert app.text_input(key="lab_samples").value == "8,17"
+    app = page.open("saliency", runs=str(run), group="9")
+    assert "group = 9, which is not one of all, 0, 1" in said(app)
+    assert app.selectbox(key="lab_group").value == "all"
+
+
 def test_one_run_at_a_time_on_the_scale_of_all(page, live_api, trained):
     runs = ",".join(map(str, trained))
     app = page.open("saliency", runs=runs, samples="3", layout="one run at a time", at=str(trained[1]))
@@ -113,9 +127,7 @@ def test_a_set_of_starred_images_is_shown_again(page, live_api, trained):
 
 
 def test_an_experiments_runs_are_taken_one_for_each_setting(page, live_api, trained):
-    members = live_api.launch({"evaluations": []}, {"lambda_": [1, 0], "seed": [1, 0]})
-    for run_id in members:
-        live_api.finish(run_id, accuracy__accuracy=0.9)
+    members = live_api.train({"evaluations": []}, {"lambda_": [1, 0], "seed": [1, 0]})
     app = page.open("saliency")
     experiment = live_api.client.run(members[0]).experiment
     app = app.selectbox(key="lab_experiment").select(experiment).run()
@@ -139,10 +151,8 @@ def test_a_method_that_does_not_suit_a_model_is_said_before_it_is_asked_for(page
 def test_six_runs_of_different_data_are_said_once_and_nothing_is_drawn(page, live_api, trained):
     others = []
     for data_seed in range(1, 6):
-        run_id, = live_api.launch({"evaluations": [], "dataset": {"key": "blockmnist",
-                                                                  "params": {"data_seed": data_seed}}})
-        live_api.finish(run_id, accuracy__accuracy=0.9)
-        others.append(run_id)
+        others += live_api.train({"evaluations": [], "dataset": {"key": "blockmnist",
+                                                                 "params": {"data_seed": data_seed}}})
     for name in ("saliency", "stability", "density"):
         app = page.open(name, runs=",".join(map(str, [trained[0], *others])), samples="1")
         assert said(app).count("maps of different images cannot be compared") == 1, name
@@ -170,6 +180,7 @@ def test_without_runs_the_page_says_what_to_do(page, trained):
     ({"runs": "T", "method": "magic"}, "magic, which is not on offer"),
     ({"runs": "T", "target": "12"}, "there are 10"),
     ({"runs": "T", "class": "77"}, "class = 77, which is not one of"),
+    ({"runs": "T", "group": "0"}, "group = 0, which is not one of all"),  # these data have none
     ({"runs": "T", "params": "{"}, "not an object in JSON"),
     ({"runs": "T", "opacity": "9"}, "not a number from 0 to 1"),
     ({"runs": "T", "worst": "leakage.none"}, "worst = leakage.none"),
@@ -190,7 +201,6 @@ def test_a_run_that_still_trains_is_said(page, live_api, trained):
 
 
 def test_runs_of_different_images_are_said(page, live_api, trained):
-    other, = live_api.launch({"evaluations": [], "dataset": {"key": "blockmnist", "params": {"data_seed": 5}}})
-    live_api.finish(other, accuracy__accuracy=0.9)
+    other, = live_api.train({"evaluations": [], "dataset": {"key": "blockmnist", "params": {"data_seed": 5}}})
     assert "maps of different images cannot be compared" in said(
         page.open("saliency", runs=f"{trained[0]},{other}", samples="1"))

@@ -1,28 +1,16 @@
 """The stability and density pages against a real API process whose maps the test draws."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
+
+from tests.frontend.on_the_page import pictures, said
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def said(app: AppTest) -> str:
-    assert not app.exception, app.exception[0].value
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
-    return "\n".join(str(part.value) for part in parts)
-
-
-def pictures(app: AppTest) -> str:
-    return "\n".join(block.proto.body for block in app.get("html"))
 
 
 @pytest.fixture(scope="module")
 def trained(live_api) -> list[int]:
     live_api.prepare()
-    found = live_api.launch({"evaluations": []}, {"lambda_": [0, 1]})
-    for run_id in found:
-        live_api.finish(run_id, accuracy__accuracy=0.9)
-    return found
+    return live_api.train({"evaluations": []}, {"lambda_": [0, 1]})
 
 
 def test_a_perturbation_is_asked_for_and_shown_run_by_run(page, live_api, trained):
