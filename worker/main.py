@@ -27,7 +27,8 @@ from backend.shared import log_lines
 from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TRAINING_QUEUES, QueueName
 from backend.shared.settings import Settings, explain
-from worker import resolve, shutdown
+from worker import pages, resolve, shutdown
+from worker.jobs import context
 from worker.processes import ForkingWorker, InProcessWorker, make_worker
 
 
@@ -59,6 +60,7 @@ def main() -> None:
         for entry in entries:
             resolve.load(entry)
     configure_mappers()
+    context.make_ready(settings)
     shutdown.listen()
     role = ROLES[name]
     if role.kind is InProcessWorker:
@@ -67,6 +69,8 @@ def main() -> None:
     os.environ["RQ_WORKER_ID"] = rq_worker.name  # noted with each task that it claims
     gc.collect()
     gc.freeze()  # what is loaded by now stays shared with the forked jobs
+    if role.kind is ForkingWorker:
+        pages.collapse()
     logging.info("ready for %s", ", ".join(role.queues))
     rq_worker.work(logging_level="WARNING")
     sys.stdout.flush()
