@@ -1,17 +1,21 @@
 """What the queue costs: 1, 2, 4 and 8 workers on tasks that only sleep.
 
-    python -m benchmarks.scaling [--workers 1 2 4 8] [--sleep 0.5] [--each 30] [--database URL] [--json FILE]
+    python -m benchmarks.scaling [--workers 1 2 4 8] [--sleep 2] [--each 30] [--database URL] [--json FILE]
 
 Everything is as in the product (API, broker, database, claims, leases, the worker's fork for each job) but the work:
-here a training is a sleep. `--each` tasks per worker are launched at once. Throughput is that of the time from the
-first start to the last end; the overhead is the time from a task's end to the next one's start on the same worker, by
-the database's clock, and for an idle worker from a launch to its start. --worker is for this script's own use.
+here a training is a sleep, up to 10 % longer or shorter by its task's number, for equal ones would end together and
+all workers fork at one moment. The sleep must be so long that the processor time of all workers' tasks fits the cores:
+at 50 ms a task 8 workers need 0.2 of two cores with the 2 s of the default. `--each` tasks per worker are launched at
+once. Throughput is that of the time from the first start to the last end; the overhead is the time from a task's end to
+the next one's start on the same worker, by the database's clock, and for an idle worker from a launch to its start.
+--worker is for this script's own use.
 """
 
 import argparse
 import itertools
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -62,7 +66,7 @@ def worker() -> None:
     from worker.lease import Lease
 
     def sleep(_context: Context, lease: Lease) -> None:
-        time.sleep(float(os.environ[_SLEEP]))
+        time.sleep(float(os.environ[_SLEEP]) * random.Random(lease.held.task_id).uniform(0.9, 1.1))
         with lease.writing() as session:
             lease.finish(session, Status.SUCCEEDED)
 
@@ -152,7 +156,7 @@ def measure(settings: Settings, http: httpx.Client, database: Database, count: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--sleep", type=float, default=0.5, help="seconds of each task")
+    parser.add_argument("--sleep", type=float, default=2.0, help="mean seconds of a task")
     parser.add_argument("--each", type=int, default=30, help="tasks per worker")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
