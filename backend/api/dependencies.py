@@ -15,23 +15,24 @@ from backend.shared.settings import Settings
 from backend.shared.store import registered
 
 
-def _database(request: Request) -> Database:
+# What only looks something up is async: anything else is sent to a thread and back
+async def _database(request: Request) -> Database:
     return request.app.state.database
 
 
-def _store(request: Request) -> ArtifactStore:
+async def _store(request: Request) -> ArtifactStore:
     return request.app.state.store
 
 
-def _queue(request: Request) -> Queue:
+async def _queue(request: Request) -> Queue:
     return request.app.state.queue
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-def _provenance(request: Request) -> dict[str, str]:
+async def _provenance(request: Request) -> dict[str, str]:
     return request.app.state.provenance
 
 

@@ -93,13 +93,25 @@ class ResultRow(Base):
     )
 
 
+class LatestRow(Base):
+    """The latest value of one of a run's curves, for the same reason; those that are no numbers are left out."""
+
+    __tablename__ = "latest_values"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[float]
+    __table_args__ = (
+        Index("ix_latest_values_name_value", "name", "value", "run_id"), {"sqlite_with_rowid": False},
+    )
+
+
 class TaskRow(Base):
     """A piece of work with a lease. The row is the outbox: what is queued and not `delivered` still has to go out."""
 
     __tablename__ = "tasks"
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     after_task: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     payload: Mapped[Json] = mapped_column(default=dict)
     status: Mapped[str] = mapped_column(String(16), default="queued")
@@ -123,7 +135,14 @@ class TaskRow(Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
-    __table_args__ = (Index("ix_tasks_status_delivered", "status", "delivered"), _NEVER_REUSED)
+    __table_args__ = (
+        Index("ix_tasks_status_delivered", "status", "delivered"),
+        Index("ix_tasks_status_kind_run_id", "status", "kind", "run_id"),
+        # With all that experiments sum up, so that the rows of their thousands of tasks are not read
+        Index("ix_tasks_run_id_summed", "run_id", "kind", "status", "progress", "eta_seconds", "started_at",
+              "finished_at"),
+        _NEVER_REUSED,
+    )
 
 
 class MetricRow(Base):

@@ -189,12 +189,13 @@ def test_runs_of_before_are_sorted_too(kind: str, request: pytest.FixtureRequest
         session.execute(
             text("INSERT INTO runs (experiment_id, spec_version, spec, spec_hash, dataset, model, regularizer, notes,"
                  " tags, archived, deleting, metrics, results, flags, provenance, created_at) VALUES (1, 2, :spec,"
-                 " 'h', 'd', 'm', 'r', '', '[]', false, false, '{}', :results, '[]', '{}', 0)"),
-            {"spec": '{"lambda_": 0.25}', "results": results},
+                 " 'h', 'd', 'm', 'r', '', '[]', false, false, :metrics, :results, '[]', '{}', 0)"),
+            {"spec": '{"lambda_": 0.25}', "results": results, "metrics": '{"loss": 0.5, "penalty": null}'},
         )
     migrate.upgrade(settings)
     with database.read() as session:
         assert session.execute(text("SELECT lambda_ FROM runs")).all() == [(0.25,)]
         assert session.execute(text("SELECT * FROM result_values")).all() == [(1, "accuracy.accuracy", 0.75)]
+        assert session.execute(text("SELECT * FROM latest_values")).all() == [(1, "loss", 0.5)]
     database.close()
     assert differences(settings) == []

@@ -63,6 +63,8 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("registered_datasets", {"key": "birds", "label": "Birds", "summary": "Two birds.", "created_at": 1.0, "facts": {
         "num_classes": 2, "class_names": ["a", "b"], "group_names": [], "channels": 3, "image_size": [8, 8],
         "mean": [0.5] * 3, "std": [0.5] * 3, "train_size": 4, "has_mask": False, "has_groups": False}}),
+    ("result_values", {"run_id": 1, "name": "accuracy.accuracy", "value": 0.9}),
+    ("latest_values", {"run_id": 1, "name": "loss", "value": 0.5}),
     ("events", {"id": 1, "run_id": 1, "task_id": 1, "kind": "train", "status": "succeeded", "at": 3.0}),
     ("webhooks", {"id": 1, "url": "https://example.org/", "secret": "whsec_eA==", "seen_event": 1, "created_at": 1.0}),
     ("deliveries", {"id": 1, "webhook_id": 1, "event_id": 1, "attempts": 1, "delivered_at": 3.0}),

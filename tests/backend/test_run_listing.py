@@ -74,3 +74,37 @@ def test_a_result_that_is_taken_again_moves_its_run(work: Any, system: System, c
         runs.set_results(session, members[0], "accuracy", {"accuracy": Value(value=0.4, n=10)})
     best_first = client.get("/api/v1/runs", params={"sort": "-results.accuracy.accuracy"}).json()["items"]
     assert [run["id"] for run in best_first] == members
+
+
+def test_pages_sorted_by_a_curve_follow_its_latest_value(work: Any, system: System, client: TestClient):
+    members = work.launch(sweep={"seed": [0, 1, 2, 3, 4]})
+    for run_id, loss in zip(members, (0.3, 0.1, float("inf"), 0.3), strict=False):
+        with system.database.write() as session:
+            runs.set_metrics(session, run_id, {"loss": 9.0, "penalty": 1.0})
+            if system.database.engine.dialect.name == "sqlite" or loss < 1:  # PostgreSQL refuses to store it
+                runs.set_metrics(session, run_id, {"loss": loss})
+    for sort, order in (("metrics.loss", [1, 0, 3, 2, 4]), ("-metrics.loss", [3, 0, 1, 4, 2])):
+        if system.database.engine.dialect.name != "sqlite":
+            order = [1, 0, 3, 2, 4] if sort == "metrics.loss" else [2, 3, 0, 1, 4]  # run 2 keeps its 9
+        listed: list[int] = []
+        query: dict[str, Any] = {"sort": sort, "limit": 2}
+        while True:
+            page = client.get("/api/v1/runs", params=query).json()
+            listed += [run["id"] for run in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert listed == [members[place] for place in order]
+    assert client.get("/api/v1/runs", params={"sort": "results.loss"}).json()["items"][0]["id"] == members[0]
+
+
+def test_pages_of_one_status_are_in_the_order_of_the_runs(work: Any, system: System, client: TestClient):
+    members = work.launch({"evaluations": [{"key": "accuracy"}]}, {"seed": list(range(5))})
+    for place in (4, 0, 2):  # the order in which they end is not that of the runs
+        work.train(members[place])
+    for sort, order in (("id", [0, 2, 4]), ("-id", [4, 2, 0])):
+        query: dict[str, Any] = {"sort": sort, "status": "succeeded", "limit": 2}
+        first = client.get("/api/v1/runs", params=query).json()
+        then = client.get("/api/v1/runs", params=query | {"cursor": first["next_cursor"]}).json()
+        assert [run["id"] for run in first["items"] + then["items"]] == [members[place] for place in order]
+        assert then["next_cursor"] is None

@@ -12,7 +12,6 @@ from backend.api.dependencies import (
     Limit,
     Provenance,
     QueueDep,
-    Reading,
     RegisteredKnown,
     Search,
     StoreDep,
@@ -102,22 +101,25 @@ def add_runs(
     return AddedRuns(experiment=answer, added=done.added, skipped=done.skipped)
 
 
-@router.get("", responses=responses(422))
+@router.get("", response_model=ExperimentPage, responses=responses(422))
 def list_experiments(
-    session: Reading, limit: Limit = 50, cursor: Cursor = None, q: Search = None,
+    database: DatabaseDep, limit: Limit = 50, cursor: Cursor = None, q: Search = None,
     archived: Annotated[bool | None, Query(description="default: those that are not")] = False,
-) -> ExperimentPage:
+) -> Response:
     """Newest first."""
     before = None if cursor is None else cursors.decode(cursor, _SORT)[1]
-    found = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q)
+    with database.read() as session:
+        found = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q)
     items = found[:limit]
     more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(found) > limit else None
-    return ExperimentPage(items=items, next_cursor=more)
+    written = ExperimentPage(items=items, next_cursor=more).model_dump_json()
+    return Response(written, media_type="application/json")
 
 
 @router.get("/{experiment_id}", responses=responses(404, 422))
-def get_experiment(experiment_id: ExperimentId, session: Reading) -> Experiment:
-    answer = experiments.get(session, experiment_id)
+def get_experiment(experiment_id: ExperimentId, database: DatabaseDep) -> Experiment:
+    with database.read() as session:
+        answer = experiments.get(session, experiment_id)
     if answer is None:
         raise _missing(experiment_id)
     return answer

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from backend.api.dependencies import Reading, RunIds
+from backend.api.dependencies import DatabaseDep, Reading, RunIds
 from backend.api.pages import page
 from backend.api.problems import not_found, responses
-from backend.api.routes.runs import RunId, found
+from backend.api.routes.runs import RunId, missing
 from backend.shared import contracts
 from backend.shared.contracts import MetricSeries
 from backend.shared.store import metrics, runs
@@ -27,11 +27,13 @@ class MetricPage(contracts.Page):
 
 @router.get("/runs/{run_id}/metrics", response_model=MetricPage, responses=responses(404, 422))
 def get_run_metrics(
-    run_id: RunId, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = None
+    run_id: RunId, database: DatabaseDep, names: Names = None, since: Since = None, max_points: MaxPoints = None
 ) -> Response:
     """The curves of one run."""
-    found(runs.get(session, run_id), run_id)
-    return page(metrics.read_json(session, [run_id], names, since=since, max_points=max_points))
+    with database.read() as session:
+        if not runs.exists(session, run_id):
+            raise missing(run_id)
+        return page(metrics.read_json(session, [run_id], names, since=since, max_points=max_points))
 
 
 @router.get("/metrics", response_model=MetricPage, responses=responses(404, 422))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from backend import deletion
 from backend.api import cursors, run_table
-from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Reading, Search, StoreDep
+from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Search, StoreDep
 from backend.api.pages import page
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
@@ -37,7 +37,7 @@ class RunPage(contracts.Page):
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **responses(422)},
 )
 def list_runs(
-    session: Reading,
+    database: DatabaseDep,
     experiment: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     status: Status | None = None,
     dataset: Key = None,
@@ -58,20 +58,25 @@ def list_runs(
     )
     key, descending = sort.removeprefix("-"), sort.startswith("-")
     after = None if cursor is None else cursors.decode(cursor, sort)
-    if format == "csv":
-        every = run_listing.places(session, which, sort=key, descending=descending, after=after)
-        return Response(
-            run_table.table(session, [place.id for place in every]), media_type="text/csv",
-            headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
-        )
-    found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
-    more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
-    return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
+    with database.read() as session:
+        if format == "csv":
+            every = run_listing.places(session, which, sort=key, descending=descending, after=after)
+            return Response(
+                run_table.table(session, [place.id for place in every]), media_type="text/csv",
+                headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
+            )
+        found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
+        more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
+        return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
 
 
-@router.get("/{run_id}", responses=responses(404, 422))
-def get_run(run_id: RunId, session: Reading) -> Run:
-    return found(runs.get(session, run_id), run_id)
+@router.get("/{run_id}", response_model=Run, responses=responses(404, 422))
+def get_run(run_id: RunId, database: DatabaseDep) -> Response:
+    with database.read() as session:
+        written = run_listing.written(session, [run_id])
+    if run_id not in written:
+        raise missing(run_id)
+    return Response(written[run_id], media_type="application/json")
 
 
 @router.patch("/{run_id}", responses=responses(400, 404, 413, 422))

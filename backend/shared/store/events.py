@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts
@@ -30,13 +30,15 @@ def head(session: Session) -> int:
     return session.scalar(select(func.max(EventRow.id))) or 0
 
 
-def since(session: Session, after: int, limit: int = 200) -> list[EventRow]:
+def since(session: Session, after: int, limit: int = 200) -> list[Row]:
     """The events after that id, in order, as far as no earlier one can still come.
 
     PostgreSQL gives ids before the commit: where one is missing, its transaction may be at work still, and a reader
     that went on past it would never see it. So the answer ends at a gap until the gap is old.
     """
-    rows = session.scalars(select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit)).all()
+    rows = session.execute(
+        select(*EventRow.__table__.columns).where(EventRow.id > after).order_by(EventRow.id).limit(limit)
+    ).all()
     young = now(session) - SETTLED_SECONDS
     settled = []
     for row in rows:
@@ -47,7 +49,7 @@ def since(session: Session, after: int, limit: int = 200) -> list[EventRow]:
     return settled
 
 
-def answer(row: EventRow) -> contracts.Event:
+def answer(row: Row | EventRow) -> contracts.Event:
     return contracts.Event(
         id=row.id, type=f"{_SUBJECTS[TaskKind(row.kind)]}.{row.status}", run=row.run_id, task=row.task_id,
         error=row.error, at=moment(row.at),

@@ -1,5 +1,6 @@
 """Experiments: the groups of runs launched together."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,9 +104,6 @@ def remove(session: Session, experiment_id: int) -> None:
 
 def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
     chosen = RunRow.experiment_id.in_([row.id for row in rows]), RunRow.deleting.is_(False)
-    members: dict[int, list[int]] = {}
-    for experiment_id, run_id in session.execute(select(RunRow.experiment_id, RunRow.id).where(*chosen)):
-        members.setdefault(experiment_id, []).append(run_id)
     # Summed up by the database: a page of experiments may have ten thousand runs
     groups: dict[int, dict[str, Any]] = {}
     for group in session.execute(
@@ -114,6 +112,7 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
             func.sum(TaskRow.progress).label("progress"), func.count(TaskRow.eta_seconds).label("etas"),
             func.sum(TaskRow.eta_seconds).label("left"), func.max(TaskRow.eta_seconds).label("longest"),
             func.sum(TaskRow.started_at).label("started"), func.sum(TaskRow.finished_at).label("finished"),
+            func.aggregate_strings(cast(RunRow.id, Text), ",").label("ids"),  # read as JSON far faster than as rows
         )
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.TRAIN))
         .where(*chosen).group_by(RunRow.experiment_id, TaskRow.status)
@@ -122,7 +121,8 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
     at = now(session)
     answers = []
     for row in rows:
-        belonging, by_status = sorted(members.get(row.id, [])), groups.get(row.id, {})
+        by_status = groups.get(row.id, {})
+        belonging = sorted(json.loads(f"[{','.join(item.ids for item in by_status.values())}]"))
         answers.append(contracts.Experiment(
             id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived, runs=belonging,
             counts={status: by_status[status].number for status in Status if status in by_status},

@@ -87,17 +87,32 @@ def _curves(
 ) -> Iterator[tuple[str, int, Sequence[Any]]]:
     """(name, points kept, rows of (step, epoch, value, seconds) to give) of each curve."""
     columns = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
-    for name in names(session, run_id) if wanted is None else wanted:
-        mine = [MetricRow.run_id == run_id, MetricRow.name == name]
-        if since is not None:
-            mine.append(MetricRow.step > since)
-        total, first, last = session.execute(
-            select(func.count(), func.min(MetricRow.step), func.max(MetricRow.step)).where(*mine)
-        ).one()
-        everything = select(*columns).where(*mine).order_by(MetricRow.step)
+    all_of_them = [MetricRow.run_id == run_id]
+    if wanted is not None:
+        all_of_them.append(MetricRow.name.in_(wanted))
+    if since is not None:
+        all_of_them.append(MetricRow.step > since)
+    sizes: dict[str, tuple[int, int, int]] = {
+        name: size for name, *size in _tuples(session, select(
+            MetricRow.name, func.count(), func.min(MetricRow.step), func.max(MetricRow.step)
+        ).where(*all_of_them).group_by(MetricRow.name).order_by(MetricRow.name))
+    }
+    if wanted is None:
+        wanted = list(sizes) if since is None else names(session, run_id)
+    short = {name for name, (total, _, _) in sizes.items() if max_points is None or total <= max_points}
+    whole: dict[str, list[Any]] = {name: [] for name in wanted}
+    if short:  # in one statement
+        for name, *row in _tuples(session, select(MetricRow.name, *columns).where(
+            *all_of_them, MetricRow.name.in_(sorted(short))
+        ).order_by(MetricRow.name, MetricRow.step)):
+            whole[name].append(row)
+    for name in wanted:
+        total, first, last = sizes.get(name, (0, 0, 0))
         if max_points is None or total <= max_points:
-            yield name, total, _tuples(session, everything)
+            yield name, total, whole[name]
             continue
+        mine = [*all_of_them, MetricRow.name == name]
+        everything = select(*columns).where(*mine).order_by(MetricRow.step)
         stride = -(-total // max_points)
         gap, rest = divmod(last - first, total - 1)
         if rest == 0:  # evenly spaced, as curves of steps are: told by the key alone

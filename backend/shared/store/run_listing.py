@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.store import runs, tasks
 from backend.shared.store.times import moment
-from backend.shared.tables import EvaluationRow, ResultRow, RunRow, TaskRow
+from backend.shared.tables import EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,12 @@ def places(
         sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
         after: (sort key, id) of the last one seen. Runs without a value come last.
     """
-    if sort.startswith("results."):
-        return _by_result(session, which, sort.removeprefix("results."), descending, after, limit)
+    column, _, name = sort.partition(".")
+    if name:
+        return _by_number(session, which, _NUMBERS[column], name, descending, after, limit)
     key = _sort_key(sort)
+    # Of a status the index of the tasks has the runs in this order already
+    number = TaskRow.run_id if sort == "id" and which.status is not None else RunRow.id
     statement = _matching(which, key, with_task=sort in ("status", "progress"))
     if after is not None:
         value, run_id = after
@@ -59,21 +62,26 @@ def places(
             beyond = key < value if descending else key > value
             statement = statement.where(or_(beyond, key.is_(None), and_(key == value, beyond_id)))
     direction = key.desc() if descending else key.asc()
-    tie = RunRow.id.desc() if descending else RunRow.id.asc()
-    rows = session.execute(statement.order_by(direction.nulls_last(), tie).limit(limit))
+    tie = number.desc() if descending else number.asc()
+    order = (tie,) if sort == "id" else (direction.nulls_last(), tie)
+    rows = session.execute(statement.order_by(*order).limit(limit))
     return [Listed(run_id, value) for run_id, value in rows]
 
 
-def _by_result(
-    session: Session, which: Filter, name: str, descending: bool, after: tuple[Any, int] | None, limit: int | None,
+_NUMBERS: dict[str, type[ResultRow] | type[LatestRow]] = {"results": ResultRow, "metrics": LatestRow}
+
+
+def _by_number(
+    session: Session, which: Filter, numbers: type[ResultRow] | type[LatestRow], name: str, descending: bool,
+    after: tuple[Any, int] | None, limit: int | None,
 ) -> list[Listed]:
-    """Those that have the result, in the order of its index, so that no more are read than are asked for; then the
+    """Those that have the number, in the order of its index, so that no more are read than are asked for; then the
     others by id."""
-    has_it = and_(ResultRow.run_id == RunRow.id, ResultRow.name == name)
+    has_it = and_(numbers.run_id == RunRow.id, numbers.name == name)
     found: list[Listed] = []
     if after is None or after[0] is not None:
-        key, number = ResultRow.value, ResultRow.run_id
-        statement = _matching(which, key).join(ResultRow, has_it)
+        key, number = numbers.value, numbers.run_id
+        statement = _matching(which, key).join(numbers, has_it)
         if after is not None:
             value, run_id = after
             beyond = key < value if descending else key > value
@@ -101,18 +109,20 @@ def _matching(which: Filter, key: Any, *, with_task: bool = False) -> Select:
 
 
 def read_json(session: Session, run_ids: list[int]) -> bytes:
-    """What `runs.get` gives of these runs, as a JSON list in this order; those that are gone are left out.
+    """What `runs.get` gives of these runs, as a JSON list in this order; those that are gone are left out."""
+    each = written(session, run_ids)
+    return b"[" + b",".join(each[run_id] for run_id in run_ids if run_id in each) + b"]"
 
-    What is stored as JSON goes out as it is stored.
-    """
+
+def written(session: Session, run_ids: list[int]) -> dict[int, bytes]:
+    """Each of these runs that exists as JSON, by id. What is stored as JSON goes out as it is stored."""
     these = {"run_ids": run_ids}
     rows = session.execute(_RUNS, these).all()
     positions = tasks.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
     asked: dict[int, list[str]] = {}
     for run_id, name, key, params in session.execute(_MEASURES, these):
         asked.setdefault(run_id, []).append(f'{{"key":"{key}","params":{_valid(params)},"name":"{name}"}}')
-    written = {row.id: _json(row, positions.get(row.task), asked.get(row.id, [])) for row in rows}
-    return b"[" + b",".join(written[run_id] for run_id in run_ids if run_id in written) + b"]"
+    return {row.id: _json(row, positions.get(row.task), asked.get(row.id, [])) for row in rows}
 
 
 _STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
@@ -179,8 +189,5 @@ def _sort_key(sort: str) -> Any:
              "progress": TaskRow.progress}
     if sort in plain:
         return plain[sort]
-    column, _, name = sort.partition(".")
-    if column == "metrics":
-        return RunRow.metrics[name].as_float()
     raise ValueError(f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or "
                      "metrics.NAME")

@@ -1,10 +1,11 @@
 """Runs: what was asked, what came of it. A run shows the life of its train task."""
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, and_, delete, insert, select
+from sqlalchemy import Select, Table, and_, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from backend.shared import contracts, specs
@@ -12,7 +13,7 @@ from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.database import now
 from backend.shared.store import events, tasks
 from backend.shared.store.times import moment
-from backend.shared.tables import ArtifactRow, Base, EvaluationRow, ResultRow, RunRow, TaskRow
+from backend.shared.tables import ArtifactRow, Base, EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
 
 def create(
@@ -66,6 +67,13 @@ def insert_rows(session: Session, table: type[Base], rows: list[dict[str, Any]])
 
 def get(session: Session, run_id: int) -> contracts.Run | None:
     return many(session, [run_id]).get(run_id)
+
+
+def exists(session: Session, run_id: int) -> bool:
+    return session.scalar(_EXISTS, {"run_id": run_id}) is not None
+
+
+_EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), RunRow.deleting.is_(False))
 
 
 def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
@@ -122,6 +130,12 @@ def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None
     """Keeps the latest value of each curve."""
     row = session.get_one(RunRow, run_id)
     row.metrics = {**row.metrics, **latest}
+    session.execute(delete(LatestRow).where(LatestRow.run_id == run_id, LatestRow.name.in_(latest)))
+    numbers = [
+        {"run_id": run_id, "name": name, "value": value} for name, value in latest.items() if math.isfinite(value)
+    ]
+    if numbers:
+        session.execute(insert(cast(Table, LatestRow.__table__)), numbers)
 
 
 def set_results(session: Session, run_id: int, evaluation: str, values: dict[str, contracts.Value]) -> None:

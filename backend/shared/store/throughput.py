@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import RunSpec, Status, TaskKind
-from backend.shared.tables import RunRow, TaskRow
+from backend.shared.tables import LatestRow, RunRow, TaskRow
 
 _LOOKED_AT = 100  # of the newest runs of these keys that have started
 
@@ -21,14 +21,16 @@ def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
     # The ids first: a database that began with the tasks would read the specs of all that ever succeeded
     newest = started.order_by(RunRow.id.desc()).limit(_LOOKED_AT)
     statement = (
-        select(RunRow.spec, RunRow.metrics)
+        select(RunRow.spec, LatestRow.value)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
-        .where(TaskRow.status == Status.SUCCEEDED, RunRow.id.in_(newest)).order_by(RunRow.id.desc())
+        .join(LatestRow, (LatestRow.run_id == RunRow.id) & (LatestRow.name == "throughput"))
+        .where(TaskRow.status == Status.SUCCEEDED, LatestRow.value > 0, RunRow.id.in_(newest))
+        .order_by(RunRow.id.desc())
     )
     parts = {kind: getattr(spec, kind).model_dump() for kind in ("dataset", "model", "regularizer")}
     return [
-        metrics["throughput"] for stored, metrics in session.execute(statement)
-        if metrics.get("throughput") and all(stored[kind] == part for kind, part in parts.items())
+        rate for stored, rate in session.execute(statement)
+        if all(stored[kind] == part for kind, part in parts.items())
         and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
         and (stored["precision"], stored.get("compile", False)) == (spec.precision, spec.compile)
     ]
