@@ -2,9 +2,10 @@
 
     python -m benchmarks.page_speed [--times 5] [--json FILE]
 
-Usable: the page's own content stands (its table, its last chart drawn, its form) and its script has ended. Each page
-is measured twice: opened by its link, which loads the whole application anew from the browser's cache, and reached from
-another page of the open application. One load of each kind goes before and is not counted: warm is what is asked for.
+Usable: the page's own content stands (its table, its first charts drawn, its form) and its script has ended; charts
+further down are drawn as they come near the window. Each page is measured twice: opened by its link, which loads the
+whole application anew from the browser's cache, and reached from another page of the open application. One load of each
+kind goes before and is not counted: warm is what is asked for.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks.filled import api, broker, create, fill, free_port, ids_of_runs,
 
 GOAL = 1.0  # seconds
 CHART = ".densitylab-chart[data-points]"
+COMPARE, FAR = "compare?experiment=2", ".densitylab-chart[aria-label*=' of 60 runs']"
 # Address -> what has to be there
 PAGES = {
     "": "[data-testid=stMetric]",
@@ -33,7 +35,7 @@ PAGES = {
     "experiment?experiment=2": CHART,
     "runs": "[data-testid=stDataFrame] canvas",
     "run?run=2": CHART,
-    "compare?experiment=2": f"{CHART}[aria-label*=' of 60 runs']",
+    COMPARE: CHART,
     "saliency?runs=1,2": "text=Test images",
     "datasets": "text=BlockMNIST",
     "system": "[data-testid=stMetric]",
@@ -61,15 +63,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-pages-") as folder:
-        timings = measure(Settings(home=Path(folder), api_port=free_port(), ui_port=free_port()), arguments.times)
+        timings, far = measure(Settings(home=Path(folder), api_port=free_port(), ui_port=free_port()), arguments.times)
     print(f"{'page':<28}{'by its link':>14}{'from within':>14}  seconds, goal {GOAL:g}")
     for item in timings:
         print(f"{item.page or 'home':<28}{item.opened:>14.2f}{item.reached:>14.2f}")
+    print(f"The comparison's curves of 60 runs are drawn {far:.2f} s after one scrolls to them")
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(item) for item in timings], indent=2) + "\n")
+        content = {"pages": [asdict(item) for item in timings], "curves_scrolled_to": far}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def measure(settings: Settings, times: int) -> list[Timing]:
+def measure(settings: Settings, times: int) -> tuple[list[Timing], float]:
+    """The pages, and the seconds from scrolling to a chart far down until it is drawn."""
     migrate.upgrade(settings)
     with broker(settings), api(settings) as (http, _), page(settings) as (root, _), sync_playwright() as playwright:
         list(create(http))
@@ -83,8 +88,9 @@ def measure(settings: Settings, times: int) -> list[Timing]:
                    statistics.median([reached(tab, path) for _ in range(times + 1)][1:]))
             for path in PAGES
         ]
+        far = statistics.median([scrolled(tab) for _ in range(times)])
         browser.close()
-    return timings
+    return timings, far
 
 
 def opened(tab: Page, root: str, path: str) -> float:
@@ -102,6 +108,14 @@ def reached(tab: Page, path: str) -> float:
     began = time.perf_counter()
     tab.evaluate(GO, path)
     return until_usable(tab, path, began)
+
+
+def scrolled(tab: Page) -> float:
+    reached(tab, COMPARE)
+    began = time.perf_counter()
+    tab.locator(FAR).first.scroll_into_view_if_needed()
+    tab.locator(f"{FAR}[data-points]").first.wait_for()
+    return time.perf_counter() - began
 
 
 def until_usable(tab: Page, path: str, began: float) -> float:

@@ -52,6 +52,8 @@ SECONDARY_PANELS = (
 )
 MAX_LEGEND = 12
 MAX_MARKERS = 600  # on a chart of many curves: each is an element of the page
+# Room for what stands at the axes; where it does not suffice, Plotly draws a second time
+MARGIN = {"l": 58, "r": 30, "t": 40, "b": 50}
 _ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}
 BELOW = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 11}}
 _COLUMN = {"orientation": "v", "y": 1, "x": 1.04, "xanchor": "left", "font": {"size": 11}}
@@ -210,8 +212,8 @@ def _layout(
 ) -> dict[str, Any]:
     return {
         "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
-        "margin": {"l": 58, "r": 30, "t": 40, "b": 42}, "showlegend": legend is not None, "hovermode": "x unified",
-        "legend": _ROW if legend == "row" else _COLUMN,
+        "margin": MARGIN | {"t": 46 if legend == "row" else 40}, "hovermode": "x unified",
+        "showlegend": legend is not None, "legend": _ROW if legend == "row" else _COLUMN,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"size": 12},
         # Zoom belongs to one pair of axes; a change of scale starts afresh
         "uirevision": f"{x_label}-{log_x}-{log_y}",

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from backend.shared.contracts import Density, DensityOfRun
-from frontend.charts import BELOW
+from frontend.charts import BELOW, MARGIN
 from frontend.maps import DIVERGING
 from frontend.panels import RunColumn
 
@@ -59,7 +59,7 @@ def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
 
 def _plain(figure: go.Figure, revision: str) -> go.Figure:
     figure.update_layout(
-        template="none", margin={"l": 58, "r": 30, "t": 30, "b": 42}, hovermode="x unified" if revision == "line" else
+        template="none", margin=MARGIN | {"t": 30}, hovermode="x unified" if revision == "line" else
         "closest", legend=BELOW, showlegend=revision == "line", paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)", font={"size": 12}, uirevision=revision,
     )

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from backend.shared.contracts import MetricSeries
 from frontend.aggregate import Estimate, estimate
-from frontend.charts import BELOW, X_LABELS, XAxis, smoothed
+from frontend.charts import BELOW, MARGIN, X_LABELS, XAxis, smoothed
 from frontend.colors import translucent
 from frontend.comparison import Comparison
 
@@ -69,7 +69,7 @@ def mean_curves(
         )
     figure.update_layout(
         template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
-        margin={"l": 58, "r": 30, "t": 40, "b": 42}, hovermode="closest", legend=BELOW, showlegend=True,
+        margin=MARGIN, hovermode="closest", legend=BELOW, showlegend=True,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"size": 12},
         uirevision=f"mean-{x}-{log_x}-{log_y}",
     )

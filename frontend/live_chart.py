@@ -33,11 +33,23 @@ export default function(component) {
   if (!box) return;
   box.pending = data;
   box.trigger = setTriggerValue;
-  if (box.waiting) return;
-  const draw = () => {
+  box.setAttribute("aria-label", data.label);
+  // Drawn only while it is near the window: a page of ten charts shows its first ones ten times as soon
+  if (!box.watched) {
+    box.watched = new IntersectionObserver((entries) => {
+      box.near = entries.at(-1).isIntersecting;
+      box.draw();
+    }, { root: box.closest("[data-testid=stMain]"), rootMargin: "300px" });
+    box.watched.observe(box);
+  }
+  box.draw = () => {
+    if (!box.near || box.drawn === box.pending || box.waiting) return;
     const Plotly = window.densitylabPlotly;
-    if (!Plotly) { box.waiting = setTimeout(draw, 50); return; }
-    box.waiting = null;
+    if (!Plotly) {
+      box.waiting = setTimeout(() => { box.waiting = null; box.draw(); }, 50);
+      return;
+    }
+    box.drawn = box.pending;
     const figure = JSON.parse(box.pending.figure);
     const style = getComputedStyle(box);
     const text = style.getPropertyValue("--st-text-color").trim() || "#31333F";
@@ -54,7 +66,6 @@ export default function(component) {
         layout[name] = { ...layout[name], gridcolor: grid, linecolor: line, zerolinecolor: grid };
       }
     }
-    box.setAttribute("aria-label", box.pending.label);
     const file = { filename: box.pending.name, scale: 2 };
     const svg = {
       name: "Download plot as SVG", icon: Plotly.Icons.disk, click: (chart) => Plotly.downloadImage(
@@ -91,7 +102,7 @@ export default function(component) {
       box.on("plotly_unhover", () => others().forEach((other) => Plotly.Fx.unhover(other, undefined, "xy", true)));
     });
   };
-  draw();
+  box.draw();
 }
 """
 

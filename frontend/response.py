@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from frontend.aggregate import Column, Estimate, Group, mean_over_seeds
 from frontend.catalog import Catalog
-from frontend.charts import BELOW
+from frontend.charts import BELOW, MARGIN
 from frontend.colors import translucent
 from frontend.comparison import Comparison, column_label, setting_label, setting_text, short_label
 
@@ -103,7 +103,7 @@ def response(found: Comparison, column: Column, offered: Catalog, *, title: str 
     )
     figure.update_layout(
         template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
-        margin={"l": 58, "r": 30, "t": 40 if title else 12, "b": 42}, hovermode="closest",
+        margin=MARGIN | {"t": 40 if title else 12}, hovermode="closest",
         legend=BELOW, showlegend=len(drawn) > 1, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 12}, uirevision=column.result,
     )

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from backend.shared.contracts import CatalogPlot, Curve, Evaluation
 from frontend.catalog import Catalog
-from frontend.charts import BELOW
+from frontend.charts import BELOW, MARGIN
 from frontend.colors import PALETTE, translucent
 from frontend.words import number, readable
 
@@ -237,7 +237,7 @@ def _bounds(bounds: Sequence[float | None] | None, curve: Curve) -> Sequence[flo
 def _finished(figure: go.Figure, title: str) -> go.Figure:
     figure.update_layout(
         template="none", title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
-        margin={"l": 58, "r": 30, "t": 40, "b": 42}, hovermode="closest", legend=BELOW, showlegend=True,
+        margin=MARGIN, hovermode="closest", legend=BELOW, showlegend=True,
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"size": 12}, uirevision=title,
     )
     return figure

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from backend.shared.contracts import Component, Evaluation, Status, Value
-from frontend.charts import BELOW
+from frontend.charts import BELOW, MARGIN
 from frontend.colors import translucent
 from frontend.panels import RunColumn
 
@@ -87,7 +87,7 @@ def curves(
                 customdata=[[column.run, point.strength, point.evaluation.name] for point, _ in known],
             )
     figure.update_layout(
-        template="none", margin={"l": 58, "r": 30, "t": 12, "b": 42}, hovermode="closest", legend=BELOW,
+        template="none", margin=MARGIN | {"t": 12}, hovermode="closest", legend=BELOW,
         showlegend=True, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"size": 12},
         uirevision=f"{measure}-{strength_words}",
     )

@@ -14,6 +14,7 @@ from frontend.widgets import FieldErrors, parameters
 from frontend.words import duration, escaped, readable, size
 
 EXAMPLES = 24
+ANY = -1  # class
 SPLITS = ("train", "validation", "test")
 _STATES = {
     "ready": ":green-badge[:material/check: ready]",
@@ -124,12 +125,11 @@ def show_examples(ready: Sequence[Dataset]) -> None:
                            format_func=lambda item: labels[item].label)
         dataset = labels[key]
         split = st.segmented_control("Split", SPLITS, default="test", required=True, key="split", bind="query-params")
-        classes = [None, *range(dataset.num_classes)]
-        label = st.selectbox("Class", classes, key=f"class-{key}", width=180,
-                             format_func=lambda item: "any" if item is None else class_name(dataset, item))
-        start = st.number_input("From image", 0, key=f"from-{key}", step=EXAMPLES, width=150)
+        label = st.selectbox("Class", [ANY, *range(dataset.num_classes)], key="class", bind="query-params", width=180,
+                             format_func=lambda item: "any" if item == ANY else class_name(dataset, item))
+        start = st.number_input("From image", 0, key="from", bind="query-params", step=EXAMPLES, width=150)
         masked = st.toggle("Show the null mask", key="mask", bind="query-params", disabled=not dataset.has_mask)
-    page = api().samples(key, split=split, label=label, offset=int(start), limit=EXAMPLES)
+    page = api().samples(key, split=split, label=None if label == ANY else label, offset=int(start), limit=EXAMPLES)
     st.caption(f"{page.total:,} images" + (", the null mask in red: what the label does not depend on"
                                           if masked and dataset.has_mask else ""))
     if not page.items:

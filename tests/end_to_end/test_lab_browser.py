@@ -126,8 +126,9 @@ def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stabl
     field.fill("0.2")
     field.press("Enter")
     tab.get_by_role("button", name="Measure 2 runs").click()
-    chart = tab.locator(".densitylab-chart[aria-label^='cosine against'][data-points='6']")
-    chart.scroll_into_view_if_needed()
+    chart = tab.locator(".densitylab-chart[aria-label^='cosine against']")
+    chart.scroll_into_view_if_needed()  # a chart is drawn as it comes near
+    expect(chart).to_have_attribute("data-points", "6")
     deadline = time.monotonic() + 60
     while "strength=0.2" not in tab.url:
         assert time.monotonic() < deadline
@@ -142,8 +143,12 @@ def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stabl
 
 def test_log_p_is_drawn_along_a_direction_and_on_a_plane(running_system, members: list[int], tab: Page):
     tab.goto(f"{running_system.page}/density?runs={joined(members)}&samples=3&extent=2")
-    expect(tab.locator(".densitylab-chart[data-points]")).to_have_count(2)
+    charts = tab.locator(".densitylab-chart")
+    expect(charts).to_have_count(2)
+    for chart in charts.all():
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_attribute("data-points", re.compile("."))
     expect(tab.get_by_role("heading", name="Around test image 3")).to_be_visible()
-    lines = tab.locator(".densitylab-chart").first.evaluate("chart => chart.data.map(trace => trace.y)")
+    lines = charts.first.evaluate("chart => chart.data.map(trace => trace.y)")
     assert [line[20] for line in lines] == pytest.approx([0, 0], abs=1e-4)
     assert all(len(set(line)) > 10 for line in lines)

@@ -1,6 +1,7 @@
 """What only a browser can tell of the pages: state that survives refreshing, keys, and accessibility."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def experiment(running_system) -> Iterator[int]:
     launched = running_system.client.launch(ExperimentRequest(
         name="watched", spec={"epochs": 2000, "evaluations": []}, sweep={"seed": [0, 1]},
     ))
+    deadline = time.monotonic() + 300
+    while not any(item.points for item in running_system.client.metrics_of(launched.runs[:1], ["loss"])):
+        assert time.monotonic() < deadline, running_system.client.run(launched.runs[0]).stage
+        time.sleep(0.5)
     yield launched.id
     for run in launched.runs:
         running_system.client.cancel_run(run)
@@ -105,6 +110,69 @@ def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, ta
     stranger.context.close()
 
 
+@pytest.mark.parametrize("page", ["run", "experiment"])
+def test_a_link_restores_the_axes_of_the_curves_in_a_new_browser(running_system, browser, tab, experiment, page):
+    number = experiment if page == "experiment" else running_system.client.experiment(experiment).runs[0]
+    axis = """() => {
+        const drawn = document.querySelector('.densitylab-chart[data-points]')?.layout;
+        return drawn && drawn.xaxis.type === 'log' && drawn.xaxis.title.text === 'epoch';
+    }"""
+    tab.goto(f"{running_system.page}/{page}?{page}={number}")
+    tab.locator(".densitylab-chart[data-points]").first.wait_for()
+    tab.get_by_text("epoch", exact=True).first.click()
+    tab.wait_for_url("**x=epoch*")
+    tab.get_by_text("Log x", exact=True).click()
+    tab.wait_for_url("**logx=true*")
+    tab.wait_for_function(axis)
+    stranger = browser.new_context().new_page()
+    stranger.goto(tab.url)
+    stranger.wait_for_function(axis, timeout=PATIENCE)
+    stranger.context.close()
+
+
+def test_a_link_restores_the_images_of_a_data_set_in_a_new_browser(running_system, browser, tab, experiment):
+    deadline = time.monotonic() + 120
+    while running_system.client.dataset("blockmnist").status != "ready":  # the runs prepare it
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    tab.goto(f"{running_system.page}/datasets")
+    tab.get_by_text("train", exact=True).click()
+    tab.wait_for_url("**split=train*")
+    tab.get_by_role("combobox", name="Class").click()
+    tab.get_by_role("option", name="4", exact=True).click()
+    tab.wait_for_url("**class=4*")
+    tab.get_by_role("spinbutton", name="From image").fill("24")
+    tab.get_by_role("spinbutton", name="From image").press("Enter")
+    tab.wait_for_url("**from=24*")
+    images = tab.locator("[data-testid=stMain] img")
+    images.first.wait_for()
+    tab.wait_for_timeout(2_000)
+    sources = "images => images.map(image => image.src)"
+    shown = images.evaluate_all(sources)
+    stranger = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    stranger.goto(tab.url)
+    again = stranger.locator("[data-testid=stMain] img")
+    expect(again).to_have_count(len(shown), timeout=PATIENCE)
+    assert len(shown) > 5 and again.evaluate_all(sources) == shown
+    stranger.context.close()
+
+
+def test_a_run_that_another_window_deletes_is_said_to_be_gone(running_system, tab):
+    client = running_system.client
+    (run,) = client.launch(ExperimentRequest(name="to be deleted", spec={"epochs": 2000, "evaluations": []})).runs
+    tab.goto(f"{running_system.page}/run?run={run}")
+    tab.get_by_role("button", name="Cancel").wait_for()
+    client.cancel_run(run)
+    deadline = time.monotonic() + 60
+    while not client.run(run).status.final:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    client.delete_run(run)
+    tab.reload()
+    expect(tab.get_by_text(f"There is no run {run}; it may have been deleted.")).to_be_visible(timeout=PATIENCE)
+    expect(tab.get_by_role("link", name="All runs")).to_be_visible()
+
+
 def test_a_link_to_a_preset_fills_the_form_in_a_new_browser(running_system, browser, tab):
     tab.goto(f"{running_system.page}/launch")
     tab.get_by_role("button", name="Fill the form with this").first.click()
@@ -121,6 +189,7 @@ def test_axe_finds_nothing_serious(running_system, browser, experiment, scheme):
     if not script:
         pytest.skip("TEST_AXE does not name axe-core's axe.min.js")
     tab = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000}).new_page()
+    tab.set_default_timeout(PATIENCE)
     found = []
     run = running_system.client.experiment(experiment).runs[0]
     pages = ["", "launch", "experiments", f"experiment?experiment={experiment}", "runs", f"run?run={run}",

@@ -4,6 +4,8 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from backend.shared.contracts import Status
+
 pytestmark = pytest.mark.timeout(120)
 PAGES = ("home", "launch", "experiments", "experiment", "runs", "run", "compare", "saliency", "datasets", "system")
 LINKS = {"experiment": {"experiment": "1"}, "run": {"run": "1"}, "saliency": {"runs": "1"}}
@@ -19,6 +21,17 @@ def said(app: AppTest) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_dead_api_is_a_sentence_on_every_page(page, dead_api, name):
     assert "does not answer" in said(page.open(name, **LINKS.get(name, {})))
+
+
+@pytest.mark.parametrize("name", ["home", "system"])
+def test_a_broker_that_is_down_is_said_and_what_is_launched_waits_for_it(page, live_api, name):
+    assert live_api.client.readiness().broker != "ok"  # the API of these tests has none
+    text = said(page.open(name))
+    assert "The broker says" in text and "waits, and starts when it is back" in text
+    run, = live_api.launch({"evaluations": []})
+    assert live_api.client.run(run).status is Status.QUEUED
+    assert "queued" in said(page.open("run", run=str(run)))
+    live_api.client.cancel_run(run)
 
 
 def test_without_a_run_every_page_shows_the_way(page, empty_api):
