@@ -7,6 +7,8 @@ from tests.frontend.on_the_page import said
 
 from backend.shared.contracts import Status
 
+from backend.shared.contracts import Status
+
 pytestmark = pytest.mark.timeout(120)
 PAGES = ("home", "launch", "experiments", "experiment", "runs", "run", "compare", "saliency", "datasets", "system")
 LINKS = {"experiment": {"experiment": "1"}, "run": {"run": "1"}, "saliency": {"runs": "1"}}
