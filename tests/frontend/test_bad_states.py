@@ -3,11 +3,8 @@
 import httpx
 import pytest
 
+from backend.shared.contracts import Status
 from tests.frontend.on_the_page import said
-
-from backend.shared.contracts import Status
-
-from backend.shared.contracts import Status
 
 pytestmark = pytest.mark.timeout(120)
 PAGES = ("home", "launch", "experiments", "experiment", "runs", "run", "compare", "saliency", "datasets", "system")
