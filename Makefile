@@ -33,7 +33,7 @@ demo: $(VENV)/.installed-launcher
 gallery: $(VENV)/.installed-dev
 	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.gallery --out docs $(ARGS)
 
-# Marginal-density smoothing and its rivals over their λ, four networks, three seeds; needs a running system, and hours
+# Marginal-density smoothing and its rivals over their λ, four networks, three seeds; needs a running system, and an hour of two cores
 comparison: $(VENV)/.installed-dev
 	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.comparison $(ARGS)
 

@@ -1,12 +1,13 @@
 """What a training step costs: each regularizer and estimator against plain cross-entropy, interleaved in one run.
 
     python -m benchmarks.steps [--models vgg11 resnet18] [--repeats 15] [--batch N] [--threads 2] [--device auto]
-                               [--only NAME ...] [--out FOLDER]
+                               [--only NAME ...] [--out FOLDER] [--profile]
 
 In every round each variant makes one step (the lazy one as many as its period), forwards and backwards in turn, so
 that a slow minute of the machine meets all of them. A ratio is the median over rounds of the step's time over that of
 the plain step *of the same round*. Passes are counted multiplications, where a plain step is 3. Peak memory is what a
-step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md.
+step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md. With --profile nothing is timed:
+the operators that take most of each step are printed.
 """
 
 from __future__ import annotations
@@ -120,13 +121,18 @@ def variants(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[V
     return found
 
 
-def measure(name: str, device: torch.device, batch: int, repeats: int, only: list[str]) -> list[Row]:
-    """All variants on one network, interleaved."""
+def prepared(name: str, device: torch.device, batch: int, only: list[str]) -> list[Variant]:
+    """The plain step and those of `only`, or all, on a network with random weights and images."""
     torch.manual_seed(0)
     model = component("model", name).function(CHANNELS, (SIDE, SIDE), CLASSES).to(device).train()
     x = torch.rand(batch, CHANNELS, SIDE, SIDE, device=device)
     y = torch.randint(CLASSES, (batch,), device=device)
-    chosen = [variant for variant in variants(model, x, y) if not only or variant.name in (PLAIN, *only)]
+    return [variant for variant in variants(model, x, y) if not only or variant.name in (PLAIN, *only)]
+
+
+def measure(name: str, device: torch.device, batch: int, repeats: int, only: list[str]) -> list[Row]:
+    """All variants on one network, interleaved."""
+    chosen = prepared(name, device, batch, only)
     passes, peaks = {}, {}
     for variant in chosen:  # also warms up
         with Multiplications() as counter:
@@ -150,6 +156,19 @@ def measure(name: str, device: torch.device, batch: int, repeats: int, only: lis
             peaks[variant.name],
         ))  # fmt: skip
     return rows
+
+
+def profiled(name: str, device: torch.device, batch: int, only: list[str]) -> str:
+    """Which operators the steps of one network spend their time in, variant by variant."""
+    tables = []
+    for variant in prepared(name, device, batch, only):
+        variant.step(1)  # warms up
+        with torch.profiler.profile() as seen:
+            for number in range(1, 4):
+                variant.step(number)
+        spent = seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=8, max_name_column_width=60)
+        tables.append(f"{name}, {variant.name}, three steps\n{spent}")
+    return "\n".join(tables)
 
 
 def _timed(variant: Variant, device: torch.device) -> float:
@@ -220,6 +239,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--only", nargs="+", default=[], help="names of variants beside the plain step")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--profile", action="store_true", help="print the operators of each step instead")
     given = parser.parse_args()
     if given.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {given.repeats}")
@@ -232,6 +252,9 @@ def main() -> None:
     wanted = "cuda" if given.device == "auto" and torch.cuda.is_available() else given.device
     device = torch.device("cpu" if wanted == "auto" else wanted)
     batch = given.batch or (512 if device.type == "cuda" else 32)
+    if given.profile:
+        print("\n".join(profiled(name, device, batch, given.only) for name in given.models))
+        return
     rows = [row for name in given.models for row in measure(name, device, batch, given.repeats, given.only)]
     precision = "bfloat16 autocast" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     heading = (

@@ -30,6 +30,15 @@ def test_it_writes_a_table_and_json(tmp_path):
     assert text in outcome.stdout and text.count("| cnn |") == 4 and "batch 4" in text
 
 
+def test_a_profile_names_the_operators_of_each_step(tmp_path):
+    outcome = bench("--models", "cnn", "--batch", "4", "--threads", "1", "--device", "cpu", "--profile",
+                    "--only", "straightforward", "--out", str(tmp_path))  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    plain, straightforward = outcome.stdout.partition("cnn, straightforward")[::2]
+    assert "cnn, none" in plain and "convolution" in plain and "convolution" in straightforward
+    assert not list(tmp_path.iterdir())
+
+
 def test_it_refuses_names_that_it_does_not_know(tmp_path):
     outcome = bench("--only", "marginal", "--out", str(tmp_path))
     assert outcome.returncode == 2 and "marginal_density, double_backward" in outcome.stderr
