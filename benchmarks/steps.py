@@ -6,8 +6,8 @@
 In every round each variant makes one step (the lazy one as many as its period), forwards and backwards in turn, so
 that a slow minute of the machine meets all of them. A ratio is the median over rounds of the step's time over that of
 the plain step *of the same round*. Passes are counted multiplications, where a plain step is 3. Peak memory is what a
-step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md. With --profile nothing is timed:
-the operators that take most of each step are printed.
+step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md. With --profile
+nothing is timed: the operators that take most of each step are printed.
 """
 
 from __future__ import annotations
