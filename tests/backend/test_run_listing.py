@@ -10,6 +10,17 @@ from backend.shared.store import runs
 from backend.shared.tables import RunRow
 
 
+def page_after_page(client: TestClient, **query: Any) -> list[int]:
+    """The runs of a listing that is read two at a time."""
+    listed: list[int] = []
+    while True:
+        page = client.get("/api/v1/runs", params=query | {"limit": 2}).json()
+        listed += [run["id"] for run in page["items"]]
+        if page["next_cursor"] is None:
+            return listed
+        query["cursor"] = page["next_cursor"]
+
+
 def test_a_listing_says_what_each_run_says(work: Any, system: System, client: TestClient):
     members = work.launch(sweep={"seed": [0, 1, 2, 3]})
     work.train(members[0])
@@ -54,14 +65,7 @@ def test_pages_sorted_by_a_result_give_every_run_once_in_order(work: Any, system
     work.launch()  # of another experiment
     for sort, order in (("-results.accuracy.accuracy", [5, 1, 2, 0, 4, 6, 3]), ("results.accuracy.accuracy",
                                                                                [4, 0, 2, 1, 5, 3, 6])):
-        listed: list[int] = []
-        query: dict[str, Any] = {"sort": sort, "limit": 2, "experiment": 1, "status": "succeeded"}
-        while True:
-            page = client.get("/api/v1/runs", params=query).json()
-            listed += [run["id"] for run in page["items"]]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
+        listed = page_after_page(client, sort=sort, experiment=1, status="succeeded")
         assert listed == [members[place] for place in order]
 
 
@@ -86,15 +90,7 @@ def test_pages_sorted_by_a_curve_follow_its_latest_value(work: Any, system: Syst
     for sort, order in (("metrics.loss", [1, 0, 3, 2, 4]), ("-metrics.loss", [3, 0, 1, 4, 2])):
         if system.database.engine.dialect.name != "sqlite":
             order = [1, 0, 3, 2, 4] if sort == "metrics.loss" else [2, 3, 0, 1, 4]  # run 2 keeps its 9
-        listed: list[int] = []
-        query: dict[str, Any] = {"sort": sort, "limit": 2}
-        while True:
-            page = client.get("/api/v1/runs", params=query).json()
-            listed += [run["id"] for run in page["items"]]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
-        assert listed == [members[place] for place in order]
+        assert page_after_page(client, sort=sort) == [members[place] for place in order]
     assert client.get("/api/v1/runs", params={"sort": "results.loss"}).json()["items"][0]["id"] == members[0]
 
 
