@@ -4,8 +4,8 @@
 
 Interleaved in one run, on VGG11, ResNet-18 and the small CNN, for a plain step and for one with the exact penalty. A
 ratio is the median over rounds of channels last over contiguous, so above 1 channels last is slower. Writes
-memory_format-DEVICE.json and prints a table. Training keeps to the contiguous format: on two CPU cores channels last
-took 10 to 18 % longer wherever there was a penalty (docs/architecture.md).
+memory_format-DEVICE.json and prints a table. Training has channels last on a GPU in half precision, and the contiguous
+format elsewhere: on two CPU cores the other took 10 to 18 % longer wherever there was a penalty (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.markdown import markdown
 from benchmarks.steps import CHANNELS, CLASSES, LAMBDA, SIDE, hardware
+from worker.arithmetic import USUAL
 from worker.objective import objective
 from worker.resolve import component
 
@@ -40,16 +41,16 @@ class Step:
         self.x = torch.rand(batch, CHANNELS, SIDE, SIDE, device=device).contiguous(memory_format=memory_format)
         self.y = torch.randint(CLASSES, (batch,), device=device)
         self.regularizer = component("regularizer", regularizer).function
-        self.half = device == "cuda"
 
     def seconds(self) -> float:
         _wait(self.x.device)
         began = time.perf_counter()
         self.optimizer.zero_grad()
-        with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=self.half):
-            terms = objective(self.model, self.x.detach().clone(), self.y, regularizer=self.regularizer,
-                              lambda_=LAMBDA, step=1)
-        terms.loss.backward(inputs=self.parameters)
+        with USUAL.applied(self.x.device) as autocast:
+            with autocast():
+                terms = objective(self.model, self.x.detach().clone(), self.y, regularizer=self.regularizer,
+                                  lambda_=LAMBDA, step=1)
+            terms.loss.backward(inputs=self.parameters)
         self.optimizer.step()
         _wait(self.x.device)
         return time.perf_counter() - began

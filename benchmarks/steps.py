@@ -13,12 +13,12 @@ nothing is timed: the operators that take most of each step are printed.
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import json
 import platform
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from backend.shared.catalog import CATALOG, find
+from worker.arithmetic import USUAL
 from worker.objective import objective
 from worker.resolve import component
 
@@ -76,40 +77,41 @@ class Multiplications(TorchDispatchMode):
 
 def variants(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Variant]:
     """Plain, straightforward, every regularizer of the catalog, every estimator, and lazy application."""
+    plain = copy.deepcopy(model)
+    model.to(memory_format=USUAL.memory_format(x.device))
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
+    others = torch.optim.SGD(plain.parameters(), lr=1e-6, momentum=0.9)
     generator = torch.Generator(x.device).manual_seed(0)
-    half = x.device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-    def autocast():
-        return torch.autocast(x.device.type, dtype=torch.bfloat16) if half else nullcontext()
 
     def ours(key: str, params: dict[str, object], every: int = 1) -> Callable[[int], None]:
         regularizer = component("regularizer", key, params).function
 
         def step(number: int) -> None:
             optimizer.zero_grad()
-            with autocast():
-                terms = objective(
-                    model, x.detach().clone(), y, regularizer=regularizer, lambda_=LAMBDA, step=number, every=every,
-                    generator=generator,
-                )  # fmt: skip
-            terms.loss.backward(inputs=parameters)
+            with USUAL.applied(x.device) as autocast:
+                with autocast():
+                    terms = objective(
+                        model, x.detach().clone(), y, regularizer=regularizer, lambda_=LAMBDA, step=number, every=every,
+                        generator=generator,
+                    )  # fmt: skip
+                terms.loss.backward(inputs=parameters)
             optimizer.step()
 
         return step
 
     def straightforward(number: int) -> None:
         """As one would write it down: a forward of its own for the penalty, and a plain backward()."""
-        optimizer.zero_grad()
-        with autocast():
-            cross_entropy = torch.nn.functional.cross_entropy(model(x), y)
+        others.zero_grad()
+        half = USUAL.half(x.device)
+        with torch.autocast(x.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+            cross_entropy = torch.nn.functional.cross_entropy(plain(x), y)
             image = x.detach().clone().requires_grad_(True)
-            density = torch.logsumexp(model(image), dim=1).sum()
+            density = torch.logsumexp(plain(image), dim=1).sum()
             (gradient,) = torch.autograd.grad(density, image, create_graph=True)
             loss = cross_entropy + LAMBDA * gradient.flatten(1).norm(dim=1).square().mean()
         loss.backward()
-        optimizer.step()
+        others.step()
 
     estimator = find("regularizer", ESTIMATOR).param("estimator")
     found = [Variant(PLAIN, ours(PLAIN, {})), Variant("straightforward", straightforward)]
@@ -160,13 +162,13 @@ def measure(name: str, device: torch.device, batch: int, repeats: int, only: lis
 
 def profiled(name: str, device: torch.device, batch: int, only: list[str]) -> str:
     """Which operators the steps of one network spend their time in, variant by variant."""
-    tables = []
+    tables, order = [], f"self_{'device' if device.type == 'cuda' else 'cpu'}_time_total"
     for variant in prepared(name, device, batch, only):
         variant.step(1)  # warms up
         with torch.profiler.profile() as seen:
             for number in range(1, 4):
                 variant.step(number)
-        spent = seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=8, max_name_column_width=60)
+        spent = seen.key_averages().table(sort_by=order, row_limit=8, max_name_column_width=60)
         tables.append(f"{name}, {variant.name}, three steps\n{spent}")
     return "\n".join(tables)
 
@@ -256,7 +258,7 @@ def main() -> None:
         print("\n".join(profiled(name, device, batch, given.only) for name in given.models))
         return
     rows = [row for name in given.models for row in measure(name, device, batch, given.repeats, given.only)]
-    precision = "bfloat16 autocast" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    precision = "float32" if USUAL.half(device) is None else "bfloat16 autocast"
     heading = (
         f"{hardware(device)}; torch {torch.__version__}, {precision}; {SIDE}×{SIDE} images, batch {batch}; "
         f"{given.repeats} interleaved rounds; {time.strftime('%Y-%m-%d')}"

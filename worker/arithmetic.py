@@ -19,6 +19,8 @@ import torch
 from torch._functorch import config as functorch_config
 from torch.utils._triton import has_triton
 
+from worker.double_backward import fast_double_backward
+
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("auto", "float32", *_HALF)
 
@@ -52,6 +54,11 @@ class Arithmetic:
             return torch.bfloat16 if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else None
         return _HALF.get(self.precision)
 
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """How the weights of convolutions lie: channels last where a GPU computes in half precision."""
+        half = device.type == "cuda" and self.half(device) is not None
+        return torch.channels_last if half else torch.contiguous_format
+
     def forward(self, model: torch.nn.Module) -> torch.nn.Module:
         """What gives the logits: the model itself, or compiled, with the model's parameters and mode."""
         if not self.compiled:
@@ -68,6 +75,8 @@ class Arithmetic:
                 for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
                     stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
                     backend.fp32_precision = "ieee"
+                if not self.compiled:  # a compiled model is not differentiated twice
+                    stack.enter_context(fast_double_backward(device))
             if self.deterministic:
                 stack.enter_context(_deterministic())
             if self.compiled:

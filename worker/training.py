@@ -238,7 +238,7 @@ def fit(
         scaler = torch.amp.GradScaler(device.type, enabled=False)  # passes everything on as it is
     mark, seen = perf_counter(), 0
 
-    model.train()
+    model.to(memory_format=arithmetic.memory_format(device)).train()
     with arithmetic.applied(device) as autocast:
         forward = arithmetic.forward(model)
         while state.step < total and not stops_early(state, early_stop, steps_per_epoch):

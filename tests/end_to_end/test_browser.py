@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.end_to_end.charts import bring_near
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
 expect.set_options(timeout=PATIENCE)
@@ -67,7 +69,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     tab.wait_for_url("**/compare?experiment=*")
     expect(tab.get_by_text("9 runs:")).to_be_visible()
     demo = client.experiment(int(re.search(r"experiment=(\d+)", tab.url).group(1)))
-    tab.locator(".densitylab-chart").first.scroll_into_view_if_needed()  # a chart is drawn as it comes near
+    bring_near(tab.locator(".densitylab-chart").first)
     tab.locator(".densitylab-chart[data-points]").first.wait_for()  # it is live
     shoot(tab, "compare-live")
     for run_id in demo.runs:  # nine full trainings are `make demo`'s work; the loop goes on with short ones
@@ -79,7 +81,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     tab.wait_for_url("**/compare?experiment=*")
     expect(tab.get_by_text("4 runs: ✓ succeeded 4")).to_be_visible(timeout=600_000)
     scatter = tab.locator(".densitylab-chart[aria-label^='Trade-off']").first
-    scatter.scroll_into_view_if_needed()
+    bring_near(scatter)
     # Four runs and two means; the front is drawn too where one mean is dominated
     expect(scatter).to_have_attribute("data-points", re.compile("^[67]$"), timeout=300_000)
     shoot(tab, "compare")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CENTRE = "10.77.0.1"
 OUTAGE = 20.0  # seconds
 TOKEN = "token-of-the-hosts"
-SPEC = {"model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}}, "epochs": 20, "device": "cpu",
+SPEC = {"model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}}, "epochs": 80, "device": "cpu",
         "train_samples": 1200,
         "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection"}}, "evaluations": []}
 SWEEP = {"lambda_": [0.01, 0.1, 1.0, 3.0], "seed": [0, 1, 2, 3, 4, 5]}
@@ -44,7 +44,7 @@ _HASHES = """
 import hashlib, io, json, torch
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.settings import Settings
-store, found = ArtifactStore(Settings().artifacts_url), {}
+store, found = ArtifactStore(Settings().artifacts_url), dict()
 for run in {runs}:
     (location,) = store.locations(f"runs/{{run}}/checkpoints")
     weights = torch.load(io.BytesIO(store.read(location)), weights_only=True)["weights"]
@@ -168,12 +168,15 @@ def test_a_host_cut_off_and_servers_stopped_change_nothing(hosts: Hosts):
     victim = _working_on(database, disturbed, "host-a")
     hosts.cable("a", "down")
     print(f"host a is cut off in run {victim.id} at {victim.progress:.0%}")
-    until(lambda: _holder(database, victim.id) == "host-b" or _run(database, victim.id).status.final, None, 300)
     for name in ("broker", "database"):
+        waiting = [run.id for run in _runs(database, disturbed) if not run.status.final]
+        assert waiting, f"the sweep was over before the {name} was stopped"
+        print(f"the {name} is stopped with {len(waiting)} of 24 runs to go")
         hosts.servers[name].stop()
         time.sleep(OUTAGE)
         hosts.servers[name].start()
         database.close()  # its connections are gone
+    until(lambda: _holder(database, victim.id) == "host-b" or _run(database, victim.id).status.final, None, 600)
     hosts.cable("a", "up")
     _until_ended(database, disturbed)
 

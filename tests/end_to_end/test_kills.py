@@ -37,9 +37,9 @@ SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
     "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "every": 4}},
     "optimizer": {"key": "sgd", "params": {"lr": 0.05, "momentum": 0.9}},
-    "lambda_": 0.1, "epochs": 40, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
+    "lambda_": 0.1, "epochs": 24, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
 }
-STEPS = 40 * 36
+STEPS = 24 * 36
 GOES_ON_WITHIN = 60.0
 LIMIT = 380.0
 WORKERS = 4

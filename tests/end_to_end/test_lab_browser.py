@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from backend.shared.contracts import ExperimentRequest
 from frontend.words import joined
 from tests.backend.test_api_uploads import HOSTILE
+from tests.end_to_end.charts import bring_near
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -127,7 +128,7 @@ def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stabl
     field.press("Enter")
     tab.get_by_role("button", name="Measure 2 runs").click()
     chart = tab.locator(".densitylab-chart[aria-label^='cosine against']")
-    chart.scroll_into_view_if_needed()  # a chart is drawn as it comes near
+    bring_near(chart)
     expect(chart).to_have_attribute("data-points", "6")
     deadline = time.monotonic() + 60
     while "strength=0.2" not in tab.url:
@@ -146,7 +147,7 @@ def test_log_p_is_drawn_along_a_direction_and_on_a_plane(running_system, members
     charts = tab.locator(".densitylab-chart")
     expect(charts).to_have_count(2)
     for chart in charts.all():
-        chart.scroll_into_view_if_needed()
+        bring_near(chart)
         expect(chart).to_have_attribute("data-points", re.compile("."))
     expect(tab.get_by_role("heading", name="Around test image 3")).to_be_visible()
     lines = charts.first.evaluate("chart => chart.data.map(trace => trace.y)")

@@ -26,7 +26,9 @@ dropout alone: their second forward must draw the masks of the first. Without th
 `backward(inputs=...)` spares the gradient by x that nobody reads. Costs in passes through the network, where a plain
 training step is 3: double_backward 6, finite_difference 7, random_projection 6. Under autocast, or where TF32 is
 allowed, the last two make the first forward again in float32 (finite_difference 10, random_projection 9). Keep TF32
-off during their backward too, where the difference of two gradients is taken.
+off during their backward too, where the difference of two gradients is taken. On a GPU torch's own second derivatives
+of convolutions cost several times what is counted here; `worker/double_backward.py`, which needs torch alone too,
+replaces them.
 """
 
 from __future__ import annotations
