@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import http.client
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -71,7 +72,7 @@ def _run(settings: Settings, supervisor: Supervisor) -> str | None:
         backup = upgrade(settings)
         if backup:
             _print_line("launcher", f"the database was migrated; as it was before, it is kept as {backup}")
-        supervisor.start(_api(settings))
+        supervisor.start(*_api(settings))
         supervisor.start(_reconciler(), *_workers(settings), _page(settings))
         if not supervisor.stopping:
             _announce(settings, time.monotonic() - started)
@@ -110,13 +111,17 @@ def _broker(settings: Settings) -> Child | None:
     return Child("broker", argv, os.environ, ROOT, answers=lambda: _pong(path))
 
 
-def _api(settings: Settings) -> Child:
-    argv = _python(
-        "uvicorn", "--factory", "backend.api.app:create_app", "--app-dir", str(ROOT), "--host", settings.api_host,
-        "--port", str(settings.api_port), "--timeout-graceful-shutdown", "3", "--no-access-log",
-    )  # fmt: skip
+def _api(settings: Settings) -> list[Child]:
     ready = _answers(settings.api_host, settings.api_port, "/healthz")
-    return Child("api", argv, _environment(), _here(), answers=ready)
+    names, environment = ["api"], _environment()
+    if settings.api_processes > 1:
+        names = [f"api-{index}" for index in range(settings.api_processes)]
+        # What each has counted for Prometheus, so that whichever is asked tells the sum
+        counted = settings.home / "prometheus"
+        shutil.rmtree(counted, ignore_errors=True)
+        _make_folder(counted)
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(counted)
+    return [Child(name, _python("backend.api.server"), environment, _here(), answers=ready) for name in names]
 
 
 def _reconciler() -> Child:

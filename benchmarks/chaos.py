@@ -43,7 +43,7 @@ SWEEP = {"lambda_": [0.0, 0.1], "seed": [0, 1, 2]}
 WAITING = 6  # unfinished runs below which the sweep is launched again
 UP_SECONDS, END_SECONDS = 300.0, 1800.0
 Answer = TypeVar("Answer")
-WORDS = {"worker": "worker.main training", "broker": "valkey-server", "api": "backend.api.app:create_app",
+WORDS = {"worker": "worker.main training", "broker": "valkey-server", "api": "backend.api.server",
          "reconciler": "backend.reconciler"}
 
 

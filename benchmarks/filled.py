@@ -103,9 +103,10 @@ def broker(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def api(settings: Settings, output: int | None = None) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port",
-               str(settings.api_port), "--log-level", "warning"]
+    """A process that serves the API; of settings with several, one of them."""
+    command = [sys.executable, "-m", "backend.api.server"]
     environment = {**os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_API_PORT": str(settings.api_port),
+                   "DENSITYLAB_API_PROCESSES": str(settings.api_processes),
                    "DENSITYLAB_DATABASE_URL": settings.database_url, "DENSITYLAB_RATE_LIMIT": "0",
                    "DENSITYLAB_API_TOKEN": settings.api_token.get_secret_value() if settings.api_token else ""}
     with (

@@ -1,12 +1,14 @@
 """Many clients at once on a database of 10,000 runs: how long an answer takes, and whether every one is one.
 
-    python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--database URL] [--json FILE]
+    python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--processes 1] [--database URL]
+                              [--home FOLDER] [--json FILE] [--profile FILE]
 
 Each client asks once a second, at moments of its own, for something of a mix (`MIX`): listings sorted in several ways,
 single runs, curves, experiments, the catalog, what has happened since an event, what a launch would cost, changes, and
-launches. The clients are a process of their own with one connection each; the API is one server process as
-`make up` starts it, with an embedded broker and SQLite (or the empty PostgreSQL database at --database), without
-workers. The figures are of the clients' clock; --profile FILE has py-spy, where installed, write what the server did.
+launches. The clients are a process of their own with one connection each; the API is so many processes as `make up`
+starts them (DENSITYLAB_API_PROCESSES), with an embedded broker and SQLite (or the empty PostgreSQL database at
+--database), without workers. --home FOLDER is filled once and kept. The figures are of the clients' clock; --profile
+FILE has py-spy, where installed, write what one server process did.
 """
 
 import argparse
@@ -21,11 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from backend import migrate
 from backend.shared.database import Database
@@ -119,30 +123,45 @@ def clients(base_url: str, runs: list[int], count: int, seconds: float, send: An
 
 
 def measure(settings: Settings, count: int, seconds: float, runs: int, profile: Path | None) -> tuple[Outcome, float]:
-    """The outcome, and the share of a core that the server took."""
+    """The outcome, and how many cores the server took."""
     migrate.upgrade(settings)
-    with broker(settings), api(settings) as (http, server):
-        for _ in create(http, runs):
-            pass
+    with ExitStack() as stack:
+        stack.enter_context(broker(settings))
+        started = [stack.enter_context(api(settings)) for _ in range(settings.api_processes)]
+        http, servers = started[0][0], [server for _, server in started]
         ids = ids_of_runs(http)
-        database = Database(settings.database_url)
-        # Not all at once: a crash of the machine's memory would be ours and not the server's
-        for start in range(0, len(ids) - LEFT_QUEUED, 500):
-            fill(database, ids[start:min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
-        database.close()
+        if len(ids) < runs:
+            ids = filled(http, settings, runs)
         receive, send = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(
             target=clients, args=(str(http.base_url), ids, count, seconds, send)
         )
-        before, began = sum(server.cpu_times()[:2]), time.monotonic()
+        before, began = cpu_seconds(servers), time.monotonic()
         process.start()
         if profile is not None:
-            subprocess.Popen([Path(sys.executable).with_name("py-spy"), "record", "--pid", str(server.pid), "--output",
-                              str(profile), "--format", "raw", "--duration", str(int(seconds))])
+            subprocess.Popen([Path(sys.executable).with_name("py-spy"), "record", "--pid", str(servers[0].pid),
+                              "--output", str(profile), "--format", "raw", "--duration", str(int(seconds))])
         outcome: Outcome = receive.recv()
-        share = (sum(server.cpu_times()[:2]) - before) / (time.monotonic() - began)
+        share = (cpu_seconds(servers) - before) / (time.monotonic() - began)
         process.join()
     return outcome, share
+
+
+def filled(http: httpx.Client, settings: Settings, runs: int) -> list[int]:
+    """That many runs with results and curves, all but the last ones; their ids."""
+    for _ in create(http, runs):
+        pass
+    ids = ids_of_runs(http)
+    database = Database(settings.database_url)
+    # Not all at once: a crash of the machine's memory would be ours and not the server's
+    for start in range(0, len(ids) - LEFT_QUEUED, 500):
+        fill(database, ids[start:min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
+    database.close()
+    return ids
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -154,12 +173,17 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--home", type=Path, help="state folder, filled unless it is, and kept")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
     parser.add_argument("--profile", type=Path)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-load-") as folder:
-        settings = Settings(home=Path(folder), api_port=free_port(), database_url=arguments.database)
+        settings = Settings(
+            home=arguments.home or Path(folder), api_port=free_port(), database_url=arguments.database,
+            api_processes=arguments.processes,
+        )  # fmt: skip
         outcome, share = measure(
             settings, arguments.clients, arguments.seconds, arguments.runs, arguments.profile
         )
@@ -170,8 +194,8 @@ def main() -> None:
         print(f"{kind:<26}{len(values):>8}" + "".join(f"{value:>9.1f}" for value in figures))
     for sentence, times in outcome.errors.items():
         print(f"error, {times} times: {sentence}")
-    print(f"{len(every) / outcome.seconds:.0f} requests a second; the server took {share:.0%} of a core; load average "
-          f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"{len(every) / outcome.seconds:.0f} requests a second; {arguments.processes} server processes took "
+          f"{share:.2f} cores; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()}")
     p99 = percentile(every, 0.99)
     met = p99 < GOAL_MS and not outcome.errors
     print(f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "

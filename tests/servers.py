@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 # To moto any key is good; the settings of a real store go by the same names
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "key-of-the-store", "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-store",
@@ -98,6 +100,27 @@ def object_store(
     """moto's server; what it holds lies in its memory."""
     argv = [*inside, sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
     return _started(stack, Server(argv, lambda: _accepts(address, port, inside), folder / "moto.log"))
+
+
+def broker_and_database(stack: ExitStack, folder: Path) -> tuple[Server, dict[str, str]]:
+    """A Redis and a PostgreSQL of one's own: the Redis, and both as settings."""
+    broker_port, database_port = free_ports(2)
+    (folder / "redis").mkdir()
+    (folder / "postgres").mkdir()
+
+    def pong() -> bool:
+        try:
+            with Redis(port=broker_port, socket_timeout=1) as connection:
+                return bool(connection.ping())
+        except RedisError:
+            return False
+
+    broker = redis(stack, folder / "redis", f"port {broker_port}", pong)
+    postgresql(stack, folder / "postgres", database_port)
+    return broker, {
+        "DENSITYLAB_REDIS_URL": f"redis://127.0.0.1:{broker_port}/0",
+        "DENSITYLAB_DATABASE_URL": f"postgresql://densitylab@127.0.0.1:{database_port}/densitylab",
+    }
 
 
 def _started(stack: ExitStack, server: Server) -> Server:

@@ -1,5 +1,6 @@
 """The REST API: `create_app(settings)` for uvicorn's --factory and for tests."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,8 +9,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
-from backend.api import problems, shutdown
+from backend.api import problems, shutdown, threads
 from backend.api.access_log import AccessLog
 from backend.api.audit import Audit, note_change
 from backend.api.authentication import authenticator
@@ -72,9 +74,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     refusals = (400, 403, 413, 429, 503) if settings.api_token is None else (400, 401, 403, 413, 429, 503)
 
     registry = CollectorRegistry()
+    own = registry
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several processes serve one port, and their counts are added
+        own = CollectorRegistry()
+        MultiProcessCollector(registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads.share_out()
         app.state.database = Database(settings.database_url, before_commit=note_change)
         app.state.store = ArtifactStore(settings.artifacts_url)
         app.state.queue = Queue(settings.redis_url)
@@ -105,7 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
     app.add_middleware(TrustedHosts, allowed=settings.trusted_hosts)
-    app.add_middleware(AccessLog, registry=registry, lines=settings.log_format == "json")
+    app.add_middleware(AccessLog, registry=own, lines=settings.log_format == "json")
     app.add_middleware(RequestIds)
     app.add_middleware(Departures)
     api = APIRouter(prefix=PREFIX, dependencies=authenticator(settings), responses=problems.responses(*refusals))

@@ -60,10 +60,9 @@ def now(session: Session) -> float:
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=_GONE)
-    # A connection for each of the API's 40 threads; the same few are used as long as they suffice, for what they have
-    # read is in their memory
+    # The same few connections are used as long as they suffice, for what they have read is in their memory
     engine = create_engine(
-        url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=10, max_overflow=30,
+        url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=10, max_overflow=20,
         pool_use_lifo=True,
     )
 

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".densitylab"), description="state folder: database, broker, artifacts, data")
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
+    api_processes: int = Field(default=1, ge=1, le=64, description="processes that serve the API at its port (Linux)")
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=8501, ge=1, le=65535)
     api_url: str = Field(default="", description="where the page finds the API; empty: api_host and api_port")

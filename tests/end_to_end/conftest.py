@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from backend.shared.contracts import QueueName
 from frontend.client import ApiClient, ApiError, connect
-from tests.servers import free_ports, postgresql, redis
-from worker.processes import answers
+from tests.servers import broker_and_database
 
 ROOT = Path(__file__).parents[2]
 UP_WITHIN = 240.0  # seconds, on a machine that other tests use too
@@ -45,10 +43,13 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         probe.close()
     with tempfile.TemporaryDirectory(prefix="dl-") as home, ExitStack() as stack:
         log = tmp_path_factory.mktemp("system") / "log.txt"
+        servers = {}
+        if os.environ.get("TEST_SERVERS"):
+            _, servers = broker_and_database(stack, tmp_path_factory.mktemp("servers"))
         environment = {
             **os.environ, "DENSITYLAB_HOME": home, "DENSITYLAB_API_PORT": str(api_port),
             "DENSITYLAB_UI_PORT": str(page_port), "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT),
-            **(_servers(stack, tmp_path_factory.mktemp("servers")) if os.environ.get("TEST_SERVERS") else {}),
+            **servers,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -66,19 +67,6 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         finally:  # also where it did not come up
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
-
-
-def _servers(stack: ExitStack, folder: Path) -> dict[str, str]:
-    """A Redis and a PostgreSQL, as settings."""
-    broker, database = free_ports(2)
-    (folder / "redis").mkdir()
-    (folder / "postgres").mkdir()
-    redis(stack, folder / "redis", f"port {broker}", lambda: answers(Redis(port=broker)))
-    postgresql(stack, folder / "postgres", database)
-    return {
-        "DENSITYLAB_REDIS_URL": f"redis://127.0.0.1:{broker}/0",
-        "DENSITYLAB_DATABASE_URL": f"postgresql://densitylab@127.0.0.1:{database}/densitylab",
-    }
 
 
 def _workers_live(client: ApiClient) -> bool:

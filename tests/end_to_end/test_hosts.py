@@ -144,8 +144,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
             "store": object_store(stack, centre / "moto", 9000, CENTRE, inside),
         }
         assert hosts.start("centre", "backend.migrate").wait(240) == 0
-        hosts.start("centre", "uvicorn", "--factory", "backend.api.app:create_app", "--host", CENTRE, "--port", "8000",
-                    DENSITYLAB_API_HOST=CENTRE, DENSITYLAB_API_TOKEN=TOKEN)
+        hosts.start("centre", "backend.api.server", DENSITYLAB_API_HOST=CENTRE, DENSITYLAB_API_TOKEN=TOKEN)
         hosts.start("centre", "backend.reconciler")
         for host in ("a", "b"):
             hosts.start(host, "worker.main", "training")

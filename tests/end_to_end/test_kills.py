@@ -1,8 +1,8 @@
 """Whatever is killed, the work goes on, and in the end nobody could tell: same weights, same metric rows, bit for bit.
 
-One system of real processes (Valkey, reconciler, training workers, SQLite). All runs have one
-spec, SGD with momentum, random_projection at every fourth step, a SiLU network, so that every one of them must equal
-the undisturbed one. Their victims are killed at random steps (the seed is printed).
+One system of real processes (Valkey, reconciler, training workers, SQLite; with TEST_SERVERS a Redis and a PostgreSQL
+instead). All runs have one spec, SGD with momentum, random_projection at every fourth step, a SiLU network, so that
+every one of them must equal the undisturbed one. Their victims are killed at random steps (the seed is printed).
 """
 
 import contextlib
@@ -32,6 +32,7 @@ from backend.shared.specs import plan
 from backend.shared.store import experiments, logs, runs, tasks
 from backend.shared.tables import TaskRow
 from benchmarks.whole_system import ROOT, belonging, metric_rows, start_launcher
+from tests.servers import Server, broker_and_database
 
 SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
@@ -51,11 +52,17 @@ class System:
 
     settings: Settings
     environment: dict[str, str]
+    redis: Server | None = None  # instead of the embedded broker
     broker: subprocess.Popen | None = None
     reconciler: subprocess.Popen | None = None
     workers: list[subprocess.Popen] = field(default_factory=list)
 
     def start_broker(self) -> None:
+        if self.redis is not None:
+            self.redis.start()
+            self.broker = self.redis.process
+            return
+        self.settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
         self.broker = subprocess.Popen(
             [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.settings.broker_socket), "--dir",
              str(self.settings.home), "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning"]
@@ -121,15 +128,29 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def system(tmp_path, monkeypatch):
+def servers(tmp_path, monkeypatch):
+    """The Redis and the PostgreSQL that TEST_SERVERS asks for; gives the Redis."""
+    with contextlib.ExitStack() as stack:
+        redis = None
+        if os.environ.get("TEST_SERVERS"):
+            redis, named = broker_and_database(stack, tmp_path)
+            for name, value in named.items():
+                monkeypatch.setenv(name, value)
+        yield redis
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch, servers):
     monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("DENSITYLAB_THREADS", "1")
     settings = Settings()
     settings.home.mkdir(parents=True)
-    settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
     upgrade(settings)
-    system = System(settings, {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
-    system.start_broker()
+    system = System(settings, {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, servers)
+    if servers is None:
+        system.start_broker()
+    else:
+        system.broker = servers.process
     system.reconciler = system.start("backend.reconciler")
     yield system
     system.stop()
@@ -283,7 +304,7 @@ def test_a_training_that_does_not_hear_its_cancel_is_stopped_hard(system):
 
 
 @pytest.mark.timeout(450)
-def test_launcher_killed(tmp_path, monkeypatch):
+def test_launcher_killed(tmp_path, monkeypatch, servers):
     monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("DENSITYLAB_THREADS", "1")
     for name, port in zip(("API", "UI"), _free_ports(2), strict=True):

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+
+from tests.servers import broker_and_database
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(180)
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 class Lab:
     """A DensityLab in a folder of its own, on ports of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, servers: dict[str, str] | None = None) -> None:
         self.home = folder / "home"
         self.log = folder / "log.txt"
         self.api_port, self.ui_port = free_ports(2)
@@ -33,8 +36,14 @@ class Lab:
             "DENSITYLAB_UI_PORT": str(self.ui_port),
             "CUDA_VISIBLE_DEVICES": "",
             "PYTHONPATH": str(ROOT),
+            **(servers or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is one of the launcher's children."""
+        return "DENSITYLAB_REDIS_URL" not in self.environment
 
     def start(self) -> float:
         """Start it unless it runs, and wait for its announcement. Returns the seconds that took."""
@@ -137,10 +146,15 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    if lab.process is not None and lab.process.poll() is None:
-        lab.end(signal.SIGKILL)
+    """With TEST_SERVERS on a Redis and a PostgreSQL of its own."""
+    with ExitStack() as stack:
+        servers = {}
+        if os.environ.get("TEST_SERVERS"):
+            _, servers = broker_and_database(stack, tmp_path_factory.mktemp("servers"))
+        lab = Lab(tmp_path_factory.mktemp("lab"), servers)
+        yield lab
+        if lab.process is not None and lab.process.poll() is None:
+            lab.end(signal.SIGKILL)
 
 
 def test_the_addresses_are_printed_when_they_answer(lab: Lab):
@@ -152,7 +166,8 @@ def test_the_addresses_are_printed_when_they_answer(lab: Lab):
     for worker in ("training-0", "interactive", "prepare"):  # they import torch meanwhile; their lines have their names
         wait_for(lambda worker=worker: any(is_said_by(worker, "ready", line) for line in lab.log.open()), 30, lab.log)
     children = psutil.Process(lab.process.pid).children()
-    assert len(children) == 7  # broker, API, reconciler, page, and three workers
+    # broker, API, reconciler, page, and three workers
+    assert len(children) == (7 if lab.embedded else 6)
     assert lab.child("worker.main", "training").nice() == 10
     assert lab.child("worker.main", "interactive").nice() == 0
 
@@ -167,7 +182,8 @@ def test_nothing_is_open_to_other_machines(lab: Lab):
     ]
     assert {address.port for address in listening} == {lab.api_port, lab.ui_port}
     assert {address.ip for address in listening} == {"127.0.0.1"}
-    assert (lab.home / "broker").stat().st_mode & 0o777 == 0o700
+    if lab.embedded:
+        assert (lab.home / "broker").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_state_folder_in_use_is_said_in_one_line(lab: Lab):
@@ -195,10 +211,12 @@ def test_unsafe_settings_and_a_bad_folder_are_said_in_one_line(lab: Lab, tmp_pat
 
 @pytest.mark.parametrize(
     "words",
-    [("valkey",), ("uvicorn",), ("backend.reconciler",), ("worker.main", "training"), ("streamlit",)],
+    [("valkey",), ("backend.api.server",), ("backend.reconciler",), ("worker.main", "training"), ("streamlit",)],
     ids=lambda words: words[-1],
 )
 def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
+    if words == ("valkey",) and not lab.embedded:
+        pytest.skip("the broker is not the launcher's")
     lab.start()
     killed = lab.child(*words)
     killed.kill()
@@ -215,10 +233,43 @@ def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
     assert "SIGKILL, starts again" in lab.log.read_text()
 
 
+def test_two_processes_serve_one_port_are_counted_together_and_stand_in_for_each_other(tmp_path: Path):
+    lab = Lab(tmp_path)
+    lab.environment["DENSITYLAB_API_PROCESSES"] = "2"
+
+    def asked() -> None:
+        for _ in range(40):  # a connection each, which the kernel gives to either
+            assert httpx.get(f"{lab.api}/api/v1/catalog").status_code == 200
+
+    def worked(server: psutil.Process) -> float:
+        return sum(server.cpu_times()[:2])
+
+    try:
+        lab.start()
+        servers = [child for child in psutil.Process(lab.process.pid).children()
+                   if "backend.api.server" in " ".join(child.cmdline())]
+        assert len(servers) == 2
+        before = [worked(server) for server in servers]
+        asked()
+        assert all(worked(server) > earlier for server, earlier in zip(servers, before, strict=True))
+        line = 'densitylab_request_seconds_count{method="GET",route="/catalog",status="200"} %.1f'
+        for _ in range(10):
+            assert line % 40 in httpx.get(f"{lab.api}/metrics").text
+        servers[0].kill()
+        wait_for(lambda: servers[0].status() == psutil.STATUS_ZOMBIE if servers[0].is_running() else True, 5, lab.log)
+        asked()
+        assert line % 80 in httpx.get(f"{lab.api}/metrics").text
+    finally:
+        lab.end(signal.SIGKILL)
+
+
 def test_two_stand_side_by_side_and_a_broker_that_is_named_is_not_started(lab: Lab, tmp_path: Path):
     lab.start()
     other = Lab(tmp_path)
-    other.environment["DENSITYLAB_REDIS_URL"] = f"unix://{lab.home / 'broker' / 'valkey.sock'}?db=1"
+    other.environment["DENSITYLAB_REDIS_URL"] = (
+        f"unix://{lab.home / 'broker' / 'valkey.sock'}?db=1" if lab.embedded
+        else lab.environment["DENSITYLAB_REDIS_URL"].removesuffix("/0") + "/1"
+    )
     try:
         other.start()
         names = [process.name() for process in psutil.Process(other.process.pid).children()]
