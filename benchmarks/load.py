@@ -1,6 +1,6 @@
 """Many clients at once on a database of 10,000 runs: how long an answer takes, and whether every one is one.
 
-    python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--processes 1] [--database URL]
+    python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--processes 2] [--database URL]
                               [--home FOLDER] [--json FILE] [--profile FILE]
 
 Each client asks once a second, at moments of its own, for something of a mix (`MIX`): listings sorted in several ways,
@@ -38,6 +38,7 @@ from benchmarks.filled import api, broker, create, fill, free_port, ids_of_runs
 
 GOAL_MS = 250
 LEFT_QUEUED = 50
+SPAN = 30  # seconds
 POINTS = 25  # of each run; some have LONG
 MIX = {
     "newest runs": 15, "runs by a result": 12, "runs by λ": 8, "runs that a word finds": 3, "run": 18, "curves": 15,
@@ -50,7 +51,9 @@ class Outcome:
     """What the clients met. Milliseconds by kind of request; errors as sentences with how often."""
 
     seconds: float
+    cores: float = 0.0  # that the clients took
     milliseconds: dict[str, list[float]] = field(default_factory=lambda: collections.defaultdict(list))
+    by_time: dict[int, list[float]] = field(default_factory=lambda: collections.defaultdict(list))  # of each SPAN
     errors: dict[str, int] = field(default_factory=lambda: collections.defaultdict(int))
 
 
@@ -62,6 +65,7 @@ class Client:
         self._chance = random.Random(seed)
 
     async def work(self, until: float) -> None:
+        start = time.monotonic()
         await asyncio.sleep(self._chance.random())
         while (began := time.monotonic()) < until:
             kind = self._chance.choices(list(MIX), list(MIX.values()))[0]
@@ -74,6 +78,7 @@ class Client:
                 self._outcome.errors[f"{kind}: {error!r}"] += 1
             took = time.monotonic() - began
             self._outcome.milliseconds[kind].append(took * 1000)
+            self._outcome.by_time[int((began - start) / SPAN)].append(took * 1000)
             await asyncio.sleep(max(0.0, 1.0 - took))
 
     def _request(self, kind: str) -> dict[str, Any]:
@@ -111,14 +116,17 @@ def clients(base_url: str, runs: list[int], count: int, seconds: float, send: An
     """A process: that many clients for so long; sends their outcome."""
     outcome = Outcome(seconds)
 
+    async def one(seed: int, until: float) -> None:
+        # A pool each: the time that httpx takes to find a connection among 200 grows with their number
+        async with httpx.AsyncClient(base_url=base_url, timeout=30, verify=False) as http:
+            await Client(http, runs, seed, outcome).work(until)
+
     async def all_of_them() -> None:
-        async with httpx.AsyncClient(
-            base_url=base_url, timeout=30, limits=httpx.Limits(max_connections=None, max_keepalive_connections=count)
-        ) as http:
-            until = time.monotonic() + seconds
-            await asyncio.gather(*(Client(http, runs, seed, outcome).work(until) for seed in range(count)))
+        until = time.monotonic() + seconds
+        await asyncio.gather(*(one(seed, until) for seed in range(count)))
 
     asyncio.run(all_of_them())
+    outcome.cores = sum(os.times()[:2]) / seconds
     send.send(outcome)
 
 
@@ -139,8 +147,10 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
         before, began = cpu_seconds(servers), time.monotonic()
         process.start()
         if profile is not None:
-            subprocess.Popen([Path(sys.executable).with_name("py-spy"), "record", "--pid", str(servers[0].pid),
-                              "--output", str(profile), "--format", "raw", "--duration", str(int(seconds))])
+            subprocess.Popen([
+                Path(sys.executable).with_name("py-spy"), "record", "--pid", str(servers[0].pid), "--gil",
+                "--nonblocking", "--output", str(profile), "--format", "raw", "--duration", str(int(seconds)),
+            ])  # fmt: skip
         outcome: Outcome = receive.recv()
         share = (cpu_seconds(servers) - before) / (time.monotonic() - began)
         process.join()
@@ -173,7 +183,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--home", type=Path, help="state folder, filled unless it is, and kept")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
     parser.add_argument("--profile", type=Path)
@@ -192,10 +202,13 @@ def main() -> None:
     for kind, values in [*sorted(outcome.milliseconds.items()), ("all", every)]:
         figures = statistics.median(values), percentile(values, 0.95), percentile(values, 0.99), max(values)
         print(f"{kind:<26}{len(values):>8}" + "".join(f"{value:>9.1f}" for value in figures))
+    spans = [values for _, values in sorted(outcome.by_time.items())]
+    print(f"p99 of each {SPAN} s:", *(f"{percentile(values, 0.99):.0f}" for values in spans))
     for sentence, times in outcome.errors.items():
         print(f"error, {times} times: {sentence}")
     print(f"{len(every) / outcome.seconds:.0f} requests a second; {arguments.processes} server processes took "
-          f"{share:.2f} cores; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()}")
+          f"{share:.2f} cores and the clients {outcome.cores:.2f}; load average {os.getloadavg()[0]:.1f} on "
+          f"{os.cpu_count()}")
     p99 = percentile(every, 0.99)
     met = p99 < GOAL_MS and not outcome.errors
     print(f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "

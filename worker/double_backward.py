@@ -126,7 +126,7 @@ class _OfBatchNorm(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    @once_differentiable  # by now nothing of the sums' own dependence on g and x is left
+    @once_differentiable  # the sums are kept without their graph, so a third derivative is refused
     def backward(ctx: Any, a: torch.Tensor | None, b: torch.Tensor | None, c: torch.Tensor | None) -> _Tensors:
         g, x, weight = ctx.saved_tensors
         running_mean, running_var, mean, scale, train, eps = ctx.rest

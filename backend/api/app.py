@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        threads.share_out()
+        threads.limit()
         app.state.database = Database(settings.database_url, before_commit=note_change)
         app.state.store = ArtifactStore(settings.artifacts_url)
         app.state.queue = Queue(settings.redis_url)

@@ -1,14 +1,17 @@
 """Engines and transactions. Make a `Database` after a fork, never before."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+_BUSY_SECONDS = 30  # that a writer waits for the others on SQLite
 # Seconds after which a connection to a host that is gone is given up, instead of the kernel's quarter of an hour
 _GONE = {
     "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
@@ -26,6 +29,7 @@ class Database:
     def __init__(self, url: str, before_commit: Callable[[Session], None] | None = None) -> None:
         self.engine = _engine(url)
         self._before_commit = before_commit
+        self._turn = _Turn() if url.startswith("sqlite") else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -41,13 +45,28 @@ class Database:
         cannot be parted by another writer.
         """
         engine = self.engine.execution_options(densitylab_write=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._turn, Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
             if self._before_commit is not None:
                 self._before_commit(session)
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+class _Turn:
+    """SQLite's write lock among the threads of one process, who would else ask for it again after up to 100 ms of sleep
+    each: of many that waited so, the lock was held by nobody most of the time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_BUSY_SECONDS):
+            raise OperationalError("BEGIN IMMEDIATE", {}, sqlite3.OperationalError("database is locked"))
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def now(session: Session) -> float:
@@ -62,7 +81,7 @@ def _engine(url: str) -> Engine:
         return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=_GONE)
     # The same few connections are used as long as they suffice, for what they have read is in their memory
     engine = create_engine(
-        url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=10, max_overflow=20,
+        url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}, pool_size=10, max_overflow=20,
         pool_use_lifo=True,
     )
 
@@ -71,7 +90,7 @@ def _engine(url: str) -> Engine:
         connection.isolation_level = None  # BEGIN is ours, see below
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA cache_size=-16384")  # KiB: a listing that sorts by a metric reads every run
         connection.execute("PRAGMA foreign_keys=ON")
 

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from backend.shared import database as database_module
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.store import metrics, runs
@@ -101,3 +104,40 @@ def test_nothing_fails_under_four_writers_the_reconciler_and_twenty_readers(
     slowest = max(int(output.split()[1]) for output, _ in said)
     writes = sum(int(output.split()[0]) // 10 for output, _ in said)
     print(f"{writes} writes, the slowest {slowest} ms; {sum(reads)} reads")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_threads_take_turns_to_write_and_one_that_waits_too_long_is_told_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    inside, most = 0, 0
+    failed: list[Exception] = []
+
+    def write() -> None:
+        nonlocal inside, most
+        try:
+            with database.write() as session:
+                inside += 1
+                most = max(most, inside)
+                session.execute(text("UPDATE runs SET notes = notes"))
+                inside -= 1
+        except OperationalError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, inside, failed) == (1, 0, [])
+
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
+    with database.write():
+        late = threading.Thread(target=write)
+        late.start()
+        late.join()
+    assert len(failed) == 1 and "database is locked" in str(failed[0])
+    with pytest.raises(ZeroDivisionError), database.write():
+        1 / 0  # noqa: B018
+    write()  # the turn of one that failed is over
+    assert len(failed) == 1

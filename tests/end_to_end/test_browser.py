@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from tests.end_to_end.charts import bring_near
 
@@ -87,15 +87,21 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     shoot(tab, "compare")
 
     # A click on the mean of the second λ opens a run of it
-    opened = scatter.evaluate("chart => chart._fullData.at(-1).customdata[0]")
-    place = scatter.evaluate("""chart => {
-        const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
-        return [box.x + layout._size.l + layout.xaxis.d2p(trace.x[0]), box.y + layout._size.t
-                + layout.yaxis.d2p(trace.y[0])];
-    }""")
-    tab.mouse.move(*place)
-    tab.mouse.click(*place)
-    tab.wait_for_url(f"**/run?run={opened}*")
+    for patience in (10_000, 10_000, PATIENCE):  # a figure that comes in just then moves the chart away
+        opened = scatter.evaluate("chart => chart._fullData.at(-1).customdata[0]")
+        place = scatter.evaluate("""chart => {
+            const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
+            return [box.x + layout._size.l + layout.xaxis.d2p(trace.x[0]), box.y + layout._size.t
+                    + layout.yaxis.d2p(trace.y[0])];
+        }""")
+        tab.mouse.move(*place)
+        tab.mouse.click(*place)
+        try:
+            tab.wait_for_url(f"**/run?run={opened}*", timeout=patience)
+            break
+        except TimeoutError:
+            if patience == PATIENCE:
+                raise
     expect(tab.get_by_role("heading", level=1)).to_contain_text("λ = 1")
     expect(tab.get_by_text("succeeded").first).to_be_visible()
     shoot(tab, "run")

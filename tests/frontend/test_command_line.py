@@ -28,6 +28,7 @@ def started(*arguments: str, url: str, token: str = "") -> subprocess.Popen[str]
     return subprocess.Popen(
         [sys.executable, "-m", "frontend.command_line.main", *arguments], cwd=ROOT, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell ignores it for what it runs behind
     )
 
 
