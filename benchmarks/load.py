@@ -30,6 +30,7 @@ from typing import Any
 
 import httpx
 import psutil
+from sqlalchemy import text
 
 from backend import migrate
 from backend.shared.database import Database
@@ -140,6 +141,7 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
         ids = ids_of_runs(http)
         if len(ids) < runs:
             ids = filled(http, settings, runs)
+            analyse(settings)
         receive, send = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(
             target=clients, args=(str(http.base_url), ids, count, seconds, send)
@@ -168,6 +170,15 @@ def filled(http: httpx.Client, settings: Settings, runs: int) -> list[int]:
         fill(database, ids[start:min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
     database.close()
     return ids
+
+
+def analyse(settings: Settings) -> None:
+    """What PostgreSQL does by itself unless autovacuum is off: without statistics it plans as for empty tables."""
+    database = Database(settings.database_url)
+    if database.engine.dialect.name == "postgresql":
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+    database.close()
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

@@ -13,6 +13,7 @@ import torch
 
 from backend.shared.artifacts import ArtifactStore
 from backend.shared.database import Database
+from backend.shared.settings import Settings
 from backend.shared.store import metrics, runs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,9 +27,12 @@ def start_launcher(environment: dict[str, str], output: int | None = None) -> su
 def belonging(home: Path) -> list[psutil.Process]:
     """Every process that was started for this state folder, whoever its parent is by now."""
     found = []
+    # Valkey writes its title over its environment
+    socket = str(Settings(home=home).broker_socket)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("DENSITYLAB_HOME") == str(home):
+            own = process.environ().get("DENSITYLAB_HOME") == str(home) or socket in " ".join(process.cmdline())
+            if own and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 

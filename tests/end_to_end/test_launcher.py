@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from benchmarks.whole_system import belonging
 from tests.servers import broker_and_database
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +80,7 @@ class Lab:
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that was started for this state folder, whoever its parent is by now."""
-        return [process for process in psutil.process_iter() if belongs_to(process, self.home)]
+        return belonging(self.home)
 
     def child(self, *words: str) -> psutil.Process:
         """The child of the launcher that has these words in its command line."""
@@ -114,15 +115,6 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
-
-
-def belongs_to(process: psutil.Process, home: Path) -> bool:
-    try:
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.environ().get("DENSITYLAB_HOME") == str(home)
-    except (psutil.Error, ProcessLookupError):
-        return False
 
 
 def is_said_by(child: str, word: str, line: str) -> bool:
@@ -256,7 +248,7 @@ def test_two_processes_serve_one_port_are_counted_together_and_stand_in_for_each
         for _ in range(10):
             assert line % 40 in httpx.get(f"{lab.api}/metrics").text
         servers[0].kill()
-        wait_for(lambda: servers[0].status() == psutil.STATUS_ZOMBIE if servers[0].is_running() else True, 5, lab.log)
+        wait_for(lambda: not servers[0].is_running(), 5, lab.log)  # and has been buried
         asked()
         assert line % 80 in httpx.get(f"{lab.api}/metrics").text
     finally:
