@@ -137,7 +137,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
 
 def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     tab.goto(f"{running_system.page}/launch")
-    fill_launch_form(tab, lambdas="0.3", seeds="5", epochs="20")
+    fill_launch_form(tab, lambdas="0.3", seeds="5", epochs="500")  # not over before it is cancelled
     shoot(tab, "launch")
     tab.get_by_role("button", name="Launch 1 run").click()
     tab.wait_for_url("**/run?run=*")
@@ -167,7 +167,7 @@ def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     shoot(tab, "run-live")
 
     run = running_system.client.run(run_id)
-    assert (run.spec.lambda_, run.spec.seed, run.spec.epochs) == (0.3, 5, 20)
+    assert (run.spec.lambda_, run.spec.seed, run.spec.epochs) == (0.3, 5, 500)
     tab.get_by_role("button", name="Cancel").click()
     expect(tab.get_by_text("cancelled").first).to_be_visible()
     assert running_system.client.run(run_id).checkpoint_step is not None

@@ -214,11 +214,14 @@ def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
     killed.kill()
 
     def is_back() -> bool:
-        return any(
-            child.pid != killed.pid and all(word in " ".join(child.cmdline()) for word in words)
-            for child in psutil.Process(lab.process.pid).children()
-            if child.status() != psutil.STATUS_ZOMBIE
-        )
+        try:
+            return any(
+                child.pid != killed.pid and all(word in " ".join(child.cmdline()) for word in words)
+                for child in psutil.Process(lab.process.pid).children()
+                if child.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.NoSuchProcess:  # the one that was killed went while it was looked at
+            return False
 
     wait_for(is_back, 10, lab.log)
     wait_for(lambda: answers(f"{lab.api}/healthz") and answers(f"{lab.page}/_stcore/health"), 20, lab.log)
