@@ -138,7 +138,8 @@ class _OfBatchNorm(torch.autograd.Function):
         if a is not None:
             along, sum_a_normed, sum_a = _aten.native_batch_norm_backward(a, x, weight, *ctx.rest, [True, True, True])
             by_g.append(along)
-            spread = (_widened(a) * g).sum(dim=[each for each in range(x.dim()) if each != 1])
+            wide = a.to(torch.promote_types(a.dtype, torch.float32))
+            spread = (wide * g).sum(dim=[each for each in range(x.dim()) if each != 1])
             if train:
                 n = x.numel() // x.shape[1]
                 sum_g_normed, sum_g = ctx.sums
@@ -161,10 +162,6 @@ class _OfBatchNorm(torch.autograd.Function):
 
 def _along_channels(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return values.view(-1, *[1] * (like.dim() - 2))
-
-
-def _widened(x: torch.Tensor) -> torch.Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _sum(parts: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor | None:

@@ -32,9 +32,7 @@ def main() -> str | None:
 
 def _shared_port(settings: Settings) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(settings.api_host, settings.api_port, type=socket.SOCK_STREAM)[0]
-    listening = socket.create_server(address, family=family, backlog=2048, reuse_port=True)
-    listening.set_inheritable(True)
-    return listening
+    return socket.create_server(address, family=family, backlog=2048, reuse_port=True)
 
 
 if __name__ == "__main__":
