@@ -16,6 +16,7 @@ from worker.lease import Lease
 from worker.training import TrainingState
 
 CHECKPOINT_SECONDS = 5.0
+FIRST_SECONDS = 1.0  # the first of an attempt, so that one which is cut off soon has not been fruitless
 SHARE_OF_TIME = 0.05  # saving may take this much of the training at most
 _NAME = re.compile(r"(?:^|\.)(\d+)-\d+\.pt")
 
@@ -30,7 +31,7 @@ class Checkpoints:
         self._run_id = run_id
         self.saved_step = saved_step
         self._doubtful = False  # whether a transaction was refused, which may have been committed all the same
-        self._due_at = time.monotonic() + CHECKPOINT_SECONDS
+        self._due_at = time.monotonic() + min(FIRST_SECONDS, CHECKPOINT_SECONDS)
 
     def due(self) -> bool:
         return time.monotonic() >= self._due_at
