@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
+
+from worker.processes import answers
 
 # To moto any key is good; the settings of a real store go by the same names
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "key-of-the-store", "AWS_SECRET_ACCESS_KEY": "s3cret-of-the-store",
@@ -107,15 +108,7 @@ def broker_and_database(stack: ExitStack, folder: Path) -> tuple[Server, dict[st
     broker_port, database_port = free_ports(2)
     (folder / "redis").mkdir()
     (folder / "postgres").mkdir()
-
-    def pong() -> bool:
-        try:
-            with Redis(port=broker_port, socket_timeout=1) as connection:
-                return bool(connection.ping())
-        except RedisError:
-            return False
-
-    broker = redis(stack, folder / "redis", f"port {broker_port}", pong)
+    broker = redis(stack, folder / "redis", f"port {broker_port}", lambda: answers(Redis(port=broker_port)))
     postgresql(stack, folder / "postgres", database_port)
     return broker, {
         "DENSITYLAB_REDIS_URL": f"redis://127.0.0.1:{broker_port}/0",

