@@ -126,17 +126,16 @@ class Request:
 
 
 def drawn(schema: Any, each: int) -> Iterator[list[Request]]:
-    """Of every operation (streams aside) up to that many requests that fit its schema and as many that do not."""
+    """Of every operation up to that many requests that fit its schema and as many that do not."""
     for result in schema.get_all_operations():
         operation = result.ok()
-        if not operation.path.endswith("/events"):
-            found: list[Request] = []
-            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                try:
-                    _draw(operation.as_strategy(generation_mode=mode), each, found)
-                except Unsatisfiable:
-                    continue  # nothing about it can be wrong
-            yield found
+        found: list[Request] = []
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            try:
+                _draw(operation.as_strategy(generation_mode=mode), each, found)
+            except Unsatisfiable:
+                continue  # nothing about it can be wrong
+        yield found
 
 
 def _draw(cases: Any, each: int, found: list[Request]) -> None:

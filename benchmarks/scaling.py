@@ -1,13 +1,14 @@
 """What the queue costs: 1, 2, 4 and 8 workers on tasks that only sleep.
 
-    python -m benchmarks.scaling [--workers 1 2 4 8] [--sleep 2] [--each 30] [--database URL] [--json FILE]
+    python -m benchmarks.scaling [--workers 1 2 4 8] [--sleep 2] [--each 15] [--database URL] [--json FILE]
 
-Everything is as in the product (API, broker, database, claims, leases, the worker's fork for each job) but the work:
-here a training is a sleep, up to 10 % longer or shorter by its task's number, for equal ones would end together and
-all workers fork at one moment. The sleep must be so long that the processor time of all workers' tasks fits the cores:
-at 50 ms a task 8 workers need 0.2 of two cores with the 2 s of the default. `--each` tasks per worker are launched at
-once. Throughput is that of the time from the first start to the last end; the overhead is the time from a task's end to
-the next one's start on the same worker, by the database's clock, and for an idle worker from a launch to its start.
+Everything is as in the product (API, broker, reconciler, database, claims, leases, the worker's fork for each job) but
+the work: here a training is a sleep, and so is the evaluation that follows, up to 10 % longer or shorter by its task's
+number, for equal ones would end together and all workers fork at one moment. The sleep must be so long that the
+processor time of all workers' tasks fits the cores: at 50 ms a task 8 workers need 0.2 of two cores with the 2 s of the
+default. `--each` runs per worker are launched at once. Throughput is that of the time from the first start to the last
+end; the overhead is the time from a task's end to the next one's start on the same worker, by the database's clock, and
+for an idle system from a launch to its start.
 --worker is for this script's own use.
 """
 
@@ -31,7 +32,7 @@ import psutil
 from sqlalchemy import select
 
 from backend import migrate
-from backend.shared.contracts import QueueName, Status, TaskKind
+from backend.shared.contracts import QueueName, Status
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.tables import TaskRow
@@ -52,15 +53,15 @@ class Figures:
     per_second: float
     between_ms: float  # a task's end to the next one's start
     between_p90_ms: float
-    launch_ms: float  # a launch to the start on an idle worker
+    launch_ms: float  # a launch to the start on an idle system
     cpu_ms: float  # processor time of the workers and their jobs for a task
     share: float = 1.0  # of linear, by the first row
 
 
 def worker() -> None:
-    """The product's worker, for which training is a sleep."""
+    """The product's worker, for which all work is a sleep."""
     from worker import main as product
-    from worker.jobs import train
+    from worker.jobs import evaluate, train
     from worker.jobs.context import Context
     from worker.jobs.running import run_task
     from worker.lease import Lease
@@ -70,18 +71,21 @@ def worker() -> None:
         with lease.writing() as session:
             lease.finish(session, Status.SUCCEEDED)
 
-    train.run = lambda task_id: run_task(task_id, sleep)
+    train.run = evaluate.run = lambda task_id: run_task(task_id, sleep)
     sys.argv = [sys.argv[0], "training"]
     product.main()
 
 
 @contextmanager
-def workers(settings: Settings, count: int, sleep: float) -> Iterator[list[psutil.Process]]:
+def processes(
+    settings: Settings, arguments: list[str], count: int = 1, sleep: float = 0
+) -> Iterator[list[psutil.Process]]:
+    """As many Python processes, of this system."""
     environment = {
         **os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_DATABASE_URL": settings.database_url,
         "DENSITYLAB_THREADS": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", _SLEEP: str(sleep),
     }
-    command = [sys.executable, "-m", "benchmarks.scaling", "--worker"]
+    command = [sys.executable, "-m", *arguments]
     started = [
         subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(count)
     ]
@@ -107,13 +111,11 @@ def launched(http: httpx.Client, name: str, count: int) -> list[int]:
 
 
 def finished(database: Database, runs: list[int]) -> list[TaskRow]:
-    """The runs' tasks, once all have succeeded."""
+    """The runs' tasks, trainings and evaluations, once all have succeeded."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         with database.read() as session:
-            rows = list(session.scalars(
-                select(TaskRow).where(TaskRow.run_id.in_(runs), TaskRow.kind == TaskKind.TRAIN)
-            ))
+            rows = list(session.scalars(select(TaskRow).where(TaskRow.run_id.in_(runs)).order_by(TaskRow.id)))
         if all(row.status == Status.SUCCEEDED for row in rows):
             return rows
         if time.monotonic() > deadline or any(row.status == Status.FAILED for row in rows):
@@ -130,17 +132,17 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def measure(settings: Settings, http: httpx.Client, database: Database, count: int, sleep: float, each: int) -> Figures:
-    with workers(settings, count, sleep) as processes:
+    with processes(settings, ["benchmarks.scaling", "--worker"], count, sleep) as workers:
         root = str(http.base_url).removesuffix("/api/v1/")
         until(lambda: http.get(f"{root}/readyz").json()["workers"].get(QueueName.TRAIN) == count, LIMIT_SECONDS)
         launches = []
         for number in range(IDLE_LAUNCHES):
-            (row,) = finished(database, launched(http, f"idle {count}.{number}", 1))
-            launches.append((row.started_at - row.created_at) * 1000)
-            time.sleep(0.1)  # until the worker waits for the broker again
-        used = cpu_seconds(processes)
+            training, *_ = finished(database, launched(http, f"idle {count}.{number}", 1))
+            launches.append((training.started_at - training.created_at) * 1000)
+            time.sleep(0.1)  # until the workers wait for the broker again
+        used = cpu_seconds(workers)
         rows = finished(database, launched(http, f"busy {count}", count * each))
-        used = cpu_seconds(processes) - used
+        used = cpu_seconds(workers) - used
     span = max(row.finished_at for row in rows) - min(row.started_at for row in rows)
     by_worker: dict[str, list[TaskRow]] = {}
     for row in sorted(rows, key=lambda row: row.started_at):
@@ -157,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--sleep", type=float, default=2.0, help="mean seconds of a task")
-    parser.add_argument("--each", type=int, default=30, help="tasks per worker")
+    parser.add_argument("--each", type=int, default=15, help="runs per worker")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -170,7 +172,7 @@ def main() -> None:
         settings = Settings(home=Path(folder), api_port=free_port(), database_url=arguments.database)
         migrate.upgrade(settings)
         database = Database(settings.database_url)
-        with broker(settings), api(settings) as (http, _):
+        with broker(settings), api(settings) as (http, _), processes(settings, ["backend.reconciler"]):
             for count in arguments.workers:
                 found.append(measure(settings, http, database, count, arguments.sleep, arguments.each))
         database.close()

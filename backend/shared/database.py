@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
@@ -29,12 +29,17 @@ class Database:
     def __init__(self, url: str, before_commit: Callable[[Session], None] | None = None) -> None:
         self.engine = _engine(url)
         self._before_commit = before_commit
-        self._turn = _Turn() if url.startswith("sqlite") else nullcontext()
+        self._turn: AbstractContextManager[None]
+        if url.startswith("sqlite"):
+            self._reading, self._turn = self.engine, _Turn()
+        else:
+            # Without a transaction: the ROLLBACK at its end has the driver forget all statements that it has prepared
+            self._reading, self._turn = self.engine.execution_options(isolation_level="AUTOCOMMIT"), nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A snapshot to read from."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """To read from: on SQLite a snapshot; on PostgreSQL each statement sees what is committed by then."""
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

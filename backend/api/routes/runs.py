@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy.orm import Session
 
 from backend import deletion
 from backend.api import cursors, run_table
@@ -73,20 +74,17 @@ def list_runs(
 @router.get("/{run_id}", response_model=Run, responses=responses(404, 422))
 def get_run(run_id: RunId, database: DatabaseDep) -> Response:
     with database.read() as session:
-        written = run_listing.written(session, [run_id])
-    if run_id not in written:
-        raise missing(run_id)
-    return Response(written[run_id], media_type="application/json")
+        return _answer(session, run_id)
 
 
-@router.patch("/{run_id}", responses=responses(400, 404, 413, 422))
-def change_run(run_id: RunId, body: RunPatch, database: DatabaseDep) -> Run:
+@router.patch("/{run_id}", response_model=Run, responses=responses(400, 404, 413, 422))
+def change_run(run_id: RunId, body: RunPatch, database: DatabaseDep) -> Response:
     """Changes the fields that are given; null leaves a field as it is."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
     with database.write() as session:
         runs.patch(session, run_id, changes)
         session.flush()
-        return found(runs.get(session, run_id), run_id)
+        return _answer(session, run_id)
 
 
 @router.delete("/{run_id}", responses=responses(404, 409, 422))
@@ -128,6 +126,13 @@ def retry_run(run_id: RunId, database: DatabaseDep, queue: QueueDep) -> Run:
     deliver_or_leave(database, queue)
     with database.read() as session:
         return found(runs.get(session, run_id), run_id)
+
+
+def _answer(session: Session, run_id: int) -> Response:
+    written = run_listing.written(session, [run_id])
+    if run_id not in written:
+        raise missing(run_id)
+    return Response(written[run_id], media_type="application/json")
 
 
 def found(run: Run | None, run_id: int) -> Run:

@@ -1,15 +1,18 @@
 """Listings of runs, as JSON: a hundred answers of a kilobyte each are not worth a thousand models."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import BindParameter, Select, Text, and_, bindparam, cast, exists, null, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, null, or_, select
 from sqlalchemy.orm import Session
 
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.store import runs, tasks
+from backend.shared.store.among import among, list_of_ids
 from backend.shared.store.times import moment
 from backend.shared.tables import EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
@@ -64,8 +67,7 @@ def places(
     direction = key.desc() if descending else key.asc()
     tie = number.desc() if descending else number.asc()
     order = (tie,) if sort == "id" else (direction.nulls_last(), tie)
-    rows = session.execute(statement.order_by(*order).limit(limit))
-    return [Listed(run_id, value) for run_id, value in rows]
+    return [Listed(*row) for row in _rows(session, statement.order_by(*order).limit(limit))]
 
 
 _NUMBERS: dict[str, type[ResultRow] | type[LatestRow]] = {"results": ResultRow, "metrics": LatestRow}
@@ -88,7 +90,7 @@ def _by_number(
             beyond_id = number < run_id if descending else number > run_id
             statement = statement.where(or_(beyond, and_(key == value, beyond_id)))
         order = (key.desc(), number.desc()) if descending else (key.asc(), number.asc())
-        found = [Listed(run_id, value) for run_id, value in session.execute(statement.order_by(*order).limit(limit))]
+        found = [Listed(*row) for row in _rows(session, statement.order_by(*order).limit(limit))]
         after = None
     if limit is None or len(found) < limit:
         left = None if limit is None else limit - len(found)
@@ -96,7 +98,7 @@ def _by_number(
         if after is not None:
             statement = statement.where(RunRow.id < after[1] if descending else RunRow.id > after[1])
         order_by_id = RunRow.id.desc() if descending else RunRow.id.asc()
-        found += [Listed(run_id, None) for run_id, _ in session.execute(statement.order_by(order_by_id).limit(left))]
+        found += [Listed(*row) for row in _rows(session, statement.order_by(order_by_id).limit(left))]
     return found
 
 
@@ -117,17 +119,19 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
 def written(session: Session, run_ids: list[int]) -> dict[int, bytes]:
     """Each of these runs that exists as JSON, by id. What is stored as JSON goes out as it is stored."""
     these = {"run_ids": run_ids}
-    rows = session.connection().execute(_RUNS, these).all()  # plain rows: the session would take each in hand again
+    # Plain objects, whose fields are read ten times as fast as those of a result's row
+    rows = [SimpleNamespace(**dict(zip(_COLUMNS, row, strict=True))) for row in _rows(session, _RUNS, these)]
     positions = tasks.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
     asked: dict[int, list[str]] = {}
-    for run_id, name, key, params in session.connection().execute(_MEASURES, these):
+    for run_id, name, key, params in _rows(session, _MEASURES, these):
         asked.setdefault(run_id, []).append(f'{{"key":"{key}","params":{_valid(params)},"name":"{name}"}}')
     return {row.id: _json(row, positions.get(row.task), asked.get(row.id, [])) for row in rows}
 
 
 _STORED = (RunRow.spec, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
+_STORED_NAMES = tuple(column.key for column in _STORED)
 # Built once: that takes longer than the database takes to answer
-_THESE: BindParameter[list[int]] = bindparam("run_ids", expanding=True)
+_THESE = list_of_ids("run_ids")
 _RUNS = (
     select(
         RunRow.id, RunRow.experiment_id, RunRow.device, RunRow.checkpoint_step, RunRow.notes, RunRow.archived,
@@ -137,12 +141,18 @@ _RUNS = (
         TaskRow.delivered, TaskRow.cancel_requested_at, TaskRow.priority,
     )
     .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
-    .where(RunRow.id.in_(_THESE), RunRow.deleting.is_(False))
+    .where(among(RunRow.id, _THESE), RunRow.deleting.is_(False))
 )
+_COLUMNS = tuple(_RUNS.selected_columns.keys())
 _MEASURES = (
     select(EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, cast(EvaluationRow.params, Text))
-    .where(EvaluationRow.run_id.in_(_THESE)).order_by(EvaluationRow.id)
+    .where(among(EvaluationRow.run_id, _THESE)).order_by(EvaluationRow.id)
 )
+
+
+def _rows(session: Session, statement: Select, values: dict[str, Any] | None = None) -> Sequence[Any]:
+    """Past the session, which would take each row in hand again."""
+    return session.connection().execute(statement, values).all()
 
 
 def _json(row: Any, position: int | None, evaluations: list[str]) -> bytes:
@@ -154,11 +164,12 @@ def _json(row: Any, position: int | None, evaluations: list[str]) -> bytes:
         "created_at": moment(row.created_at), "started_at": moment(row.started_at),
         "finished_at": moment(row.finished_at),
     })
-    stored = {column.key: _valid(getattr(row, column.key)) for column in _STORED}
-    stored["evaluations"] = f"[{','.join(evaluations)}]"
+    stored = {name: getattr(row, name) for name in _STORED_NAMES}
     if row.spec_version != SPEC_VERSION:
         stored["spec"] = runs.stored_spec(json.loads(stored["spec"])).model_dump_json()
-    return b"%b%b}" % (scalars[:-1], "".join(f',"{name}":{text}' for name, text in stored.items()).encode())
+    stored["evaluations"] = f"[{','.join(evaluations)}]"
+    text = "".join(f',"{name}":{_valid(text)}' for name, text in stored.items())
+    return b"%b%b}" % (scalars[:-1], text.encode())
 
 
 def _valid(text: str) -> str:
@@ -177,10 +188,11 @@ def _filtered(statement: Select, which: Filter) -> Select:
     if which.tag is not None:
         statement = statement.where(cast(RunRow.tags, Text).contains(f'"{which.tag}"', autoescape=True))
     if which.query:
-        statement = statement.where(or_(*(
-            cast(column, Text).icontains(which.query, autoescape=True)
-            for column in (RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer, RunRow.id)
-        )))
+        # As one text: six looks at a row took PostgreSQL twice as long
+        text: ColumnElement[str] = cast(RunRow.id, Text)
+        for column in (RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer):
+            text = text + "\n" + cast(column, Text)
+        statement = statement.where(text.icontains(which.query, autoescape=True))
     return statement
 
 

@@ -15,6 +15,7 @@ from backend.shared import contracts
 from backend.shared.contracts import Priority, Status, TaskKind
 from backend.shared.database import now
 from backend.shared.store import events
+from backend.shared.store.among import among, list_of_ids
 from backend.shared.store.times import moment
 from backend.shared.tables import LogRow, TaskRow
 
@@ -131,13 +132,17 @@ def queue_positions(session: Session, task_ids: Sequence[int]) -> dict[int, int]
     """The places (from 1) of queued trainings in the order in which workers take them."""
     if not task_ids:
         return {}
-    order = (TaskRow.priority.desc(), TaskRow.delivered.desc(), TaskRow.delivered_at, TaskRow.id)
-    places = (
-        select(TaskRow.id, func.row_number().over(order_by=order).label("place"))
-        .where(TaskRow.status == Status.QUEUED, TaskRow.kind == TaskKind.TRAIN).subquery()
-    )
-    rows = session.execute(select(places.c.id, places.c.place).where(places.c.id.in_(task_ids)))
+    rows = session.execute(_POSITIONS, {"task_ids": task_ids})
     return {row.id: row.place for row in rows}
+
+
+_PLACES = (
+    select(TaskRow.id, func.row_number().over(order_by=(
+        TaskRow.priority.desc(), TaskRow.delivered.desc(), TaskRow.delivered_at, TaskRow.id
+    )).label("place"))
+    .where(TaskRow.status == Status.QUEUED, TaskRow.kind == TaskKind.TRAIN).subquery()
+)
+_POSITIONS = select(_PLACES.c.id, _PLACES.c.place).where(among(_PLACES.c.id, list_of_ids("task_ids")))
 
 
 def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
