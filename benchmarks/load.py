@@ -5,10 +5,10 @@
 
 Each client asks once a second, at moments of its own, for something of a mix (`MIX`): listings sorted in several ways,
 single runs, curves, experiments, the catalog, what has happened since an event, what a launch would cost, changes, and
-launches. The clients are a process of their own with one connection each; the API is so many processes as `make up`
-starts them (DENSITYLAB_API_PROCESSES), with an embedded broker and SQLite (or the empty PostgreSQL database at
---database), without workers. --home FOLDER is filled once and kept. The figures are of the clients' clock; --profile
-FILE has py-spy, where installed, write what one server process did.
+launches. The clients are a process of their own on the same cores, with one connection each; the API is so many
+processes as `make up` starts them (DENSITYLAB_API_PROCESSES), with an embedded broker and SQLite (or the empty
+PostgreSQL database at --database), without workers. --home FOLDER is filled once and kept. The figures are of the
+clients' clock; --profile FILE has py-spy, where installed, write what one server process did.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import psutil
 from sqlalchemy import text
@@ -61,7 +62,7 @@ class Outcome:
 class Client:
     """Asks once a second, for what chance says."""
 
-    def __init__(self, http: httpx.AsyncClient, runs: list[int], seed: int, outcome: Outcome) -> None:
+    def __init__(self, http: aiohttp.ClientSession, runs: list[int], seed: int, outcome: Outcome) -> None:
         self._http, self._runs, self._outcome = http, runs, outcome
         self._chance = random.Random(seed)
 
@@ -74,8 +75,10 @@ class Client:
                 if kind == "events":
                     await self._events()
                 else:
-                    (await self._http.request(**self._request(kind))).raise_for_status()
-            except httpx.HTTPError as error:
+                    async with self._http.request(**self._request(kind)) as answer:
+                        answer.raise_for_status()
+                        await answer.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
                 self._outcome.errors[f"{kind}: {error!r}"] += 1
             took = time.monotonic() - began
             self._outcome.milliseconds[kind].append(took * 1000)
@@ -96,30 +99,30 @@ class Client:
             "experiments": ("GET", "/experiments", {"params": {"limit": 20}}),
             "experiment": ("GET", f"/experiments/{experiment}", {}),
             "catalog": ("GET", "/catalog", {}),
-            "dry run": ("POST", "/experiments", {"params": {"dry_run": True}, "json": {
+            "dry run": ("POST", "/experiments", {"params": {"dry_run": "true"}, "json": {
                 "sweep": {"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]}}}),
             "change": ("PATCH", f"/runs/{run}", {"json": {"notes": f"noted {run}", "tags": ["seen"]}}),
             "launch": ("POST", "/experiments", {"json": {"name": "one more", "sweep": {"seed": [0, 1, 2]}}}),
         }
         method, url, more = requests[kind]
-        return {"method": method, "url": url, **more}
+        return {"method": method, "url": f"/api/v1{url}", **more}
 
     async def _events(self) -> None:
         """As a client that comes back to the stream for what it has missed."""
-        async with self._http.stream("GET", "/events", headers={"Last-Event-ID": "1"}) as answer:
+        async with self._http.get("/api/v1/events", headers={"Last-Event-ID": "1"}) as answer:
             answer.raise_for_status()
-            async for line in answer.aiter_lines():
-                if line.startswith("data:"):
+            async for line in answer.content:
+                if line.startswith(b"data:"):
                     return
 
 
-def clients(base_url: str, runs: list[int], count: int, seconds: float, send: Any) -> None:
+def clients(root: str, runs: list[int], count: int, seconds: float, send: Any) -> None:
     """A process: that many clients for so long; sends their outcome."""
     outcome = Outcome(seconds)
 
     async def one(seed: int, until: float) -> None:
-        # A pool each: the time that httpx takes to find a connection among 200 grows with their number
-        async with httpx.AsyncClient(base_url=base_url, timeout=30, verify=False) as http:
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with aiohttp.ClientSession(root, connector=aiohttp.TCPConnector(limit=1), timeout=timeout) as http:
             await Client(http, runs, seed, outcome).work(until)
 
     async def all_of_them() -> None:
@@ -144,7 +147,7 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
             analyse(settings)
         receive, send = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(
-            target=clients, args=(str(http.base_url), ids, count, seconds, send)
+            target=clients, args=(f"http://127.0.0.1:{settings.api_port}", ids, count, seconds, send)
         )
         before, began = cpu_seconds(servers), time.monotonic()
         process.start()

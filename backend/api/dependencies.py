@@ -41,14 +41,17 @@ def _reading(request: Request) -> Iterator[Session]:
         yield session
 
 
-def _registered_known(request: Request) -> None:
-    with request.app.state.database.read() as session:
+DatabaseDep = Annotated[Database, Depends(_database)]
+
+
+def registered_known(database: DatabaseDep) -> None:
+    """Has the catalog know the registered data sets too."""
+    with database.read() as session:
         mirror_registered(registered.entries(session))
 
 
-# For routes that look data sets up: the catalog then knows the registered ones too
-RegisteredKnown = Depends(_registered_known)
-DatabaseDep = Annotated[Database, Depends(_database)]
+# For routes that look data sets up
+RegisteredKnown = Depends(registered_known)
 StoreDep = Annotated[ArtifactStore, Depends(_store)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 QueueDep = Annotated[Queue, Depends(_queue)]

@@ -3,21 +3,25 @@
 from dataclasses import asdict
 from functools import cache
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
 
-from backend.api.dependencies import RegisteredKnown
+from backend.api.dependencies import DatabaseDep, registered_known
 from backend.shared.catalog import CATALOG, Entry, offered
 from backend.shared.contracts import CatalogEntry
 
-router = APIRouter(tags=["catalog"], dependencies=[RegisteredKnown])
+router = APIRouter(tags=["catalog"])
+_Entries = TypeAdapter(dict[str, list[CatalogEntry]])
 
 
-@router.get("/catalog")
-def get_catalog() -> dict[str, list[CatalogEntry]]:
+@router.get("/catalog", response_model=dict[str, list[CatalogEntry]])
+def get_catalog(database: DatabaseDep) -> Response:
     """Every choice by kind: data sets, models, regularizers, schedules, optimizers, schedules of the learning rate,
     augmentations, attacks, attributions, perturbations, evaluations; with their parameters."""
+    registered_known(database)
     registered = offered("dataset")[len(CATALOG["dataset"]):]
-    return {**_catalog(), "dataset": [*_catalog()["dataset"], *map(_answer, registered)]}
+    every = {**_catalog(), "dataset": [*_catalog()["dataset"], *map(_answer, registered)]}
+    return Response(_Entries.dump_json(every), media_type="application/json")
 
 
 @cache

@@ -116,13 +116,13 @@ def list_experiments(
     return Response(written, media_type="application/json")
 
 
-@router.get("/{experiment_id}", responses=responses(404, 422))
-def get_experiment(experiment_id: ExperimentId, database: DatabaseDep) -> Experiment:
+@router.get("/{experiment_id}", response_model=Experiment, responses=responses(404, 422))
+def get_experiment(experiment_id: ExperimentId, database: DatabaseDep) -> Response:
     with database.read() as session:
         answer = experiments.get(session, experiment_id)
     if answer is None:
         raise _missing(experiment_id)
-    return answer
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.patch("/{experiment_id}", responses=responses(400, 404, 413, 422))
