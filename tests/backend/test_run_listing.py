@@ -3,10 +3,11 @@
 from typing import Any
 
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from backend.reconciler import System
 from backend.shared.contracts import Status, Value
-from backend.shared.store import runs
+from backend.shared.store import run_listing, runs
 from backend.shared.tables import RunRow
 
 
@@ -32,6 +33,18 @@ def test_a_listing_says_what_each_run_says(work: Any, system: System, client: Te
     assert listed == [client.get(f"/api/v1/runs/{run_id}").json() for run_id in members]
     assert listed[0]["results"]["accuracy.accuracy"]["value"] == 0.9
     assert [run["status"] for run in listed] == ["succeeded", "running", "failed", "queued"]
+
+
+def test_what_is_read_again_and_again_is_prepared_by_postgresql_once(work: Any, system: System):
+    if system.database.engine.dialect.name == "sqlite":
+        return
+    members = work.launch(sweep={"seed": [0, 1]})
+    for _ in range(10):
+        with system.database.read() as session:
+            assert len(run_listing.written(session, members)) == 2
+    with system.database.read() as session:
+        kept = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    assert [statement for statement in kept if "evaluations" in statement]
 
 
 def test_what_an_older_version_stored_is_given_in_todays_form(work: Any, system: System, client: TestClient):
