@@ -22,6 +22,7 @@ from backend.shared.store import events, runs
 
 router = APIRouter(tags=["events"])
 POLL_SECONDS = 0.5
+BATCH = 50  # events that are read at once: who has missed thousands gets the first ones soon
 MAX_STREAMS = 100
 _slots = threading.BoundedSemaphore(MAX_STREAMS)
 
@@ -54,7 +55,7 @@ async def stream_events(
     while not request.app.state.stopping.is_set():
         for event in await run_in_threadpool(place.next):
             yield event
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(0 if place.behind else POLL_SECONDS)
 
 
 @router.get(
@@ -77,7 +78,7 @@ async def stream_run(
         if progress != shown:
             yield ServerSentEvent(event="progress", data=progress)
             shown = progress
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(0 if place.behind else POLL_SECONDS)
 
 
 class _Place:
@@ -85,6 +86,7 @@ class _Place:
 
     def __init__(self, database: Database, last: int | None, run_id: int | None = None) -> None:
         self._database, self._last, self._run_id = database, last, run_id
+        self.behind = False  # whether more has happened already
 
     def next(self) -> list[ServerSentEvent]:
         with self._database.read() as session:
@@ -92,7 +94,8 @@ class _Place:
                 self._last = events.head(session)
                 # So that a client that is cut off before anything has happened can go on from here
                 return [ServerSentEvent(comment="from here on", id=str(self._last))]
-            rows = events.since(session, self._last)
+            rows = events.since(session, self._last, BATCH)
+        self.behind = len(rows) == BATCH
         if rows:
             self._last = rows[-1].id
         wanted = [events.answer(row) for row in rows if self._run_id in (None, row.run_id)]
