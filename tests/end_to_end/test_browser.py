@@ -88,6 +88,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
 
     # A click on the mean of the second λ opens a run of it
     for patience in (10_000, 10_000, PATIENCE):  # a figure that comes in just then moves the chart away
+        bring_near(scatter)
         opened = scatter.evaluate("chart => chart._fullData.at(-1).customdata[0]")
         place = scatter.evaluate("""chart => {
             const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
