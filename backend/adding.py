@@ -66,8 +66,7 @@ def add(database: Database, experiment_id: int, request: RunsRequest, provenance
                 pointer="", detail=f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs in an experiment; it has "
                                    f"{len(members)}, and these are {len(new)} more"
             )])
-        for spec in new:
-            launching.make_ready(session, spec)
+        launching.make_ready(session, new)
         posted = request.model_dump(mode="json", exclude_defaults=True)
         added = experiments.add_runs(session, experiment_id, posted, new, dict(provenance), request.priority)
         return Added(added, skipped)

@@ -54,8 +54,7 @@ def _launch(
             earlier = idempotency.recall(session, idempotency_key, specs.content_hash(posted))
             if earlier is not None:
                 return earlier
-        for item in planned:
-            make_ready(session, item.spec)
+        make_ready(session, [item.spec for item in planned])
         experiment = experiments.create(
             session, name=request.name, notes=request.notes, tags=request.tags, request=posted, planned=planned,
             provenance=provenance, priority=request.priority,
@@ -65,11 +64,16 @@ def _launch(
         return experiment.id
 
 
-def make_ready(session: Session, spec: RunSpec) -> None:
-    """Queues the preparation of all embedded data that a run needs. Raises NotPrepared, InvalidRequest."""
-    prepare_if_embedded(session, spec.dataset.key, spec.dataset.params)
-    check_sources(session, spec.dataset, spec.evaluations, at="/spec/evaluations")
-    prepare_for(session, spec.evaluations)
+def make_ready(session: Session, planned: Iterable[RunSpec]) -> None:
+    """Queues the preparation of all embedded data that runs need. Raises NotPrepared, InvalidRequest."""
+    seen = set()
+    for spec in planned:
+        needs = json.dumps([spec.dataset.model_dump(), [item.model_dump() for item in spec.evaluations]])
+        if needs not in seen:  # the runs of a sweep mostly need the same
+            seen.add(needs)
+            prepare_if_embedded(session, spec.dataset.key, spec.dataset.params)
+            check_sources(session, spec.dataset, spec.evaluations, at="/spec/evaluations")
+            prepare_for(session, spec.evaluations)
 
 
 def prepare_for(session: Session, measures: Iterable[EvaluationSpec]) -> None:

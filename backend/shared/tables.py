@@ -136,7 +136,7 @@ class TaskRow(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
-        Index("ix_tasks_status_delivered", "status", "delivered"),
+        Index("ix_tasks_status_delivered_after_task", "status", "delivered", "after_task"),
         Index("ix_tasks_status_kind_run_id", "status", "kind", "run_id"),
         # With all that experiments sum up of their trainings, so that the rows of thousands of tasks are not read
         Index("ix_tasks_kind_run_id_summed", "kind", "run_id", "status", "progress", "eta_seconds", "started_at",

@@ -103,19 +103,24 @@ def stage_of(row: Any) -> str:
 # ---- delivery -------------------------------------------------------------------------------------------------
 
 
-def undelivered(session: Session, limit: int = 200) -> list[Undelivered]:
-    """Queued tasks that the broker does not have and whose predecessor, if any, has succeeded; the highest priority
-    first, then the oldest."""
+def undelivered(session: Session, limit: int = 200, *, followers: bool = True) -> list[Undelivered]:
+    """Queued tasks that the broker does not have; the highest priority first, then the oldest.
+
+    Args:
+        followers: with those that had to wait for another task, which has succeeded by now. To find them all that still
+            have to wait are looked at.
+    """
     before = aliased(TaskRow)
-    rows = session.execute(
-        select(TaskRow.id, TaskRow.kind, TaskRow.delivery, TaskRow.priority)
-        .outerjoin(before, TaskRow.after_task == before.id)
-        .where(
-            TaskRow.status == Status.QUEUED, TaskRow.delivered.is_(False),
-            or_(TaskRow.after_task.is_(None), before.status == Status.SUCCEEDED),
-        )
-        .order_by(TaskRow.priority.desc(), TaskRow.id).limit(limit)
+    statement = select(TaskRow.id, TaskRow.kind, TaskRow.delivery, TaskRow.priority).where(
+        TaskRow.status == Status.QUEUED, TaskRow.delivered.is_(False)
     )
+    if followers:
+        statement = statement.outerjoin(before, TaskRow.after_task == before.id).where(
+            or_(TaskRow.after_task.is_(None), before.status == Status.SUCCEEDED)
+        )
+    else:
+        statement = statement.where(TaskRow.after_task.is_(None))
+    rows = session.execute(statement.order_by(TaskRow.priority.desc(), TaskRow.id).limit(limit))
     return [
         Undelivered(task_id=row.id, kind=TaskKind(row.kind), delivery=row.delivery + 1,
                     priority=priority_of(row.priority))
@@ -148,11 +153,14 @@ _POSITIONS = select(_PLACES.c.id, _PLACES.c.place).where(among(_PLACES.c.id, lis
 def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
     """Notes that the broker has these jobs now. A task claimed in the meantime keeps its state."""
     at = now(session)
+    by_number: dict[int, list[int]] = {}
     for item in deliveries:
+        by_number.setdefault(item.delivery, []).append(item.task_id)
+    for number, task_ids in by_number.items():
         session.execute(
             update(TaskRow)
-            .where(TaskRow.id == item.task_id, TaskRow.delivery < item.delivery)
-            .values(delivery=item.delivery, delivered=True, delivered_at=at)
+            .where(TaskRow.id.in_(task_ids), TaskRow.delivery < number)
+            .values(delivery=number, delivered=True, delivered_at=at)
         )
 
 

@@ -1,5 +1,5 @@
 """What a page of experiments sums up is in indexes alone, on PostgreSQL too: the ids of an experiment's runs, and of
-the tasks the trainings in one piece."""
+the tasks the trainings in one piece. What is to be delivered is found past all that waits for another task."""
 
 from alembic import op
 
@@ -16,9 +16,13 @@ def upgrade() -> None:
     op.create_index("ix_tasks_kind_run_id_summed", "tasks", ["kind", "run_id", *_SUMMED])
     op.create_index(op.f("ix_tasks_run_id"), "tasks", ["run_id"])
     op.drop_index("ix_tasks_run_id_summed", "tasks")
+    op.create_index("ix_tasks_status_delivered_after_task", "tasks", ["status", "delivered", "after_task"])
+    op.drop_index("ix_tasks_status_delivered", "tasks")
 
 
 def downgrade() -> None:
+    op.create_index("ix_tasks_status_delivered", "tasks", ["status", "delivered"])
+    op.drop_index("ix_tasks_status_delivered_after_task", "tasks")
     op.create_index("ix_tasks_run_id_summed", "tasks", ["run_id", "kind", *_SUMMED])
     op.drop_index(op.f("ix_tasks_run_id"), "tasks")
     op.drop_index("ix_tasks_kind_run_id_summed", "tasks")
