@@ -111,7 +111,7 @@ class TaskRow(Base):
     __tablename__ = "tasks"
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     after_task: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     payload: Mapped[Json] = mapped_column(default=dict)
     status: Mapped[str] = mapped_column(String(16), default="queued")
@@ -138,8 +138,8 @@ class TaskRow(Base):
     __table_args__ = (
         Index("ix_tasks_status_delivered_after_task", "status", "delivered", "after_task"),
         Index("ix_tasks_status_kind_run_id", "status", "kind", "run_id"),
-        # With all that experiments sum up of their trainings, so that the rows of thousands of tasks are not read
-        Index("ix_tasks_kind_run_id_summed", "kind", "run_id", "status", "progress", "eta_seconds", "started_at",
+        # With all that experiments sum up, so that the rows of their thousands of tasks are not read
+        Index("ix_tasks_run_id_summed", "run_id", "kind", "status", "progress", "eta_seconds", "started_at",
               "finished_at"),
         _NEVER_REUSED,
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from backend.reconciler import System
 from backend.shared.contracts import Status, Value
@@ -45,6 +45,21 @@ def test_what_is_read_again_and_again_is_prepared_by_postgresql_once(work: Any, 
     with system.database.read() as session:
         kept = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
     assert [statement for statement in kept if "evaluations" in statement]
+
+
+def test_sqlite_finds_runs_by_their_ids_and_scans_no_table(work: Any, system: System):
+    if system.database.engine.dialect.name != "sqlite":
+        return
+    members = work.launch()
+    sent: list[tuple[str, Any]] = []
+    event.listen(system.database.engine, "before_cursor_execute",
+                 lambda _connection, _cursor, statement, values, *_: sent.append((statement, values)))
+    with system.database.read() as session:
+        run_listing.written(session, members)
+        ((statement, values),) = [item for item in sent if item[0].startswith("SELECT runs.id")]
+        plan = [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any(step.startswith("SEARCH runs USING INTEGER PRIMARY KEY") for step in plan)
+    assert not [step for step in plan if step.startswith(("SCAN runs", "SCAN tasks", "SCAN evaluations"))], plan
 
 
 def test_what_an_older_version_stored_is_given_in_todays_form(work: Any, system: System, client: TestClient):
