@@ -4,7 +4,7 @@ import logging
 
 from backend.queue import BrokerDown, Queue
 from backend.shared.database import Database
-from backend.shared.store import tasks
+from backend.shared.store import outbox
 
 logger = logging.getLogger(__name__)
 _BATCH = 500
@@ -18,11 +18,11 @@ def deliver(database: Database, queue: Queue, *, followers: bool = True) -> int:
     A task may be delivered twice where two processes do this at once: its second job fails to claim it.
     """
     with database.read() as session:
-        waiting = tasks.undelivered(session, limit=_BATCH, followers=followers)
+        waiting = outbox.undelivered(session, limit=_BATCH, followers=followers)
     if waiting:
         queue.deliver(waiting)
         with database.write() as session:
-            tasks.mark_delivered(session, waiting)
+            outbox.mark_delivered(session, waiting)
     return len(waiting)
 
 

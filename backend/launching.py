@@ -68,7 +68,7 @@ def make_ready(session: Session, planned: Iterable[RunSpec]) -> None:
     """Queues the preparation of all embedded data that runs need. Raises NotPrepared, InvalidRequest."""
     seen = set()
     for spec in planned:
-        needs = json.dumps([spec.dataset.model_dump(), [item.model_dump() for item in spec.evaluations]])
+        needs = specs.content_hash([spec.dataset.model_dump(), [item.model_dump() for item in spec.evaluations]])
         if needs not in seen:  # the runs of a sweep mostly need the same
             seen.add(needs)
             prepare_if_embedded(session, spec.dataset.key, spec.dataset.params)

@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from backend.shared.contracts import QueueName, queue_of
-from backend.shared.store.tasks import Undelivered
+from backend.shared.store.outbox import Undelivered
 
 _RESULT_SECONDS = 60
 _FAILURE_SECONDS = 24 * 3600

@@ -27,7 +27,7 @@ from backend.shared.catalog import CATALOG
 from backend.shared.contracts import TaskKind
 from backend.shared.database import Database, now
 from backend.shared.settings import Settings, explain
-from backend.shared.store import datasets, events, tasks, uploads
+from backend.shared.store import datasets, events, outbox, tasks, uploads
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def take_back_expired_work(system: System) -> None:
 def redeliver_lost_work(system: System) -> None:
     """A queued task that was delivered and is on no queue was lost with the broker's data, or with its worker."""
     with system.database.read() as session:
-        outstanding = tasks.outstanding(session, LOST_SECONDS)
+        outstanding = outbox.outstanding(session, LOST_SECONDS)
     if not outstanding:
         return
     waiting = system.queue.waiting()
@@ -76,7 +76,7 @@ def redeliver_lost_work(system: System) -> None:
     if lost:
         with system.database.write() as session:
             for task_id, delivery in lost:
-                tasks.mark_lost(session, task_id, delivery)
+                outbox.mark_lost(session, task_id, delivery)
         logger.info("no longer with the broker, so delivered again: tasks %s", ", ".join(str(item[0]) for item in lost))
 
 

@@ -51,11 +51,11 @@ JOBS = """
 import importlib, sys
 from backend.shared.database import Database
 from backend.shared.settings import Settings
-from backend.shared.store import tasks
+from backend.shared.store import outbox
 database = Database(Settings().database_url)
 while True:
     with database.read() as session:
-        waiting = tasks.undelivered(session)
+        waiting = outbox.undelivered(session)
     if not waiting:
         break
     for item in sorted(waiting, key=lambda item: item.kind != "prepare"):

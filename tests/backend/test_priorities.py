@@ -11,7 +11,7 @@ from sqlalchemy import text
 from backend.queue import BrokerDown, Queue
 from backend.reconciler import System
 from backend.shared.contracts import TRAINING_QUEUES, Status
-from backend.shared.store import tasks
+from backend.shared.store import outbox
 
 LAUNCH = "/api/v1/experiments"
 
@@ -60,7 +60,7 @@ def test_what_waited_for_the_broker_goes_out_by_priority(client: TestClient, sys
         (low,), (high,) = launch(client, "low"), launch(client, "high")
     assert [run(client, number)["queue_position"] for number in (high, low)] == [1, 2]
     with system.database.read() as session:
-        trainings = [item for item in tasks.undelivered(session) if item.kind == "train"]
+        trainings = [item for item in outbox.undelivered(session) if item.kind == "train"]
     assert [item.task_id for item in trainings] == [run(client, high)["task"], run(client, low)["task"]]
 
 

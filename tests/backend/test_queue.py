@@ -24,7 +24,7 @@ from backend.shared.contracts import TRAINING_QUEUES, QueueName, Status, TaskKin
 from backend.shared.database import Database
 from backend.shared.settings import Settings
 from backend.shared.store import attributions, runs, tasks
-from backend.shared.store.tasks import Undelivered
+from backend.shared.store.outbox import Undelivered
 from backend.shared.tables import TaskRow
 
 

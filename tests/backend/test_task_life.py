@@ -11,7 +11,7 @@ import pytest
 
 from backend.shared.contracts import Status
 from backend.shared.database import Database
-from backend.shared.store import evaluations, logs, tasks
+from backend.shared.store import evaluations, logs, outbox, tasks
 from backend.shared.store.tasks import LeaseLost
 
 # Run by several processes that all want every task, from the same moment on
@@ -35,7 +35,7 @@ print(json.dumps(got))
 def test_of_four_processes_each_task_is_claimed_by_one(work: Any, database: Database, database_url: str):
     work.launch({"evaluations": []}, {"seed": list(range(20))})
     with database.read() as session:
-        wanted = [item.task_id for item in tasks.undelivered(session)]
+        wanted = [item.task_id for item in outbox.undelivered(session)]
     arguments = [sys.executable, "-c", CLAIM_ALL, database_url, str(time.time() + 3)]
     processes = [
         subprocess.Popen([*arguments, f"w{number}", json.dumps(wanted)], stdout=subprocess.PIPE, text=True,

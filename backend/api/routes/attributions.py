@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from backend import attributing, attribution_cost
+from backend.api import pages
 from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown, StoreDep
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
@@ -30,7 +31,7 @@ def ask_for_attribution(
     if dry_run:
         with database.read() as session:
             told = attribution_cost.cost(session, body)
-        return Response(told.model_dump_json(), media_type="application/json")
+        return pages.written(told.model_dump_json())
     with database.write() as session:
         attribution_id = attributing.ask(session, body)
         answer = _found(attributions.get(session, attribution_id), attribution_id)

@@ -6,6 +6,7 @@ from functools import cache
 from fastapi import APIRouter, Response
 from pydantic import TypeAdapter
 
+from backend.api import pages
 from backend.api.dependencies import DatabaseDep, registered_known
 from backend.shared.catalog import CATALOG, Entry, offered
 from backend.shared.contracts import CatalogEntry
@@ -21,7 +22,7 @@ def get_catalog(database: DatabaseDep) -> Response:
     registered_known(database)
     registered = offered("dataset")[len(CATALOG["dataset"]):]
     every = {**_catalog(), "dataset": [*_catalog()["dataset"], *map(_answer, registered)]}
-    return Response(_Entries.dump_json(every), media_type="application/json")
+    return pages.written(_Entries.dump_json(every))
 
 
 @cache

@@ -55,7 +55,8 @@ async def stream_events(
     while not request.app.state.stopping.is_set():
         for event in await run_in_threadpool(place.next):
             yield event
-        await asyncio.sleep(0 if place.behind else POLL_SECONDS)
+        if not place.behind:
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @router.get(
@@ -72,13 +73,15 @@ async def stream_run(
     while not request.app.state.stopping.is_set():
         for event in await run_in_threadpool(place.next):
             yield event
+        if place.behind:
+            continue
         progress = await run_in_threadpool(_progress, database, run.id)
         if progress is None:
             return  # deleted
         if progress != shown:
             yield ServerSentEvent(event="progress", data=progress)
             shown = progress
-        await asyncio.sleep(0 if place.behind else POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 class _Place:

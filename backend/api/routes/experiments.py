@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from backend import adding, deletion, launching, preflight
-from backend.api import cursors
+from backend.api import cursors, pages
 from backend.api.dependencies import (
     Cursor,
     DatabaseDep,
@@ -59,7 +59,7 @@ def launch_experiment(
     if dry_run:
         with database.read() as session:
             told = preflight.check(session, queue, request.app.state.settings, body)
-        return Response(told.model_dump_json(), media_type="application/json")
+        return pages.written(told.model_dump_json())
     try:
         experiment_id = launching.launch(database, body, provenance, idempotency_key)
     except launching.NotPrepared as missing:
@@ -112,8 +112,7 @@ def list_experiments(
         found = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q)
     items = found[:limit]
     more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(found) > limit else None
-    written = ExperimentPage(items=items, next_cursor=more).model_dump_json()
-    return Response(written, media_type="application/json")
+    return pages.written(ExperimentPage(items=items, next_cursor=more).model_dump_json())
 
 
 @router.get("/{experiment_id}", response_model=Experiment, responses=responses(404, 422))
@@ -122,7 +121,7 @@ def get_experiment(experiment_id: ExperimentId, database: DatabaseDep) -> Respon
         answer = experiments.get(session, experiment_id)
     if answer is None:
         raise _missing(experiment_id)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return pages.written(answer.model_dump_json())
 
 
 @router.patch("/{experiment_id}", responses=responses(400, 404, 413, 422))

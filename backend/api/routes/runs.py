@@ -6,9 +6,8 @@ from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy.orm import Session
 
 from backend import deletion
-from backend.api import cursors, run_table
+from backend.api import cursors, pages, run_table
 from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Search, StoreDep
-from backend.api.pages import page
 from backend.api.problems import conflict, not_found, responses
 from backend.delivery import deliver_or_leave
 from backend.shared import contracts
@@ -68,7 +67,7 @@ def list_runs(
             )
         found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
         more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
-        return page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
+        return pages.page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
 
 
 @router.get("/{run_id}", response_model=Run, responses=responses(404, 422))
@@ -129,10 +128,10 @@ def retry_run(run_id: RunId, database: DatabaseDep, queue: QueueDep) -> Run:
 
 
 def _answer(session: Session, run_id: int) -> Response:
-    written = run_listing.written(session, [run_id])
-    if run_id not in written:
+    answer = run_listing.written(session, [run_id]).get(run_id)
+    if answer is None:
         raise missing(run_id)
-    return Response(written[run_id], media_type="application/json")
+    return pages.written(answer)
 
 
 def found(run: Run | None, run_id: int) -> Run:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.shared import contracts, specs
 from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
 from backend.shared.database import now
-from backend.shared.store import events, tasks
+from backend.shared.store import events, outbox, tasks
 from backend.shared.store.times import moment
 from backend.shared.tables import ArtifactRow, Base, EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
@@ -79,7 +79,7 @@ _EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), RunRow.delet
 def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
     """The runs that exist, by id."""
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
-    positions = tasks.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
+    positions = outbox.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
     asked: dict[int, list[contracts.EvaluationSpec]] = {}
     for item in session.execute(measures(run_ids)):
         spec = contracts.EvaluationSpec.model_construct(key=item.key, params=item.params, name=item.name)
