@@ -115,7 +115,8 @@ class InProcessWorker(_Patient, SimpleWorker):
 
 def make_worker(kind: type[BaseWorker], role: str, queues: list[str], url: str) -> BaseWorker:
     """A worker of `kind` on `queues`, the first of which goes first, once the broker answers at `url`."""
-    connection = Redis.from_url(url)
+    # Without the client's name and version, which it would look up and send again in each job
+    connection = Redis.from_url(url, driver_info=None)
     _wait_for(connection)
     # RQ refuses a name in use, also by one that was killed, so each process has a new one
     name = f"{role}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import fsspec
 from sqlalchemy.exc import DBAPIError
 
 from backend.shared.artifacts import ArtifactStore
@@ -37,6 +38,7 @@ def make_ready(settings: Settings) -> None:
     A database that does not answer, or is not migrated yet, costs the first job the time that this saves.
     """
     global _ready
+    fsspec.core.url_to_fs("file:///")  # imports at its first use, which would be in each job
     database = Database(settings.database_url)
     try:
         _compile_statements(database)
