@@ -26,11 +26,11 @@ def _act(database: Database, store: ArtifactStore, request: BulkRequest, run_id:
         except deletion.StillActive as active:
             return BulkOutcome(run=run_id, done=False, detail=str(active))
     with database.read() if request.dry_run else database.write() as session:
-        if not runs.lock(session, run_id):
+        cancel = request.action == BulkAction.CANCEL
+        if not (runs.exists if cancel else runs.lock)(session, run_id):
             return _missing(run_id)
         match request.action:
             case BulkAction.CANCEL | BulkAction.RETRY:
-                cancel = request.action == BulkAction.CANCEL
                 found = (tasks.active_of_run if cancel else tasks.unsuccessful_of_run)(session, run_id)
                 if not found:
                     reason = "it has ended" if cancel else "nothing of it failed or was cancelled"

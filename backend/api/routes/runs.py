@@ -102,7 +102,7 @@ def cancel_run(run_id: RunId, database: DatabaseDep) -> Run:
     """Ends what is queued and asks what is running to stop: the training, or the evaluations after it. The
     checkpoint is kept. A run that has ended stays as it is."""
     with database.write() as session:
-        if not runs.lock(session, run_id):
+        if not runs.exists(session, run_id):
             raise missing(run_id)
         for task_id in tasks.active_of_run(session, run_id):
             tasks.request_cancel(session, task_id)

@@ -72,9 +72,11 @@ def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
     for item in deliveries:
         by_number.setdefault(item.delivery, []).append(item.task_id)
     for number, task_ids in by_number.items():
+        # In the order in which a cancel goes through them: two that hold what the other waits for would never end
+        first = select(TaskRow.id).where(TaskRow.id.in_(task_ids)).order_by(TaskRow.id).with_for_update()
         session.execute(
             update(TaskRow)
-            .where(TaskRow.id.in_(task_ids), TaskRow.delivery < number)
+            .where(TaskRow.id.in_(first), TaskRow.delivery < number)
             .values(delivery=number, delivered=True, delivered_at=at)
         )
 

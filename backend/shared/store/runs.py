@@ -15,6 +15,8 @@ from backend.shared.store import events, outbox, tasks
 from backend.shared.store.times import moment
 from backend.shared.tables import ArtifactRow, Base, EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
+_NO_KEY_UPDATE = {"key_share": True}  # holds a row of PostgreSQL, but not those up that write what refers to it
+
 
 def create(
     session: Session, experiment_id: int, planned: Sequence[contracts.RunSpec], provenance: dict[str, Any],
@@ -106,8 +108,11 @@ def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
 
 def lock(session: Session, run_id: int) -> bool:
     """Holds the run until the end of a write transaction, so that a deletion and new work exclude each other; says
-    whether it exists."""
-    row = session.get(RunRow, run_id, with_for_update=True, populate_existing=True)
+    whether it exists.
+
+    Workers hold their task and then need the run, so that who holds a run must not wait for a task at work.
+    """
+    row = session.get(RunRow, run_id, with_for_update=_NO_KEY_UPDATE, populate_existing=True)
     return row is not None and not row.deleting
 
 
@@ -140,7 +145,7 @@ def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None
 
 def set_results(session: Session, run_id: int, evaluation: str, values: dict[str, contracts.Value]) -> None:
     """Puts an evaluation's values into the run's flat results, in place of its earlier ones."""
-    row = session.get_one(RunRow, run_id, with_for_update=True)
+    row = session.get_one(RunRow, run_id, with_for_update=_NO_KEY_UPDATE)
     kept = {name: value for name, value in row.results.items() if name.split(".")[0] != evaluation}
     row.results = {**kept, **{f"{evaluation}.{name}": value.model_dump() for name, value in values.items()}}
     session.execute(delete(ResultRow).where(

@@ -238,7 +238,8 @@ def reap(session: Session) -> list[int]:
     attempts that did not advance a checkpoint. Returns their ids."""
     at = now(session)
     expired = session.scalars(
-        select(TaskRow).where(TaskRow.status == Status.RUNNING, TaskRow.lease_until < at).with_for_update()
+        select(TaskRow).where(TaskRow.status == Status.RUNNING, TaskRow.lease_until < at)
+        .order_by(TaskRow.id).with_for_update()
     ).all()
     for row in expired:
         row.lease_until, row.eta_seconds, row.delivered, row.worker = None, None, False, None
