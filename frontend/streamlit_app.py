@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from frontend.client import ApiError
+from frontend.page_top import begin_at_the_top
 from frontend.parts import show_flash, show_problem
 from frontend.shortcuts import listen_for_shortcuts
 
@@ -12,7 +13,7 @@ st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_na
 
 # Streamlit leaves a hand's breadth above every page
 st.html("""<style>
-.stMainBlockContainer { padding-top: 4.5rem; }
+.stMainBlockContainer { padding-top: 3.5rem; }
 [data-testid="stCaptionContainer"] { color: color-mix(in srgb, currentColor 78%, transparent); opacity: 1; }
 [data-variant="segmented_control"], [data-variant="segmented_control"] * { color: inherit !important; }
 [data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit !important; }
@@ -33,6 +34,7 @@ page = st.navigation([
     st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
 ], position="top")
 listen_for_shortcuts()
+begin_at_the_top(page.url_path)
 show_flash()
 try:
     page.run()

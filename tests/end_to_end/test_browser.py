@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, TimeoutError, expect
 
-from tests.end_to_end.charts import bring_near
+from tests.end_to_end.charts import bring_near, expect_points
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
@@ -81,9 +81,8 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     tab.wait_for_url("**/compare?experiment=*")
     expect(tab.get_by_text("4 runs: ✓ succeeded 4")).to_be_visible(timeout=600_000)
     scatter = tab.locator(".densitylab-chart[aria-label^='Trade-off']").first
-    bring_near(scatter)
     # Four runs and two means; the front is drawn too where one mean is dominated
-    expect(scatter).to_have_attribute("data-points", re.compile("^[67]$"), timeout=300_000)
+    expect_points(scatter, re.compile("^[67]$"), timeout=300)
     shoot(tab, "compare")
 
     # A click on the mean of the second λ opens a run of it

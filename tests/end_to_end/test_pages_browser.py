@@ -81,6 +81,19 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
     assert int(chart.get_attribute("data-points")) > before
 
 
+def test_a_page_begins_at_its_top_however_far_down_the_one_before_was(running_system, tab, experiment):
+    run = running_system.client.experiment(experiment).runs[0]
+    main = tab.get_by_test_id("stMain")
+    for _ in range(3):
+        tab.goto(f"{running_system.page}/run?run={run}")
+        tab.locator(".densitylab-chart[data-points]").first.wait_for()
+        clone = tab.get_by_role("button", name="Clone and edit")
+        main.evaluate("main => main.scrollTo(0, main.scrollHeight)")
+        clone.evaluate("button => button.click()")  # from where the window is, unlike a click of the mouse
+        tab.get_by_role("button", name="Launch 1 run").wait_for()
+        assert main.evaluate("main => main.scrollTop") == 0
+
+
 def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
     tab.goto(running_system.page)
     tab.get_by_role("button", name="Keyboard shortcuts").wait_for()
