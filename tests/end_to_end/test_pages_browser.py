@@ -84,7 +84,7 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
 def test_a_page_begins_at_its_top_however_far_down_the_one_before_was(running_system, tab, experiment):
     run = running_system.client.experiment(experiment).runs[0]
     main = tab.get_by_test_id("stMain")
-    for _ in range(3):
+    for _ in range(2):
         tab.goto(f"{running_system.page}/run?run={run}")
         tab.locator(".densitylab-chart[data-points]").first.wait_for()
         clone = tab.get_by_role("button", name="Clone and edit")
