@@ -29,7 +29,7 @@ def delete_run(database: Database, store: ArtifactStore, run_id: int) -> int:
 def delete_experiment(database: Database, store: ArtifactStore, experiment_id: int) -> int:
     """Deletes an experiment with all its runs; returns the bytes freed. Raises Gone, StillActive."""
     with database.write() as session:
-        if experiments.get(session, experiment_id) is None:
+        if not experiments.lock(session, experiment_id):
             raise Gone
         members = experiments.run_ids(session, experiment_id)
         for run_id in members:

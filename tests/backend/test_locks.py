@@ -1,4 +1,4 @@
-"""A worker that writes and a request about the same run wait for each other in one order only: no deadlock."""
+"""Who waits for whom: a worker, a delivery or a deletion at work, and a request about the same rows. No deadlock."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sqlalchemy import text, update
 
 from backend.shared.contracts import Status, Value
 from backend.shared.database import Database
-from backend.shared.store import evaluations, outbox, runs, tasks
+from backend.shared.store import evaluations, experiments, outbox, runs, tasks
 from backend.shared.tables import TaskRow
 
 Ask = Callable[[TestClient, int], Response]
@@ -79,12 +79,13 @@ def test_a_measure_that_is_stored_ends_while_the_others_are_cancelled(
 
 
 def test_what_is_delivered_is_cancelled_meanwhile(work: Any, database: Database):
-    first, second = work.launch({"evaluations": []}, {"seed": [0, 1]})
-    with database.write() as session:  # moves the first row behind the second, where PostgreSQL finds it later
-        session.execute(update(TaskRow).where(TaskRow.run_id == first).values(error="x" * 500))
+    launched = work.launch({"evaluations": []}, {"seed": [0, 1, 2]})
+    with database.read() as session:
+        _, second, third = (runs.train_task(session, run_id) for run_id in launched)
+    with database.write() as session:  # one that went out before, and that PostgreSQL finds behind the others
+        session.execute(update(TaskRow).where(TaskRow.id == second).values(delivery=1, error="x" * 500))
     with database.read() as session:
         waiting = outbox.undelivered(session)
-        earlier, later = (runs.train_task(session, run_id) for run_id in (first, second))
 
     def deliver() -> None:
         with database.write() as session:
@@ -92,10 +93,22 @@ def test_what_is_delivered_is_cancelled_meanwhile(work: Any, database: Database)
 
     with ThreadPoolExecutor(1) as thread:
         with database.write() as session:
-            tasks.request_cancel(session, earlier)
+            tasks.request_cancel(session, second)
             delivered = thread.submit(deliver)
             waits_for_a_lock(database, delivered)
-            tasks.request_cancel(session, later)
+            tasks.request_cancel(session, third)
         delivered.result()
     with database.read() as session:
-        assert {tasks.get(session, task_id).status for task_id in (earlier, later)} == {Status.CANCELLED}
+        assert {tasks.get(session, task_id).status for task_id in (second, third)} == {Status.CANCELLED}
+
+
+@pytest.mark.parametrize("what", ["runs", "experiments"])
+def test_what_is_deleted_while_it_is_changed_is_missing(client: TestClient, work: Any, database: Database, what: str):
+    (number,) = work.launch()  # of an experiment with the same number
+    with ThreadPoolExecutor(1) as thread:
+        with database.write() as session:
+            {"runs": runs, "experiments": experiments}[what].remove(session, number)
+            session.flush()
+            answer = thread.submit(client.patch, f"/api/v1/{what}/{number}", json={"notes": "late"})
+            waits_for_a_lock(database, answer)
+        assert answer.result().status_code == 404

@@ -54,7 +54,7 @@ def listing(
 
 
 def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool:
-    row = session.get(ExperimentRow, experiment_id)
+    row = session.get(ExperimentRow, experiment_id, with_for_update=True)
     if row is None or row.deleting:
         return False
     for field, value in changes.items():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from backend.shared.contracts import Priority, Status, TaskKind
@@ -71,14 +71,14 @@ def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
     by_number: dict[int, list[int]] = {}
     for item in deliveries:
         by_number.setdefault(item.delivery, []).append(item.task_id)
-    for number, task_ids in by_number.items():
-        # In the order in which a cancel goes through them: two that hold what the other waits for would never end
-        first = select(TaskRow.id).where(TaskRow.id.in_(task_ids)).order_by(TaskRow.id).with_for_update()
-        session.execute(
-            update(TaskRow)
-            .where(TaskRow.id.in_(first), TaskRow.delivery < number)
-            .values(delivery=number, delivered=True, delivered_at=at)
-        )
+    # All by their ids, as everybody takes them: two that hold what the other waits for would never end
+    taken = select(TaskRow.id).where(TaskRow.id.in_([item.task_id for item in deliveries])).order_by(TaskRow.id)
+    number = case(*((TaskRow.id.in_(task_ids), number) for number, task_ids in by_number.items()))
+    session.execute(
+        update(TaskRow)
+        .where(TaskRow.id.in_(taken.with_for_update()), TaskRow.delivery < number)
+        .values(delivery=number, delivered=True, delivered_at=at)
+    )
 
 
 def outstanding(session: Session, older_than: float) -> list[tuple[int, TaskKind, int]]:

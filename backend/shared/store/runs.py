@@ -98,7 +98,7 @@ def measures(run_ids: Sequence[int]) -> Select:
 
 
 def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
-    row = session.get(RunRow, run_id)
+    row = session.get(RunRow, run_id, with_for_update=_NO_KEY_UPDATE)
     if row is None or row.deleting:
         return False
     for field, value in changes.items():
