@@ -7,11 +7,11 @@ import streamlit as st
 
 _JS = """
 export default function(component) {
-  const { data, parentElement } = component;
+  const { data } = component;
   const before = window.densitylabPage;
   window.densitylabPage = data.page;
   if (before !== undefined && before !== data.page) {
-    parentElement.ownerDocument.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+    document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
   }
 }
 """

@@ -54,9 +54,9 @@ def listing(
 
 
 def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool:
-    row = session.get(ExperimentRow, experiment_id, with_for_update=True)
-    if row is None or row.deleting:
+    if not lock(session, experiment_id):
         return False
+    row = session.get_one(ExperimentRow, experiment_id)
     for field, value in changes.items():
         setattr(row, field, value)
     return True

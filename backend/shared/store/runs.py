@@ -15,7 +15,7 @@ from backend.shared.store import events, outbox, tasks
 from backend.shared.store.times import moment
 from backend.shared.tables import ArtifactRow, Base, EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
-_NO_KEY_UPDATE = {"key_share": True}  # holds a row of PostgreSQL, but not those up that write what refers to it
+_NO_KEY_UPDATE = {"key_share": True}  # PostgreSQL holds the row, and lets rows be written that refer to it
 
 
 def create(
@@ -98,9 +98,9 @@ def measures(run_ids: Sequence[int]) -> Select:
 
 
 def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
-    row = session.get(RunRow, run_id, with_for_update=_NO_KEY_UPDATE)
-    if row is None or row.deleting:
+    if not lock(session, run_id):
         return False
+    row = session.get_one(RunRow, run_id)
     for field, value in changes.items():
         setattr(row, field, value)
     return True
