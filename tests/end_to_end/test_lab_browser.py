@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from backend.shared.contracts import ExperimentRequest
 from frontend.words import joined
 from tests.backend.test_api_uploads import HOSTILE
-from tests.end_to_end.charts import bring_near
+from tests.end_to_end.charts import expect_points
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -128,8 +128,7 @@ def test_a_perturbation_is_measured_and_a_click_on_a_point_opens_its_least_stabl
     field.press("Enter")
     tab.get_by_role("button", name="Measure 2 runs").click()
     chart = tab.locator(".densitylab-chart[aria-label^='cosine against']")
-    bring_near(chart)
-    expect(chart).to_have_attribute("data-points", "6")
+    expect_points(chart, re.compile("^6$"), timeout=PATIENCE / 1000)
     deadline = time.monotonic() + 60
     while "strength=0.2" not in tab.url:
         assert time.monotonic() < deadline
@@ -147,8 +146,7 @@ def test_log_p_is_drawn_along_a_direction_and_on_a_plane(running_system, members
     charts = tab.locator(".densitylab-chart")
     expect(charts).to_have_count(2)
     for chart in charts.all():
-        bring_near(chart)
-        expect(chart).to_have_attribute("data-points", re.compile("."))
+        expect_points(chart, re.compile("."), timeout=PATIENCE / 1000)
     expect(tab.get_by_role("heading", name="Around test image 3")).to_be_visible()
     lines = charts.first.evaluate("chart => chart.data.map(trace => trace.y)")
     assert [line[20] for line in lines] == pytest.approx([0, 0], abs=1e-4)

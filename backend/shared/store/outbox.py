@@ -66,7 +66,7 @@ _POSITIONS = select(_PLACES.c.id, _PLACES.c.place).where(among(_PLACES.c.id, lis
 
 
 def mark_delivered(session: Session, deliveries: Sequence[Undelivered]) -> None:
-    """Notes that the broker has these jobs now. A task claimed in the meantime keeps its state."""
+    """Notes that the broker has these jobs now, at least one. A task claimed in the meantime keeps its state."""
     at = now(session)
     by_number: dict[int, list[int]] = {}
     for item in deliveries:
