@@ -3,15 +3,15 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
 CONSTRAINTS ?= constraints.txt
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
-VENV := $(ROOT)/.venv
+# Paths are relative to this folder, where make runs: those of targets cannot have spaces
+VENV := .venv
 BIN := $(VENV)/bin
-INPUTS := $(ROOT)/pyproject.toml $(wildcard $(ROOT)/constraints.txt)
+INPUTS := pyproject.toml $(wildcard constraints.txt)
 
 .PHONY: up test test-all demo gallery comparison bench crosscheck lint lock clean backup restore
 
 up: $(VENV)/.installed-launcher
-	@PYTHONPATH="$(ROOT)$${PYTHONPATH:+:$$PYTHONPATH}" exec $(BIN)/python -P -m backend.launcher --with-parent
+	@exec $(BIN)/python -P -m densitylab up --with-parent
 
 test: lint
 	$(call pytest,-m "not slow")
@@ -19,72 +19,73 @@ test: lint
 test-all: lint
 	$(call pytest)
 
-# Two processes with one thread each where tests share nothing; those that start whole systems go alone afterwards
+# Two processes with one thread each for tests that share nothing; afterwards, alone, those that start whole systems
 define pytest
-	cd $(ROOT) && OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end $(1) $(ARGS)
-	cd $(ROOT) && $(BIN)/python -m pytest tests/end_to_end $(1) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end $(1) $(ARGS)
+	$(BIN)/python -m pytest tests/end_to_end $(1) $(ARGS)
 endef
 
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher
-	@cd $(ROOT) && exec $(BIN)/python -m frontend.demo
+	@exec $(BIN)/python -P -m densitylab demo
 
-# The story in six pictures, docs/gallery.md; needs a running system, and some minutes
+# The six pictures of docs/gallery.md; needs a running system and some minutes
 gallery: $(VENV)/.installed-dev
-	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.gallery --out docs $(ARGS)
+	@exec $(BIN)/python -m benchmarks.gallery --out docs $(ARGS)
 
-# Marginal-density smoothing and its rivals over their λ, four networks, three seeds; needs a running system, and an hour of two cores
+# All regularizers over their λ, four networks, three seeds; needs a running system and an hour of two cores
 comparison: $(VENV)/.installed-dev
-	@cd $(ROOT) && exec $(BIN)/python -m benchmarks.comparison $(ARGS)
+	@exec $(BIN)/python -m benchmarks.comparison $(ARGS)
 
-# Seconds per step of every regularizer (ARGS), of loading, and of both memory formats; wants a quiet machine, and
-# takes some minutes
+# Seconds per step of every regularizer (ARGS), of loading, and of both memory formats; needs an idle machine and some
+# minutes
 bench: $(VENV)/.installed-dev
-	cd $(ROOT) && $(BIN)/python -m benchmarks.steps $(ARGS)
-	cd $(ROOT) && $(BIN)/python -m benchmarks.loading
-	cd $(ROOT) && $(BIN)/python -m benchmarks.memory_format
+	$(BIN)/python -m benchmarks.steps $(ARGS)
+	$(BIN)/python -m benchmarks.loading
+	$(BIN)/python -m benchmarks.memory_format
 
-# Our measures beside other packages, in an environment of its own on top of the usual one; writes docs/crosschecks.md
-CROSSCHECK := $(ROOT)/.venv-crosscheck
+# Compare our metrics with other packages, in an environment on top of the usual one; writes docs/crosschecks.md
+CROSSCHECK := .venv-crosscheck
 crosscheck: $(CROSSCHECK)/.installed
-	cd $(ROOT) && $(CROSSCHECK)/bin/python -m benchmarks.crosschecks
+	$(CROSSCHECK)/bin/python -m benchmarks.crosschecks
 
 lint: $(VENV)/.installed-dev
-	cd $(ROOT) && $(BIN)/ruff check .
-	cd $(ROOT) && $(BIN)/python -m mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 
-# Everything in one file, and back into an empty system: make backup FILE=everything.tar
+# The database and all files in one file, and back into an empty system: make backup FILE=everything.tar
 backup restore: $(VENV)/.installed-launcher
-	@test -n "$(FILE)" || { echo "Which file? make $@ FILE=everything.tar" >&2; exit 1; }
-	@PYTHONPATH="$(ROOT)" exec $(BIN)/python -P -m backend.backup $(if $(filter restore,$@),--restore) "$(FILE)"
+	@test -n "$(FILE)" || { echo "Name a file: make $@ FILE=everything.tar" >&2; exit 1; }
+	@exec $(BIN)/python -P -m densitylab $@ "$(FILE)"
 
 # Names and versions of what is installed now, less the project itself and the builds' local suffixes (+cpu)
 lock: $(VENV)/.installed-dev
-	@cd $(ROOT) && { echo "# Versions that were tested together (Python 3.11, Linux x86-64); refreshed by: make lock"; \
+	@{ echo "# Versions that were tested together (Python 3.11, Linux x86-64); refreshed by: make lock"; \
 	  $(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools --exclude wheel \
 	  | sed -E 's/\+[A-Za-z0-9.]+$$//' | LC_ALL=C sort -f; } > constraints.new && mv constraints.new constraints.txt
 	@touch $(VENV)/.installed-*
-	@echo "constraints.txt: $$(grep -c == $(ROOT)/constraints.txt) packages"
+	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean:
-	cd $(ROOT) && rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .schemathesis build test-results
-	find $(ROOT) -name __pycache__ -not -path '$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .schemathesis build test-results
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.installed-%: $(INPUTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "DensityLab needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try PYTHON=python3.12 make up" >&2; exit 1; }
 	@test -x $(BIN)/python || { \
 	  echo "Installs into $(VENV): about 3 GB to download (nearly all of it PyTorch with CUDA), 6.5 GB on disk."; \
-	  echo "Free on this disk: $$(df -Ph $(ROOT) | awk 'NR == 2 {print $$4}')."; \
+	  echo "Free on this disk: $$(df -Ph . | awk 'NR == 2 {print $$4}')."; \
 	  $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment: on Debian, apt-get install python3-venv" >&2; exit 1; }; }
 	@echo "Installing; the first time takes several minutes ..."
-	@cd $(ROOT) && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' \
-	  $(if $(wildcard $(ROOT)/$(CONSTRAINTS)),$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))) \
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' \
+	  $(if $(wildcard $(CONSTRAINTS)),$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))) \
 	  | sed -u '/already satisfied/d'
 	@touch $@
 
 # torchattacks pins an old requests, so the versions of the two environments differ; torch is that of the usual one
-$(CROSSCHECK)/.installed: $(ROOT)/benchmarks/crosschecks/requirements.txt $(VENV)/.installed-dev
+$(CROSSCHECK)/.installed: benchmarks/crosschecks/requirements.txt $(VENV)/.installed-dev
 	@test -x $(CROSSCHECK)/bin/python || $(BIN)/python -m venv --without-pip $(CROSSCHECK)
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 	  > "$$($(CROSSCHECK)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/usual.pth"

@@ -1,8 +1,8 @@
-"""Sees to what nobody else can: `python -m backend.reconciler`, one per system, outside API and workers.
+"""The reconciler: `python -m densitylab.backend.reconciler`, one per system, outside API and workers.
 
-Delivers queued work, takes back the work of dead workers, stops what does not heed its cancel, finishes interrupted
-deletions, keeps the cache of maps within its budget. A broker or a database that is down costs one line in the log;
-the duty is done when it is back.
+It redelivers tasks, reclaims expired leases, fails logged runs that are silent, kills tasks that ignore a cancel,
+finishes interrupted deletions, keeps the cache of maps within its budget, and sends webhooks. While the broker or the
+database is down it logs one line, and continues once it is back.
 """
 
 import argparse
@@ -12,149 +12,153 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend import deletion, launching, removing, webhooks
-from backend.delivery import deliver
-from backend.queue import BrokerDown, Queue
-from backend.shared import log_lines, specs
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.catalog import CATALOG
-from backend.shared.contracts import TaskKind
-from backend.shared.database import Database, now
-from backend.shared.settings import Settings, explain
-from backend.shared.store import datasets, events, outbox, tasks, uploads
+from densitylab.backend.broker.delivery import Comparison, deliver
+from densitylab.backend.broker.queue import BrokerUnavailable, Queue
+from densitylab.backend.services import dataset_removal, deletion, leftovers, pruning
+from densitylab.backend.services.datasets import prepare
+from densitylab.backend.services.webhooks import WebhookSender
+from densitylab.backend.shared import data_leftovers, log_format, specs
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings, explain
+from densitylab.backend.shared.store import datasets, logged_runs, tasks
 
 logger = logging.getLogger(__name__)
 
-HARD_STOP_SECONDS = 10.0  # after a cancel was asked for
-LOST_SECONDS = 5.0  # after a delivery: by then its worker has claimed it, or it is still on its queue
+HARD_STOP_SECONDS = 10.0  # after a cancel was requested
 CACHE_BYTES = 2 * 2**30  # of maps
-KEPT_UPLOADS = 2000  # of at most some hundred KB each
-FORGET_SECONDS = 7 * 24 * 3600.0  # finished preparations are kept that long
-ALIVE_SECONDS = 60.0  # without a sign of life after which it counts as dead
-EVENT_SECONDS = 30 * 24 * 3600.0  # and events, with their deliveries
+LOCK_SECONDS = 10.0  # for which a periodic task waits for another transaction; then the next one has its turn
+ALIVE_SECONDS = 60.0  # without a heartbeat after which it counts as dead
 
 
 @dataclass(frozen=True)
 class System:
-    """What the duties work on."""
+    """The resources that the periodic tasks use."""
 
     database: Database
     store: ArtifactStore
     queue: Queue
     data_dir: Path
-    webhook_private: bool = False
+    catalog: Catalog
+    audit_days: int = 365
+    comparison: Comparison = field(default_factory=Comparison)
 
 
-def deliver_queued_work(system: System) -> None:
-    """What was queued while the broker was down, given back, reaped, or waited for a training that has ended."""
+def deliver_queued_tasks(system: System) -> None:
+    """Deliver tasks that were queued while the broker was down, released, reclaimed, or waited for a training."""
     while deliver(system.database, system.queue):
         pass
 
 
-def take_back_expired_work(system: System) -> None:
-    """The work of workers that died or hang goes to others."""
+def reclaim_expired_leases(system: System) -> None:
+    """Queue the tasks of workers that died or hang again."""
     with system.database.write() as session:
         reaped = tasks.reap(session)
     if reaped:
-        logger.info("took back after their lease had expired: tasks %s", ", ".join(map(str, reaped)))
+        logger.info("reclaimed expired leases: tasks %s", ", ".join(map(str, reaped)))
 
 
-def redeliver_lost_work(system: System) -> None:
-    """A queued task that was delivered and is on no queue was lost with the broker's data, or with its worker."""
-    with system.database.read() as session:
-        outstanding = outbox.outstanding(session, LOST_SECONDS)
-    if not outstanding:
-        return
-    waiting = system.queue.waiting()
-    lost = [(task_id, delivery) for task_id, _, delivery in outstanding if (task_id, delivery) not in waiting]
+def fail_silent_runs(system: System) -> None:
+    """Fail logged runs whose training loops have been silent for too long."""
+    with system.database.write() as session:
+        silent = logged_runs.fail_silent(session)
+    if silent:
+        logger.info("failed runs of which nothing was heard: %s", ", ".join(map(str, silent)))
+
+
+def compare_queues(system: System) -> None:
+    """Withdraw jobs of the broker that no task needs, and mark tasks as undelivered that the broker has lost."""
+    lost = system.comparison.repair(system.database, system.queue)
     if lost:
-        with system.database.write() as session:
-            for task_id, delivery in lost:
-                outbox.mark_lost(session, task_id, delivery)
-        logger.info("no longer with the broker, so delivered again: tasks %s", ", ".join(str(item[0]) for item in lost))
+        logger.info("tasks lost by the broker, delivered again: %d", lost)
 
 
-def stop_what_ignores_its_cancel(system: System) -> None:
-    """Kills the work-horse; whatever still runs can write no more."""
+def kill_overdue_cancels(system: System) -> None:
+    """End cancelled tasks that still run, and kill their processes; these can no longer write."""
     with system.database.read() as session:
         overdue = tasks.overdue_cancels(session, HARD_STOP_SECONDS)
     for task_id, delivery, worker in overdue:
         with system.database.write() as session:
             tasks.end_cancelled(session, task_id)
-        logger.info("task %s did not stop within %g s of its cancel; it is stopped hard", task_id, HARD_STOP_SECONDS)
+        logger.info("task %s did not stop within %g s of its cancel: killing it", task_id, HARD_STOP_SECONDS)
         if worker is not None:
             system.queue.stop(worker, task_id, delivery)
 
 
 def finish_deletions(system: System) -> None:
-    """Those whose API process died between marking and removing."""
+    """Finish deletions whose API process died between marking and removing."""
     finished = deletion.finish_interrupted(system.database, system.store)
     if finished:
         logger.info("finished %d interrupted deletions", finished)
-    removed = removing.finish_interrupted(system.database, system.store, system.data_dir)
+    removed = dataset_removal.finish_interrupted(system.database, system.store, system.data_dir)
     if removed:
         logger.info("finished removing %d data sets", removed)
 
 
-def shrink_the_cache(system: System) -> None:
+def shrink_cache(system: System) -> None:
     removed = deletion.shrink_cache(system.database, system.store, CACHE_BYTES)
     if removed:
-        logger.info("removed the %d maps used longest ago, to keep the cache within its budget", removed)
+        logger.info("removed the %d least recently used maps to keep the cache within its budget", removed)
 
 
-def forget_old_uploads(system: System) -> None:
-    with system.database.write() as session:
-        uploads.forget_oldest(session, KEPT_UPLOADS)
+def delete_ended_archives(system: System) -> None:
+    leftovers.delete_archives(system.database, system.store)
 
 
-def forget_old_preparations(system: System) -> None:
-    with system.database.write() as session:
-        for kind in (TaskKind.PREPARE, TaskKind.REGISTER):
-            tasks.forget_finished(session, kind, now(session) - FORGET_SECONDS)
+def delete_leftovers(system: System) -> None:
+    """Delete what killed, cancelled and interrupted work left in the data folder of this host."""
+    deleted = data_leftovers.delete(system.database, system.data_dir)
+    if deleted:
+        logger.info("deleted %d files and folders that ended tasks had left in the data folder", deleted)
 
 
-def forget_old_events(system: System) -> None:
-    with system.database.write() as session:
-        events.forget(session, now(session) - EVENT_SECONDS)
+def delete_orphans(system: System) -> None:
+    """Delete stored files without a row."""
+    deleted = leftovers.delete_orphans(system.database, system.store)
+    if deleted:
+        logger.info("deleted %d files that nothing refers to", deleted)
 
 
-def tell_webhooks(system: System) -> None:
-    webhooks.send_due(system.database, allow_private=system.webhook_private)
+def delete_old_rows(system: System) -> None:
+    deleted = pruning.prune(system.database, system.audit_days)
+    if deleted:
+        logger.info("deleted %d rows that had reached their age", deleted)
 
 
 def prepare_embedded_data(system: System) -> None:
-    """What needs no download is made ready before somebody asks for it; one that failed is left to its Retry."""
-    for entry in CATALOG["dataset"]:
-        _, params = specs.complete_params("dataset", entry.key, {}, "", [])
+    """Prepare data sets that need no download before they are requested; a failed one waits for its Retry."""
+    for entry in system.catalog.all(DatasetEntry):
+        _, params = specs.complete_params(system.catalog, entry.kind, entry.key, {}, "", [])
         if entry.embedded:
             with system.database.write() as session:
                 if datasets.get(session, entry.key, params) is None:
-                    launching.prepare(session, entry.key, params)
+                    prepare(session, entry.key, params)
 
 
 @dataclass
-class Duty:
-    """Something to do every so often; an outage is said once, and its end too."""
+class PeriodicTask:
+    """A function to call at an interval; the start and the end of an outage are logged once."""
 
-    do: Callable[[System], None]
+    function: Callable[[System], None]
     every: float  # seconds
     due: float = 0.0
     failing: bool = False
 
     def attempt(self, system: System) -> None:
-        """Does it if it is due."""
+        """Call it if it is due."""
         if time.monotonic() < self.due:
             return
-        name = self.do.__name__.replace("_", " ")
+        name = self.function.__name__.replace("_", " ")
         try:
-            self.do(system)
-        except (BrokerDown, SQLAlchemyError, OSError) as error:
+            self.function(system)
+        except (BrokerUnavailable, SQLAlchemyError, OSError) as error:
             if not self.failing:
                 cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
                 logger.warning("cannot %s for now: %s", name, cause)
@@ -166,63 +170,98 @@ class Duty:
         self.due = time.monotonic() + self.every
 
 
-def duties() -> list[Duty]:
-    """Everything that the reconciler sees to, with how often, in seconds."""
+def periodic_tasks() -> list[PeriodicTask]:
+    """Return what the reconciler does, with the intervals in seconds."""
     return [
-        Duty(prepare_embedded_data, 3600),
-        Duty(deliver_queued_work, 0.5),
-        Duty(take_back_expired_work, 2),
-        Duty(stop_what_ignores_its_cancel, 1),
-        Duty(redeliver_lost_work, 2),
-        Duty(finish_deletions, 10),
-        Duty(shrink_the_cache, 30),
-        Duty(forget_old_preparations, 3600),
-        Duty(forget_old_uploads, 3600),
-        Duty(forget_old_events, 3600),
+        PeriodicTask(prepare_embedded_data, 3600),
+        PeriodicTask(deliver_queued_tasks, 0.5),
+        PeriodicTask(reclaim_expired_leases, 2),
+        PeriodicTask(kill_overdue_cancels, 1),
+        PeriodicTask(fail_silent_runs, 10),
+        PeriodicTask(compare_queues, 1),
+        PeriodicTask(finish_deletions, 10),
     ]
 
 
-def _attend(duties: list[Duty], system: System, stop: threading.Event) -> None:
+def cleaning_tasks() -> list[PeriodicTask]:
+    """Return what deletes old rows and files, with the intervals in seconds."""
+    return [
+        PeriodicTask(shrink_cache, 30),
+        PeriodicTask(delete_ended_archives, 10),
+        PeriodicTask(delete_leftovers, 30),
+        PeriodicTask(delete_orphans, 300),
+        PeriodicTask(delete_old_rows, 3600),
+    ]
+
+
+def _run(periodic_tasks: list[PeriodicTask], system: System, stop: threading.Event) -> None:
     while not stop.is_set():
-        for duty in duties:
-            duty.attempt(system)
+        for task in periodic_tasks:
+            task.attempt(system)
         stop.wait(0.1)
 
 
 def reconcile(settings: Settings, stop: threading.Event) -> None:
-    """Attends to its duties until `stop` is set."""
+    """Run the periodic tasks until `stop` is set."""
+    database = Database(settings.database_url, lock_seconds=LOCK_SECONDS)
     system = System(
-        Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
-        settings.data_dir, settings.webhook_private,
+        database,
+        ArtifactStore(settings.artifacts_url),
+        Queue(settings.redis_url, database),
+        settings.data_dir,
+        Catalog.installed(),
+        settings.audit_days,
     )
-    # In a thread of its own: a receiver that hangs must not keep the rest from its time
-    teller = threading.Thread(target=_attend, args=([Duty(tell_webhooks, 1)], system, stop), name="webhooks")
-    teller.start()
+    sender = WebhookSender(database, allow_private=settings.webhook_private)
 
-    def show_signs_of_life(_system: System) -> None:
+    def send_webhooks(_system: System) -> None:
+        sender.send_due()
+
+    def in_background(own_tasks: list[PeriodicTask]) -> None:
+        try:
+            _run(own_tasks, system, stop)
+        finally:
+            stop.set()  # an unexpected error ends the process, and the launcher starts it again
+
+    # In threads of their own: neither a receiver that hangs nor a long list of files delays the rest
+    background = {"webhooks": [PeriodicTask(send_webhooks, 1)], "cleaning": cleaning_tasks()}
+    threads = [
+        threading.Thread(target=in_background, args=(own_tasks,), name=name) for name, own_tasks in background.items()
+    ]
+    for thread in threads:
+        thread.start()
+
+    def heartbeat(_system: System) -> None:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sign_of_life(settings).touch()
+        _heartbeat_file(settings).touch()
 
-    _attend([*duties(), Duty(show_signs_of_life, 5)], system, stop)
-    teller.join()
+    _run([*periodic_tasks(), PeriodicTask(heartbeat, 5)], system, stop)
+    for thread in threads:
+        thread.join()
+    sender.close()
     system.queue.close()
     system.database.close()
 
 
-def _sign_of_life(settings: Settings) -> Path:
+def _heartbeat_file(settings: Settings) -> Path:
     return settings.home / "reconciler.alive"
 
 
 def _is_alive(settings: Settings) -> bool:
     try:
-        return time.time() - _sign_of_life(settings).stat().st_mtime < ALIVE_SECONDS
+        # A file of the future was touched before the clock was set back
+        return abs(time.time() - _heartbeat_file(settings).stat().st_mtime) < ALIVE_SECONDS
     except FileNotFoundError:
         return False
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="See to what nobody else can.")
-    parser.add_argument("--alive", action="store_true", help="end with 0 where one with this state folder works")
+    parser = argparse.ArgumentParser(
+        description="Redeliver tasks, reclaim expired leases, finish deletions, send webhooks."
+    )
+    parser.add_argument(
+        "--alive", action="store_true", help="exit with 0 if a reconciler with this state folder is running"
+    )
     arguments = parser.parse_args()
     try:
         settings = Settings()
@@ -231,19 +270,19 @@ def main() -> int:
         return 1
     if arguments.alive:
         return 0 if _is_alive(settings) else 1
-    log_lines.set_up(settings.log_format)
-    asked_to_stop: list[int] = []
+    log_format.set_up(settings.log_format)
+    stop_signals: list[int] = []
     stop = threading.Event()
-    # An Event may deadlock when a handler sets it while the main thread waits on it: the loop runs in another one
+    # An Event can deadlock if a handler sets it while the main thread waits on it: run the loop in another thread
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: asked_to_stop.append(received))
+        signal.signal(number, lambda received, _frame: stop_signals.append(received))
     loop = threading.Thread(target=reconcile, args=(settings, stop), name="reconciler")
     loop.start()
-    while loop.is_alive() and not asked_to_stop:
+    while loop.is_alive() and not stop_signals:
         loop.join(0.2)
     stop.set()
     loop.join()
-    return 0 if asked_to_stop else 1
+    return 0 if stop_signals else 1
 
 
 if __name__ == "__main__":

@@ -1,34 +1,54 @@
-"""What all tests share: no settings from outside, and a real browser for those who ask for one."""
+"""Fixtures of all tests: settings that come from the tests alone, no proxy, and a real browser."""
+
+from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
-    """The developer's own DENSITYLAB_* must not decide what the tests see, nor the tests touch a real state folder."""
+def only_test_settings() -> Iterator[None]:
+    """Remove the developer's own DENSITYLAB_* variables: no test may depend on them or use a real state folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith("DENSITYLAB_") and name != "DENSITYLAB_REQUIRE_BROWSER":
                 patch.delenv(name)
-        patch.setenv("DENSITYLAB_RATE_LIMIT", "0")  # tests that hurry; those of the limit set one
-        patch.setenv("DENSITYLAB_ALLOWED_HOSTS", "testserver")  # as Starlette's TestClient calls itself
+        patch.setenv("DENSITYLAB_RATE_LIMIT", "0")  # the tests of the limit set their own
+        patch.setenv("DENSITYLAB_ALLOWED_HOSTS", "testserver")  # the host name of Starlette's TestClient
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """Remove the developer's proxies: the tests ask servers on this machine alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+                patch.delenv(name)
         yield
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; where there is none the test is skipped, or fails if DENSITYLAB_REQUIRE_BROWSER is set."""
-    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    """Start a headless Chromium.
+
+    Where there is none the test is skipped, or fails if DENSITYLAB_REQUIRE_BROWSER is set.
+    """
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if path is None:
-        say = pytest.fail if os.environ.get("DENSITYLAB_REQUIRE_BROWSER") else pytest.skip
-        say(f"no browser on this machine (looked for {', '.join(_NAMES)})")
+        report = pytest.fail if os.environ.get("DENSITYLAB_REQUIRE_BROWSER") else pytest.skip
+        report(f"no browser on this machine (looked for {', '.join(_BROWSERS)})")
+    from playwright.sync_api import sync_playwright  # part of the `dev` extra, which most tests do without
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

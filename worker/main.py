@@ -1,7 +1,7 @@
-"""Starts a worker: `python -m worker.main {training|interactive|prepare}`.
+"""Start a worker: `densitylab worker {training|interactive|prepare}`.
 
-Torch and all components are imported before the first fork, so that a job starts at once; before it no operation of
-torch runs, which would start threads, and nothing touches CUDA, which would not survive it.
+Torch and all components are imported before the first fork, so that a job starts at once; before the fork no
+operation of torch runs, which would start threads, and nothing touches CUDA, which does not survive a fork.
 """
 
 import argparse
@@ -9,34 +9,44 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch._dynamo  # every optimizer imports it, which takes a second that no job shall wait for
+import torch._dynamo  # every optimizer imports it, which takes a second
 from pydantic import ValidationError
-from rq.worker import BaseWorker
 from sqlalchemy.orm import configure_mappers
 
-import worker.jobs.attribute
-import worker.jobs.density
-import worker.jobs.evaluate
-import worker.jobs.prepare
-import worker.jobs.register
-import worker.jobs.train  # noqa: F401
-from backend.shared import log_lines
-from backend.shared.catalog import CATALOG
-from backend.shared.contracts import TRAINING_QUEUES, QueueName
-from backend.shared.settings import Settings, explain
-from worker import pages, resolve, shutdown
-from worker.jobs import context
-from worker.processes import ForkingWorker, InProcessWorker, make_worker
+import densitylab.worker.jobs.attribute
+import densitylab.worker.jobs.density
+import densitylab.worker.jobs.evaluate
+import densitylab.worker.jobs.export
+import densitylab.worker.jobs.prepare
+import densitylab.worker.jobs.register
+import densitylab.worker.jobs.train  # noqa: F401
+from densitylab.backend.shared import log_format
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings, explain
+from densitylab.backend.shared.store.instance import queue_name
+from densitylab.worker import resolve
+from densitylab.worker.jobs import context
+from densitylab.worker.runtime import huge_pages, stop_signal
+from densitylab.worker.runtime.rq_workers import (
+    ForkingWorker,
+    InProcessWorker,
+    ResilientWorker,
+    make_worker,
+    wait_for_instance,
+)
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a worker process serves, and how."""
+    """The kind of a worker process and its queues."""
 
-    kind: type[BaseWorker]
+    kind: type[ResilientWorker]
     queues: tuple[QueueName, ...]
 
 
@@ -47,34 +57,41 @@ ROLES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m worker.main", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="densitylab worker", description="Start a worker, which runs tasks of the queues of its role."
+    )
     parser.add_argument("role", choices=ROLES)
-    name = parser.parse_args().role
+    name = parser.parse_args(arguments).role
     try:
         settings = Settings()
     except ValidationError as error:
         sys.exit(explain(error))
-    log_lines.set_up(settings.log_format)
-    for entries in CATALOG.values():
-        for entry in entries:
-            resolve.load(entry)
+    log_format.set_up(settings.log_format)
+    catalog = Catalog.installed()
+    entries = resolve.report(catalog)
+    for entry, reason in entries.items():
+        if reason is not None:
+            optional = catalog.find(*entry.split(" ", 1)).package is not None
+            logging.log(logging.DEBUG if optional else logging.WARNING, "%s cannot be used here: %s", entry, reason)
     configure_mappers()
-    context.make_ready(settings)
-    shutdown.listen()
+    context.preload(settings, catalog)
+    stop_signal.install()
     role = ROLES[name]
     if role.kind is InProcessWorker:
         torch.set_num_threads(1)  # the cores are for training; a map needs little
-    rq_worker = make_worker(role.kind, name, [queue.value for queue in role.queues], settings.redis_url)
+    own = wait_for_instance(Database(settings.database_url))
+    queues = [queue_name(own, queue) for queue in role.queues]
+    rq_worker = make_worker(role.kind, name, queues, settings.redis_url, entries)
     os.environ["RQ_WORKER_ID"] = rq_worker.name  # noted with each task that it claims
     gc.collect()
-    gc.freeze()  # what is loaded by now stays shared with the forked jobs
+    gc.freeze()  # memory loaded so far stays shared with the forked jobs
     if role.kind is ForkingWorker:
-        pages.collapse()
+        huge_pages.collapse()
     logging.info("ready for %s", ", ".join(role.queues))
     rq_worker.work(logging_level="WARNING")
     sys.stdout.flush()
-    os._exit(0)  # past the interpreter's end, where libraries of torch report leaks in pages
+    os._exit(0)  # skips the interpreter's shutdown, in which libraries of torch report long lists of leaks
 
 
 if __name__ == "__main__":

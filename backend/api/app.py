@@ -3,143 +3,204 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache
+from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from backend.api import problems, shutdown, threads
-from backend.api.access_log import AccessLog
-from backend.api.audit import Audit, note_change
-from backend.api.authentication import authenticator
-from backend.api.body_limit import BodyLimit
-from backend.api.departures import Departures
-from backend.api.foreign_pages import ForeignPages
-from backend.api.gauges import SystemGauges
-from backend.api.provenance import code_version
-from backend.api.rate_limit import RateLimit
-from backend.api.request_ids import RequestIds
-from backend.api.routes import (
+from densitylab.backend.api import docs, errors, openapi, shutdown, threads
+from densitylab.backend.api.authorization import AUTHORIZED
+from densitylab.backend.api.collectors import SystemCollector
+from densitylab.backend.api.connections import Connections, descriptors
+from densitylab.backend.api.content_type import require_content_type
+from densitylab.backend.api.exact_json import require_exact_json
+from densitylab.backend.api.middleware.access_log import AccessLog
+from densitylab.backend.api.middleware.audit import Audit, note_change
+from densitylab.backend.api.middleware.authentication import Authentication
+from densitylab.backend.api.middleware.body_limit import BodyLimit
+from densitylab.backend.api.middleware.client_disconnect import ClientDisconnect
+from densitylab.backend.api.middleware.compression import Compression
+from densitylab.backend.api.middleware.cors import CrossOrigin
+from densitylab.backend.api.middleware.csrf import CsrfProtection
+from densitylab.backend.api.middleware.etag import ETags
+from densitylab.backend.api.middleware.head import Head
+from densitylab.backend.api.middleware.rate_limit import RateLimit
+from densitylab.backend.api.middleware.request_ids import RequestIds
+from densitylab.backend.api.process_metrics import ApiProcesses
+from densitylab.backend.api.provenance import code_version
+from densitylab.backend.api.query_parameters import RefuseUnknownParameters
+from densitylab.backend.api.routes import (
     artifacts,
     attributions,
     audit,
     bulk,
     catalog,
+    comparisons,
     datasets,
     densities,
     evaluations,
     events,
     experiments,
+    exports,
     health,
+    logged_runs,
     logs,
     metrics,
+    models,
+    problems,
     prometheus,
     registrations,
     runs,
     samples,
+    stream_tokens,
     system,
+    tables,
     tasks,
     tokens,
     uploads,
     webhooks,
 )
-from backend.api.samples import SampleCache
-from backend.api.trusted_hosts import TrustedHosts
-from backend.queue import Queue
-from backend.shared import log_lines
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import Problem
-from backend.shared.database import Database
-from backend.shared.settings import Settings
+from densitylab.backend.api.stream_slots import StreamSlots
+from densitylab.backend.broker.queue import Queue
+from densitylab.backend.services.previews import SampleCache
+from densitylab.backend.shared import log_format
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.asgi.path_prefix import PathPrefix
+from densitylab.backend.shared.asgi.security_headers import SecurityHeaders
+from densitylab.backend.shared.asgi.trusted_hosts import REFUSAL, TrustedHosts
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
+LOCK_SECONDS, STATEMENT_SECONDS = 5.0, 60.0  # after which a request is refused that waits for the database
 _RESOURCES = (
-    catalog, datasets, registrations, experiments, runs, bulk, metrics, logs, artifacts, evaluations, attributions,
-    densities, uploads, samples, tasks, system, events, webhooks, tokens, audit,
+    catalog,
+    datasets,
+    registrations,
+    models,
+    experiments,
+    runs,
+    logged_runs,
+    tables,
+    bulk,
+    metrics,
+    logs,
+    artifacts,
+    exports,
+    evaluations,
+    comparisons,
+    attributions,
+    densities,
+    uploads,
+    samples,
+    tasks,
+    system,
+    events,
+    stream_tokens,
+    webhooks,
+    tokens,
+    audit,
 )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; it opens the database, the artifact store and the broker when it starts.
+    """Return the application; it opens the database, the artifact store and the broker when it starts.
 
     Args:
-        settings: None reads them from the environment. The database must be migrated (`python -m backend.migrate`).
+        settings: None reads them from the environment. The database must be migrated (`densitylab migrate`).
     """
     settings = settings or Settings()
-    # Every route of the API may be asked under a wrong host, with a body that is too large, too often, or find the
-    # database gone
-    refusals = (400, 403, 413, 429, 503) if settings.api_token is None else (400, 401, 403, 413, 429, 503)
+    # Any route can get a wrong host, a parameter that it does not have, what is too slow, too large or too often, a
+    # database that is away, or a full disk
+    common = (400, *([] if settings.api_token is None else [401]), 403, 408, 413, 422, 429, 431, 503, 507)
 
     registry = CollectorRegistry()
-    own = registry
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several processes serve one port, and their counts are added
-        own = CollectorRegistry()
+    process_registry = registry
+    multiprocess = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if multiprocess is not None:  # several processes serve one port: add their counts up
+        process_registry = CollectorRegistry()
         MultiProcessCollector(registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threads.limit()
-        app.state.database = Database(settings.database_url, before_commit=note_change)
+        app.state.database = Database(
+            settings.database_url, note_change, lock_seconds=LOCK_SECONDS, statement_seconds=STATEMENT_SECONDS
+        )
         app.state.store = ArtifactStore(settings.artifacts_url)
-        app.state.queue = Queue(settings.redis_url)
+        app.state.queue = Queue(settings.redis_url, app.state.database)
         app.state.samples = SampleCache(files=3)  # data sets
-        app.state.measures = SampleCache(files=100)  # some numbers per test image each
+        app.state.sample_values = SampleCache(files=100)  # evaluations' values per test image
+        app.state.stream_slots = StreamSlots()
         app.state.provenance = code_version()
+        app.state.catalog = Catalog.installed()
+        app.state.catalog_answers = catalog.catalog_answers(app.state.catalog)
         app.state.registry = registry
         app.state.settings = settings
-        registry.register(SystemGauges(app.state.database, app.state.queue))
-        log_lines.set_up(settings.log_format)
-        with shutdown.announced() as stopping:
+        registry.register(SystemCollector(app.state.database, app.state.queue, app.state.provenance))
+        registry.register(ApiProcesses(Path(multiprocess) if multiprocess else None))
+        log_format.set_up(settings.log_format)
+        with shutdown.stop_event() as stopping:
             app.state.stopping = stopping
             yield
         app.state.queue.close()
         app.state.database.close()
 
     app = FastAPI(
-        title="DensityLab", version=code_version()["version"], lifespan=lifespan,
-        summary="See what image classifiers rely on.", generate_unique_id_function=_operation_id,
-        docs_url="/docs", redoc_url=None, redirect_slashes=False,
+        title="DensityLab",
+        version=code_version()["version"],
+        lifespan=lifespan,
+        summary="See what image classifiers rely on.",
+        generate_unique_id_function=_operation_id,
+        docs_url=None,  # FastAPI's own page loads its parts from other hosts
+        redoc_url=None,
+        servers=[{"url": settings.path_prefix}] if settings.path_prefix else None,
+        redirect_slashes=False,
+        dependencies=[Depends(RefuseUnknownParameters())],
     )
-    problems.install(app)
-    # The last one added is the first to see a request
+    app.state.connections = Connections(settings.max_connections, descriptors(), process_registry)
+    # The last added middleware gets a request first
+    app.add_middleware(ETags)
+    app.add_middleware(Compression)
+    app.add_middleware(Head)
     app.add_middleware(Audit)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, model_bytes=settings.model_mib * 2**20)
     if settings.api_token is None:
-        app.add_middleware(ForeignPages)
+        app.add_middleware(CsrfProtection, origins=settings.cors)
+    else:
+        app.add_middleware(Authentication, token=settings.api_token, shared_runs=settings.shared_runs)
+    errors.install(app)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
-    app.add_middleware(TrustedHosts, allowed=settings.trusted_hosts)
-    app.add_middleware(AccessLog, registry=own, lines=settings.log_format == "json")
+    app.add_middleware(TrustedHosts, allowed=settings.trusted_hosts, refusal=errors.respond(400, REFUSAL))
+    if settings.cors:
+        app.add_middleware(CrossOrigin, origins=settings.cors)
+    app.add_middleware(AccessLog, registry=process_registry, prefix=PREFIX, lines=settings.log_format == "json")
     app.add_middleware(RequestIds)
-    app.add_middleware(Departures)
-    api = APIRouter(prefix=PREFIX, dependencies=authenticator(settings), responses=problems.responses(*refusals))
+    app.add_middleware(ClientDisconnect)
+    app.add_middleware(PathPrefix, prefix=settings.path_prefix)
+    app.add_middleware(SecurityHeaders, policy="default-src 'none'")
+    api = APIRouter(
+        prefix=PREFIX,
+        dependencies=[Depends(require_content_type), Depends(require_exact_json), *AUTHORIZED],
+        responses=errors.responses(*common),
+    )
     for resource in _RESOURCES:
         api.include_router(resource.router)
     app.include_router(api)
-    app.include_router(
-        prometheus.router, dependencies=authenticator(settings), responses=problems.responses(*refusals)
+    app.include_router(prometheus.router, responses=errors.responses(*common))
+    app.include_router(problems.router, responses=errors.responses(400, 408, 413, 422, 429, 431))
+    docs.install(app)
+    app.include_router(health.router, responses=errors.responses(400, 408, 413, 422, 429, 431))
+    app.openapi = cache(  # type: ignore[method-assign]
+        lambda: openapi.document(app, Catalog.installed(), token_required=settings.api_token is not None)
     )
-    app.include_router(health.router, responses=problems.responses(400, 413, 429))
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the model of problems and without FastAPI's own form of them."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        model = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-        schemas.update(model.pop("$defs", {}))
-        schemas["Problem"] = model
-        app.openapi_schema = document
-    return app.openapi_schema

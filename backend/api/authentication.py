@@ -1,50 +1,69 @@
-"""Who calls: the bearer of DENSITYLAB_API_TOKEN, of a token that was given out, or anybody on this machine."""
+"""Authentication: by DENSITYLAB_API_TOKEN, by a token of POST /tokens, or none on loopback."""
 
 import hmac
-from typing import Annotated
+import time
 
-from fastapi import Depends, Request, Security
-from fastapi.params import Depends as DependsParameter
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from densitylab.backend.api import stream_tokens
+from densitylab.backend.shared.callers import ADMINISTRATOR, Caller
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.errors import DomainError
+from densitylab.backend.shared.store import tokens
 
-from backend.api.problems import ApiError
-from backend.shared.contracts import Token
-from backend.shared.settings import Settings
-from backend.shared.store import tokens
-
-LOCAL = "local"  # the caller's name where no token is asked for
-ADMINISTRATOR = "administrator"  # who has DENSITYLAB_API_TOKEN
-_READING = ("GET", "HEAD", "OPTIONS")
-_bearer = HTTPBearer(auto_error=False, description="DENSITYLAB_API_TOKEN, or a token of POST /api/v1/tokens")
+READING = ("GET", "HEAD", "OPTIONS")
 
 
-def authenticator(settings: Settings) -> list[DependsParameter]:
-    """The dependencies that keep out who has no token; none where DENSITYLAB_API_TOKEN is not set, which the
-    settings accept on loopback alone. They note the caller's name in `request.state.caller`."""
-    if settings.api_token is None:
-        return []
-    expected = settings.api_token.get_secret_value().encode()
+class Unauthenticated(DomainError):
+    """A request without a valid token."""
 
-    def authenticate(
-        request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-    ) -> None:
-        credentials = "" if given is None else given.credentials
-        if hmac.compare_digest(credentials.encode("latin-1"), expected):
-            request.state.caller = ADMINISTRATOR
-            return
-        known = _known(request, credentials)
-        if known is None:
-            raise ApiError(
-                401, "expected a token that is valid: Authorization: Bearer TOKEN",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        if known.read_only and request.method not in _READING:
-            raise ApiError(403, f"the token {known.name!r} is read-only; this needs a full one")
-        request.state.caller = known.name
+    status = 401
 
-    return [Depends(authenticate)]
+    def __init__(self) -> None:
+        super().__init__("expected a valid token: Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"})
 
 
-def _known(request: Request, token: str) -> Token | None:
-    with request.app.state.database.read() as session:
-        return tokens.check(session, token)
+class ReadOnlyToken(DomainError):
+    """A change with a read-only token."""
+
+    status = 403
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the token {name!r} is read-only; this request needs a full token")
+
+
+def authenticate(database: Database, administrator: bytes, token: str, *, reading: bool, shared_runs: bool) -> Caller:
+    """Return the caller.
+
+    Args:
+        database: with the tokens of POST /tokens.
+        administrator: the administrator's token.
+        token: of the request; empty if it has none.
+        reading: whether the request changes nothing.
+        shared_runs: see DENSITYLAB_SHARED_RUNS.
+
+    Raises:
+        Unauthenticated: the token is not valid.
+        ReadOnlyToken: the token is read-only and the request changes something.
+    """
+    if hmac.compare_digest(token.encode("latin-1"), administrator):
+        return ADMINISTRATOR
+    with database.read() as session:
+        known = tokens.check(session, token, changes_all=shared_runs)
+    if known is None:
+        raise Unauthenticated
+    if known.read_only and not reading:
+        raise ReadOnlyToken(known.name)
+    return known
+
+
+def authenticate_stream(database: Database, administrator: bytes, token: str, *, shared_runs: bool) -> Caller:
+    """Return the caller whose stream token it is. Raises Unauthenticated if it is not valid, or its own is revoked."""
+    number = stream_tokens.check(administrator, token, time.time())
+    if number == 0:
+        return ADMINISTRATOR
+    known = None
+    if number is not None:
+        with database.read() as session:
+            known = tokens.caller(session, number, changes_all=shared_runs)
+    if known is None:
+        raise Unauthenticated
+    return known

@@ -1,4 +1,4 @@
-"""Opaque cursors: where a listing goes on. What comes back is as untrusted as any input."""
+"""Opaque cursors for the pages of a listing. A cursor from a client is untrusted input."""
 
 import base64
 import binascii
@@ -6,31 +6,31 @@ import json
 import math
 from typing import Any
 
-from backend.shared.contracts import FieldError, Status
-from backend.shared.specs import InvalidRequest
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.errors import InvalidField
 
 _MAX_ID = 2**31 - 1
 
 
 def encode(sort: str, key: Any, number: int) -> str:
-    """A cursor after the item with this sort key and id, of a listing sorted by `sort`."""
+    """Return a cursor after the item with this sort key and id, for a listing sorted by `sort`."""
     text = json.dumps([sort, key, number], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, sort: str) -> tuple[Any, int]:
-    """(sort key, id) of the last item seen. Raises InvalidRequest for a cursor that no listing by `sort` gave."""
+    """Return (sort key, id) of the page's last item. Raises InvalidField for another cursor."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         content = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         content = None
     if not isinstance(content, list) or len(content) != 3 or content[0] != sort:
-        raise _refused(sort)
+        raise _invalid(sort)
     _, key, number = content
     if not _is_id(number) or not _is_key(sort.removeprefix("-"), key):
-        raise _refused(sort)
-    return key, number
+        raise _invalid(sort)
+    return float(key) if isinstance(key, int) and sort.removeprefix("-") not in ("id", "offset") else key, number
 
 
 def _is_id(value: Any) -> bool:
@@ -49,8 +49,8 @@ def _is_key(sort: str, key: Any) -> bool:
     return abs(key) <= 2**1000 and math.isfinite(key)
 
 
-def _refused(sort: str) -> InvalidRequest:
-    return InvalidRequest([FieldError(
-        pointer="/query/cursor",
-        detail=f"expected the next_cursor of a page of this listing, sorted by {sort}; start again without a cursor",
-    )])
+def _invalid(sort: str) -> InvalidField:
+    return InvalidField(
+        f"expected the next_cursor of a page of this listing, sorted by {sort}; start again without a cursor",
+        "/query/cursor",
+    )

@@ -1,4 +1,4 @@
-"""Lets answers without an end know that the server stops: uvicorn waits for them before it tells the application."""
+"""Signal streaming responses that the server stops: uvicorn waits for them before the application's shutdown."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def announced() -> Iterator[threading.Event]:
-    """An event that is set when the process is told to stop, before whoever listened until now hears of it.
+def stop_event() -> Iterator[threading.Event]:
+    """Yield an event that is set when the process gets SIGTERM or SIGINT, before the previous handler runs.
 
-    Outside the main thread, where no signal arrives, it is set at the end alone.
+    Outside the main thread, which gets no signals, it is set only at the end.
     """
     stopping = threading.Event()
     before = {}

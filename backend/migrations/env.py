@@ -1,13 +1,17 @@
-"""Alembic's entry: runs the revisions on the connection that `backend.migrate` hands over."""
+"""Alembic's entry: runs the revisions on the connection that `densitylab.backend.ops.migrate` hands over."""
 
 from alembic import context
 
-from backend.shared.tables import Base
+from densitylab.backend.shared.store import instance
+from densitylab.backend.shared.tables import Base
 
 connection = context.config.attributes["connection"]
 # SQLite cannot alter a column: a batch copies the table instead
 context.configure(
-    connection, target_metadata=Base.metadata, compare_type=True, render_as_batch=connection.dialect.name == "sqlite"
+    connection,
+    target_metadata=[Base.metadata, instance.TABLE.metadata],
+    compare_type=True,
+    render_as_batch=connection.dialect.name == "sqlite",
 )
 with context.begin_transaction():
     context.run_migrations()

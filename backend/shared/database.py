@@ -1,20 +1,31 @@
 """Engines and transactions. Make a `Database` after a fork, never before."""
 
+import json
+import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
-_BUSY_SECONDS = 30  # that a writer waits for the others on SQLite
-# Seconds after which a connection to a host that is gone is given up, instead of the kernel's quarter of an hour
-_GONE = {
-    "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+from densitylab.backend.shared.disk_full import DatabaseFull, is_database_full
+
+_BUSY_SECONDS = 30  # for which a writer waits for others on SQLite
+_LOCKED, _TOO_LONG = "55P03", "57014"  # of PostgreSQL
+# A refused connection has no code
+_TOO_MANY = re.compile("too many (clients|connections)|remaining connection slots")
+# Drop a connection to a dead host after these seconds; the kernel's default is 15 minutes
+_TIMEOUTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
 
@@ -22,46 +33,72 @@ _GONE = {
 class Database:
     """Read and write transactions on one database URL (SQLite or PostgreSQL).
 
+    Errors of a full disk are raised as DatabaseFull.
+
     Args:
-        before_commit: called at the end of every write transaction, inside it.
+        before_commit: called at the end of write transactions, inside them.
+        lock_seconds: for which a statement waits for another transaction on PostgreSQL; 0: without a limit.
+        statement_seconds: for which a statement may run on PostgreSQL; 0: without a limit.
     """
 
-    def __init__(self, url: str, before_commit: Callable[[Session], None] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        before_commit: Callable[[Session], None] | None = None,
+        *,
+        lock_seconds: float = 0.0,
+        statement_seconds: float = 0.0,
+    ) -> None:
         self.engine = _engine(url)
+        if self.engine.dialect.name == "postgresql" and (lock_seconds or statement_seconds):
+            _limit(self.engine, lock_seconds, statement_seconds)
+        event.listen(self.engine, "handle_error", self._name_full_disk)
+        self.full_at: float | None = None
+        """When an error last said that the disk is full, by time.monotonic()."""
         self._before_commit = before_commit
-        self._turn: AbstractContextManager[None]
+        self._write_lock: AbstractContextManager[None]
         if url.startswith("sqlite"):
-            self._reading, self._turn = self.engine, _Turn()
+            self._reading, self._write_lock = self.engine, _WriteLock()
         else:
-            # Without a transaction: the ROLLBACK at its end has the driver forget all statements that it has prepared
-            self._reading, self._turn = self.engine.execution_options(isolation_level="AUTOCOMMIT"), nullcontext()
+            # Without a transaction: a ROLLBACK at its end would discard all prepared statements of the driver
+            self._reading, self._write_lock = self.engine.execution_options(isolation_level="AUTOCOMMIT"), nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """To read from: on SQLite a snapshot; on PostgreSQL each statement sees what is committed by then."""
+        """Yield a session that reads: a snapshot on SQLite; what is committed at each statement on PostgreSQL."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that writes: committed at the end, rolled back on an exception.
+    def write(self, *, before_commit: bool = True) -> Iterator[Session]:
+        """Yield a session that writes: committed at the end, rolled back on an exception. `before_commit` is called
+        for it, or is not.
 
-        On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so that a check and the write that rests on it
-        cannot be parted by another writer.
+        On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so that no other writer comes between a check and
+        the write that depends on it.
         """
         engine = self.engine.execution_options(densitylab_write=True)
-        with self._turn, Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._write_lock, Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
-            if self._before_commit is not None:
+            if before_commit and self._before_commit is not None:
                 self._before_commit(session)
 
     def close(self) -> None:
         self.engine.dispose()
 
+    def _name_full_disk(self, context: ExceptionContext) -> DatabaseFull | None:
+        """Return the error to raise instead, None to leave it as it is."""
+        url, cause = self.engine.url, context.original_exception
+        file = url.database if url.get_backend_name() == "sqlite" else None
+        if not is_database_full(cause, Path(file).parent if file else None):
+            return None
+        self.full_at = time.monotonic()
+        return DatabaseFull(context.statement, context.parameters, cause)
 
-class _Turn:
-    """SQLite's write lock among the threads of one process, who would else ask for it again after up to 100 ms of sleep
-    each: of many that waited so, the lock was held by nobody most of the time."""
+
+class _WriteLock:
+    """Lock among the threads of one process that write to SQLite. Without it each waiting thread polls SQLite's lock
+    with sleeps of up to 100 ms, and the database is idle most of that time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,24 +112,63 @@ class _Turn:
 
 
 def now(session: Session) -> float:
-    """Seconds since the epoch by the database's clock, so that hosts with unlike clocks agree on leases."""
+    """Return seconds since the epoch by the database's clock, so that hosts with different clocks agree on leases."""
     if session.get_bind().dialect.name == "sqlite":
         return time.time()
     return float(session.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
 
+def explain(error: SQLAlchemyError) -> str:
+    """Return in a clause why the database did not do what was asked."""
+    cause = getattr(error, "orig", None)
+    locked = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY or "database is locked" in str(cause)
+    if locked or getattr(cause, "sqlstate", None) == _LOCKED:
+        return "the database is locked by another transaction"
+    if getattr(cause, "sqlstate", None) == _TOO_LONG:
+        return "the database took too long for a statement"
+    if isinstance(error, TimeoutError) or _TOO_MANY.search(str(cause)):
+        return "the database accepts no more connections"
+    return "the database does not answer"
+
+
+def _limit(engine: Engine, lock_seconds: float, statement_seconds: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _set(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(f"SET lock_timeout = {lock_seconds * 1000:.0f}")
+        connection.execute(f"SET statement_timeout = {statement_seconds * 1000:.0f}")
+        connection.autocommit = False
+
+
+def _sqlite_url(url: str) -> str | URL:
+    """Return the URL with its path taken literally: in a URL `?`, `#` and `%20` have a meaning, in a file name none."""
+    path = url.removeprefix("sqlite:///")
+    return url if path == url or path.startswith("file:") else URL.create("sqlite", database=path)
+
+
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=_GONE)
-    # The same few connections are used as long as they suffice, for what they have read is in their memory
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            connect_args=_TIMEOUTS,
+            json_deserializer=_from_json,
+        )
+    # Last in, first out: the most recently used connections have the pages in their cache
     engine = create_engine(
-        url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}, pool_size=10, max_overflow=20,
+        _sqlite_url(url),
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        pool_size=10,
+        max_overflow=20,
         pool_use_lifo=True,
+        json_deserializer=_from_json,
     )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours, see below
+        connection.isolation_level = None  # BEGIN is sent below
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
@@ -105,3 +181,13 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _from_json(content: str | bytes) -> Any:
+    """Return the stored value. Lone surrogates, which no answer of the API can hold, become U+FFFD."""
+    text = content.decode() if isinstance(content, bytes) else content
+    value = json.loads(text)
+    if "\\ud" not in text and "\\uD" not in text:
+        return value
+    raw = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.loads(raw.decode("utf-16-le", "replace"))

@@ -1,8 +1,9 @@
-"""One typed set of settings, read from `DENSITYLAB_*`; unsafe combinations are refused at start."""
+"""Typed settings from `DENSITYLAB_*`; unsafe combinations are refused at start."""
 
 import hashlib
 import ipaddress
 import os
+import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +14,37 @@ import fsspec
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# A Unix socket's path may have 107 bytes; beyond that the embedded broker's socket moves to the temp folder.
+# A Unix socket's path has at most 107 bytes; if it is longer, the embedded broker's socket is in the temp folder
 _SOCKET_PATH_LIMIT = 100
+_PUBLIC_URL = re.compile(
+    r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(?P<path>(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)"
+)
+# A proxy may remove the prefix from a path: no path of API or page may look as if it had one
+_OWN_PATHS = (
+    "_stcore",
+    "api",
+    "component",
+    "docs",
+    "healthz",
+    "media",
+    "metrics",
+    "openapi.json",
+    "problems",
+    "readyz",
+    "static",
+)
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 class Settings(BaseSettings):
-    """Where everything lives. Unset, all is embedded below `home`: Valkey, SQLite, local folders.
+    """Addresses, paths and limits. By default everything is embedded below `home`: Valkey, SQLite, local folders.
 
     Raises:
         pydantic.ValidationError: a value is malformed, or a combination is unsafe (a host that is not loopback
             without a token; SQLite or local artifacts together with a broker on another machine).
     """
 
-    # An empty variable counts as unset: otherwise an empty token would pass for a token
+    # An empty variable counts as unset: an empty string is not a token
     model_config = SettingsConfigDict(env_prefix="DENSITYLAB_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(default=Path(".densitylab"), description="state folder: database, broker, artifacts, data")
@@ -34,17 +53,49 @@ class Settings(BaseSettings):
     api_processes: int = Field(default=1, ge=1, le=64, description="processes that serve the API at its port (Linux)")
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=8501, ge=1, le=65535)
-    api_url: str = Field(default="", description="where the page finds the API; empty: api_host and api_port")
+    api_url: str = Field(default="", description="the API's address for the page; empty: api_host and api_port")
+    public_url: str = Field(
+        default="",
+        description="address of page and API for browsers, behind a reverse proxy, such as https://example.org/lab",
+    )
     redis_url: str = Field(default="", description="empty: an embedded Valkey on a Unix socket")
     database_url: str = Field(default="", description="empty: SQLite in the state folder")
     artifacts_url: str = Field(default="", description="a folder or any fsspec URL; empty: in the state folder")
     data_dir: Path = Field(default=Path(), description="prepared data sets; empty: in the state folder")
     api_token: SecretStr | None = Field(default=None, description="bearer token; required off loopback")
     allowed_hosts: str = Field(
-        default="", description="names by which callers may reach the API, beside api_host and api_url; with commas"
+        default="",
+        description="further host names of API and page, separated by commas; *.example.org: every name below it",
     )
-    rate_limit: float = Field(default=400.0, ge=0, description="requests a second of each address; 0: no limit")
-    webhook_private: bool = Field(default=False, description="webhooks may go to private addresses")
+    cors_origins: str = Field(
+        default="",
+        description="origins, separated by commas, whose pages may use the API, such as https://dashboard.example.org",
+    )
+    shared_runs: bool = Field(
+        default=True,
+        description="any full token may change every run, experiment, data set and webhook; no: only its own",
+    )
+    audit_days: int = Field(
+        default=365, ge=1, le=36500, description="days for which audit lines and revoked tokens are kept"
+    )
+    log_silence_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=8760,
+        description="hours without a word from a training loop elsewhere, after which its logged run fails",
+    )
+    model_mib: int = Field(
+        default=2048, ge=1, le=1_000_000, description="largest file of a model that can be imported, in MiB"
+    )
+    rate_limit: float = Field(default=400.0, ge=0, description="requests per second and client address; 0: no limit")
+    max_connections: int = Field(
+        default=500, ge=10, le=100_000, description="connections that are open at once in each API process"
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses or networks, separated by commas, whose X-Forwarded-For and -Proto headers are believed",
+    )
+    webhook_private: bool = Field(default=False, description="allow webhooks to private addresses")
     log_format: Literal["text", "json"] = "text"
     workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one on the CPU")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a training worker; 0: all cores shared")
@@ -57,9 +108,57 @@ class Settings(BaseSettings):
     @field_validator("database_url", mode="after")
     @classmethod
     def _driver(cls, url: str) -> str:
-        """As administrators write it: without the name of the driver."""
+        """Add the driver's name to a PostgreSQL URL."""
         kind, separator, rest = url.partition("://")
         return f"postgresql+psycopg://{rest}" if separator and kind in ("postgres", "postgresql") else url
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        """Check the address; remove the slash at its end."""
+        url = url.rstrip("/")
+        if not url:
+            return url
+        parsed = _PUBLIC_URL.fullmatch(url)
+        if parsed is None:
+            raise ValueError("expected an address such as https://example.org or https://example.org/lab")
+        first = f"{parsed['path']}/".split("/")[1]
+        if first in _OWN_PATHS:
+            raise ValueError(f"its path begins with /{first}, which API and page use themselves: use another")
+        if not 0 < (urlsplit(url).port or 80) < 65536:
+            raise ValueError("expected a port from 1 to 65535")
+        return url
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _networks(cls, proxies: str) -> str:
+        names = [name.strip() for name in proxies.split(",") if name.strip()]
+        for name in names:
+            try:
+                ipaddress.ip_network(name)
+            except ValueError:
+                raise ValueError(
+                    f"expected addresses or networks such as 10.0.0.5 or 172.16.0.0/12, separated by commas; {name!r} "
+                    "is none"
+                ) from None
+        return ",".join(names)
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _origins(cls, origins: str) -> str:
+        names = [name.strip().rstrip("/").lower() for name in origins.split(",") if name.strip()]
+        if "*" in names:
+            raise ValueError(
+                "expected named origins: with * every page that somebody opens could use the API, without a token to "
+                "read everything, or with one that it has got"
+            )
+        for name in names:
+            parsed = _PUBLIC_URL.fullmatch(name)
+            if parsed is None or parsed["path"]:
+                raise ValueError(
+                    f"expected origins such as https://example.org:8443, separated by commas; {name!r} is none"
+                )
+        return ",".join(names)
 
     @model_validator(mode="after")
     def _fill_and_check(self) -> "Settings":
@@ -86,6 +185,11 @@ class Settings(BaseSettings):
                     f"DENSITYLAB_{name.upper()} is {getattr(self, name)!r}, which other machines can reach: "
                     "set DENSITYLAB_API_TOKEN, or use 127.0.0.1"
                 )
+        if self.public_url and self.api_token is None and not _is_loopback(urlsplit(self.public_url).hostname or ""):
+            raise ValueError(
+                f"DENSITYLAB_PUBLIC_URL is {self.public_url!r}, which other machines can reach: "
+                "set DENSITYLAB_API_TOKEN"
+            )
         if not self._broker_is_local:
             if self.database_url.startswith("sqlite"):
                 raise ValueError(
@@ -107,17 +211,26 @@ class Settings(BaseSettings):
         except (ImportError, ValueError) as error:
             hint = 'pip install "densitylab[s3]"' if kind == "s3" else "install the package that fsspec names for it"
             raise ValueError(
-                f"DENSITYLAB_ARTIFACTS_URL begins with {kind}://, and nothing here reaches such a store: {hint}"
+                f"DENSITYLAB_ARTIFACTS_URL begins with {kind}://, which no installed package can access: {hint}"
             ) from error
 
     @property
     def trusted_hosts(self) -> list[str]:
-        """What the Host header of a request may say. A page elsewhere that had its own name point at this machine
-        could otherwise act on an API that asks no token."""
+        """Return the valid names in a request's Host header; others are refused against DNS rebinding."""
         named = [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
-        api_url = urlsplit(self.api_url).hostname or ""
-        own = [self.api_host, f"[{api_url}]" if ":" in api_url else api_url]
+        in_urls = [urlsplit(url).hostname or "" for url in (self.api_url, self.public_url)]
+        own = [f"[{host}]" if ":" in host else host for host in (self.api_host, self.ui_host, *in_urls) if host]
         return [*dict.fromkeys(["localhost", "127.0.0.1", "[::1]", *own, *named])]
+
+    @property
+    def cors(self) -> list[str]:
+        """Return the origins whose pages may use the API."""
+        return self.cors_origins.split(",") if self.cors_origins else []
+
+    @property
+    def path_prefix(self) -> str:
+        """Return the path of the public address: "" or "/lab"."""
+        return urlsplit(self.public_url).path
 
     @property
     def _broker_is_local(self) -> bool:
@@ -126,14 +239,18 @@ class Settings(BaseSettings):
 
     @property
     def embedded_broker(self) -> bool:
-        """Whether `make up` starts the broker itself."""
+        """Return whether `densitylab up` starts the broker itself."""
         return self.redis_url == f"unix://{self.broker_socket}"
 
     @cached_property
     def broker_socket(self) -> Path:
-        """The embedded broker's Unix socket; always the same for the same state folder."""
+        """Return the embedded broker's Unix socket, which depends on the state folder only.
+
+        It is in the temporary folder if the state folder's path is too long for a socket, or has a character that the
+        broker's client does not take: it reads the path in a URL, and in a list with spaces and equals signs.
+        """
         path = self.home / "broker" / "valkey.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
+        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and _PLAIN_PATH.fullmatch(str(path)):
             return path
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"densitylab-{os.getuid()}-{digest}" / "valkey.sock"
@@ -149,7 +266,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def explain(error: ValidationError) -> str:
-    """One line that names every refused setting; without the other values, among which may be secrets."""
+    """Return one line that names every invalid setting, without the values of the others: these may be secrets."""
     refusals = []
     for problem in error.errors(include_url=False):
         message = problem["msg"].removeprefix("Value error, ")

@@ -21,22 +21,32 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = dict[str, Any]
 
-# An id that stood in a link, a job or a file's path must not come to mean something else after a deletion
+# Ids are never reused after a deletion: links, jobs and paths of files contain them
 _NEVER_REUSED = {"sqlite_autoincrement": True}
 
 
 class Base(DeclarativeBase):
     # Named constraints, so that migrations can refer to them on every database
-    metadata = MetaData(naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    })
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
     type_annotation_map = {Json: JSON, list[str]: JSON, list[Json]: JSON}  # noqa: RUF012
 
 
-class ExperimentRow(Base):
+class Owned:
+    """Who made a row: the name of a token, and its number; without a number it was the administrator, or anyone where
+    no token is required. Both are null if it is not known, or DensityLab made the row itself."""
+
+    owner: Mapped[str | None] = mapped_column(String(200))
+    owner_token: Mapped[int | None] = mapped_column(Integer)
+
+
+class ExperimentRow(Owned, Base):
     """Runs launched together."""
 
     __tablename__ = "experiments"
@@ -52,21 +62,24 @@ class ExperimentRow(Base):
     created_at: Mapped[float]
 
 
-class RunRow(Base):
-    """One trained model. Its status is that of its train task."""
+class RunRow(Owned, Base):
+    """The training of one model. Its status is that of its train task."""
 
     __tablename__ = "runs"
-    # An experiment's runs are found in the index alone: the rows are wide
+    # Covers the listing of an experiment's runs: the rows are wide
     __table_args__ = (Index("ix_runs_experiment_id_deleting_id", "experiment_id", "deleting", "id"), _NEVER_REUSED)
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
     spec_version: Mapped[int]
     spec: Mapped[Json]  # every default resolved
     spec_hash: Mapped[str] = mapped_column(String(16), index=True)
-    dataset: Mapped[str] = mapped_column(String(64), index=True)  # copies of the spec's keys, to filter by
+    dataset: Mapped[str] = mapped_column(String(64), index=True)  # copies of the spec's keys, for filters
     model: Mapped[str] = mapped_column(String(64))
     regularizer: Mapped[str] = mapped_column(String(64))
-    lambda_: Mapped[float | None] = mapped_column(index=True)  # and to sort by
+    lambda_: Mapped[float | None] = mapped_column(index=True)  # of the training; null: not known
+    origin: Mapped[str] = mapped_column(String(16), default="trained", server_default="trained", index=True)
+    source: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # the file of an imported run's weights
+    init_from_run: Mapped[int | None] = mapped_column(index=True)  # copy of the spec's; that run may be deleted
     notes: Mapped[str] = mapped_column(Text, default="")
     tags: Mapped[list[str]] = mapped_column(default=list)
     archived: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -82,31 +95,33 @@ class RunRow(Base):
 
 
 class ResultRow(Base):
-    """One number of a run's `results`, so that runs are sorted by it without reading all of theirs."""
+    """One number of a run's `results`, with an index for sorting runs by it."""
 
     __tablename__ = "result_values"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     value: Mapped[float]
     __table_args__ = (
-        Index("ix_result_values_name_value", "name", "value", "run_id"), {"sqlite_with_rowid": False},
+        Index("ix_result_values_name_value", "name", "value", "run_id"),
+        {"sqlite_with_rowid": False},
     )
 
 
 class LatestRow(Base):
-    """The latest value of one of a run's curves, for the same reason; those that are no numbers are left out."""
+    """The latest finite value of one of a run's curves, with an index for sorting runs by it."""
 
     __tablename__ = "latest_values"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[float]
     __table_args__ = (
-        Index("ix_latest_values_name_value", "name", "value", "run_id"), {"sqlite_with_rowid": False},
+        Index("ix_latest_values_name_value", "name", "value", "run_id"),
+        {"sqlite_with_rowid": False},
     )
 
 
-class TaskRow(Base):
-    """A piece of work with a lease. The row is the outbox: what is queued and not `delivered` still has to go out."""
+class TaskRow(Owned, Base):
+    """A unit of work with a lease. The row is the outbox: a queued task that is not `delivered` has to be delivered."""
 
     __tablename__ = "tasks"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -119,13 +134,13 @@ class TaskRow(Base):
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     eta_seconds: Mapped[float | None]
     lease_until: Mapped[float | None]
-    # Grows with every claim: who holds an older one may not write
+    # Incremented by every claim: a worker with an older token cannot write
     token: Mapped[int] = mapped_column(Integer, default=0)
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     fruitless: Mapped[int] = mapped_column(Integer, default=0)  # attempts since a checkpoint last advanced
     worker: Mapped[str | None] = mapped_column(String(200))
-    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of the process that holds it, at its highest
-    device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # the same of its GPU
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # peak of the process that executes it
+    device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # peak on its GPU
     cancel_requested_at: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(Text)
     priority: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # the highest goes first
@@ -138,15 +153,16 @@ class TaskRow(Base):
     __table_args__ = (
         Index("ix_tasks_status_delivered_after_task", "status", "delivered", "after_task"),
         Index("ix_tasks_status_kind_run_id", "status", "kind", "run_id"),
-        # With all that experiments sum up, so that the rows of their thousands of tasks are not read
-        Index("ix_tasks_run_id_summed", "run_id", "kind", "status", "progress", "eta_seconds", "started_at",
-              "finished_at"),
+        # Covers the sums of an experiment's listing, which may have thousands of tasks
+        Index(
+            "ix_tasks_run_id_summed", "run_id", "kind", "status", "progress", "eta_seconds", "started_at", "finished_at"
+        ),
         _NEVER_REUSED,
     )
 
 
 class MetricRow(Base):
-    """One point of one curve. SQLite keeps the rows in the order of the key, so that a curve is read in one piece."""
+    """One point of one curve. SQLite stores the rows in the order of the key, so that a curve is contiguous."""
 
     __tablename__ = "metrics"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
@@ -155,7 +171,7 @@ class MetricRow(Base):
     step: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[float]
     value: Mapped[float]
-    seconds: Mapped[float]  # of training, pauses not counted
+    seconds: Mapped[float]  # of training, without pauses
 
 
 class LogRow(Base):
@@ -170,7 +186,7 @@ class LogRow(Base):
 
 
 class ArtifactRow(Base):
-    """A stored file of a run. The row is what makes the file count: a file without a row is rubbish."""
+    """A stored file of a run. A file without a row is an orphaned file."""
 
     __tablename__ = "artifacts"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -185,7 +201,7 @@ class ArtifactRow(Base):
 
 
 class EvaluationRow(Base):
-    """One measure of one run. Its status is that of its task."""
+    """An evaluation of a run. Its status is that of its task."""
 
     __tablename__ = "evaluations"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -223,7 +239,7 @@ class AttributionRow(Base):
 
 
 class UploadRow(Base):
-    """An image that somebody brought: its pixels in the shape of a data set, and nothing else of its file."""
+    """An uploaded image: its pixels in the shape of a data set, without the file's metadata."""
 
     __tablename__ = "uploads"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -255,34 +271,34 @@ class DatasetRow(Base):
     prepared_at: Mapped[float | None]
 
 
-class RegisteredRow(Base):
-    """A user's own images as an entry of the catalog; their prepared form is a DatasetRow."""
+class RegisteredRow(Owned, Base):
+    """A data set registered from a user's own images; its prepared variant is a DatasetRow."""
 
     __tablename__ = "registered_datasets"
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     label: Mapped[str] = mapped_column(String(100))
     summary: Mapped[str] = mapped_column(Text)
-    facts: Mapped[Json]  # fields of the entry that were found in the images
+    facts: Mapped[Json]  # fields of the entry that were derived from the images
     created_at: Mapped[float]
 
 
 class IdempotencyRow(Base):
-    """The first answer to a launch with this key, kept for a day."""
+    """What a request with this key made, stored for a day; see `store.idempotency` for the key."""
 
     __tablename__ = "idempotency"
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     body_hash: Mapped[str] = mapped_column(String(64))
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    made: Mapped[Any] = mapped_column(JSON)
     created_at: Mapped[float]
 
 
-class TokenRow(Base):
-    """A bearer token; the row outlives its revocation, so that the audit's names stay explained."""
+class TokenRow(Owned, Base):
+    """A bearer token; a revoked one is kept for as long as the lines of the audit log."""
 
     __tablename__ = "tokens"
     __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200), index=True, unique=True)
     digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
     read_only: Mapped[bool]
     created_at: Mapped[float]
@@ -290,13 +306,14 @@ class TokenRow(Base):
 
 
 class AuditRow(Base):
-    """One change that was made through the API."""
+    """A change made through the API."""
 
     __tablename__ = "audit"
     __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[float]
     caller: Mapped[str] = mapped_column(String(200))
+    token: Mapped[int | None] = mapped_column(Integer)  # number of the caller's token, which may be deleted since
     method: Mapped[str] = mapped_column(String(10))
     path: Mapped[str] = mapped_column(String(500))
     status: Mapped[int]
@@ -305,10 +322,10 @@ class AuditRow(Base):
 
 
 class EventRow(Base):
-    """A task of a run came to a new status."""
+    """A new status of a run's task."""
 
     __tablename__ = "events"
-    __table_args__ = _NEVER_REUSED
+    __table_args__ = (Index("ix_events_kind_status", "kind", "status"), _NEVER_REUSED)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[int]
@@ -318,20 +335,30 @@ class EventRow(Base):
     at: Mapped[float]
 
 
-class WebhookRow(Base):
-    """An address that is told of every run that has ended."""
+class EndedRunsRow(Base):
+    """Trainings that ended with this status, and whose events are deleted; see `store.ended_runs`."""
+
+    __tablename__ = "ended_runs"
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int]
+
+
+class WebhookRow(Owned, Base):
+    """A URL that gets a request when something happens."""
 
     __tablename__ = "webhooks"
     __table_args__ = _NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(String(2000))
-    secret: Mapped[str] = mapped_column(String(100))  # as it is: a signature cannot be made with a hash of it
-    seen_event: Mapped[int]  # up to which deliveries have been made
+    secret: Mapped[str] = mapped_column(String(100))  # in plain text: signing needs it
+    events: Mapped[list[str]]  # their types
+    format: Mapped[str] = mapped_column(String(16))
+    seen_event: Mapped[int]  # last event for which deliveries were created
     created_at: Mapped[float]
 
 
 class DeliveryRow(Base):
-    """One event that one webhook is to be told; waits while it has a `due_at`."""
+    """The delivery of an event to a webhook; pending while it has a `due_at`."""
 
     __tablename__ = "deliveries"
     __table_args__ = _NEVER_REUSED

@@ -1,26 +1,30 @@
-"""All experiments, newest first: how far each is, and the way into it."""
+"""All experiments, newest first, with their progress."""
 
 import streamlit as st
 
-from backend.shared.contracts import Experiment, Status
-from frontend.client import ApiError
-from frontend.parts import REFRESH_SECONDS, api, counts_text, show_problem
-from frontend.words import duration, escaped
+from densitylab.backend.shared.contracts import Experiment, Status
+from densitylab.frontend.analysis.formatting import by_owner, escaped
+from densitylab.frontend.client import ApiError
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api
+from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.status import counts_text
 
 PAGE = 20
 
 
 def fetch(count: int) -> tuple[list[Experiment], bool]:
-    """The newest experiments that pass the filters, and whether there are more."""
-    found: list[Experiment] = []
+    """Return the newest experiments that match the filters, and whether there are more."""
+    experiments: list[Experiment] = []
     cursor = None
-    while len(found) < count:
-        page = api().experiments(q=text or None, archived=archived, limit=min(100, count - len(found)), cursor=cursor)
-        found += page.items
+    while len(experiments) < count:
+        limit = min(100, count - len(experiments))
+        page = api().experiments(q=text or None, archived=archived, limit=limit, cursor=cursor)
+        experiments += page.items
         cursor = page.next_cursor
         if cursor is None:
             break
-    return found, cursor is not None
+    return experiments, cursor is not None
 
 
 def show_experiment(experiment: Experiment) -> None:
@@ -30,7 +34,8 @@ def show_experiment(experiment: Experiment) -> None:
         with name:
             st.page_link("app_pages/experiment.py", label=f"**{escaped(experiment.name)}**", query_params=query)
             tags = " ".join(f":gray-badge[{escaped(tag)}]" for tag in experiment.tags)
-            st.caption(f"experiment {experiment.id} · {experiment.created_at:%Y-%m-%d %H:%M} UTC {tags}")
+            created = f"{experiment.created_at:%Y-%m-%d %H:%M} UTC{by_owner(experiment.owner)}"
+            st.caption(f"experiment {experiment.id} · {created} {tags}")
         with state:
             st.markdown(counts_text(experiment.counts) or "no runs")
             if is_active(experiment):
@@ -59,27 +64,27 @@ def wanted() -> int:
 
 st.title("Experiments")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    text = st.text_input("Search", key="search", bind="query-params", placeholder="name, notes or tag", width=260)
-    archived = st.toggle("Archived ones", key="archived_ones", bind="query-params")
+    text = st.text_input(
+        "Search", key="search", bind="query-params", placeholder="name, notes or tag", width=260, max_chars=200
+    )
+    archived = st.toggle("Show archived", key="archived_ones", bind="query-params")
 
 
-@st.fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)
+@fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)
 def show_experiments() -> None:
-    try:
-        found, more = fetch(wanted())
-    except ApiError as error:
-        show_problem(error)
-        st.caption("Trying again every few seconds.")
-        return
-    if not found:
+    experiments, more = fetch(wanted())
+    if not experiments:
         if text or archived:
-            st.info("No experiment passes these filters.", icon=":material/filter_alt:")
+            st.info("No experiment matches these filters.", icon=":material/filter_alt:")
             return
-        st.info("No experiments yet: launch the demo from the home page, or your own.", icon=":material/lightbulb:")
+        st.info(
+            "No experiments yet: launch the demo from the home page, or your own experiment.",
+            icon=":material/lightbulb:",
+        )
         st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
         st.page_link("app_pages/launch.py", label="Launch", icon=":material/rocket_launch:")
         return
-    for experiment in found:
+    for experiment in experiments:
         show_experiment(experiment)
     if more and st.button("Show more", icon=":material/expand_more:"):
         st.session_state["experiments_wanted"] = wanted() + PAGE

@@ -1,33 +1,43 @@
-"""All runs: status, progress, key results, filters in the link, and actions on selected rows."""
+"""All runs: filters, a table with headline results, and actions on selected rows."""
 
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import BulkAction, Run, RunPatch, Status
-from frontend.bulk import act, confirm_delete
-from frontend.catalog import Catalog
-from frontend.client import ApiError
-from frontend.exports import downloads
-from frontend.parts import REFRESH_SECONDS, api, catalog, problems_shown, show_problem
-from frontend.words import duration, joined, labels_of, plus_minus, status_text
+from densitylab.backend.shared.contracts import BulkAction, Origin, Run, RunPatch, Status
+from densitylab.frontend.analysis.formatting import (
+    by_owner,
+    counted,
+    joined,
+    labels_of,
+    plus_minus,
+    run_flags,
+    status_text,
+)
+from densitylab.frontend.analysis.origins import ORIGINS, lambda_of, seed_of
+from densitylab.frontend.client import ApiError
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
+from densitylab.frontend.ui.bulk_actions import act, confirm_delete
+from densitylab.frontend.ui.chart_card import downloads
+from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.field_errors import FieldErrors
 
 PAGE = 50
 MAX_MAPS = 6
-SHORT = ("accuracy.accuracy", "pgd_linf.accuracy", "pgd_l2.accuracy", "leakage.share")
-ORDERS = {
-    "-id": "newest first", "id": "oldest first", "-results.accuracy.accuracy": "most accurate",
-    "-results.pgd_linf.accuracy": "best under PGD L∞", "results.leakage.share": "least leakage", "lambda_": "λ",
-}
+TAGGED = "runs_tagged"
+NUMBERS = {"λ": "Float64", "Seed": "Int64"}  # not known of models that were trained elsewhere
+ORDERS = {"-id": "newest first", "id": "oldest first", "lambda_": "λ"}  # and by each headline result
 
 
-def fetch(wanted: int) -> tuple[list[Run], bool]:
-    """The newest runs that pass the filters, and whether there are more."""
+def fetch(count: int) -> tuple[list[Run], bool]:
+    """Return the newest runs that match the filters, and whether there are more."""
     runs: list[Run] = []
     cursor = None
-    while len(runs) < wanted:
-        page = api().runs(**filters, limit=min(PAGE, wanted - len(runs)), cursor=cursor)
+    while len(runs) < count:
+        page = api().runs(**filters, limit=min(PAGE, count - len(runs)), cursor=cursor)
         runs += page.items
         cursor = page.next_cursor
         if cursor is None:
@@ -36,7 +46,7 @@ def fetch(wanted: int) -> tuple[list[Run], bool]:
 
 
 def steady(runs: list[Run]) -> list[Run]:
-    """While rows are selected each keeps its place, so that a new run does not shift the selection."""
+    """Return the runs to show; while rows are selected the same ones, so that no new run shifts the selection."""
     shown: list[int] = st.session_state.get("runs_shown", [])
     if not selected_rows() or st.session_state.get("runs_filters") != filters:
         st.session_state["runs_filters"] = dict(filters)
@@ -44,12 +54,12 @@ def steady(runs: list[Run]) -> list[Run]:
         return runs
     by_id = {run.id: run for run in runs}
     kept = [by_id[run_id] for run_id in shown if run_id in by_id]
-    if len(kept) < len(shown):  # deleted meanwhile: places have moved, so the selection means nothing any more
+    if len(kept) < len(shown):  # a run was deleted: rows have moved, so the selection is not valid any more
         st.session_state["runs_version"] = st.session_state.get("runs_version", 0) + 1
         st.session_state["runs_shown"] = [run.id for run in runs]
         return runs
     if len(kept) < len(runs):
-        st.caption(f"{len(runs) - len(kept)} newer not shown while rows are selected.")
+        st.caption(f"{counted(len(runs) - len(kept), 'newer run')} hidden while rows are selected.")
     return kept
 
 
@@ -62,44 +72,59 @@ def selected_rows() -> list[int]:
     return list(state.selection.rows) if state else []
 
 
-def as_row(run: Run, offered: Catalog) -> dict[str, Any]:
-    labels = labels_of(run, offered)
+def as_row(run: Run, catalog: Catalog) -> dict[str, Any]:
+    labels, headlines = labels_of(run, catalog), catalog.headlines()
+    trained = run.origin is Origin.TRAINED
     row: dict[str, Any] = {
         "Status": status_text(run.status),
         "Run": run.id,
         "Progress": round(100 * run.progress),
         "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
-        "Regularizer": offered.label("regularizer", run.spec.regularizer.key),
-        "λ": run.spec.lambda_,
-        "Seed": run.spec.seed,
+        "Origin": "" if trained else f"{ORIGINS[run.origin]}: {run.source_name}",
+        "Regularizer": catalog.label("regularizer", run.spec.regularizer.key) if trained else "—",
+        "λ": lambda_of(run),
+        "Seed": seed_of(run),
     }
-    for result in [*SHORT, *(name for name in run.results if every_result and name not in SHORT)]:
+    for result in [*headlines, *(name for name in run.results if every_result and name not in headlines)]:
         if result in run.results:
-            # As few words as tell it: the measure's family goes
-            row[labels[result].rpartition(", ")[2]] = plus_minus(run.results[result])
+            row[labels[result]] = plus_minus(run.results[result])
     row |= {
-        "Model": offered.label("model", run.spec.model.key),
-        "Data set": offered.label("dataset", run.spec.dataset.key),
+        "Model": catalog.label("model", run.spec.model.key),
+        "Data set": catalog.label("dataset", run.spec.dataset.key),
         "Experiment": run.experiment,
     }
+    if flags := run_flags(run):
+        row["Flags"] = "⚠ " + ", ".join(flags)
     if run.tags:
         row["Tags"] = ", ".join(run.tags)
     if run.notes:
         row["Notes"] = run.notes
+    if by_owner(run.owner):
+        row["Owner"] = run.owner
     row["Created (UTC)"] = run.created_at.strftime("%Y-%m-%d %H:%M")
     return row
 
 
 def show_table(runs: list[Run]) -> list[Run]:
-    """Draws the table; gives the selected runs."""
-    rows = pd.DataFrame([as_row(run, catalog()) for run in runs]).fillna("")
-    if not any(rows["Time left"]):
-        del rows["Time left"]
-    ends = [name for name in ("Model", "Data set", "Experiment", "Tags", "Notes", "Created (UTC)") if name in rows]
+    """Draw the table; return the selected runs."""
+    rows = pd.DataFrame([as_row(run, catalog()) for run in runs])
+    rows = rows.fillna({name: "" for name in rows if name not in NUMBERS}).astype(NUMBERS)
+    for name in ("Time left", "Origin"):
+        if not any(rows[name]):
+            del rows[name]
+    ends = [
+        name for name in ("Model", "Data set", "Experiment", "Tags", "Notes", "Owner", "Created (UTC)") if name in rows
+    ]
     order = [name for name in rows if name not in ends] + ends
     event = st.dataframe(
-        rows, hide_index=True, column_order=order, on_select="rerun", selection_mode="multi-row", key=table_key(),
+        rows,
+        hide_index=True,
+        column_order=order,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=table_key(),
         height=min(37 + 35 * len(runs), 560),
+        placeholder="—",
         column_config={
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Status": st.column_config.TextColumn(pinned=True),
@@ -110,27 +135,32 @@ def show_table(runs: list[Run]) -> list[Run]:
         },
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Value ± half of its 95 % interval.", width="content")
+        st.caption("Value ± half-width of its 95 % interval.", width="content")
         downloads(rows, "runs")
     return [runs[row] for row in event.selection.rows if row < len(runs)]
 
 
 def show_tagging(chosen: list[Run]) -> None:
-    with st.popover(f"Tag {len(chosen)}", icon=":material/label:"), st.form("tag", border=False, clear_on_submit=True):
-        tag = st.text_input("Tag", max_chars=50, placeholder="letters, digits, - _ . :")
-        add, remove = st.form_submit_button("Add to these runs"), st.form_submit_button("Take from these runs")
+    fields = FieldErrors()
+    tagged = st.session_state.get(TAGGED, 0)  # times: each empties the field
+    with st.popover(f"Tag {len(chosen)}", icon=":material/label:"), st.form("tag", border=False):
+        tag = st.text_input(
+            "Tag", max_chars=50, placeholder="letters, digits, - _ . :", key=f"tag-{tagged}", persist_state="page"
+        )
+        fields.show("/tags")
+        add, remove = st.form_submit_button("Add tag"), st.form_submit_button("Remove tag")
         if tag and (add or remove):
-            with problems_shown():
+            with show_api_errors(fields):
                 for run in chosen:
                     rest = [item for item in run.tags if item != tag]
                     api().change_run(run.id, RunPatch(tags=[*rest, tag] if add else rest))
+                st.session_state[TAGGED] = tagged + 1
                 st.rerun()
 
 
 def show_actions(chosen: list[Run]) -> None:
     if not chosen:
-        st.caption("Select rows at their left edge to open, compare, cancel, retry, clone, tag, archive or delete "
-                   "them.")
+        st.caption("Select rows at the left edge to open, compare, cancel, retry, clone, tag, archive or delete runs.")
         return
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
@@ -142,10 +172,15 @@ def show_actions(chosen: list[Run]) -> None:
             st.switch_page("app_pages/run.py", query_params={"run": str(ids[0])})
         if st.button(f"Compare {len(ids)}", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params={"runs": joined(ids)})
-        if st.button(f"Maps of {len(stored)}", icon=":material/blur_on:", disabled=not 1 <= len(stored) <= MAX_MAPS,
-                     help=f"Saliency maps of 1 to {MAX_MAPS} trained runs"):
+        if st.button(
+            f"Maps of {len(stored)}",
+            icon=":material/blur_on:",
+            disabled=not 1 <= len(stored) <= MAX_MAPS,
+            help=f"Saliency maps of up to {MAX_MAPS} trained runs",
+        ):
             st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in stored])})
-        if st.button("Clone", icon=":material/content_copy:", disabled=len(chosen) != 1):
+        clonable = len(chosen) == 1 and chosen[0].origin is Origin.TRAINED
+        if st.button("Clone", icon=":material/content_copy:", disabled=not clonable, help="One run trained here"):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
             act(BulkAction.CANCEL, [run.id for run in active])
@@ -155,8 +190,12 @@ def show_actions(chosen: list[Run]) -> None:
         move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
         if st.button(f"{'Unarchive' if archived else 'Archive'} {len(ids)}", icon=":material/archive:"):
             act(move, ids)
-        if st.button(f"Delete {len(final)}", icon=":material/delete:", disabled=not final,
-                     help="Runs at work must be cancelled first"):
+        if st.button(
+            f"Delete {len(final)}",
+            icon=":material/delete:",
+            disabled=not final,
+            help="Cancel running runs before you delete them",
+        ):
             confirm_delete([run.id for run in final])
 
 
@@ -169,43 +208,74 @@ def any_active() -> bool:
 
 st.title("Runs")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    status = st.selectbox("Status", [None, *(item.value for item in Status)], key="status", bind="query-params",
-                          format_func=lambda item: item or "any", width=150)
-    offered_here = catalog()
+    status = st.selectbox(
+        "Status",
+        [None, *(item.value for item in Status)],
+        key="status",
+        bind="query-params",
+        format_func=lambda item: item or "any",
+        width=150,
+    )
+    known = catalog()
     regularizer = st.selectbox(
-        "Regularizer", [None, *(entry.key for entry in offered_here.entries("regularizer"))], key="regularizer",
-        bind="query-params", width=240,
-        format_func=lambda item: offered_here.label("regularizer", item) if item else "any",
+        "Regularizer",
+        [None, *(entry.key for entry in known.entries("regularizer"))],
+        key="regularizer",
+        bind="query-params",
+        width=240,
+        format_func=lambda item: known.label("regularizer", item) if item else "any",
     )
     dataset = st.selectbox(
-        "Data set", [None, *(entry.key for entry in offered_here.entries("dataset"))], key="dataset",
-        bind="query-params", width=240,
-        format_func=lambda item: offered_here.label("dataset", item) if item else "any",
+        "Data set",
+        [None, *(entry.key for entry in known.entries("dataset"))],
+        key="dataset",
+        bind="query-params",
+        width=240,
+        format_func=lambda item: known.label("dataset", item) if item else "any",
     )
-    experiment = st.number_input("Experiment", 1, 2**31 - 1, None, key="experiment", bind="query-params", width=140,
-                                 placeholder="any")
-    text = st.text_input("Search", key="q", bind="query-params", placeholder="notes, tag or number", width=200)
-    sort = st.selectbox("Order", list(ORDERS), key="sort", bind="query-params", width=190,
-                        format_func=lambda item: ORDERS[item])
-    archived = st.toggle("Archived", key="archived", bind="query-params")
-    every_result = st.toggle("All results", key="all", bind="query-params", help="A column for every measure")
-filters = {"status": status, "regularizer": regularizer, "dataset": dataset, "experiment": experiment,
-           "q": text or None, "archived": archived, "sort": sort}
+    origin = st.selectbox(
+        "Origin",
+        [None, *(item.value for item in Origin)],
+        key="origin",
+        bind="query-params",
+        width=150,
+        format_func=lambda item: ORIGINS[Origin(item)] if item else "any",
+    )
+    experiment = st.number_input(
+        "Experiment", 1, 2**31 - 1, None, key="experiment", bind="query-params", width=140, placeholder="any"
+    )
+    text = st.text_input(
+        "Search", key="q", bind="query-params", placeholder="notes, tag or number", width=200, max_chars=200
+    )
+    orders = ORDERS | known.orders()
+    sort = st.selectbox(
+        "Sort by", list(orders), key="sort", bind="query-params", width=230, format_func=lambda item: orders[item]
+    )
+    archived = st.toggle("Show archived", key="archived", bind="query-params")
+    every_result = st.toggle("All results", key="all", bind="query-params", help="One column per result")
+filters: dict[str, Any] = {
+    "status": status,
+    "regularizer": regularizer,
+    "dataset": dataset,
+    "origin": origin,
+    "experiment": experiment,
+    "q": text or None,
+    "archived": archived,
+    "sort": sort,
+}
 
 
-@st.fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)
+@fragment(run_every=2 * REFRESH_SECONDS if any_active() else None)
 def show_runs() -> None:
-    try:
-        wanted = st.session_state.get("runs_wanted", PAGE)
-        runs, more = fetch(wanted)
-    except ApiError as error:
-        show_problem(error)
-        return
+    count = st.session_state.get("runs_wanted", PAGE)
+    runs, more = fetch(count)
     if not runs:
         if any(value for name, value in filters.items() if name != "sort"):
-            st.info("No run passes these filters.", icon=":material/filter_alt:")
+            st.info("No run matches these filters.", icon=":material/filter_alt:")
         else:
-            st.info("No runs yet: launch the demo from the home page, or your own.", icon=":material/lightbulb:")
+            st.info(
+                "No runs yet: launch the demo from the home page, or your own experiment.", icon=":material/lightbulb:"
+            )
             st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
             st.page_link("app_pages/launch.py", label="Launch", icon=":material/rocket_launch:")
         return
@@ -214,7 +284,7 @@ def show_runs() -> None:
     with actions:
         show_actions(chosen)
     if more and st.button("Show more", icon=":material/expand_more:"):
-        st.session_state["runs_wanted"] = wanted + PAGE
+        st.session_state["runs_wanted"] = count + PAGE
         st.rerun(scope="fragment")
 
 

@@ -1,151 +1,213 @@
-"""What a perturbation does to images and to their maps, run by run, and how that grows with its strength."""
+"""Saliency maps before and after a perturbation, and their similarity over its strength."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from backend.shared.contracts import (
+from densitylab.backend.shared.contracts import (
     Attribution,
-    AttributionRequest,
     CatalogEntry,
     Component,
     Evaluation,
     EvaluationSpec,
 )
-from frontend.lab import link
-from frontend.lab.display import choose_display
-from frontend.lab.drawing import arrays, drawn
-from frontend.lab.images import choose_images
-from frontend.lab.methods import changed, choose_maps
-from frontend.lab.perturbing import choose_perturbation, rest_of, strength_words
-from frontend.lab.probe import show_values
-from frontend.lab.runs import choose_runs, class_names, columns
-from frontend.live_chart import live_chart, load_charts
-from frontend.maps import read_maps
-from frontend.panels import RunColumn, View, scale_html
-from frontend.parts import REFRESH_SECONDS, api, problems_shown
-from frontend.stability_curves import STABILITY, asked, curves, points, table
-from frontend.stability_panels import MEASURES, html, stability_figure
-from frontend.widgets import number_list
-from frontend.words import joined
+from densitylab.frontend.analysis.formatting import counted, joined
+from densitylab.frontend.charts.stability_curves import STABILITY, curves, evaluation_params, points, table
+from densitylab.frontend.explore import link
+from densitylab.frontend.explore.display import choose_display
+from densitylab.frontend.explore.drawing import map_file, request_maps
+from densitylab.frontend.explore.images import choose_images
+from densitylab.frontend.explore.map_downloads import show_map_downloads
+from densitylab.frontend.explore.methods import choose_maps, non_default
+from densitylab.frontend.explore.perturbing import choose_perturbation, strength_label, without_strength
+from densitylab.frontend.explore.probe import show_pixel_values
+from densitylab.frontend.explore.runs import choose_runs, class_names, columns
+from densitylab.frontend.maps.render import read_maps
+from densitylab.frontend.maps.saliency_panels import scale_html
+from densitylab.frontend.maps.stability_panels import SIMILARITIES, stability_figure, stability_html
+from densitylab.frontend.maps.view import MapView, RunColumn
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api, show_api_errors
+from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.live_chart import live_chart, load_charts
+from densitylab.frontend.ui.widgets import number_list
 
-IMAGES = (100, 500, 1000)  # of the sample set that a curve is measured on
+IMAGES = (100, 500, 1000)  # numbers of test images of a curve
 
 
-@st.fragment
-def show(answer: Attribution, method: CatalogEntry, shown: Sequence[RunColumn], class_names: Sequence[str],
-         told: dict) -> None:
-    """The pictures with the controls of how they are drawn."""
-    content = arrays(answer.id)
+@fragment()
+def show(
+    answer: Attribution,
+    method: CatalogEntry,
+    run_columns: Sequence[RunColumn],
+    class_names: Sequence[str],
+    link_fields: dict[str, Any],
+) -> None:
+    """Draw the maps with their display options; a change of an option redraws this part alone."""
+    content = map_file(answer.id)
     display = choose_display(signed=method.signed, has_mask=False)
-    link.write(**told)
-    view = View(answer, read_maps(content), shown, class_names, method.signed, method.label, display)
-    scale, words, downloads = st.columns([3, 5, 3], vertical_alignment="center")
+    link.write_view(link_fields)
+    view = MapView(answer, read_maps(content), run_columns, class_names, method.signed, method.label, display)
+    scale, legend, downloads = st.columns([3, 5, 3], vertical_alignment="center")
     scale.html(scale_html(view))
-    words.caption(f"**One scale for all maps and differences**: {view.limit_words()}. The changes are magnified on one "
-                  "scale of their own. Below each difference: how alike the two maps are. A shifted image's map is "
-                  "moved back before it is measured, not before it is drawn.")
-    with downloads, st.container(horizontal=True):
-        title = f"{method.label} under {answer.perturbation.key}, {len(shown)} runs"
-        st.download_button("PNG", lambda: stability_figure(view, title).png(), "stability.png", "image/png",
-                           icon=":material/image:", on_click="ignore", help="The whole figure")
-        st.download_button("SVG", lambda: stability_figure(view, title).svg(), "stability.svg", "image/svg+xml",
-                           icon=":material/polyline:", on_click="ignore", help="The whole figure, for a paper")
-        st.download_button("NPZ", content, "stability.npz", "application/octet-stream", icon=":material/data_array:",
-                           on_click="ignore", help="The raw arrays")
-    st.html(html(view, link.value("zoom")))
-    with st.expander("These numbers as a table"):
-        st.dataframe([
-            {"image": panel.index, "run": panel.run, "prediction": view.class_name(panel.predicted),
-             "after": view.class_name(panel.perturbed.predicted), "log p": panel.log_density,
-             "log p after": panel.perturbed.log_density, "change L2": panel.perturbed.delta_l2,
-             **panel.perturbed.similarity}
-            for panel in answer.panels if panel.perturbed
-        ], hide_index=True)
+    legend.caption(
+        f"**One scale for all maps and differences**: {view.limit_words()}. Perturbations have a scale of their own. "
+        "Below each difference: the similarity of the two maps. The map of a shifted image is shifted back before "
+        "the comparison, but not in the picture."
+    )
+    with downloads:
+        title = f"{method.label} under {perturbation.key}, {counted(len(run_columns), 'run')}"
+        show_map_downloads("stability", lambda: stability_figure(view, title), content)
+    st.html(stability_html(view, link.value("zoom")))
+    with st.expander("Numbers as a table"):
+        rows = [
+            {
+                "image": panel.index,
+                "run": panel.run,
+                "prediction": view.class_name(panel.predicted),
+                "after": view.class_name(panel.perturbed.predicted),
+                "log p": panel.log_density,
+                "log p after": panel.perturbed.log_density,
+                "change L2": panel.perturbed.delta_l2,
+                **panel.perturbed.similarity,
+            }
+            for panel in answer.panels
+            if panel.perturbed
+        ]
+        show_table(pd.DataFrame(rows), "stability-numbers")
 
 
-def measures(shown: Sequence[RunColumn]) -> dict[int, list[Evaluation]]:
-    """What was measured of each run."""
-    with problems_shown(retrying=True):
-        return {column.run: api().evaluations(column.run) for column in shown}
+def fetch_evaluations(run_columns: Sequence[RunColumn]) -> dict[int, list[Evaluation]]:
+    """Return the evaluations of each run."""
+    with show_api_errors(retrying=True):
+        return {column.run: api().evaluations(column.run) for column in run_columns}
     return {}
 
 
-def under_way(taken: Mapping[int, Sequence[Evaluation]]) -> list[Evaluation]:
-    """Measures of stability that are queued or being taken."""
-    return [item for items in taken.values() for item in items if item.key == STABILITY and not item.status.final]
+def unfinished(evaluations: Mapping[int, Sequence[Evaluation]]) -> list[Evaluation]:
+    """Return the stability evaluations that are queued or running."""
+    return [item for items in evaluations.values() for item in items if item.key == STABILITY and not item.status.final]
+
+
+def start_evaluations(
+    run_columns: Sequence[RunColumn],
+    attribution: Component,
+    entry: CatalogEntry,
+    perturbation: Component,
+) -> str:
+    """Draw the controls that start evaluations; return the metric to plot."""
+    strength = entry.params[0]
+    cells = st.columns([2, 1.4, 3, 1.6], vertical_alignment="bottom")
+    metric = cells[0].selectbox("Metric", list(SIMILARITIES), format_func=SIMILARITIES.__getitem__, key="lab_measure")
+    images = cells[1].selectbox("Test images", IMAGES, key="lab_curve_images", help="The first n of the test split.")
+    with cells[2]:
+        strengths = number_list(
+            "Strengths",
+            [strength.default, 2 * strength.default, 4 * strength.default],
+            key=f"lab_strengths/{entry.key}",
+            kind=int if strength.type == "int" else float,
+        )
+        fields = FieldErrors()
+        fields.show(f"/params/perturbation/params/{strength.name}")
+    if cells[3].button(
+        f"Evaluate {counted(len(run_columns), 'run')}",
+        icon=":material/straighten:",
+        width="stretch",
+        disabled=not strengths,
+    ):
+        with show_api_errors(fields):
+            for column in run_columns:
+                for value in strengths or []:
+                    params = evaluation_params(attribution, perturbation, strength.name, value, images)
+                    api().evaluate(column.run, EvaluationSpec(key=STABILITY, params=params))
+    return metric
 
 
 def show_curves(
-    shown: Sequence[RunColumn], attribution: Component, entry: CatalogEntry, perturbation: Component, *,
+    run_columns: Sequence[RunColumn],
+    attribution: Component,
+    entry: CatalogEntry,
+    perturbation: Component,
+    *,
     refreshing: bool,
 ) -> None:
-    """Each measure against the strength, over the first test images; refreshed while measures are being taken."""
+    """Draw the metric against the strength; the part refreshes while evaluations run."""
     st.subheader("Over the test images")
-    strength = entry.params[0].name
-    cells = st.columns([2, 1.4, 3, 1.6], vertical_alignment="bottom")
-    measure = cells[0].selectbox("Measure", list(MEASURES), format_func=MEASURES.get, key="lab_measure")
-    images = cells[1].selectbox("Test images", IMAGES, key="lab_curve_images", help="The first in order.")
-    with cells[2]:
-        usual = entry.params[0].default
-        strengths = number_list("Strengths", [usual, 2 * usual, 4 * usual], key=f"lab_strengths/{entry.key}",
-                                kind=int if entry.params[0].type == "int" else float)
-    if cells[3].button(f"Measure {len(shown)} runs", icon=":material/straighten:", width="stretch",
-                       disabled=not strengths):
-        with problems_shown():
-            for column in shown:
-                for at in strengths or []:
-                    params = asked(attribution, perturbation, strength, at, images)
-                    api().evaluate(column.run, EvaluationSpec(key=STABILITY, params=params))
-    taken = measures(shown)
-    waiting = under_way(taken)
-    if bool(waiting) != refreshing:
-        st.rerun(scope="app")  # to refresh from now on, or no longer
-    if waiting:
-        st.progress(sum(item.progress for item in waiting) / len(waiting),
-                    text=f"{len(waiting)} measures are queued or being taken")
-    found = {run: points(items, attribution, perturbation, strength) for run, items in taken.items()}
-    if not any(found.values()):
-        if not waiting:
-            st.info("Nothing is measured yet of this method and this perturbation. Choose strengths above and "
-                    "measure.", icon=":material/lightbulb:")
+    metric = start_evaluations(run_columns, attribution, entry, perturbation)
+    evaluations = fetch_evaluations(run_columns)
+    pending = unfinished(evaluations)
+    if bool(pending) != refreshing:
+        st.rerun(scope="app")  # starts or stops the refresh
+    if pending:
+        st.progress(
+            sum(item.progress for item in pending) / len(pending),
+            text=f"{counted(len(pending), 'evaluation')} queued or running",
+        )
+    by_run = {run: points(items, attribution, perturbation, entry.params[0].name) for run, items in evaluations.items()}
+    if not any(by_run.values()):
+        if not pending:
+            st.info(
+                "No evaluations of this method and perturbation yet. Choose strengths above and start them.",
+                icon=":material/lightbulb:",
+            )
         return
-    figure = curves(measure, MEASURES[measure], strength_words(entry), shown, found)
-    clicked = live_chart(figure, key="stability", label=f"{MEASURES[measure]} against the strength of {entry.label}",
-                         height=420, clickable=True)
-    st.caption("Means with 95 % intervals (bootstrap by class); dotted and dashed: the controls. A click on a point "
-               "opens its least stable images above.")
-    with st.expander("These curves as a table"):
-        st.dataframe(table(shown, found, measure), hide_index=True)
+    clicked = live_chart(
+        curves(metric, SIMILARITIES[metric], strength_label(entry), run_columns, by_run),
+        key="stability",
+        label=f"{SIMILARITIES[metric]} against the strength of {entry.label}",
+        height=420,
+        clickable=True,
+    )
+    st.caption(
+        "Means with 95 % bootstrap intervals, stratified by class. Dotted and dashed: controls. Click a point to "
+        "show its least stable images above."
+    )
+    with st.expander("Curves as a table"):
+        show_table(pd.DataFrame(table(run_columns, by_run, metric)), "stability-curves")
     if clicked:
-        open_least_stable(*clicked, measure)
+        run, strength, evaluation = clicked
+        show_least_stable(run, strength, evaluation, metric)
 
 
-def open_least_stable(run: int, strength: float, evaluation: str, measure: str) -> None:
-    """The images whose maps changed most, with the strength at which they did."""
-    with problems_shown():
-        worst = api().browse([run], worst=f"{evaluation}.{measure}", limit=st.session_state[link.key("count")])
-        link.change(samples=joined([sample.index for sample in worst.items]), strength=strength, split="test")
+def show_least_stable(run: int, strength: float, evaluation: str, metric: str) -> None:
+    """Rerun the page with the images whose maps changed most, at the strength of the point."""
+    with show_api_errors():
+        worst = api().browse([run], worst=f"{evaluation}.{metric}", limit=st.session_state[link.key("count")])
+        indices = joined([sample.index for sample in worst.items])
+        link.change_view({"samples": indices, "strength": strength, "split": "test"})
 
 
 st.title("Stability")
-link.adopt(target="predicted")
-show_values()
+link.read_view({"target": "predicted"})
+show_pixel_values()
 load_charts()
-runs = choose_runs("what a perturbation does to the maps of each stands side by side")
+runs = choose_runs("the page shows the effect of a perturbation on the maps of each")
 run_columns, names = columns(runs), class_names(runs)
-entry, perturbation = choose_perturbation()
-method, params, target = choose_maps(runs, names)
-samples = choose_images(runs, run_columns)
+fields = FieldErrors()
+entry, perturbation = choose_perturbation(fields)
+method, params, target = choose_maps(runs, names, fields)
+samples = choose_images(runs, run_columns, fields)
 if samples is not None:
-    request = AttributionRequest(runs=[column.run for column in run_columns], method=method.key, params=params,
-                                 samples=samples, target=target, perturbation=perturbation)
-    told = {"params": changed(method, params),
-            "perturbation_params": changed(entry, rest_of(entry, perturbation.params))}
-    link.write(**told)
-    maps = drawn(request)
+    link_fields = {
+        "params": non_default(method, params),
+        "perturbation_params": non_default(entry, without_strength(entry, perturbation.params)),
+    }
+    link.write_view(link_fields)
+    maps = request_maps(
+        fields,
+        runs=[column.run for column in run_columns],
+        method=method.key,
+        params=params,
+        samples=samples,
+        target=target,
+        perturbation=perturbation,
+    )
     if maps is not None:
-        show(maps, method, run_columns, names, told)
-measuring = bool(under_way(measures(run_columns)))
-st.fragment(run_every=REFRESH_SECONDS if measuring else None)(show_curves)(
-    run_columns, Component(key=method.key, params=params), entry, perturbation, refreshing=measuring)
+        show(maps, method, run_columns, names, link_fields)
+evaluating = bool(unfinished(fetch_evaluations(run_columns)))
+fragment(run_every=REFRESH_SECONDS if evaluating else None)(show_curves)(
+    run_columns, Component(key=method.key, params=params), entry, perturbation, refreshing=evaluating
+)

@@ -1,20 +1,21 @@
-"""The Python client of the API: the page uses it, and so may any other tool.
+"""The Python client of the API, for the page and for any other tool.
 
-    from frontend.client import connect
+    import densitylab
 
-    client = connect()                                     # DENSITYLAB_API_URL, DENSITYLAB_API_TOKEN
+    client = densitylab.connect()                          # DENSITYLAB_API_URL, DENSITYLAB_API_TOKEN
     experiment = client.launch({"name": "first", "sweep": {"lambda_": [0, 0.1, 1]}})
     runs = client.wait(experiment.id, progress=print)
 
-`connect_async` gives one whose methods are awaited. Answers are the models of `backend.shared.contracts`.
+`connect_async` returns a client whose methods are awaited. Answers are models of `densitylab.backend.shared.contracts`.
 """
 
-from frontend.client.arrays import read_arrays
-from frontend.client.clients import DEFAULT_URL, ApiClient, AsyncApiClient, connect, connect_async
-from frontend.client.errors import ApiError, RunsFailed
-from frontend.client.frames import to_dataframe
-from frontend.client.sending import Listing
-from frontend.client.waiting import WaitState
+from densitylab.frontend.client.arrays import read_arrays
+from densitylab.frontend.client.clients import DEFAULT_URL, ApiClient, AsyncApiClient, connect, connect_async
+from densitylab.frontend.client.errors import ApiError, RunsFailed
+from densitylab.frontend.client.frames import to_dataframe
+from densitylab.frontend.client.logged_run import LoggedRun, RunCancelled, log_run
+from densitylab.frontend.client.transport import Listing
+from densitylab.frontend.client.waiting import WaitState
 
 __all__ = [
     "DEFAULT_URL",
@@ -22,10 +23,13 @@ __all__ = [
     "ApiError",
     "AsyncApiClient",
     "Listing",
+    "LoggedRun",
+    "RunCancelled",
     "RunsFailed",
     "WaitState",
     "connect",
     "connect_async",
+    "log_run",
     "read_arrays",
     "to_dataframe",
 ]

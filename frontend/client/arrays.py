@@ -1,14 +1,27 @@
-"""NPZ files as arrays."""
+"""Read NPZ files. NumPy is imported only when a file is read."""
 
 import io
-import zipfile
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def read_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """Every array of an NPZ file, by name. Raises ValueError where it is none, or holds what would run code."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise ValueError("this is no NPZ file")
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+def read_arrays(content: bytes) -> "dict[str, np.ndarray]":
+    """Return every array of an NPZ file by name.
+
+    Raises:
+        ValueError: the file is damaged or of another kind, or has pickled objects.
+        ImportError: NumPy is not installed.
+    """
+    try:
+        import numpy as np
+    except ModuleNotFoundError as error:
+        raise ImportError("arrays need NumPy: pip install numpy") from error
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # zlib, zipfile, struct and NumPy each raise their own
+        raise ValueError("this is not an NPZ file, or it is damaged") from error

@@ -1,51 +1,82 @@
-"""The two clients, and how to get one."""
+"""The synchronous and the asynchronous client."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import httpx
 
-from frontend.client import sending
-from frontend.client.access import AccessRoutes
-from frontend.client.both import Waits
-from frontend.client.connection import Awaited, Blocking
-from frontend.client.datasets import DatasetRoutes
-from frontend.client.errors import ApiError
-from frontend.client.events import EventRoutes
-from frontend.client.maps import MapRoutes
-from frontend.client.sending import PATIENCE, Page
-from frontend.client.system import SystemRoutes
-from frontend.client.waiting import WaitRoutes
+from densitylab.frontend.client import transport
+from densitylab.frontend.client.connection import AsyncConnection, SyncConnection
+from densitylab.frontend.client.dual_api import SyncClient
+from densitylab.frontend.client.errors import ApiError
+from densitylab.frontend.client.exporting import ExportRoutes
+from densitylab.frontend.client.proxies import is_loopback, proxy_for
+from densitylab.frontend.client.resources.access import AccessRoutes
+from densitylab.frontend.client.resources.comparisons import ComparisonRoutes
+from densitylab.frontend.client.resources.datasets import DatasetRoutes
+from densitylab.frontend.client.resources.events import EventRoutes
+from densitylab.frontend.client.resources.files import FileRoutes
+from densitylab.frontend.client.resources.imports import ImportRoutes
+from densitylab.frontend.client.resources.logged_runs import LoggedRunRoutes
+from densitylab.frontend.client.resources.maps import MapRoutes
+from densitylab.frontend.client.resources.model_files import ModelFileRoutes
+from densitylab.frontend.client.transport import PATIENCE, Page
+from densitylab.frontend.client.waiting import WaitRoutes
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 Params = ParamSpec("Params")
 Item = TypeVar("Item")
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 
 
-class Routes(SystemRoutes, DatasetRoutes, WaitRoutes, MapRoutes, EventRoutes, AccessRoutes):
+class Routes(
+    ModelFileRoutes,
+    DatasetRoutes,
+    ImportRoutes,
+    WaitRoutes,
+    ExportRoutes,
+    LoggedRunRoutes,
+    FileRoutes,
+    MapRoutes,
+    EventRoutes,
+    AccessRoutes,
+    ComparisonRoutes,
+):
     """One method per route, written once for both clients."""
 
 
-class ApiClient(Waits, Routes):
-    """One method per route, and `wait`, `events`, `draw` and `every` above them. Threads may share it.
+class ApiClient(SyncClient, Routes):
+    """One method per route, and above them `wait`, `events`, `draw`, `download` and `every`.
 
-    Each method raises ApiError where the API refuses or does not answer.
+    Each method raises ApiError if the API refuses or does not answer. Threads may share a client. A pickled client has
+    its address and its token, and connects anew in another process.
     """
 
     def __init__(self, http: httpx.Client, patience: float = PATIENCE) -> None:
-        self.awaited = Routes(Blocking(http), patience)
+        self.async_routes = Routes(SyncConnection(http), patience)
         self._http = http
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(connect, patience=self.async_routes.patience), (self.url, _token(self._http))
 
     @property
     def url(self) -> str:
         return str(self._http.base_url).rstrip("/")
 
+    @property
+    def public_url(self) -> str:
+        """Return the API's address for readers of commands and reports: DENSITYLAB_PUBLIC_URL, or the client's own."""
+        return os.environ.get("DENSITYLAB_PUBLIC_URL", "").rstrip("/") or self.url
+
     def every(
         self, listing: Callable[Params, Page[Item]], *args: Params.args, **kwargs: Params.kwargs
     ) -> Iterator[Item]:
-        """What a method lists, over all pages: `for run in client.every(client.runs, status="failed")`. Each page is
-        asked for when it is needed."""
+        """Iterate over all pages of a listing: `for run in client.every(client.runs, status="failed")`.
+
+        Each page is requested when it is needed.
+        """
         page = listing(*args, **kwargs)
         yield from page.items
         while page.next_cursor is not None:
@@ -63,11 +94,14 @@ class ApiClient(Waits, Routes):
 
 
 class AsyncApiClient(Routes):
-    """The methods of ApiClient, to be awaited; `events` and `every` are iterated with `async for`."""
+    """ApiClient with methods that are awaited; `events` and `every` are iterated with `async for`."""
 
     def __init__(self, http: httpx.AsyncClient, patience: float = PATIENCE) -> None:
-        super().__init__(Awaited(http), patience)
+        super().__init__(AsyncConnection(http), patience)
         self._http = http
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(connect_async, patience=self.patience), (self.url, _token(self._http))
 
     @property
     def url(self) -> str:
@@ -76,8 +110,8 @@ class AsyncApiClient(Routes):
     def every(
         self, listing: Callable[Params, Coroutine[Any, Any, Page[Item]]], *args: Params.args, **kwargs: Params.kwargs
     ) -> AsyncIterator[Item]:
-        """What a method lists, over all pages; each is asked for when it is needed."""
-        return sending.every(listing, *args, **kwargs)
+        """Iterate over all pages of a listing. Each page is requested when it is needed."""
+        return transport.every(listing, *args, **kwargs)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -90,28 +124,71 @@ class AsyncApiClient(Routes):
 
 
 def connect(url: str | None = None, token: str | None = None, *, patience: float = PATIENCE) -> ApiClient:
-    """A client of the API.
+    """Return a client of the API.
 
     Args:
-        url: such as http://127.0.0.1:8000, which is the default where DENSITYLAB_API_URL is not set.
-        token: unless given, DENSITYLAB_API_TOKEN.
-        patience: seconds for which safe requests are tried again (`frontend.client.sending.Sender`).
+        url: address of the API; default: DENSITYLAB_API_URL, or http://127.0.0.1 with DENSITYLAB_API_PORT or 8000.
+        token: default: DENSITYLAB_API_TOKEN.
+        patience: seconds during which safe requests are repeated until they succeed (`transport.Sender`).
+
+    The environment variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are respected, except for an API on this
+    machine, which is asked directly.
 
     Raises:
-        ApiError: the address is none.
+        ApiError: the address is not valid, or its proxy cannot be used.
     """
-    return ApiClient(httpx.Client(**_options(url, token)), patience)
+    return ApiClient(_opened(httpx.Client, url, token), patience)
 
 
 def connect_async(url: str | None = None, token: str | None = None, *, patience: float = PATIENCE) -> AsyncApiClient:
-    """The same, to be awaited: `async with connect_async() as client`."""
-    return AsyncApiClient(httpx.AsyncClient(**_options(url, token)), patience)
+    """Return a client whose methods are awaited: `async with connect_async() as client`."""
+    return AsyncApiClient(_opened(httpx.AsyncClient, url, token), patience)
 
 
-def _options(url: str | None, token: str | None) -> dict[str, Any]:
-    url = url or os.environ.get("DENSITYLAB_API_URL") or DEFAULT_URL
+def _opened(kind: type[Http], url: str | None, token: str | None) -> Http:
+    port = os.environ.get("DENSITYLAB_API_PORT")
+    default = f"http://127.0.0.1:{port}" if port else DEFAULT_URL
+    url = url or os.environ.get("DENSITYLAB_API_URL") or default
     token = token or os.environ.get("DENSITYLAB_API_TOKEN")
-    if not url.startswith(("http://", "https://")):
-        raise ApiError(0, f"The API's address is {url!r}; expected one that begins with http:// or https://.")
+    address = _address(url)
+    if address is None:
+        raise ApiError(
+            0, f"The API's address is {url!r}; expected an address that begins with http:// or https:// and has a host."
+        )
+    variable, proxy = proxy_for(address) or ("", None)
+    if proxy is not None and _address(proxy, "http", "https", "socks5", "socks5h") is None:
+        raise ApiError(0, f"{variable} is not the address of a proxy, such as http://proxy.example.org:3128.")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return {"base_url": url, "headers": headers, "timeout": httpx.Timeout(30, connect=3)}
+    if is_loopback(address.host):  # compression would take longer than it saves
+        headers["Accept-Encoding"] = "identity"
+    try:
+        return kind(
+            base_url=address,
+            headers=headers,
+            timeout=httpx.Timeout(30, connect=3),
+            proxy=proxy,
+            verify=httpx.create_ssl_context(),
+            trust_env=False,  # proxies are chosen above
+        )
+    except ImportError:
+        raise ApiError(
+            0,
+            f'{variable} is a SOCKS proxy, which needs a package: pip install "httpx[socks]". '
+            f"Or name {address.host} in NO_PROXY, to connect without the proxy.",
+        ) from None
+    except OSError as error:
+        raise ApiError(0, f"The certificates in SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}.") from None
+
+
+def _token(http: httpx.Client | httpx.AsyncClient) -> str | None:
+    return http.headers.get("Authorization", "").removeprefix("Bearer ") or None
+
+
+def _address(url: str, *schemes: str) -> httpx.URL | None:
+    """Return the parsed address, None if it is not one of these kinds (by default http and https)."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
+    valid = address.scheme in (schemes or ("http", "https")) and address.host and (address.port or 0) <= 65535
+    return address if valid else None

@@ -1,4 +1,4 @@
-"""How a client sends: by an HTTP client that blocks, or by one that is awaited."""
+"""Connections of the two clients: over an HTTP client that blocks, or over one that is awaited."""
 
 import asyncio
 import time
@@ -10,22 +10,25 @@ from httpx_sse import EventSource, ServerSentEvent
 
 
 class Connection(Protocol):
-    """What the two have in common. Raises httpx.TransportError where no answer comes."""
+    """The interface of both. Methods raise httpx.TransportError if no answer comes."""
 
     @property
     def http(self) -> httpx.Client | httpx.AsyncClient: ...
 
     async def send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
-        """The answer; of a stream that begins, its head alone."""
+        """Return the answer; of a stream, only its head."""
 
     def events(self, answer: httpx.Response) -> AsyncGenerator[ServerSentEvent, None]:
-        """The events of a stream until it ends; it is closed then."""
+        """Yield the events of a stream until it ends, then close it."""
+
+    def chunks(self, answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """Yield the content of a stream, then close it."""
 
     async def sleep(self, seconds: float) -> None: ...
 
 
-class Blocking:
-    """Its methods never wait for an event loop: each returns only when it is done (see `frontend.client.both`)."""
+class SyncConnection:
+    """A connection whose coroutines block and never wait for an event loop (see `dual_api`)."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -43,11 +46,20 @@ class Blocking:
         finally:
             answer.close()
 
+    async def chunks(self, answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+        try:
+            for chunk in answer.iter_bytes():
+                yield chunk
+        finally:
+            answer.close()
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
-class Awaited:
+class AsyncConnection:
+    """A connection whose coroutines wait in the event loop."""
+
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
 
@@ -61,6 +73,13 @@ class Awaited:
         try:
             async for event in EventSource(answer).aiter_sse():
                 yield event
+        finally:
+            await answer.aclose()
+
+    async def chunks(self, answer: httpx.Response) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in answer.aiter_bytes():
+                yield chunk
         finally:
             await answer.aclose()
 

@@ -1,4 +1,4 @@
-"""What a client raises."""
+"""Errors of the client."""
 
 import math
 from collections.abc import Sequence
@@ -7,51 +7,71 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from backend.shared.contracts import FieldError, Problem, Run
+from densitylab.backend.shared.contracts import Evaluation, FieldError, Problem, Run, Status
 
-_PASSING = (0, 429, 502, 503, 504)  # no answer at all, too many requests, or somebody behind the API does not answer
+_TRANSIENT = (0, 429, 502, 503, 504)  # no answer, too many requests, or a service behind the API does not answer
 
 
 class ApiError(Exception):
     """The API refused, failed or does not answer; `str()` is one sentence for the user.
 
     Attributes:
-        status: the HTTP status; 0 where no answer came.
-        errors: what is wrong with which field of the request.
-        retry_after: seconds after which the API wants to be asked again; None where it does not say.
+        status: the HTTP status; 0 if no answer came.
+        errors: problems with fields of the request.
+        retry_after: seconds after which the request may be repeated, if the API gives them.
     """
 
     def __init__(
         self, status: int, message: str, errors: Sequence[FieldError] = (), retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(status, message, errors, retry_after)  # all arguments, with which pickle makes it anew
+        self._message = message
         self.status = status
         self.errors = list(errors)
         self.retry_after = retry_after
 
+    def __str__(self) -> str:
+        return self._message
+
     @property
-    def passing(self) -> bool:
-        """Whether the same request may succeed a little later."""
-        return self.status in _PASSING
+    def transient(self) -> bool:
+        """True if the same request may succeed a little later."""
+        return self.status in _TRANSIENT
 
 
 class RunsFailed(Exception):
-    """Of the runs that were waited for, some failed or were cancelled.
+    """Some of the runs of `wait`, or of their evaluations, failed or were cancelled.
 
     Attributes:
-        runs: all that were waited for, in order of their ids.
+        runs: all runs of the call, in order of their ids.
+        evaluations: those of trained runs that did not succeed.
     """
 
-    def __init__(self, runs: Sequence[Run], unsuccessful: Sequence[Run]) -> None:
-        first = unsuccessful[0]
-        more = f", and {len(unsuccessful) - 1} more" if len(unsuccessful) > 1 else ""
-        super().__init__(f"{len(unsuccessful)} of {len(runs)} runs did not succeed: run {first.id} {first.status.value}"
-                         f" ({first.error or 'no reason given'}){more}.")
+    def __init__(self, runs: Sequence[Run], evaluations: Sequence[Evaluation] = ()) -> None:
+        super().__init__(runs, evaluations)
         self.runs = list(runs)
+        self.evaluations = list(evaluations)
+
+    def __str__(self) -> str:
+        trained = [run for run in self.runs if run.status is Status.SUCCEEDED]
+        runs = [_reason(f"run {run.id}", run) for run in self.runs if run.status is not Status.SUCCEEDED]
+        evaluations = [_reason(f"{item.name} of run {item.run}", item) for item in self.evaluations]
+        requested = sum(sum(run.evaluation_counts.values()) for run in trained)
+        found = [(runs, len(self.runs), "runs"), (evaluations, requested, "evaluations")]
+        return " ".join(
+            f"{len(reasons)} of {total} {kind} did not succeed: {reasons[0]}"
+            + (f", and {len(reasons) - 1} more." if len(reasons) > 1 else ".")
+            for reasons, total, kind in found
+            if reasons
+        )
 
 
-def refusal(answer: httpx.Response) -> ApiError:
-    """An answer that is no success, as an error; its body has been read."""
+def _reason(name: str, item: Run | Evaluation) -> str:
+    return f"{name} {item.status.value} ({item.error or 'no reason given'})"
+
+
+def error_of(answer: httpx.Response) -> ApiError:
+    """Return the error of an answer whose body has been read."""
     retry_after = _seconds(answer.headers.get("Retry-After"))
     try:
         problem = Problem.model_validate(answer.json())
@@ -65,7 +85,7 @@ def refusal(answer: httpx.Response) -> ApiError:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Of a Retry-After header: a number of seconds, or a date (RFC 9110, 10.2.3); None where it is neither."""
+    """Return the seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3); None for other texts."""
     if text is None:
         return None
     try:

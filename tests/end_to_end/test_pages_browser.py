@@ -1,4 +1,4 @@
-"""What only a browser can tell of the pages: state that survives refreshing, keys, and accessibility."""
+"""Behaviour that needs a browser: state that survives a refresh, keys, and accessibility."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.contracts import ExperimentRequest
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
@@ -17,7 +17,7 @@ TEN_REFRESHES = 10 * 2_000  # of the slower page
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
-    """A new browser window."""
+    """Open a browser window."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     context.set_default_timeout(PATIENCE)
     yield context.new_page()
@@ -26,10 +26,14 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def experiment(running_system) -> Iterator[int]:
-    """Two runs that train for as long as these tests look at them."""
-    launched = running_system.client.launch(ExperimentRequest(
-        name="watched", spec={"epochs": 2000, "evaluations": []}, sweep={"seed": [0, 1]},
-    ))
+    """Launch two runs that train during all these tests."""
+    launched = running_system.client.launch(
+        ExperimentRequest(
+            name="watched",
+            spec={"epochs": 2000, "evaluations": []},
+            sweep={"seed": [0, 1]},
+        )
+    )
     deadline = time.monotonic() + 300
     while not any(item.points for item in running_system.client.metrics_of(launched.runs[:1], ["loss"])):
         assert time.monotonic() < deadline, running_system.client.run(launched.runs[0]).stage
@@ -52,7 +56,7 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
     tab.mouse.move(area["x"] + area["width"] * 0.6, area["y"] + area["height"] * 0.5, steps=8)
     tab.mouse.up()
     chart.locator(".legendtoggle").first.click()
-    tab.wait_for_timeout(1_000)  # a second click would be a double one
+    tab.wait_for_timeout(1_000)  # two clicks would be a double click
     state = """() => {
         const chart = document.querySelector('.densitylab-chart');
         return [chart.layout.xaxis.range, chart._fullData[0].visible, chart.classList.contains('the-very-same')];
@@ -60,7 +64,7 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
     tab.evaluate("document.querySelector('.densitylab-chart').classList.add('the-very-same')")
     chosen = tab.evaluate(state)
 
-    # The other page refreshes in a window of its own meanwhile, which has a focus of its own
+    # The other page refreshes in a separate window with a separate focus
     other = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
     other.set_default_timeout(PATIENCE)
     other.goto(f"{running_system.page}/runs?experiment={experiment}")
@@ -81,7 +85,7 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
     assert int(chart.get_attribute("data-points")) > before
 
 
-def test_a_page_begins_at_its_top_however_far_down_the_one_before_was(running_system, tab, experiment):
+def test_a_page_opens_at_its_top_after_a_scrolled_page(running_system, tab, experiment):
     run = running_system.client.experiment(experiment).runs[0]
     main = tab.get_by_test_id("stMain")
     for _ in range(2):
@@ -89,12 +93,12 @@ def test_a_page_begins_at_its_top_however_far_down_the_one_before_was(running_sy
         tab.locator(".densitylab-chart[data-points]").first.wait_for()
         clone = tab.get_by_role("button", name="Clone and edit")
         main.evaluate("main => main.scrollTo(0, main.scrollHeight)")
-        clone.evaluate("button => button.click()")  # from where the window is, unlike a click of the mouse
+        clone.evaluate("button => button.click()")  # without scrolling, unlike a mouse click
         tab.get_by_role("button", name="Launch 1 run").wait_for()
         assert main.evaluate("main => main.scrollTop") == 0
 
 
-def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
+def test_listed_keys_open_the_pages(running_system, tab):
     tab.goto(running_system.page)
     tab.get_by_role("button", name="Keyboard shortcuts").wait_for()
     tab.wait_for_timeout(2_000)  # the listener comes with the component's script
@@ -110,7 +114,7 @@ def test_pages_are_reached_by_keys_which_are_listed(running_system, tab):
     tab.get_by_role("textbox", name="Search").wait_for()
     tab.keyboard.press("/")
     expect(tab.get_by_role("textbox", name="Search")).to_be_focused()
-    tab.keyboard.type("gl")  # what is typed is no shortcut
+    tab.keyboard.type("gl")  # typed text is no shortcut
     assert tab.url.endswith("/runs")
 
 
@@ -127,6 +131,7 @@ def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, ta
     stranger.context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["run", "experiment"])
 def test_a_link_restores_the_axes_of_the_curves_in_a_new_browser(running_system, browser, tab, experiment, page):
     number = experiment if page == "experiment" else running_system.client.experiment(experiment).runs[0]
@@ -147,6 +152,7 @@ def test_a_link_restores_the_axes_of_the_curves_in_a_new_browser(running_system,
     stranger.context.close()
 
 
+@pytest.mark.slow
 def test_a_link_restores_the_images_of_a_data_set_in_a_new_browser(running_system, browser, tab, experiment):
     deadline = time.monotonic() + 120
     while running_system.client.dataset("blockmnist").status != "ready":  # the runs prepare it
@@ -158,8 +164,8 @@ def test_a_link_restores_the_images_of_a_data_set_in_a_new_browser(running_syste
     tab.get_by_role("combobox", name="Class").click()
     tab.get_by_role("option", name="4", exact=True).click()
     tab.wait_for_url("**class=4*")
-    tab.get_by_role("spinbutton", name="From image").fill("24")
-    tab.get_by_role("spinbutton", name="From image").press("Enter")
+    tab.get_by_role("spinbutton", name="From index").fill("24")
+    tab.get_by_role("spinbutton", name="From index").press("Enter")
     tab.wait_for_url("**from=24*")
     images = tab.locator("[data-testid=stMain] img")
     images.first.wait_for()
@@ -174,7 +180,7 @@ def test_a_link_restores_the_images_of_a_data_set_in_a_new_browser(running_syste
     stranger.context.close()
 
 
-def test_a_run_that_another_window_deletes_is_said_to_be_gone(running_system, tab):
+def test_a_run_deleted_in_another_window_is_reported(running_system, tab):
     client = running_system.client
     (run,) = client.launch(ExperimentRequest(name="to be deleted", spec={"epochs": 2000, "evaluations": []})).runs
     tab.goto(f"{running_system.page}/run?run={run}")
@@ -190,9 +196,40 @@ def test_a_run_that_another_window_deletes_is_said_to_be_gone(running_system, ta
     expect(tab.get_by_role("link", name="All runs")).to_be_visible()
 
 
+def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running_system, tab):
+    """Forms that Streamlit's own driver cannot reach, or whose popover must stay open."""
+    launched = running_system.client.launch(ExperimentRequest(name="tagged", spec={"epochs": 1, "evaluations": []}))
+    (run,) = launched.runs
+    running_system.client.wait(launched.id)  # a row that changes draws its buttons anew
+    tab.goto(f"{running_system.page}/runs?experiment={launched.id}")
+    table = tab.get_by_test_id("stDataFrame").locator("canvas").first
+    table.wait_for()
+    box = table.bounding_box()
+    tab.mouse.click(box["x"] + 12, box["y"] + 52)  # the box of the first row
+    tab.get_by_role("button", name="Tag 1").click()
+    field = tab.get_by_role("textbox", name="Tag", exact=True)
+    field.fill("bad tag")
+    tab.get_by_role("button", name="Add tag").click()
+    expect(tab.get_by_text("A tag has letters, digits")).to_be_visible()
+    expect(field).to_have_value("bad tag")
+    field.fill("good-tag")
+    tab.get_by_role("button", name="Add tag").click()
+    expect(tab.get_by_text("A tag has letters, digits")).to_have_count(0)
+    tab.goto(f"{running_system.page}/run?run={run}")
+    tab.get_by_role("button", name="Notes and tags").click()
+    tab.get_by_role("combobox", name="Tags").fill("my tag!")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("textbox", name="Notes").click()  # closes the list of tags
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("A tag has letters, digits")).to_be_visible()
+    expect(tab.get_by_test_id("stException")).to_have_count(0)
+    assert running_system.client.run(run).tags == ["good-tag"]
+
+
+@pytest.mark.slow
 def test_a_link_to_a_preset_fills_the_form_in_a_new_browser(running_system, browser, tab):
     tab.goto(f"{running_system.page}/launch")
-    tab.get_by_role("button", name="Fill the form with this").first.click()
+    tab.get_by_role("button", name="Use this preset").first.click()
     tab.wait_for_url("**preset=quick*")
     stranger = browser.new_context().new_page()
     stranger.goto(tab.url)
@@ -207,18 +244,33 @@ def test_axe_finds_nothing_serious(running_system, browser, experiment, scheme):
         pytest.skip("TEST_AXE does not name axe-core's axe.min.js")
     tab = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000}).new_page()
     tab.set_default_timeout(PATIENCE)
-    found = []
+    violations = []
     run = running_system.client.experiment(experiment).runs[0]
-    pages = ["", "launch", "experiments", f"experiment?experiment={experiment}", "runs", f"run?run={run}",
-             f"compare?experiment={experiment}", f"saliency?runs={run}", f"stability?runs={run}", f"density?runs={run}",
-             "datasets", "system"]
+    pages = [
+        "",
+        "launch",
+        "experiments",
+        f"experiment?experiment={experiment}",
+        "runs",
+        f"run?run={run}",
+        "models",
+        f"compare?experiment={experiment}",
+        f"saliency?runs={run}",
+        f"stability?runs={run}",
+        f"density?runs={run}",
+        "datasets",
+        "system",
+    ]
     for path in pages:
         tab.goto(f"{running_system.page}/{path}")
         tab.get_by_role("heading", level=1).wait_for()
         tab.wait_for_timeout(3_000)
         tab.evaluate(Path(script).read_text(encoding="utf-8"))
         answer = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found += [(path, item["id"], item["nodes"][0]["html"][:200]) for item in answer["violations"]
-                  if item["impact"] in ("serious", "critical")]
+        violations += [
+            (path, item["id"], item["nodes"][0]["html"][:200])
+            for item in answer["violations"]
+            if item["impact"] in ("serious", "critical")
+        ]
     tab.context.close()
-    assert found == []
+    assert violations == []

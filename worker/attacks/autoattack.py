@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.attacks.pgd import box
-from worker.attacks.square import square
+from densitylab.worker.attacks.pgd import box
+from densitylab.worker.attacks.square import square
 
 SQUARE_QUERIES = 5000
+RATIO_CLASSES = 3  # that the difference of logits ratio needs
 
 
 def autoattack(
@@ -23,20 +24,21 @@ def autoattack(
     epsilon: float,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x′ within L∞ epsilon of x by AutoAttack (Croce, Hein, ICML 2020), as the Adversarial Robustness Toolbox has it.
+    """Return x′ within L∞ epsilon of x by AutoAttack (Croce, Hein, ICML 2020) of the Adversarial Robustness Toolbox.
 
-    Its parts: APGD on cross-entropy and on the difference of logits ratio and DeepFool, and Square of ours, since the
-    toolbox's fails on images whose sides differ.
+    Its parts are APGD on the cross-entropy and on the difference of logits ratio, DeepFool, and our Square attack, as
+    the toolbox's fails on images that are not square. The ratio divides by the distance to the third largest logit, so
+    with two classes that part is left out.
 
     Args:
         model: gives logits (N, K).
         x: (N, C, H, W) floats in [0, 1].
-        y: (N,) the labels, to be left.
+        y: (N,) labels, which the attack avoids.
         epsilon: largest change of a pixel, on the [0, 1] scale; 0 returns x.
-        generator: seeds the toolbox, which draws from numpy's global generator; that is left as it was.
+        generator: seeds the toolbox, which draws from numpy's global generator; its state is restored.
 
     Returns:
-        x_adv, shaped like x; what rounding carried out of the ball is brought back.
+        x_adv, shaped like x, projected into the ball after rounding.
 
     Raises:
         RuntimeError: the package adversarial-robustness-toolbox is not installed.
@@ -53,35 +55,53 @@ def autoattack(
         return x.detach().clone()
     with torch.no_grad():
         classes = model(x[:1]).shape[1]
+    losses = ["cross_entropy"]
+    if classes >= RATIO_CLASSES:
+        losses.append("difference_logits_ratio")
     wrapped = PyTorchClassifier(
-        _Module(model), nn.CrossEntropyLoss(), input_shape=tuple(x.shape[1:]), nb_classes=classes,
-        clip_values=(0.0, 1.0), device_type="gpu" if x.is_cuda else "cpu",
+        _Module(model),
+        nn.CrossEntropyLoss(),
+        input_shape=tuple(x.shape[1:]),
+        nb_classes=classes,
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if x.is_cuda else "cpu",
     )
     seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device if generator else None))
     state = np.random.get_state()
     np.random.seed(seed)
     try:
         parts = [
-            *(AutoProjectedGradientDescent(wrapped, norm=np.inf, eps=epsilon, eps_step=epsilon / 4, max_iter=100,
-                                           nb_random_init=5, batch_size=len(x), loss_type=loss, verbose=False)
-              for loss in ("cross_entropy", "difference_logits_ratio")),
+            *(
+                AutoProjectedGradientDescent(
+                    wrapped,
+                    norm=np.inf,
+                    eps=epsilon,
+                    eps_step=epsilon / 4,
+                    max_iter=100,
+                    nb_random_init=5,
+                    batch_size=len(x),
+                    loss_type=loss,
+                    verbose=False,
+                )
+                for loss in losses
+            ),
             DeepFool(wrapped, max_iter=100, epsilon=1e-3, batch_size=len(x), verbose=False),
         ]
         attack = AutoAttack(wrapped, norm=np.inf, eps=epsilon, eps_step=epsilon / 4, attacks=parts, batch_size=len(x))
-        found = attack.generate(x.detach().cpu().numpy().astype(np.float32), y.cpu().numpy())
+        generated = attack.generate(x.detach().cpu().numpy().astype(np.float32), y.cpu().numpy())
     finally:
         np.random.set_state(state)
-    x_adv = torch.from_numpy(found).to(x.device, x.dtype)
+    x_adv = torch.from_numpy(generated).to(x.device, x.dtype)
     low, high = box(x, epsilon)
     x_adv = torch.minimum(torch.maximum(x_adv, low), high)
     with torch.no_grad():
-        left = (model(x_adv).argmax(dim=1) == y).nonzero().flatten()
-    x_adv[left] = square(model, x[left], y[left], epsilon=epsilon, queries=SQUARE_QUERIES, generator=generator)
+        robust = (model(x_adv).argmax(dim=1) == y).nonzero().flatten()
+    x_adv[robust] = square(model, x[robust], y[robust], epsilon=epsilon, queries=SQUARE_QUERIES, generator=generator)
     return x_adv
 
 
 class _Module(nn.Module):
-    """A callable as the module that the toolbox asks for."""
+    """A callable as a module, which the toolbox needs."""
 
     def __init__(self, model: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -92,7 +112,7 @@ class _Module(nn.Module):
 
 
 class _InputGradient(torch.autograd.Function):
-    """The model with a gradient to its input alone: the toolbox's backward would fill the parameters' `.grad`."""
+    """The model with a gradient by its input only: the toolbox's backward would set the parameters' `.grad`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, model: Callable[[Tensor], Tensor]) -> Tensor:
@@ -104,5 +124,5 @@ class _InputGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         outputs, inputs = ctx.pair
-        # DeepFool asks once for each class
+        # DeepFool calls this once for each class
         return torch.autograd.grad(outputs, inputs, gradient, retain_graph=True)[0], None

@@ -3,13 +3,13 @@
 Source: Madry, Makelov, Schmidt, Tsipras, Vladu, *Towards Deep Learning Models Resistant to Adversarial Attacks*,
 ICLR 2018; the margin loss is that of Carlini and Wagner 2017.
 
-Both attacks start at a random point of the ball and climb one of two losses,
+Both attacks start at a random point of the ball and maximise one of two losses,
 
     cross-entropy   −log softmax_y f(x)          margin   max_{j≠y} f_j(x) − f_y(x),
 
-or, with `loss="worst"`, first the one and then the other. A sample counts as broken at the first point, the
-clean image included, that the model does not put into class y; it is not worked on any further. For training there
-is `maximise`: the same climb of any loss, every sample to the last step.
+or, with `loss="worst"`, first the one and then the other. An attack on a sample succeeds at the
+first point, the clean image included, that is not classified as y, and ends there. `maximise`, for training, makes the
+same steps on any loss, for every sample until the last step.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def pgd_linf(
     loss: str = "worst",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x′ with max |x′ − x| ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · sign ∇loss).
+    """Return x′ with max |x′ − x| ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · sign ∇loss).
 
     The bound holds exactly, rounding included. Parameters' `.grad` and the train/eval mode stay as they are.
 
     Args:
         model: gives logits (N, K).
         x: (N, C, H, W) floats in [0, 1].
-        y: (N,) the labels, to be left.
+        y: (N,) labels, which the attack avoids.
         epsilon: largest change of a pixel, on the [0, 1] scale; 0 returns x.
         steps: gradient steps of one attempt, at least 1.
         step_size: on the [0, 1] scale; None: 2.5 · epsilon / steps.
         restarts: attempts per loss, at least 1.
-        random_start: start anywhere in the ball instead of at x.
+        random_start: start at a random point of the ball instead of at x.
         loss: "cross_entropy", "margin", or "worst" for both.
         generator: draws the starts.
 
@@ -78,9 +78,9 @@ def pgd_l2(
     loss: str = "worst",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x′ with ‖x′ − x‖₂ ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · ∇loss / ‖∇loss‖₂).
+    """Return x′ with ‖x′ − x‖₂ ≤ epsilon in [0, 1], by x′ ← Π(x′ + step_size · ∇loss / ‖∇loss‖₂).
 
-    Projected onto the ball, then clamped to [0, 1], which only brings x′ nearer to x. Arguments, result and
+    x′ is projected onto the ball, then clamped to [0, 1], which only reduces its distance to x. Arguments, result and
     errors as for `pgd_linf`, with `epsilon` and `step_size` as L2 lengths in [0, 1] pixel units.
     """
     _check(x, epsilon, steps, step_size, restarts, loss)
@@ -99,19 +99,19 @@ def maximise(
     begin: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x′ in the ball around x, in [0, 1], after `steps` steps up `objective`: the inner problem of training.
+    """Return x′ in the ball around x, in [0, 1], after `steps` steps that increase `objective`.
 
-    Unlike the attacks it never stops early: a sample that is misclassified already is climbed to the end, as
-    Madry et al. 2018 and Zhang et al. 2019 do. The model that `objective` calls is used in the mode it is in.
+    This is the inner problem of adversarial training. Unlike the attacks it never stops early, even for misclassified
+    samples, as in Madry et al. 2018 and Zhang et al. 2019. The mode of the model in `objective` does not change.
 
     Args:
-        objective: x′ (N, C, H, W) -> (N,) what is to be large; each sample's depends on that sample alone.
+        objective: x′ (N, C, H, W) -> (N,) to maximise; each value depends only on its own sample.
         x: (N, C, H, W) floats in [0, 1].
         p_norm: "inf" or "2", the norm of the ball.
         epsilon: its radius in [0, 1] pixel units; 0 returns x.
         steps: gradient steps, at least 1.
         step_size: length of a step in the ball's norm; None: 2.5 · epsilon / steps.
-        begin: (N, C, H, W) where to start, projected into the ball; None: at random in it.
+        begin: (N, C, H, W) starting points, projected into the ball; None: random points of the ball.
         generator: draws the start.
 
     Returns:
@@ -138,10 +138,8 @@ def maximise(
     return x_adv
 
 
-def gradient_is_zero(
-    model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, *, loss: str = "worst"
-) -> Tensor:
-    """(N,) bool: at x every gradient that the attack would follow is exactly zero, so that it can't begin."""
+def gradient_is_zero(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, *, loss: str = "worst") -> Tensor:
+    """Return (N,) bool: every gradient of the attack at x is exactly zero, so that it can't start."""
     zero = torch.ones(len(x), dtype=torch.bool, device=x.device)
     with torch.enable_grad():
         inputs = x.detach().requires_grad_()
@@ -154,7 +152,7 @@ def gradient_is_zero(
 
 @dataclass(frozen=True)
 class _Ball:
-    """What differs between the norms; `active` are the indices of the samples that x_adv holds."""
+    """The operations that depend on the norm; `active` are the indices of the samples in x_adv."""
 
     start: Callable[[], Tensor]
     ascend: Callable[[Tensor, Tensor, float], Tensor]
@@ -172,7 +170,7 @@ def _linf_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> 
 
 def _l2_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
     features = x[0].numel() if len(x) > 0 else 1
-    # the radius is shortened by what rounding x + delta can add, so that the result never leaves the ball
+    # the radius is reduced by the largest rounding error of x + delta, so that the result stays in the ball
     rounding = torch.finfo(x.dtype).eps * (math.sqrt(features) + 8 * epsilon)
     radius = max(0.0, epsilon - rounding)
 
@@ -210,14 +208,14 @@ def _attack(
         return result
     size = 2.5 * epsilon / steps if step_size is None else step_size
     with torch.no_grad():
-        unbroken = (model(x).argmax(1) == y).nonzero().flatten()
+        robust = (model(x).argmax(1) == y).nonzero().flatten()
     for objective in _objectives(loss):
         for _ in range(restarts):
-            # drawn for the whole batch, whatever is broken already: the same starts for every model
+            # drawn for the whole batch, so that every model gets the same starts
             begin = ball.start() if random_start else x
-            if len(unbroken) == 0:
+            if len(robust) == 0:
                 continue
-            unbroken = _attempt(model, begin, y, ball, objective, unbroken, steps, size, result)
+            robust = _attempt(model, begin, y, ball, objective, robust, steps, size, result)
     return result
 
 
@@ -232,7 +230,7 @@ def _attempt(
     size: float,
     result: Tensor,
 ) -> Tensor:
-    """One climb of the samples `active`; writes where each ended into `result`, returns those unbroken."""
+    """Attack the samples `active` once; write their last points into `result`, return those that stay robust."""
     x_adv = ball.project(begin[active], active)
     for step in range(steps + 1):
         with torch.enable_grad():
@@ -243,11 +241,11 @@ def _attempt(
                 (gradient,) = torch.autograd.grad(total, x_adv)
         x_adv = x_adv.detach()
         result[active] = x_adv
-        holds = logits.detach().argmax(1) == y[active]
-        active, x_adv = active[holds], x_adv[holds]
+        correct = logits.detach().argmax(1) == y[active]
+        active, x_adv = active[correct], x_adv[correct]
         if step == steps or len(active) == 0:
             break
-        x_adv = ball.project(ball.ascend(x_adv, gradient[holds], size), active)
+        x_adv = ball.project(ball.ascend(x_adv, gradient[correct], size), active)
     return active
 
 
@@ -256,7 +254,7 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """(N,) max_{j≠y} f_j − f_y: above 0 where the sample is broken."""
+    """Return (N,) max_{j≠y} f_j − f_y, which is above 0 for misclassified samples."""
     labelled = F.one_hot(y, logits.shape[1]).bool()
     return logits.masked_fill(labelled, -torch.inf).amax(1) - logits.gather(1, y[:, None]).squeeze(1)
 
@@ -267,7 +265,7 @@ def _objectives(loss: str) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
 
 
 def box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """The pixel bounds of the L∞ ball in [0, 1]; where x ± epsilon was rounded outward, one step inward."""
+    """Return the pixel bounds of the L∞ ball in [0, 1], rounded inward."""
     low, high = (x.double() - epsilon).to(x.dtype), (x.double() + epsilon).to(x.dtype)
     low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
     high = torch.where(high.double() - x.double() > epsilon, torch.nextafter(high, x), high)
@@ -275,12 +273,12 @@ def box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 
 def _norm(v: Tensor) -> Tensor:
-    """(N, 1, 1, 1) L2 norms per sample."""
+    """Return (N, 1, 1, 1) L2 norms per sample."""
     return torch.linalg.vector_norm(v.flatten(1), dim=1)[:, None, None, None]
 
 
 def _unit(v: Tensor) -> Tensor:
-    """v / ‖v‖₂ per sample, 0 where v = 0; divided by the largest entry first, so that tiny gradients count."""
+    """Return v / ‖v‖₂ per sample, 0 if v = 0; divided by the largest entry first, so that squares do not underflow."""
     largest = v.abs().amax(dim=(1, 2, 3), keepdim=True)
     scaled = v / torch.where(largest == 0, torch.ones_like(largest), largest)
     return scaled / _norm(scaled).clamp_min(1.0)
@@ -296,9 +294,7 @@ def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(like.shape, dtype=like.dtype, device=device, generator=generator).to(like.device)
 
 
-def _check(
-    x: Tensor, epsilon: float, steps: int, step_size: float | None, restarts: int, loss: str
-) -> None:
+def _check(x: Tensor, epsilon: float, steps: int, step_size: float | None, restarts: int, loss: str) -> None:
     if not (math.isfinite(epsilon) and epsilon >= 0):
         raise ValueError(f"expected epsilon to be a finite number of at least 0, got {epsilon}")
     if steps < 1 or restarts < 1:

@@ -1,4 +1,4 @@
-"""The Square attack in the L∞ ball: random search that sees the model's logits alone.
+"""The Square attack in the L∞ ball: random search that only uses the model's logits.
 
 Source: Andriushchenko, Croce, Flammarion, Hein, *Square Attack: a query-efficient black-box adversarial attack via
 random search*, ECCV 2020.
@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worker.attacks.pgd import box, margin
+from densitylab.worker.attacks.pgd import box, margin
 
-# the share of the image that a square covers is halved at these points of the search (of 10,000 queries in the paper)
+# fractions of the search at which the squares' area is halved (of 10,000 queries in the paper)
 HALVED_AT = (0.001, 0.005, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -28,17 +28,17 @@ def square(
     first_share: float = 0.8,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """x′ with max |x′ − x| ≤ epsilon in [0, 1], by squares of ±epsilon that are kept where they raise the margin loss.
+    """Return x′ with max |x′ − x| ≤ epsilon in [0, 1], from random squares of ±epsilon that raise the margin loss.
 
-    Begins with vertical stripes; a sample that is broken, the clean image included, is not worked on any further.
+    The search starts with vertical stripes and ends for a sample once it is misclassified.
 
     Args:
         model: gives logits (N, K); its gradients are not used.
         x: (N, C, H, W) floats in [0, 1].
-        y: (N,) the labels, to be left.
+        y: (N,) labels, which the attack avoids.
         epsilon: largest change of a pixel, on the [0, 1] scale; 0 returns x.
         queries: forward passes of one sample, at least 1.
-        first_share: share of the image that the first squares cover, in (0, 1].
+        first_share: fraction of the image that the first squares cover, in (0, 1].
         generator: draws stripes and squares.
 
     Returns:
@@ -83,7 +83,7 @@ def square(
 
 
 def _squares(corners: Tensor, side: int, height: int, width: int) -> Tensor:
-    """(N, 1, H, W) bool: a square of that side at the place that (N, 2) numbers in [0, 1) say."""
+    """Return (N, 1, H, W) bool, a square of that side at the position of (N, 2) numbers in [0, 1)."""
     top = (corners[:, 0] * (height - side + 1)).floor()[:, None, None, None]
     left = (corners[:, 1] * (width - side + 1)).floor()[:, None, None, None]
     row = torch.arange(height, device=corners.device)[:, None]

@@ -1,4 +1,4 @@
-"""Where the last convolution answers for the class."""
+"""Grad-CAM of the last convolution."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 
 def grad_cam(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """max(0, Σ_k w_k A_k) of the last convolution's maps A_k, w_k = mean over places of ∂f_t/∂A_k (Selvaraju et al.
-    2017), by Captum; enlarged to the image bilinearly, the same in each channel, never negative.
+    """Return max(0, Σ_k w_k A_k) of the last convolution's maps A_k (Selvaraju et al. 2017), by Captum.
+
+    w_k is the mean over positions of ∂f_t/∂A_k. The map is resized to the image bilinearly, is the same in each channel
+    and is never negative.
 
     Args:
         model: a module with a convolution that gives logits (N, K), sample by sample.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def gradient(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:
-    """∇ₓ f_t(x), signed (Simonyan, Vedaldi, Zisserman 2014), by Captum's Saliency with abs=False.
+    """Return ∇ₓ f_t(x), signed (Simonyan, Vedaldi, Zisserman 2014), by Captum's Saliency with abs=False.
 
     Args:
         model: gives logits (N, K), sample by sample.

@@ -1,4 +1,4 @@
-"""Gradients at random points between black and the noisy image."""
+"""GradientSHAP with a black baseline: gradients at random points between it and the noisy image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def gradient_shap(
     sigma: float = 0.1,
     seed: int = 0,
 ) -> Tensor:
-    """Mean of (x + σε) · ∇f_t(a(x + σε)), a uniform in [0, 1] (Lundberg, Lee 2017), by Captum with a black baseline.
+    """Return the mean of (x + σε) · ∇f_t(a(x + σε)), a uniform in [0, 1] (Lundberg, Lee 2017), by Captum.
 
-    Every image meets the same draws, from `seed`: its map does not depend on the other images asked for. The global
-    random states, torch's and numpy's, are left as they were.
+    Every image gets the same draws, from `seed`: its map does not depend on the other images. The global
+    random states of torch and numpy are restored.
 
     Args:
         model: gives logits (N, K), sample by sample.
@@ -43,10 +43,14 @@ def gradient_shap(
         with torch.random.fork_rng(devices=devices):
             for index in range(len(x)):
                 torch.manual_seed(seed)
-                np.random.seed(seed)  # Captum draws the points between from numpy
+                np.random.seed(seed)  # Captum draws a from numpy
                 one = x[index : index + 1].detach()
                 attributions[index] = shap.attribute(
-                    one, torch.zeros_like(one), n_samples=samples, stdevs=sigma, target=target[index : index + 1],
+                    one,
+                    torch.zeros_like(one),
+                    n_samples=samples,
+                    stdevs=sigma,
+                    target=target[index : index + 1],
                 )[0].detach()
     finally:
         np.random.set_state(state)

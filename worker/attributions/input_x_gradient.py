@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def input_x_gradient(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:
-    """x · ∇ₓ f_t(x) (Shrikumar, Greenside, Kundaje 2016), by Captum. Zero on black pixels by construction.
+    """Return x · ∇ₓ f_t(x) (Shrikumar, Greenside, Kundaje 2016), by Captum. Zero on black pixels by construction.
 
     Args:
         model: gives logits (N, K), sample by sample.

@@ -1,4 +1,4 @@
-"""The gradient integrated along the line from black to the image."""
+"""Integrated gradients with a black baseline."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-ROWS_AT_ONCE = 512  # images × quadrature points in one forward pass, so that memory does not grow with steps
+ROWS_AT_ONCE = 512  # images × quadrature points in one forward pass, so that memory does not depend on the steps
 
 
-def integrated_gradients(
-    model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, steps: int = 32
-) -> Tensor:
-    """x · ∫₀¹ ∇f_t(a x) da (Sundararajan, Taly, Yan 2017), by Captum with Gauss-Legendre quadrature.
+def integrated_gradients(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, steps: int = 32) -> Tensor:
+    """Return x · ∫₀¹ ∇f_t(a x) da (Sundararajan, Taly, Yan 2017), by Captum with Gauss-Legendre quadrature.
 
     The baseline is black, so the result is zero on black pixels by construction.
 
@@ -26,7 +24,14 @@ def integrated_gradients(
     Returns:
         Attributions shaped like x. Parameters' `.grad` and the train/eval mode stay as they are.
     """
-    return IntegratedGradients(model).attribute(
-        x.detach(), target=target, n_steps=steps, method="gausslegendre",
-        internal_batch_size=max(ROWS_AT_ONCE, len(x)),
-    ).detach()
+    return (
+        IntegratedGradients(model)
+        .attribute(
+            x.detach(),
+            target=target,
+            n_steps=steps,
+            method="gausslegendre",
+            internal_batch_size=max(ROWS_AT_ONCE, len(x)),
+        )
+        .detach()
+    )

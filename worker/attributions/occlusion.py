@@ -1,4 +1,4 @@
-"""What a black patch takes from the logit."""
+"""Occlusion with a black patch: the decrease of the logit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor
 def occlusion(
     model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, patch: int = 4, stride: int = 2
 ) -> Tensor:
-    """f_t(x) − f_t(x with a black patch), mean over the patches that cover a pixel (Zeiler, Fergus 2014), by Captum.
-    The same in each channel.
+    """Return f_t(x) − f_t(x with a black patch), by Captum (Zeiler, Fergus 2014).
+
+    The value of a pixel is the mean over the patches that cover it, and the same in each channel.
 
     Args:
         model: gives logits (N, K), sample by sample.
@@ -30,6 +31,13 @@ def occlusion(
     if not 1 <= stride <= patch <= min(x.shape[2:]):
         raise ValueError(f"expected stride ≤ patch ≤ {min(x.shape[2:])}, got patch {patch} and stride {stride}")
     window, strides = (x.shape[1], patch, patch), (x.shape[1], stride, stride)
-    return Occlusion(model).attribute(
-        x.detach(), sliding_window_shapes=window, strides=strides, target=target,
-    ).detach()
+    return (
+        Occlusion(model)
+        .attribute(
+            x.detach(),
+            sliding_window_shapes=window,
+            strides=strides,
+            target=target,
+        )
+        .detach()
+    )

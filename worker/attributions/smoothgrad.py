@@ -18,10 +18,10 @@ def smoothgrad(
     sigma: float = 0.1,
     seed: int = 0,
 ) -> Tensor:
-    """Mean of ∇f_t(x + σ·N(0, I)) (Smilkov et al. 2017), by Captum's NoiseTunnel over Saliency, abs=False.
+    """Return the mean of ∇f_t(x + σ·N(0, I)) (Smilkov et al. 2017), by Captum's NoiseTunnel over Saliency, abs=False.
 
-    Every image meets the same noise, drawn from `seed`: its map does not depend on the other images asked for,
-    and maps of two models differ by the models alone. The global random state is left as it was.
+    Every image gets the same noise, from `seed`: its map does not depend on the other images, and maps of two models
+    differ only because of the models. The global random state is restored.
 
     Args:
         model: gives logits (N, K), sample by sample.
@@ -36,14 +36,18 @@ def smoothgrad(
     """
     tunnel = NoiseTunnel(Saliency(model))
     attributions = torch.empty_like(x)
-    # manual_seed reaches every CUDA device that is in use, so all of those are restored too
+    # manual_seed changes the state of every CUDA device in use, so all are restored
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         for index in range(len(x)):
             torch.manual_seed(seed)
             one = x[index : index + 1].detach().requires_grad_()
             attributions[index] = tunnel.attribute(
-                one, nt_type="smoothgrad", nt_samples=samples, stdevs=sigma,
-                target=target[index : index + 1], abs=False,
+                one,
+                nt_type="smoothgrad",
+                nt_samples=samples,
+                stdevs=sigma,
+                target=target[index : index + 1],
+                abs=False,
             )[0].detach()
     return attributions

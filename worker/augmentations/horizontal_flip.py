@@ -1,4 +1,4 @@
-"""Left and right exchanged at random."""
+"""Random horizontal flips."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 
 
 def horizontal_flip(images: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
-    """Each image mirrored left to right with probability 1/2.
+    """Mirror each image left to right with probability 1/2.
 
     Args:
         images: (N, C, H, W), of any type, on any device.
-        generator: on the CPU, so that every device draws the same.
+        generator: on the CPU, for the same draws on every device.
 
     Returns:
         New images like `images`.

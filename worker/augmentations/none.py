@@ -1,4 +1,4 @@
-"""No augmentation: every image as it is stored."""
+"""No augmentation."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import torch
 
 
 def none(images: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
-    """The images themselves, (N, C, H, W); `generator` is not used."""
+    """Return the images unchanged, (N, C, H, W); `generator` is not used."""
     return images

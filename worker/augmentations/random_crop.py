@@ -1,4 +1,4 @@
-"""Images moved at random, with black where they have left."""
+"""Random crops of padded images."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 
 
 def random_crop(images: torch.Tensor, *, padding: int = 4, generator: torch.Generator) -> torch.Tensor:
-    """A crop of the image's own size, at a random place of the image with a black frame around it.
+    """Return crops of the image's own size, at random positions of the image padded with black.
 
-    So the content moves by up to `padding` pixels in each direction (as for CIFAR: He et al. 2016).
+    The content moves by up to `padding` pixels in each direction (as for CIFAR: He et al. 2016).
 
     Args:
         images: (N, C, H, W), of any type, on any device; black is 0.
-        padding: width of the frame in pixels, at least 0.
-        generator: on the CPU, so that every device draws the same.
+        padding: width of the padding in pixels, at least 0.
+        generator: on the CPU, for the same draws on every device.
 
     Returns:
         New images like `images`.
@@ -24,5 +24,5 @@ def random_crop(images: torch.Tensor, *, padding: int = 4, generator: torch.Gene
     rows = (corners[0] + torch.arange(height)).to(images.device)  # (N, H)
     columns = (corners[1] + torch.arange(width)).to(images.device)  # (N, W)
     each = torch.arange(count, device=images.device).view(-1, 1, 1)
-    # the channels come last from such an index, and are put back
+    # this index moves the channels to the end
     return framed[each, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)

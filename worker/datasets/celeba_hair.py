@@ -1,9 +1,9 @@
 """CelebA-Hair: blond or not, with the groups hair × gender (Liu et al. 2015; Sagawa et al. 2020).
 
-Files as torchvision keeps them in `celeba/`: list_attr_celeba.txt (a line with the number of images, a line with the
-forty attributes' names, then a line each with 1 or -1), list_eval_partition.txt (0 training, 1 validation, 2 testing),
-and img_align_celeba.zip or the folder of that name. The images of 218×178 are cut around their middle to a square and
-scaled to 64×64.
+Files as in torchvision's `celeba/`: list_attr_celeba.txt (a line with the number of images, a line with the names of
+forty attributes, then a line of 1 and -1 for each image), list_eval_partition.txt (0 training, 1 validation,
+2 testing), and img_align_celeba.zip or the folder of that name. The images of 218×178 are cropped to the central square
+and scaled to 64×64.
 """
 
 from __future__ import annotations
@@ -13,66 +13,78 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.datasets import compact, photographs, tree
-from worker.datasets.arrays import portion
-from worker.datasets.compact import SPLITS, Part
-from worker.datasets.dataset import Dataset, PreparedInfo
-from worker.datasets.photographs import Unreadable
-from worker.datasets.source import Published, Source, Unavailable
-from worker.datasets.tree import Tree
+from densitylab.worker.datasets import image_source, npy_store, photographs
+from densitylab.worker.datasets.arrays import portion
+from densitylab.worker.datasets.dataset import PreparedInfo
+from densitylab.worker.datasets.image_source import Tree
+from densitylab.worker.datasets.npy_store import SPLITS, Part
+from densitylab.worker.datasets.photographs import Unreadable
+from densitylab.worker.datasets.source import Published, Source, Unavailable
 
 SIZE = (64, 64)
 _FOLDER = "celeba"
 
 
-def load(root: Path, split: str, *, check_sums: bool = True) -> Dataset:
-    """Images (N, 3, 64, 64) uint8, labels (N,) 1 = blond, groups (N,) = 2 · blond + male, in the official splits.
-
-    Args:
-        root: this data set's folder for these parameters.
-        split: "train" (162,770 images), "validation" (19,867) or "test" (19,962).
-        check_sums: whether placed files had to have the published contents.
-
-    Raises:
-        FileNotFoundError: the data set is not prepared there.
-    """
-    return compact.load(root, split)
-
-
 def prepare(
-    root: Path, source: Source, *, check_sums: bool = True, progress: Callable[[float], None],
+    root: Path,
+    source: Source,
+    *,
+    check_sums: bool = True,
+    progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> PreparedInfo:
-    """From the published files to `root`. Raises Unavailable, Stopped."""
+    """Store images (N, 3, 64, 64) uint8, labels 1 = blond and groups 2 · blond + male, in the official splits.
+
+    They have 162,770 training, 19,867 validation and 19,962 test images.
+
+    Args:
+        root: the folder to create, one for each value of the parameters.
+        source: where to look for the published files.
+        check_sums: whether placed files must be the published ones.
+        progress: called with the fraction done.
+        should_stop: asked between the steps.
+
+    Raises:
+        Unavailable: a file is missing and can't be downloaded, or is not the published one.
+        Interrupted: `should_stop()` returned True.
+    """
     from torchvision.datasets import CelebA  # slow to import
 
     published = {name: Published(name, _FOLDER, (_address(number),), md5) for number, md5, name in CelebA.file_list}
 
     def obtain(name: str, start: float, end: float) -> Path:
-        return source.obtain(published[name], check_sums=check_sums, progress=portion(progress, start, end),
-                             should_stop=should_stop)
+        return source.obtain(
+            published[name], check_sums=check_sums, progress=portion(progress, start, end), should_stop=should_stop
+        )
 
     attributes = _attributes(obtain("list_attr_celeba.txt", 0.0, 0.02))
     partition = _partition(obtain("list_eval_partition.txt", 0.02, 0.03))
-    # unpacked, the images have no published sum
+    # unpacked images have no published check sum
     images = source.find(f"{_FOLDER}/img_align_celeba") or obtain("img_align_celeba.zip", 0.03, 0.5)
-    with tree.opened(images) as files:
+    with image_source.opened(images) as files:
         inside = "" if images.is_dir() else "img_align_celeba/"
         present = set(files.names)
         missing = next((name for name in partition if inside + name not in present), None)
         if missing is not None or partition.keys() != attributes.keys():
-            raise Unavailable(f"{images} has no image {missing}, or the two lists name other images: replace them.")
-        # shuffled: the official order goes by names, but nothing says that it is random
+            raise Unavailable(f"{images} has no image {missing}, or the two lists name different images: replace them.")
+        # shuffled: the official order is by name, which need not be random
         rng = np.random.default_rng(0)
         parts = {}
         for number, split in enumerate(SPLITS):
-            names = [name for name, where in partition.items() if where == number]
+            names = [name for name, split_number in partition.items() if split_number == number]
             names = [names[index] for index in rng.permutation(len(names))]
             blond, male = (np.array([attributes[name][index] for name in names], np.int64) for index in (0, 1))
             decoded = photographs.blocks(_decoded(files, inside, names))
             parts[split] = Part(blond, decoded, {"groups": 2 * blond + male})
-        return compact.pack(root, parts, shape=(3, *SIZE), num_classes=2, num_groups=4,
-                            progress=portion(progress, 0.5, 1.0), should_stop=should_stop)
+        return npy_store.pack(
+            root,
+            parts,
+            shape=(3, *SIZE),
+            num_classes=2,
+            num_groups=4,
+            progress=portion(progress, 0.5, 1.0),
+            should_stop=should_stop,
+        )
 
 
 def _decoded(files: Tree, inside: str, names: list[str]) -> Iterator[np.ndarray]:
@@ -88,7 +100,7 @@ def _address(number: str) -> str:
 
 
 def _attributes(path: Path) -> dict[str, tuple[bool, bool]]:
-    """(blond, male) of each image."""
+    """Return (blond, male) of each image."""
     lines = path.read_text().splitlines()
     try:
         names = lines[1].split()
@@ -100,7 +112,7 @@ def _attributes(path: Path) -> dict[str, tuple[bool, bool]]:
 
 
 def _partition(path: Path) -> dict[str, int]:
-    """The number of each image's split."""
+    """Return the number of each image's split."""
     try:
         return {name: int(number) for name, number in (line.split() for line in path.read_text().splitlines())}
     except ValueError:

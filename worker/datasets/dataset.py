@@ -1,4 +1,4 @@
-"""The one shape in which every data set reaches training, attacks and evaluations."""
+"""Data sets as training, attacks and evaluations use them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Dataset:
     Args:
         images: (N, C, H, W) uint8, grey or colour levels 0-255; x / 255 lies in [0, 1].
         labels: (N,) int64, classes counted from 0.
-        masks: (N, 1, H, W) bool, True on the null part, where no information about the label is;
-            None where the data set knows no such part.
-        groups: (N,) int64, the sub-population an image belongs to; None where there is none.
+        masks: (N, 1, H, W) bool, True on the null part, which is independent of the label; None if there is no
+            such part.
+        groups: (N,) int64, the sub-population of each image; None if there are none.
     """
 
     images: torch.Tensor
@@ -31,15 +31,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class PreparedInfo:
-    """What is known of a data set once it lies prepared on disk.
+    """Facts of a prepared data set.
 
     Args:
-        data_hash: sha256 (hex) over all arrays of all splits; runs with different hashes saw different data.
+        data_hash: sha256 (hex) over all arrays of all splits; runs with different hashes used different data.
         sizes: images per split.
         class_counts: per split, images per class, in the order of the classes.
         mean: per-channel mean of the training images on the [0, 1] scale.
         std: per-channel standard deviation of the training images on the [0, 1] scale.
-        group_counts: per split, images per group, in the order of the groups; empty where there are none.
+        group_counts: per split, images per group, in the order of the groups; empty if there are none.
+        files: sha256 (hex) of each file, by its path in the folder; empty for one that was prepared without.
     """
 
     data_hash: str
@@ -48,3 +49,4 @@ class PreparedInfo:
     mean: list[float]
     std: list[float]
     group_counts: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Encoded images to arrays: read, and brought to one size."""
+"""Decoding and resizing of the images of published data sets."""
 
 from __future__ import annotations
 
@@ -8,34 +8,28 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from worker.datasets.compact import BLOCK
+from densitylab.worker.datasets.npy_store import BLOCK
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("JPEG", "PNG", "WEBP")  # those of the published data sets, and no format that starts a program
 MAX_PIXELS = 100_000_000
 
 
 class Unreadable(ValueError):
-    """Bytes that are no image that we read."""
-
-
-def header(content: bytes) -> tuple[tuple[int, int], bool]:
-    """((height, width), whether it is grey) without decoding the pixels. Raises Unreadable."""
-    image = _opened(content)
-    return (image.height, image.width), image.mode in ("1", "L", "LA", "I;16", "I")
+    """Raised for bytes that are not a readable image."""
 
 
 def decode(content: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
-    """The image as (C, H, W) uint8.
+    """Return the image as (C, H, W) uint8.
 
-    Another size is cut to the shape wanted, around its middle, and scaled (bilinear, antialiased).
+    An image of another size is cropped to the aspect ratio, around its centre, and scaled (bilinear, antialiased).
 
     Args:
         content: an encoded image.
         channels: 1 (grey) or 3 (colours).
-        size: (height, width) wanted.
+        size: (height, width) of the result.
 
     Raises:
-        Unreadable: it cannot be decoded.
+        Unreadable: the image can't be decoded.
     """
     image = _opened(content)
     height, width = size
@@ -52,7 +46,7 @@ def decode(content: bytes, channels: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def blocks(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Images (C, H, W) one by one, as blocks (n, C, H, W)."""
+    """Yield single images (C, H, W) as blocks (n, C, H, W)."""
     block: list[np.ndarray] = []
     for image in images:
         block.append(image)
@@ -65,18 +59,18 @@ def blocks(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def _opened(content: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise Unreadable("it is no image of a known format") from None
+        raise Unreadable("it is not an image of a known format") from None
     if image.width * image.height > MAX_PIXELS:
         raise Unreadable(f"it has {image.width}×{image.height} pixels, at most {MAX_PIXELS:,} are read")
     return image
 
 
-def _middle(given: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest centred box of the wanted shape (height, width) in an image of the given (width, height)."""
+def _middle(given: tuple[int, int], ratio: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest centred box with the aspect ratio (height, width) in an image of (width, height)."""
     width, height = given
-    scale = min(width / wanted[1], height / wanted[0])
-    across, down = wanted[1] * scale, wanted[0] * scale
+    scale = min(width / ratio[1], height / ratio[0])
+    across, down = ratio[1] * scale, ratio[0] * scale
     left, top = (width - across) / 2, (height - down) / 2
     return left, top, left + across, top + down

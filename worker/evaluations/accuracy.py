@@ -1,4 +1,4 @@
-"""How many images are classified rightly, and how well the model knows it."""
+"""Accuracy, cross-entropy and calibration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import (
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import (
     Curve,
     Flag,
     Result,
@@ -34,26 +34,26 @@ def accuracy(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Share of images whose largest logit is that of their label, the mean of −log softmax_y f(x), and calibration.
+    """Return the accuracy, the mean of −log softmax_y f(x), and the calibration error.
 
     Calibration error (Naeini, Cooper, Hauskrecht 2015; Guo, Pleiss, Sun, Weinberger 2017): Σ_b n_b/n · |accuracy_b −
-    mean confidence_b| over 15 bins of equal width. A distance can't average out, so it is biased upward: a perfectly
-    calibrated model has one above 0 too, the more so the fewer the images.
+    mean confidence_b| over 15 bins of equal width. It is biased upward: even a perfectly calibrated
+    model has an error above 0, and the fewer images, the larger.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
-        generator: not used, since nothing is drawn.
-        progress: told the fraction done, 0 to 1.
+        generator: not used.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
         values `accuracy` (Wilson), `cross_entropy` (the NLL, in nats; bootstrap by class, images with a finite one)
-        and `calibration_error` (bootstrap by class); curve `reliability`: accuracy over mean confidence, per bin that
-        holds images (Wilson); arrays `predicted`, `correct`, `confidence` (of the predicted class) and `cross_entropy`.
+        and `calibration_error` (bootstrap by class); curve `reliability`: accuracy over mean confidence, of each bin
+        with images (Wilson); arrays `predicted`, `correct`, `confidence` (of the predicted class) and `cross_entropy`.
 
     Raises:
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     count, classes = len(data), 1
     predicted = np.zeros(count, np.int64)
@@ -69,12 +69,17 @@ def accuracy(
         classes = logits.shape[1]
     labels = data.labels.cpu().numpy()
     finite = np.isfinite(cross_entropy)
-    # logits that are not numbers name no class
+    # an image with NaN logits has no prediction
     correct = (predicted == labels) & finite
     flags = few_samples(count)
     if not finite.all():
-        flags.append(Flag("not_finite", f"{(~finite).sum()} of {count} images have a cross-entropy that is not a "
-                          "finite number; they count as wrong, and not in the mean cross-entropy."))
+        flags.append(
+            Flag(
+                "not_finite",
+                f"{(~finite).sum()} of {count} images have a cross-entropy that is not a "
+                "finite number; they count as misclassified and are not part of the mean cross-entropy.",
+            )
+        )
     # (0, 1/15], (1/15, 2/15], ...
     bins = np.clip(np.ceil(np.nan_to_num(confidence) * BINS).astype(int) - 1, 0, BINS - 1)
     return Result(
@@ -86,7 +91,9 @@ def accuracy(
         curves={"reliability": _reliability(bins[finite], confidence[finite], correct[finite])},
         flags=flags + at_chance(correct, classes),
         arrays={
-            "predicted": predicted, "correct": correct, "confidence": confidence.astype(np.float32),
+            "predicted": predicted,
+            "correct": correct,
+            "confidence": confidence.astype(np.float32),
             "cross_entropy": cross_entropy.astype(np.float32),
         },
     )
@@ -95,20 +102,23 @@ def accuracy(
 def _calibration_error(
     bins: np.ndarray, confidence: np.ndarray, correct: np.ndarray, finite: np.ndarray, labels: np.ndarray
 ) -> Value:
-    held, surplus = bins[finite], (correct - confidence)[finite]
+    finite_bins, surplus = bins[finite], (correct - confidence)[finite]
 
     def error(drawn: np.ndarray) -> np.ndarray:
         # n_b/n · |accuracy_b − confidence_b| is |Σ surplus| of the bin / n
-        return np.array([np.abs(np.bincount(held[row], surplus[row])).sum() / len(row) for row in drawn])
+        return np.array([np.abs(np.bincount(finite_bins[row], surplus[row])).sum() / len(row) for row in drawn])
 
     return resampled(error, labels[finite], higher_is_better=False)
 
 
 def _reliability(bins: np.ndarray, confidence: np.ndarray, correct: np.ndarray) -> Curve:
-    held = [bins == b for b in range(BINS) if (bins == b).any()]
-    points = [proportion(int(correct[inside].sum()), int(inside.sum()), higher_is_better=None) for inside in held]
+    members = [bins == b for b in range(BINS) if (bins == b).any()]
+    points = [proportion(int(correct[inside].sum()), int(inside.sum()), higher_is_better=None) for inside in members]
     return Curve(
-        x=[float(confidence[inside].mean()) for inside in held], y=[point.value for point in points],
-        low=[point.low for point in points], high=[point.high for point in points], x_label="confidence",
+        x=[float(confidence[inside].mean()) for inside in members],
+        y=[point.value for point in points],
+        low=[point.low for point in points],
+        high=[point.high for point in points],
+        x_label="confidence",
         y_label="accuracy",
     )

@@ -1,4 +1,4 @@
-"""A data set in batches that a model takes, with progress told and stopping asked at each."""
+"""Batches of a data set for a model, with progress reports and checks for a stop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from worker.datasets.dataset import Dataset
-from worker.stopped import Stopped
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.errors import Interrupted
 
 BATCH = 250
 
@@ -21,23 +21,23 @@ def batches(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """(where in the data set, x in [0, 1] (N, C, H, W), y (N,)) on the model's device, in order.
+    """Yield (slice of the data set, x (N, C, H, W) in [0, 1], y (N,)) on the model's device, in order.
 
     Args:
-        model: its first parameter says device and floating-point type.
+        model: its first parameter determines device and dtype.
         data: images uint8, or floats in [0, 1].
-        samples: only the first so many; None: all.
-        progress: told the fraction handed out and worked on.
+        samples: number of images, the first ones; None: all.
+        progress: called with the fraction of finished batches.
         should_stop: asked before each batch.
 
     Raises:
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     parameter = next(model.parameters())
     total = len(data) if samples is None else min(samples, len(data))
     for begin in range(0, total, BATCH):
         if should_stop():
-            raise Stopped("the evaluation was stopped")
+            raise Interrupted("the evaluation was stopped")
         part = slice(begin, min(begin + BATCH, total))
         images = data.images[part].to(parameter.device)
         x = images.to(parameter.dtype) / (255 if images.dtype == torch.uint8 else 1)

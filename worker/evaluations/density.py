@@ -1,4 +1,4 @@
-"""Histograms of log p(x) and of the size of its gradient."""
+"""Histograms of log p(x) and of the norm of its gradient."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.density_scores import density_scores
-from worker.evaluations.foreign import noise_like, other_data
-from worker.evaluations.histogram import histograms
-from worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.density_scores import density_scores
+from densitylab.worker.evaluations.histogram import histograms
+from densitylab.worker.evaluations.ood_data import noise_like, other_data
+from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
 
 
 def density(
@@ -27,10 +27,10 @@ def density(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """log p(x) + log Z = logsumexp f(x) and ‖∇ₓ log p(x)‖₂ on training and test images, noise and another data set.
+    """Return histograms of log p(x) + log Z = logsumexp f(x) and of ‖∇ₓ log p(x)‖₂.
 
-    log Z of another model is another number: histograms of log p are comparable within one model only, those of its
-    gradient between models too.
+    They are of training and test images, noise and another data set. Each model has its own log Z, so histograms of
+    log p are comparable only within one model, those of its gradient also between models.
 
     Args:
         model: gives logits (N, K), in eval mode.
@@ -38,18 +38,18 @@ def density(
         train_data: gives the training images.
         against: split -> images of another data set; None: none.
         resize: see `other_data`.
-        samples: only the first so many images of each; None: all.
+        samples: number of images of each set, the first ones; None: all.
         generator: draws the noise, uniform in [0, 1].
-        progress: told the fraction done, 0 to 1.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
-        for each set `train`, `test`, `noise` and, where there is one, `other`: values and curves (histograms)
+        for each set `train`, `test`, `noise` and, if given, `other`: values and curves (histograms)
         `log_density_{set}` and `gradient_norm_{set}`; arrays `log_density` and `gradient_norm` of the test images.
 
     Raises:
-        ValueError: shapes differ without a resize.
-        Stopped: `should_stop()` answered True.
+        ValueError: shapes differ and `resize` is None.
+        Interrupted: `should_stop()` returned True.
     """
     count = len(data) if samples is None else min(samples, len(data))
     train = train_data()
@@ -64,27 +64,37 @@ def density(
     gradient_norm: dict[str, np.ndarray] = {}
     for number, (name, images) in enumerate(sets.items()):
 
-        def told(share: float, number: int = number) -> None:
+        def report(share: float, number: int = number) -> None:
             progress((number + share) / len(sets))
 
-        scores = density_scores(model, images, None, progress=told, should_stop=should_stop)
+        scores = density_scores(model, images, None, progress=report, should_stop=should_stop)
         log_density[name], gradient_norm[name] = scores["energy"], scores["gradient_norm"]
     values, curves = {}, {}
-    for quantity, label, measured in (
-        ("log_density", "log p(x) + log Z", log_density), ("gradient_norm", "‖∇ log p(x)‖₂", gradient_norm)
+    for quantity, label, scores_of in (
+        ("log_density", "log p(x) + log Z", log_density),
+        ("gradient_norm", "‖∇ log p(x)‖₂", gradient_norm),
     ):
-        drawn = histograms(list(measured.values()), label)
-        for (name, numbers), curve in zip(measured.items(), drawn, strict=True):
+        drawn = histograms(list(scores_of.values()), label)
+        for (name, numbers), curve in zip(scores_of.items(), drawn, strict=True):
             finite = numbers[np.isfinite(numbers)]
             values[f"{quantity}_{name}"] = mean_value(finite, np.zeros(len(finite)), higher_is_better=None)
             curves[f"{quantity}_{name}"] = curve
     flags = few_samples(min(map(len, sets.values())), of="of the smallest set")
     flat = int((gradient_norm["test"] == 0).sum())
     if flat > 0:
-        flags.append(Flag("zero_gradient", f"∇ log p(x) is exactly zero on {flat} of {count} test images: the model is "
-                          "saturated or constant there. Next: look at its logits, and at the gradient norms while it "
-                          "trained."))
-    return Result(values, curves, flags, {
-        "log_density": log_density["test"].astype(np.float32),
-        "gradient_norm": gradient_norm["test"].astype(np.float32),
-    })
+        flags.append(
+            Flag(
+                "zero_gradient",
+                f"∇ log p(x) is exactly zero on {flat} of {count} test images: the model is "
+                "saturated or constant there. Next: check its logits, and the gradient norms during training.",
+            )
+        )
+    return Result(
+        values,
+        curves,
+        flags,
+        {
+            "log_density": log_density["test"].astype(np.float32),
+            "gradient_norm": gradient_norm["test"].astype(np.float32),
+        },
+    )

@@ -1,4 +1,4 @@
-"""What a model's logits and their gradient say about how likely an image is."""
+"""Scores of in-distribution images, from logits and their gradient."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
 
 
 def density_scores(
-    model: nn.Module, data: Dataset, samples: int | None, *, progress: Callable[[float], None],
+    model: nn.Module,
+    data: Dataset,
+    samples: int | None,
+    *,
+    progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> dict[str, np.ndarray]:
-    """Per image (N,), in float64: `msp`, the largest softmax probability (Hendrycks, Gimpel 2017); `max_logit`
-    (Hendrycks et al. 2022); `energy` = logsumexp f(x) = log p(x) + const (Liu et al. 2020); `gradient_norm`
-    ‖∇ₓ log p(x)‖₂.
+    """Return four scores of each image, (N,) in float64.
+
+    `msp`, the largest softmax probability (Hendrycks, Gimpel 2017); `max_logit` (Hendrycks et al. 2022); `energy` =
+    logsumexp f(x) = log p(x) + const (Liu et al. 2020); `gradient_norm` ‖∇ₓ log p(x)‖₂.
 
     Raises:
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     scores: dict[str, list[np.ndarray]] = {"msp": [], "max_logit": [], "energy": [], "gradient_norm": []}
     for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
@@ -31,10 +36,12 @@ def density_scores(
             energy = logits.logsumexp(dim=1)
             (gradient,) = torch.autograd.grad(energy.sum(), inputs)
         logits = logits.detach()
-        found = {
-            "msp": logits.softmax(dim=1).amax(dim=1), "max_logit": logits.amax(dim=1), "energy": energy.detach(),
+        batch = {
+            "msp": logits.softmax(dim=1).amax(dim=1),
+            "max_logit": logits.amax(dim=1),
+            "energy": energy.detach(),
             "gradient_norm": torch.linalg.vector_norm(gradient.double().flatten(1), dim=1),
         }
-        for name, values in found.items():
+        for name, values in batch.items():
             scores[name].append(values.cpu().numpy())
     return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in scores.items()}

@@ -1,4 +1,4 @@
-"""How well each sub-population is classified, and the worst of them."""
+"""Group accuracy: of each sub-population, and of the worst."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import Curve, Flag, Result, Value, at_chance, few_samples, proportion, resampled
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import (
+    Curve,
+    Flag,
+    Result,
+    Value,
+    at_chance,
+    few_samples,
+    proportion,
+    resampled,
+)
 
 
 def groups(
@@ -22,27 +31,27 @@ def groups(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Accuracy a_g of each group, its two means, the worst and the gap (Sagawa, Koh, Hashimoto, Liang 2020).
+    """Return the accuracy a_g of each group, two means, the worst and the gap (Sagawa, Koh, Hashimoto, Liang 2020).
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images, labels and groups.
-        train_data: gives the training images, whose groups weigh the second mean.
-        generator: not used, since nothing is drawn.
-        progress: told the fraction done, 0 to 1.
+        train_data: gives the training images, whose group sizes weight the second mean.
+        generator: not used.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
         values `worst` = min a_g (n: of that group), `mean` = Σ a_g n_g / n over the test set's groups (the plain
         accuracy), `mean_train` = Σ a_g w_g with the training set's shares w_g, `gap` = max a_g − min a_g, with
         bootstrap intervals stratified by group; `group_0`, `group_1`, ... each a_g (Wilson). Curve `accuracy`
-        over the groups' numbers. Arrays `correct`, `predicted` and `group`. Groups without a test image are
-        flagged, have no accuracy and are left out of the others, the weights of `mean_train` then being scaled
-        to sum to 1.
+        over the group indices. Arrays `correct`, `predicted` and `group`. Groups without a test image get a flag,
+        have no accuracy and are excluded from the other values; the weights of `mean_train` are then scaled to sum
+        to 1.
 
     Raises:
         ValueError: the data set has no groups.
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     train_groups = train_data().groups
     if data.groups is None or train_groups is None:
@@ -58,8 +67,7 @@ def groups(
     count = 1 + max(int(group.max(initial=0)), int(train_groups.max()))
     sizes = np.bincount(group, minlength=count)
     rights = np.bincount(group, weights=correct, minlength=count).astype(int)
-    each = [proportion(int(right), int(size), higher_is_better=True)
-            for right, size in zip(rights, sizes, strict=True)]
+    each = [proportion(int(right), int(size), higher_is_better=True) for right, size in zip(rights, sizes, strict=True)]
     present = np.flatnonzero(sizes)
     member = (group[:, None] == present).astype(float)
     train_share = np.bincount(train_groups.cpu().numpy(), minlength=count)[present].astype(float)
@@ -67,9 +75,13 @@ def groups(
         train_share[:] = 1
 
     def value(statistic: Callable[[np.ndarray], np.ndarray], n: int, higher_is_better: bool) -> Value:
-        """A statistic of (r, G) group accuracies, with its interval."""
-        return resampled(lambda drawn: statistic(correct[drawn] @ member / sizes[present]), group, n=n,
-                         higher_is_better=higher_is_better)
+        """Return a statistic of (r, G) group accuracies, with its interval."""
+        return resampled(
+            lambda drawn: statistic(correct[drawn] @ member / sizes[present]),
+            group,
+            n=n,
+            higher_is_better=higher_is_better,
+        )
 
     worst = min(present, key=lambda g: rights[g] / sizes[g], default=None)
     values = {
@@ -77,14 +89,20 @@ def groups(
         "mean": value(lambda a: a @ sizes[present] / len(data), len(data), True),
         "mean_train": value(lambda a: a @ train_share / train_share.sum(), len(data), True),
         "gap": value(lambda a: a.max(axis=1) - a.min(axis=1), len(data), False),
-        **{f"group_{g}": figure for g, figure in enumerate(each)},
+        **{f"group_{g}": group_value for g, group_value in enumerate(each)},
     }
     return Result(
         values=values,
-        curves={"accuracy": Curve(
-            x=[float(g) for g in range(count)], y=[v.value for v in each], low=[v.low for v in each],
-            high=[v.high for v in each], x_label="group", y_label="accuracy",
-        )},
+        curves={
+            "accuracy": Curve(
+                x=[float(g) for g in range(count)],
+                y=[v.value for v in each],
+                low=[v.low for v in each],
+                high=[v.high for v in each],
+                x_label="group",
+                y_label="accuracy",
+            )
+        },
         flags=_flags(sizes) + at_chance(correct, classes),
         arrays={"correct": correct, "predicted": predicted, "group": group},
     )
@@ -94,6 +112,11 @@ def _flags(sizes: np.ndarray) -> list[Flag]:
     empty = np.flatnonzero(sizes == 0)
     flags = few_samples(int(sizes[sizes > 0].min(initial=sizes.max())), of="of the smallest group")
     if len(empty) > 0:
-        flags.append(Flag("empty_group", f"Group {', '.join(map(str, empty))} has no test image: its accuracy is not "
-                          "known and not in the worst. Next: test on a data set that holds every group."))
+        flags.append(
+            Flag(
+                "empty_group",
+                f"Group {', '.join(map(str, empty))} has no test image: its accuracy is not "
+                "known and not part of the worst. Next: evaluate on a data set with images of every group.",
+            )
+        )
     return flags

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.evaluations.result import Curve
+from densitylab.worker.evaluations.result import Curve
 
 BINS = 40
 
 
 def histograms(sets: Sequence[np.ndarray], label: str) -> list[Curve]:
-    """For each set of numbers the share in each of 40 equal bins, over the range of all; x are the bins' centres.
+    """Return for each set of numbers the fraction in each of 40 equal bins over the range of all; x are bin centres.
 
-    Numbers that are not finite are in no bin, but count in the share.
+    Numbers that are not finite are in no bin, but count in the total.
     """
     finite = [values[np.isfinite(values)] for values in sets]
     together = np.concatenate(finite)

@@ -1,4 +1,4 @@
-"""How much of an attribution lies where no information about the label is."""
+"""Feature leakage: the part of an attribution on the null part of the image, which is independent of the label."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
 
 
 def leakage(
@@ -24,31 +24,31 @@ def leakage(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Feature leakage of the attribution a of the labelled class onto the null mask m.
+    """Return the leakage of the attribution a of the labelled class onto the null mask m.
 
     Absolute: mean of ‖a·m‖₂ (Yang, Akhtar, Shah, Mian, ECCV 2024). Share: mean of ‖a·m‖₂² / ‖a‖₂², 0.5 by
-    chance where the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂; mass: mean of ‖a·m‖₁ / ‖a‖₁ (relevance
-    mass, Arras, Osman, Samek 2022). All but the first are not defined where a = 0: those images are counted, flagged
-    and left out.
+    chance if the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂; mass: mean of ‖a·m‖₁ / ‖a‖₁ (relevance
+    mass, Arras, Osman, Samek 2022). Only the first is defined for a = 0: such images are excluded from the
+    others, and a flag gives their number.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images, labels and masks.
         attribution: (model, x, target) -> attributions shaped like x, signed and raw.
-        target: what of the labelled class is attributed: its "logit", its "log_prob" log softmax_y f(x), or its
+        target: output of the labelled class to attribute: its "logit", its "log_prob" log softmax_y f(x), or its
             "margin" f_y − max_{j≠y} f_j.
-        samples: only the first so many images; None: all.
-        generator: not used, since nothing is drawn.
-        progress: told the fraction done, 0 to 1.
+        samples: number of images, the first ones; None: all.
+        generator: not used.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
         values `l2`, `share`, `ratio`, `mass`, with bootstrap intervals stratified by class; arrays of the same names,
-        per image, NaN where not defined.
+        per image, NaN if not defined.
 
     Raises:
         ValueError: the data set has no masks, or `target` is none of the three.
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     if data.masks is None:
         raise ValueError("leakage needs a data set with a mask of its null part; this one has none")
@@ -76,13 +76,23 @@ def leakage(
 
     flags = few_samples(count)
     if not finite.all():
-        flags.append(Flag("not_finite", f"{(~finite).sum()} of {count} attributions hold values that are not finite "
-                          "numbers; they are left out of every mean. Next: look for overflow in the "
-                          "model, such as a diverged training."))
+        flags.append(
+            Flag(
+                "not_finite",
+                f"{(~finite).sum()} of {count} attributions contain values that are not finite "
+                "numbers; they are excluded from every mean. Next: check the model for overflow, such as "
+                "after a diverged training.",
+            )
+        )
     if not defined[finite].all():
-        flags.append(Flag("zero_attribution", f"{(finite & ~defined).sum()} of {count} attributions are zero "
-                          "everywhere; share, ratio and mass are not defined there and are means over the "
-                          "others. Next: look at these maps; saturated models have none."))
+        flags.append(
+            Flag(
+                "zero_attribution",
+                f"{(finite & ~defined).sum()} of {count} attributions are zero "
+                "everywhere; share, ratio and mass are not defined for them and are means over the "
+                "others. Next: check these maps; saturated models have zero gradients.",
+            )
+        )
     return Result(
         values={
             "l2": mean_value(l2[finite], labels[finite], higher_is_better=False),
@@ -92,14 +102,16 @@ def leakage(
         },
         flags=flags,
         arrays={
-            "l2": l2.astype(np.float32), "share": (ratio**2).astype(np.float32), "ratio": ratio.astype(np.float32),
+            "l2": l2.astype(np.float32),
+            "share": (ratio**2).astype(np.float32),
+            "ratio": ratio.astype(np.float32),
             "mass": null_mass.astype(np.float32),
         },
     )
 
 
 class _Explained(nn.Module):
-    """What of a model is differentiated: a module, since some attribution methods look inside."""
+    """A model and the output to differentiate, as a module, since some attribution methods need its layers."""
 
     def __init__(self, model: nn.Module, output: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -110,7 +122,7 @@ class _Explained(nn.Module):
 
 
 def _margins(logits: Tensor) -> Tensor:
-    """(N, K): each logit minus the largest of the others."""
+    """Return (N, K), each logit minus the largest of the others."""
     best, runner_up = logits.topk(2, dim=1).values.split(1, dim=1)
     is_best = torch.zeros_like(logits, dtype=torch.bool).scatter(1, logits.argmax(dim=1, keepdim=True), True)
     return logits - torch.where(is_best, runner_up, best)

@@ -1,4 +1,4 @@
-"""What is left of a prediction as pixels are removed in the order of an attribution."""
+"""Pixel perturbation: accuracy and confidence as pixels are removed in the order of an attribution."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import Curve, Result, Value, at_chance, few_samples, mean_value, proportion
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import Curve, Result, Value, at_chance, few_samples, mean_value, proportion
 
 ORDERS = ("most_first", "least_first")
 
@@ -30,24 +30,23 @@ def pixel_perturbation(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Accuracy, and the probability of the class predicted for the whole image, as pixels are removed (Samek et al.
-    2017; Petsiuk, Das, Saenko 2018): most important first, where a low area is good, and least important first, where
-    a high one is.
+    """Return accuracy and probability of the originally predicted class as pixels are removed.
 
-    A pixel is a place (all its channels); its importance is the attribution of the predicted class, summed over the
-    channels. Equal ones are taken in the order of the image, so a map of zeros is removed from the top left.
+    Pixels are removed most important first, where a low area is good, and least important first, where a high one is
+    (Samek et al. 2017; Petsiuk, Das, Saenko 2018). The importance of a pixel is the attribution of the predicted class,
+    summed over the channels. Ties are in the order of the image, so with a map of zeros removal starts at the top left.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x.
         ranking: "signed" (Σ a) or "absolute" (Σ |a|).
-        fill: what a removed pixel becomes: "zero" (black), "mean" (of the image, by channel) or "blur" (of the image,
+        fill: value of a removed pixel: "zero" (black), "mean" (of the image, by channel) or "blur" (of the image,
             by a Gaussian with σ = an eighth of its shorter side).
-        fractions: of the pixels that are removed, in (0, 1]; 0, the whole image, is added.
-        samples: only the first so many images; None: all.
-        generator: not used, since nothing is drawn.
-        progress: told the fraction done, 0 to 1.
+        fractions: of removed pixels, in (0, 1]; 0, the whole image, is added.
+        samples: number of images, the first ones; None: all.
+        generator: not used.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
@@ -56,17 +55,18 @@ def pixel_perturbation(
         (bootstrap by class); arrays of the same names, per image.
 
     Raises:
-        ValueError: a fraction, the ranking or the fill is none of those.
-        Stopped: `should_stop()` answered True.
+        ValueError: a fraction, the ranking or the fill is outside its range.
+        Interrupted: `should_stop()` returned True.
     """
     shares = sorted({0.0, *map(float, fractions)})
     if len(shares) < 2 or shares[0] < 0 or shares[-1] > 1:
         raise ValueError(f"expected fractions in (0, 1], got {list(fractions)}")
     if ranking not in ("signed", "absolute") or fill not in FILLS:
-        raise ValueError(f"expected ranking 'signed' or 'absolute' and fill of {', '.join(FILLS)}, got {ranking!r} and "
-                         f"{fill!r}")
-    right: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
-    sure: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
+        raise ValueError(
+            f"expected ranking 'signed' or 'absolute' and fill of {', '.join(FILLS)}, got {ranking!r} and {fill!r}"
+        )
+    correct: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
+    probabilities: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
     classes = 1
     for _, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
         with torch.no_grad():
@@ -77,39 +77,46 @@ def pixel_perturbation(
         filled = FILLS[fill](x)
         for order in ORDERS:
             sequence = importance.argsort(dim=1, descending=order == "most_first", stable=True)
-            place = sequence.argsort(dim=1)  # of each pixel in the sequence
+            rank = sequence.argsort(dim=1)  # of each pixel
             hit, probability = [], []
             for share in shares:
-                removed = (place < round(share * place.shape[1])).view(len(x), 1, *x.shape[2:])
+                removed = (rank < round(share * rank.shape[1])).view(len(x), 1, *x.shape[2:])
                 with torch.no_grad():
                     logits = model(torch.where(removed, filled, x)).double()
                 hit.append((logits.argmax(dim=1) == y).cpu().numpy())
                 probability.append(logits.softmax(dim=1).gather(1, target[:, None]).squeeze(1).cpu().numpy())
-            right[order].append(np.array(hit))
-            sure[order].append(np.array(probability))
+            correct[order].append(np.array(hit))
+            probabilities[order].append(np.array(probability))
     values: dict[str, Value] = {}
     curves: dict[str, Curve] = {}
     arrays: dict[str, np.ndarray] = {}
-    hits = {order: np.concatenate(parts, axis=1) for order, parts in right.items()}
+    hits = {order: np.concatenate(parts, axis=1) for order, parts in correct.items()}
     labels = data.labels[: hits["most_first"].shape[1]].cpu().numpy()
     for order in ORDERS:
         better = order == "least_first"
-        for what, at_share in (("accuracy", hits[order]), ("probability", np.concatenate(sure[order], axis=1))):
-            name = f"{order}_{what}"
+        for metric, at_share in (
+            ("accuracy", hits[order]),
+            ("probability", np.concatenate(probabilities[order], axis=1)),
+        ):
+            name = f"{order}_{metric}"
             area = np.trapezoid(at_share.astype(float), shares, axis=0) / shares[-1]
             points = [_point(row, labels) for row in at_share]
             values[name] = mean_value(area, labels, higher_is_better=better)
             arrays[name] = area.astype(np.float32)
             curves[name] = Curve(
-                shares, [point.value for point in points], [point.low for point in points],
-                [point.high for point in points], "share of pixels removed", what,
+                shares,
+                [point.value for point in points],
+                [point.low for point in points],
+                [point.high for point in points],
+                "share of pixels removed",
+                metric,
             )
     flags = few_samples(len(labels)) + at_chance(hits["most_first"][0], classes)
     return Result(values, curves, flags, arrays)
 
 
 def _point(row: np.ndarray, labels: np.ndarray) -> Value:
-    """Of images that are right or wrong the Wilson interval, of probabilities that of the mean."""
+    """Return a proportion of booleans (Wilson), or a mean of probabilities (bootstrap)."""
     if row.dtype == bool:
         return proportion(int(row.sum()), len(row), higher_is_better=None)
     return mean_value(row, labels, higher_is_better=None)
@@ -120,7 +127,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """A separable Gaussian of three standard deviations, the border repeated."""
+    """Blur with a separable Gaussian of three standard deviations, with replicated borders."""
     sigma = min(x.shape[2:]) / 8
     reach = math.ceil(3 * sigma)
     distance = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)

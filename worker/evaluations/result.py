@@ -1,4 +1,4 @@
-"""What an evaluation hands back."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.intervals import bootstrap, wilson
+from densitylab.worker.evaluations.intervals import bootstrap, wilson
 
 
 @dataclass(frozen=True)
 class Value:
-    """A measured number with its 95 % interval over n; None where it, or its interval, is not defined."""
+    """A metric with its 95 % interval over n; None if it, or its interval, is not defined."""
 
     value: float | None
     low: float | None
@@ -35,7 +35,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Flag:
-    """A warning beside a figure: a stable key and a sentence."""
+    """A warning about a result: a stable key and a sentence."""
 
     key: str
     text: str
@@ -52,7 +52,7 @@ class Result:
 
 
 def mean_value(values: np.ndarray, strata: np.ndarray, *, higher_is_better: bool | None) -> Value:
-    """The mean of (n,) numbers with its bootstrap interval, stratified; None where n = 0."""
+    """Return the mean of (n,) numbers with its stratified bootstrap interval; None if n = 0."""
     interval = bootstrap(values, strata=strata)
     if interval is None:
         return Value(None, None, None, 0, higher_is_better)
@@ -60,19 +60,22 @@ def mean_value(values: np.ndarray, strata: np.ndarray, *, higher_is_better: bool
 
 
 def resampled(
-    statistic: Callable[[np.ndarray], np.ndarray], strata: np.ndarray, *, n: int | None = None,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    strata: np.ndarray,
+    *,
+    n: int | None = None,
     higher_is_better: bool | None,
 ) -> Value:
-    """A statistic of all samples with its bootstrap interval, stratified.
+    """Return a statistic of all samples with its stratified bootstrap interval.
 
-    Where resampling shifts the statistic (a minimum falls, a distance from 0 grows) the interval is widened to hold
-    the measured value.
+    If resampling shifts the statistic (a minimum falls, a distance from 0 grows) the interval is extended to include
+    the value.
 
     Args:
         statistic: (r, m) indices of samples -> (r,).
         strata: (m,) class or group of each sample.
-        n: how many samples the value rests on; None: m.
-        higher_is_better: the direction; None where there is none.
+        n: number of samples behind the value; None: m.
+        higher_is_better: the direction; None if there is none.
     """
     everyone = np.arange(len(strata))
     interval = bootstrap(everyone, strata=strata, statistic=statistic)
@@ -84,7 +87,7 @@ def resampled(
 
 
 def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Value:
-    """successes / n with its Wilson interval; None where n = 0."""
+    """Return successes / n with its Wilson interval; None if n = 0."""
     if n == 0:
         return Value(None, None, None, 0, higher_is_better)
     low, high = wilson(successes, n)
@@ -92,19 +95,29 @@ def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Valu
 
 
 def few_samples(n: int, of: str = "") -> list[Flag]:
-    """The flag for fewer than 200 samples, where it is due; `of` says of what they are."""
+    """Return a flag if there are fewer than 200 samples; `of` names their set."""
     if n >= 200:
         return []
     what = f"{n} images {of}".rstrip()
-    return [Flag("few_samples", f"Measured on {what} only: the interval is wide, and a difference between models may "
-                 "be chance. Next: measure on more images, at least 200.")]
+    return [
+        Flag(
+            "few_samples",
+            f"Evaluated on {what} only: the interval is wide, and a difference between models may be "
+            "chance. Next: evaluate on more images, at least 200.",
+        )
+    ]
 
 
 def at_chance(correct: np.ndarray, classes: int) -> list[Flag]:
-    """The flag for a model that guesses: the interval of its accuracy over (n,) images reaches down to 1 / classes."""
+    """Return a flag if the model may be guessing: the interval of its accuracy includes 1 / classes."""
     n, right = len(correct), int(correct.sum())
     if n == 0 or wilson(right, n).low > 1 / classes:
         return []
-    return [Flag("at_chance", f"{right} of {n} images are classified rightly, where guessing gets 1 in {classes}: what "
-                 "is measured of such a model says nothing about what it relies on. Next: train it longer, with a "
-                 "smaller λ or another learning rate.")]
+    return [
+        Flag(
+            "at_chance",
+            f"{right} of {n} images are classified correctly; by guessing it is 1 in {classes}. Evaluations "
+            "of such a model show nothing about the features that it uses. Next: train it longer, with a "
+            "smaller λ or another learning rate.",
+        )
+    ]

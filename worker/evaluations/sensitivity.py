@@ -1,4 +1,4 @@
-"""The largest relative change of an attribution under small noise."""
+"""Max-sensitivity: the largest relative change of an attribution under small noise."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from captum.metrics import sensitivity_max
 from torch import Tensor, nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
 
 
 def sensitivity(
@@ -26,26 +26,28 @@ def sensitivity(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """max over draws of ‖a(x + r) − a(x)‖ / ‖a(x)‖, r uniform in [−radius, radius]^D, Frobenius norms (Yeh, Hsieh,
-    Suggala, Inouye, Ravikumar 2019), by Captum's `sensitivity_max`; of the class predicted for x.
+    """Return the maximum over draws of ‖a(x + r) − a(x)‖ / ‖a(x)‖, r uniform in [−radius, radius]^D.
+
+    With Frobenius norms (Yeh, Hsieh, Suggala, Inouye, Ravikumar 2019), by Captum's `sensitivity_max`; a is the
+    attribution of the class predicted for x.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x.
         radius: on the [0, 1] pixel scale.
-        draws: noisy copies of each image, at least 1; the maximum grows with them.
-        samples: only the first so many images; None: all.
-        generator: seeds the noise, which Captum draws from torch's global state; that is left as it was.
-        progress: told the fraction done, 0 to 1.
+        draws: noisy copies of each image, at least 1; the maximum grows with their number.
+        samples: number of images, the first ones; None: all.
+        generator: seeds the noise, which Captum draws from torch's global state; its state is restored.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
-        value and array `sensitivity_max` (bootstrap by class). Images with a map of zeros are counted, flagged and
-        left out.
+        value and array `sensitivity_max` (bootstrap by class). Images with a map of zeros are excluded, and a
+        flag gives their number.
 
     Raises:
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     parts: list[np.ndarray] = []
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -59,7 +61,11 @@ def sensitivity(
                 return (attribution(model, inputs[0], target),)
 
             largest = sensitivity_max(
-                explain, x, perturb_radius=radius, n_perturb_samples=draws, target=target,
+                explain,
+                x,
+                perturb_radius=radius,
+                n_perturb_samples=draws,
+                target=target,
             )
             zero = (attribution(model, x, target) == 0).flatten(1).all(dim=1)
             parts.append(torch.where(zero, torch.nan, largest).cpu().numpy())
@@ -68,9 +74,16 @@ def sensitivity(
     known = np.isfinite(measured)
     flags = few_samples(len(measured))
     if not known.all():
-        flags.append(Flag("zero_attribution", f"{(~known).sum()} of {len(known)} images have a map that is zero "
-                          "everywhere or not finite: they are not in the mean. Next: look at these maps."))
+        flags.append(
+            Flag(
+                "zero_attribution",
+                f"{(~known).sum()} of {len(known)} images have a map that is zero "
+                "everywhere or not finite: they are excluded from the mean. Next: check these maps.",
+            )
+        )
     return Result(
-        {"sensitivity_max": mean_value(measured[known], labels[known], higher_is_better=False)}, {}, flags,
+        {"sensitivity_max": mean_value(measured[known], labels[known], higher_is_better=False)},
+        {},
+        flags,
         {"sensitivity_max": measured.astype(np.float32)},
     )

@@ -1,4 +1,4 @@
-"""How alike two maps of the same image are. Each function: (N, C, H, W), (N, C, H, W) -> (N,) float64."""
+"""Similarity of two maps of the same image. Each function: (N, C, H, W), (N, C, H, W) -> (N,) float64."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ WINDOW, SIGMA = 11, 1.5  # of SSIM
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """a·b / ‖a‖₂‖b‖₂; NaN where a map is zero."""
+    """Return a·b / ‖a‖₂‖b‖₂, NaN if a map is zero."""
     a, b = a.flatten(1).double(), b.flatten(1).double()
     return (a * b).sum(dim=1) / (torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1))
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """The correlation of the ranks, equal values sharing their mean rank; NaN where a map is constant."""
+    """Return the rank correlation, with mean ranks for ties; NaN if a map is constant."""
     ranks = [torch.from_numpy(rankdata(m.flatten(1).double().cpu().numpy(), axis=1)) for m in (a, b)]
     centred = [rank - rank.mean(dim=1, keepdim=True) for rank in ranks]
     return cosine(centred[0], centred[1]).to(a.device)
 
 
 def top_k(a: Tensor, b: Tensor) -> Tensor:
-    """The share that the tenth of the features with the largest |a| and that with the largest |b| have in common;
-    a random map gets 0.1."""
+    """Return the overlap of the top 10 % of features by |a| and by |b|; 0.1 for a random map."""
     k = max(1, round(TOP_SHARE * a[0].numel()))
     chosen = [
         torch.zeros_like(m.flatten(1), dtype=torch.bool).scatter(1, m.flatten(1).abs().topk(k, dim=1).indices, True)
@@ -38,10 +37,11 @@ def top_k(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), each map first divided by its largest |value|.
+    """Return the structural similarity (Wang, Bovik, Sheikh, Simoncelli 2004), of scaled maps.
 
-    Gaussian window of 11 pixels (smaller maps: the largest odd size that fits) and σ = 1.5, dynamic range L = 2 (from
-    −1 to 1), K = (0.01, 0.03); the mean over all windows inside the map, and over channels. NaN where a map is zero.
+    Each map is first divided by its largest |value|. Gaussian window of 11 pixels (smaller maps: the largest odd size
+    that fits) and σ = 1.5, dynamic range L = 2 (from −1 to 1), K = (0.01, 0.03); the mean over all windows inside the
+    map, and over channels. NaN if a map is zero.
     """
     a, b = (m.double() / m.double().abs().amax(dim=(1, 2, 3), keepdim=True) for m in (a, b))
     side = min(WINDOW, *(size - 1 + size % 2 for size in a.shape[2:]))
@@ -62,18 +62,22 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def relative_l2(a: Tensor, b: Tensor) -> Tensor:
-    """‖b − a‖₂ / ‖a‖₂; NaN where a is zero."""
+    """Return ‖b − a‖₂ / ‖a‖₂, NaN if a is zero."""
     size = torch.linalg.vector_norm(a.flatten(1).double(), dim=1)
     return torch.where(size > 0, l2(a, b) / size, torch.nan)
 
 
 def l2(a: Tensor, b: Tensor) -> Tensor:
-    """‖b − a‖₂, which falls with the size of the maps: the one measure here that is not free of scale."""
+    """Return ‖b − a‖₂, the only metric here that depends on the scale of the maps."""
     return torch.linalg.vector_norm((b - a).flatten(1).double(), dim=1)
 
 
-# by name, with its direction
+# by name, with whether higher is more similar
 SIMILARITIES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
-    "cosine": (cosine, True), "spearman": (spearman, True), "ssim": (ssim, True), "top_k": (top_k, True),
-    "relative_l2": (relative_l2, False), "l2": (l2, False),
+    "cosine": (cosine, True),
+    "spearman": (spearman, True),
+    "ssim": (ssim, True),
+    "top_k": (top_k, True),
+    "relative_l2": (relative_l2, False),
+    "l2": (l2, False),
 }

@@ -1,4 +1,4 @@
-"""Accuracy under the Square attack, which sees the logits alone."""
+"""Accuracy under the Square attack, which only uses the logits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from worker.attacks.square import square
-from worker.datasets.dataset import Dataset
-from worker.evaluations.result import Result
-from worker.evaluations.survival import survival_result, survive
-from worker.evaluations.white_box import WhiteBox
+from densitylab.worker.attacks.square import square
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.result import Result
+from densitylab.worker.evaluations.robust_accuracy import measure_robustness, robust_accuracy
+from densitylab.worker.evaluations.white_box import WhiteBox
 
 
 def square_accuracy(
@@ -25,34 +25,43 @@ def square_accuracy(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Share of images that stay classified rightly under `worker.attacks.square`, beside PGD's on the same images.
+    """Return the share of images that stay correctly classified under the Square attack, and under PGD.
+
+    See `densitylab.worker.attacks.square`; PGD attacks the same images for comparison.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
-        epsilons: at least one; the first is the headline, and where PGD is run. [0, 1] pixel scale.
+        epsilons: at least one; the headline is at the first, where PGD runs too. [0, 1] pixel scale.
         queries: forward passes of one image, at each epsilon.
-        samples: only the first so many images; None: all.
+        samples: number of images, the first ones; None: all.
         generator: draws the squares, and PGD's starts.
-        progress: told the fraction done, 0 to 1.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before every forward pass.
 
     Returns:
-        as `survival_result`, with what `WhiteBox.compare` adds.
+        See `robust_accuracy`; `WhiteBox.compare` adds to it.
 
     Raises:
         ValueError: no epsilon, or one out of range.
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
 
     def attack(polled: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, epsilon: float) -> Tensor:
         return square(polled, x, y, epsilon=epsilon, queries=queries, generator=generator)
 
     white_box = WhiteBox(float(epsilons[0]), generator)
-    survival = survive(
-        attack, model, data, epsilons, samples=samples, generator=generator, progress=progress,
-        should_stop=should_stop, each_batch=white_box.attack,
+    robustness = measure_robustness(
+        attack,
+        model,
+        data,
+        epsilons,
+        samples=samples,
+        generator=generator,
+        progress=progress,
+        should_stop=should_stop,
+        each_batch=white_box.attack,
     )
-    result = survival_result(survival, epsilons)
-    white_box.compare(result, survival.at(epsilons[0]))
+    result = robust_accuracy(robustness, epsilons)
+    white_box.compare(result, robustness.at(epsilons[0]))
     return result

@@ -1,4 +1,4 @@
-"""How much an attribution changes when the image is perturbed."""
+"""Stability of an attribution under perturbations of the image."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.datasets.dataset import Dataset
-from worker.evaluations.batches import batches
-from worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
-from worker.evaluations.similarity import SIMILARITIES
-from worker.perturbations.perturbed import Perturbed
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
+from densitylab.worker.evaluations.similarity import SIMILARITIES
+from densitylab.worker.perturbations.perturbed import Perturbed
 
 
 def stability(
@@ -27,32 +27,32 @@ def stability(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """The attribution of x against that of the perturbed x, both of the class predicted for x.
+    """Compare the attributions of x and of the perturbed x, both of the class predicted for x.
 
-    A regularized model has smaller gradients, so absolute differences fall by themselves: compare the measures that
-    are free of scale, and read them between two controls, which say what no stability at all would give.
+    A regularized model has smaller gradients, so absolute differences are smaller in any case: compare the scale-free
+    metrics, and read them relative to two controls, which are the values without any stability.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x.
         perturbation: (model, x, target, *, generator) -> Perturbed.
-        samples: only the first so many images; None: all.
+        samples: number of images, the first ones; None: all.
         fresh_model: gives the same network with random weights, on the same device, in eval mode.
         generator: draws perturbations and random maps.
-        progress: told the fraction done, 0 to 1.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
-        for each measure of `similarity` (`cosine`, `spearman`, `ssim`, `top_k`, `relative_l2`, `l2`): values
-        `{measure}`, `{measure}_unchanged` (images whose prediction stayed), and the controls `{measure}_random_map`
+        for each metric of `similarity` (`cosine`, `spearman`, `ssim`, `top_k`, `relative_l2`, `l2`): values
+        `{metric}`, `{metric}_unchanged` (images with the same prediction), and the controls `{metric}_random_map`
         (the map against independent normal numbers of its own size, non-negative where it has no negative ones) and
-        `{measure}_random_weights` (the map against that of the fresh model on the same image); bootstrap by class.
-        Value `changed`, the share of images whose prediction changed (Wilson). Arrays `{measure}` and `changed`. A
-        measure is not defined for a map of zeros: those images are counted, flagged and left out.
+        `{metric}_random_weights` (the map against that of the fresh model on the same image); bootstrap by class.
+        Value `changed`, the share of images whose prediction changed (Wilson). Arrays `{metric}` and `changed`. No
+        metric is defined for a map of zeros: such images are excluded, and a flag gives their number.
 
     Raises:
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
     untrained = fresh_model()
     suffixes = ("", "_random_map", "_random_weights")
@@ -60,7 +60,7 @@ def stability(
     columns["changed"] = []
     seed = generator.initial_seed()
     for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
-        generator.manual_seed(seed)  # an image meets the same draws in whatever batch it is
+        generator.manual_seed(seed)  # every batch gets the same draws, whatever its images
         with torch.no_grad():
             target = model(x).argmax(dim=1)
         perturbed = perturbation(model, x, target, generator=generator)
@@ -69,7 +69,7 @@ def stability(
         clean = attribution(model, x, target)
         pairs = {
             "": perturbed.align(clean, attribution(model, perturbed.images, target)),
-            "_random_map": (clean, _random_map(clean, generator)),
+            "_random_map": (clean, random_map(clean, generator)),
             "_random_weights": (clean, attribution(untrained, x, target)),
         }
         for suffix, (one, other) in pairs.items():
@@ -82,7 +82,9 @@ def stability(
     values = {"changed": proportion(int(changed.sum()), len(changed), higher_is_better=False)}
     for name, (_, higher) in SIMILARITIES.items():
         for suffix, over, direction in (
-            ("", everyone, higher), ("_unchanged", ~changed, higher), ("_random_map", everyone, None),
+            ("", everyone, higher),
+            ("_unchanged", ~changed, higher),
+            ("_random_map", everyone, None),
             ("_random_weights", everyone, None),
         ):
             numbers = measured[name if suffix == "_unchanged" else f"{name}{suffix}"]
@@ -91,16 +93,27 @@ def stability(
     flags = few_samples(len(changed))
     undefined = int((~np.isfinite(measured["cosine"])).sum())
     if undefined > 0:
-        flags.append(Flag("zero_attribution", f"{undefined} of {len(changed)} images have a map that is zero "
-                          "everywhere, before or after: they are in no mean. Next: look at these maps; saturated "
-                          "models have none."))
-    return Result(values, {}, flags, {
-        "changed": changed, **{name: measured[name].astype(np.float32) for name in SIMILARITIES},
-    })
+        flags.append(
+            Flag(
+                "zero_attribution",
+                f"{undefined} of {len(changed)} images have a map that is zero "
+                "everywhere, before or after: they are excluded from every mean. Next: check these maps; "
+                "saturated models have zero gradients.",
+            )
+        )
+    return Result(
+        values,
+        {},
+        flags,
+        {
+            "changed": changed,
+            **{name: measured[name].astype(np.float32) for name in SIMILARITIES},
+        },
+    )
 
 
-def _random_map(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent normal numbers; for an image whose map has no negative value, their sizes."""
+def random_map(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return independent normal numbers; their absolute values for a map without negative values."""
     drawn = torch.randn(like.shape, generator=generator, device=generator.device).to(like.device, like.dtype)
     signed = (like < 0).flatten(1).any(dim=1)[:, None, None, None]
     return torch.where(signed, drawn, drawn.abs())

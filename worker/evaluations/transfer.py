@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.attacks.pgd import maximise
-from worker.datasets.dataset import Dataset
-from worker.evaluations.result import Result
-from worker.evaluations.survival import survival_result, survive
-from worker.evaluations.white_box import WhiteBox
+from densitylab.worker.attacks.pgd import maximise
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.result import Result
+from densitylab.worker.evaluations.robust_accuracy import measure_robustness, robust_accuracy
+from densitylab.worker.evaluations.white_box import WhiteBox
 
 
 def transfer_accuracy(
@@ -27,42 +27,53 @@ def transfer_accuracy(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
-    """Share of images that stay classified rightly when they are attacked through `source` instead (Papernot,
-    McDaniel, Goodfellow 2016), beside PGD's on the same images.
+    """Return the share of images that stay correctly classified under a transfer attack, and under PGD.
 
-    x′ climbs the cross-entropy of `source` in the L∞ ball to the last step: points that have only just left the
-    source's class would not carry over.
+    The images are attacked through another model (Papernot, McDaniel, Goodfellow 2016): x′ increases the cross-entropy
+    of `source` in the L∞ ball until the last step, since points that have only just left the source's class do not
+    transfer. PGD attacks the same images through the model itself, for comparison.
 
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         source: the other model, on the same device.
-        epsilons: at least one; the first is the headline, and where PGD is run. [0, 1] pixel scale.
+        epsilons: at least one; the headline is at the first, where PGD runs too. [0, 1] pixel scale.
         steps: gradient steps on the source.
-        samples: only the first so many images; None: all.
+        samples: number of images, the first ones; None: all.
         generator: draws the random starts.
-        progress: told the fraction done, 0 to 1.
+        progress: called with the fraction done, 0 to 1.
         should_stop: asked between attacks.
 
     Returns:
-        as `survival_result`, with what `WhiteBox.compare` adds.
+        See `robust_accuracy`; `WhiteBox.compare` adds to it.
 
     Raises:
         ValueError: no epsilon, or one out of range.
-        Stopped: `should_stop()` answered True.
+        Interrupted: `should_stop()` returned True.
     """
 
     def attack(polled: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, epsilon: float) -> Tensor:
         return maximise(
-            lambda x_adv: F.cross_entropy(source(x_adv), y, reduction="none"), x, p_norm="inf", epsilon=epsilon,
-            steps=steps, generator=generator,
+            lambda x_adv: F.cross_entropy(source(x_adv), y, reduction="none"),
+            x,
+            p_norm="inf",
+            epsilon=epsilon,
+            steps=steps,
+            generator=generator,
         )
 
     white_box = WhiteBox(float(epsilons[0]), generator)
-    survival = survive(
-        attack, model, data, epsilons, samples=samples, generator=generator, progress=progress,
-        should_stop=should_stop, each_batch=white_box.attack,
+    robustness = measure_robustness(
+        attack,
+        model,
+        data,
+        epsilons,
+        samples=samples,
+        generator=generator,
+        progress=progress,
+        should_stop=should_stop,
+        each_batch=white_box.attack,
     )
-    result = survival_result(survival, epsilons)
-    white_box.compare(result, survival.at(epsilons[0]))
+    result = robust_accuracy(robustness, epsilons)
+    white_box.compare(result, robustness.at(epsilons[0]))
     return result

@@ -1,28 +1,30 @@
-"""A run's checkpoint: written often enough that a killed process costs seconds, fenced, and only ever one kept."""
+"""The checkpoints of a run: written every few seconds, under the lease. The newest and the one before are kept, of a
+run that has succeeded its last one alone."""
 
 import io
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from backend.shared.store import runs, tasks
-from worker import checkpoints
-from worker.jobs.context import Context
-from worker.jobs.recorder import Recorder
-from worker.lease import Lease
-from worker.training import TrainingState
+from densitylab.backend.shared.artifacts import checked_location
+from densitylab.backend.shared.store import run_artifacts, tasks
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.recorder import Recorder
+from densitylab.worker.runtime.lease import Lease
+from densitylab.worker.training import checkpoints
+from densitylab.worker.training.state import TrainingState
 
 CHECKPOINT_SECONDS = 5.0
-FIRST_SECONDS = 1.0  # the first of an attempt, so that one which is cut off soon has not been fruitless
-SHARE_OF_TIME = 0.05  # saving may take this much of the training at most
-_NAME = re.compile(r"(?:^|\.)(\d+)-\d+\.pt")
+FIRST_SECONDS = 1.0  # until the first of an attempt, so that even a short attempt makes progress
+SHARE_OF_TIME = 0.05  # largest share of the training time that saving may take
+_NAME = re.compile(r"(?:^|\.)(\d+)-\d+\.")
 
 
 class Checkpoints:
-    """The checkpoint of one run under one lease: file first, then the row's pointer, then the old file goes."""
+    """The checkpoints of one run under one lease: write a file, then the row's pointer, then delete the unused file."""
 
     def __init__(self, context: Context, lease: Lease, recorder: Recorder, run_id: int, *, saved_step: int) -> None:
         self._context = context
@@ -30,23 +32,26 @@ class Checkpoints:
         self._recorder = recorder
         self._run_id = run_id
         self.saved_step = saved_step
-        self._doubtful = False  # whether a transaction was refused, which may have been committed all the same
+        self.failing = False  # whether the last attempt to save during the training failed
+        self._doubtful = False  # a failed transaction may have been committed
         self._due_at = time.monotonic() + min(FIRST_SECONDS, CHECKPOINT_SECONDS)
 
     def due(self) -> bool:
+        """Return whether it is time for the next checkpoint."""
         return time.monotonic() >= self._due_at
 
-    def save(self, state: TrainingState, also: Callable[[Session], None] | None = None) -> None:
-        """Stores the state with all points so far, and what `also` adds, in one transaction.
+    def save(self, state: TrainingState, finish: Callable[[Session], None] | None = None) -> None:
+        """Store the state with all metric points so far, and what `finish` adds at the end of the run, in one
+        transaction.
 
         Raises:
-            OSError: the store refused the file; the checkpoint before it stands.
-            OperationalError: the database refused the transaction; one checkpoint or the other stands.
-            LeaseLost: the task is another worker's now.
+            OSError: the store refused the file; the previous checkpoint is kept.
+            OperationalError: the database refused the transaction; the previous checkpoint or this one is kept.
+            LeaseLost: another worker has the task.
         """
         began = time.monotonic()
         try:
-            old = self._store(state, also)
+            unused = self._store(state, finish)
         except OperationalError:
             self._doubtful = True
             raise
@@ -55,42 +60,42 @@ class Checkpoints:
             self._due_at = time.monotonic() + max(CHECKPOINT_SECONDS, taken / SHARE_OF_TIME)
         self.saved_step = state.step
         if self._doubtful:
-            token = self._lease.held.token
-            remove_orphans(self._context, self._run_id, token=token + 1, keep=self._location(state))
+            with self._context.database.read() as session:
+                kept = run_artifacts.checkpoint_locations(session, self._run_id)
+            remove_orphans(self._context, self._run_id, token=self._lease.task.token + 1, keep=kept)
             self._doubtful = False
-        elif old is not None:
-            self._context.artifacts.delete(old)
+        for location in unused:
+            self._context.artifacts.delete(location)
 
-    def _location(self, state: TrainingState) -> str:
-        return f"{folder(self._run_id)}/{self._lease.held.token}-{state.step}.pt"
-
-    def _store(self, state: TrainingState, also: Callable[[Session], None] | None) -> str | None:
-        location = self._location(state)
+    def _store(self, state: TrainingState, finish: Callable[[Session], None] | None) -> list[str]:
         buffer = io.BytesIO()
         checkpoints.save(buffer, state)
-        size = self._context.artifacts.write(location, buffer.getvalue())
-        replaced: list[str | None] = []
+        content = buffer.getvalue()
+        location = checked_location(f"{folder(self._run_id)}/{self._lease.task.token}-{state.step}.pt", content)
+        size = self._context.artifacts.write(location, content)
+        unused: list[str] = []
 
         def point_to_it(session: Session) -> None:
-            replaced.append(
-                runs.move_checkpoint(session, self._run_id, location=location, size=size, step=state.step)
+            unused[:] = run_artifacts.move_checkpoint(
+                session, self._run_id, location=location, size=size, step=state.step, final=finish is not None
             )
             if state.step > self.saved_step:
-                tasks.advanced(session, self._lease.held)
-            if also is not None:
-                also(session)
+                tasks.advanced(session, self._lease.task)
+            if finish is not None:
+                finish(session)
 
         self._recorder.flush(point_to_it)
-        return replaced[0]
+        return unused
 
 
 def folder(run_id: int) -> str:
+    """Return the folder of a run's checkpoints in the artifact store."""
     return f"runs/{run_id}/checkpoints"
 
 
-def remove_orphans(context: Context, run_id: int, *, token: int, keep: str | None) -> None:
-    """Deletes what workers of older tokens left behind: files that no row points to, and halves of files."""
+def remove_orphans(context: Context, run_id: int, *, token: int, keep: Collection[str]) -> None:
+    """Delete files that workers with older tokens left: those that no row points to, and partial ones."""
     for location in context.artifacts.locations(folder(run_id)):
         written_by = _NAME.search(location.rpartition("/")[2])
-        if location != keep and written_by is not None and int(written_by[1]) < token:
+        if location not in keep and written_by is not None and int(written_by[1]) < token:
             context.artifacts.delete(location)

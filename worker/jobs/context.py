@@ -1,7 +1,7 @@
-"""What every job opens once it runs: settings, database, artifact store.
+"""Settings, database, artifact store and catalog of a job.
 
-`make_ready` does before the fork what each job would do again after it: it reads the settings and compiles the
-statements that claim and end a task, which costs more than executing them.
+`preload` does once, before the fork, what each job would otherwise repeat: it reads the settings and compiles the
+statements that claim and end a task, which takes longer than executing them.
 """
 
 import logging
@@ -12,33 +12,36 @@ from dataclasses import dataclass
 import fsspec
 from sqlalchemy.exc import DBAPIError
 
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.catalog import mirror_registered
-from backend.shared.contracts import Status, TaskKind
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import registered, tasks
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import Status, TaskKind
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import registered_datasets, tasks
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Context:
+    """The services that a job uses."""
+
     settings: Settings
     database: Database
     artifacts: ArtifactStore
+    catalog: Catalog  # with the data sets that were registered when the job began
 
 
-_ready: tuple[Settings, Database] | None = None  # without a connection, so that a fork can share it
+_ready: tuple[Settings, Database, Catalog] | None = None  # without a connection, so that forks can share it
 
 
-def make_ready(settings: Settings) -> None:
-    """Keeps the settings and a database without connections for all jobs of this process and of its forks.
+def preload(settings: Settings, catalog: Catalog) -> None:
+    """Keep the settings and a database without connections for all jobs of this process and of its forks.
 
-    A database that does not answer, or is not migrated yet, costs the first job the time that this saves.
+    If the database does not answer or is not migrated yet, each job compiles its statements itself.
     """
     global _ready
-    fsspec.core.url_to_fs("file:///")  # imports at its first use, which would be in each job
+    fsspec.core.url_to_fs("file:///")  # imports on first use, which would be in each job
     database = Database(settings.database_url)
     try:
         _compile_statements(database)
@@ -46,34 +49,34 @@ def make_ready(settings: Settings) -> None:
         _log.warning("the database cannot be read yet: %s", error.orig)
     finally:
         database.close()
-    _ready = settings, database
+    _ready = settings, database, catalog
 
 
 @contextmanager
 def opened() -> Iterator[Context]:
-    """Opens them in this process. Connections are made after the fork, never before."""
+    """Open the context in this process. Connections are made after the fork, never before."""
     if _ready is None:
         settings = Settings()
-        database = Database(settings.database_url)
+        database, installed = Database(settings.database_url), Catalog.installed()
     else:
-        settings, database = _ready
+        settings, database, installed = _ready
     try:
         with database.read() as session:
-            mirror_registered(registered.entries(session))
-        yield Context(settings, database, ArtifactStore(settings.artifacts_url))
+            catalog = registered_datasets.with_registered(session, installed)
+        yield Context(settings, database, ArtifactStore(settings.artifacts_url), catalog)
     finally:
         database.close()
 
 
 def _compile_statements(database: Database) -> None:
-    """Takes a task through its life in a transaction that is rolled back: the engine keeps what it compiled."""
+    """Run a task's statements in a transaction that is rolled back: the engine caches the compiled statements."""
     with database.write() as session:
-        registered.entries(session)
+        registered_datasets.entries(session)
         task_id = tasks.create(session, TaskKind.TRAIN).id
-        held = tasks.claim(session, task_id, worker="", lease_seconds=1.0)
-        if held is not None:
-            tasks.fence(session, held)
-            tasks.renew(session, held, lease_seconds=1.0, stage="", progress=0.0, clear_eta=True)
+        claim = tasks.claim(session, task_id, worker="", lease_seconds=1.0)
+        if claim is not None:
+            tasks.fence(session, claim)
+            tasks.renew(session, claim, lease_seconds=1.0, stage="", progress=0.0, clear_eta=True)
             tasks.get(session, task_id)
-            tasks.finish(session, held, Status.SUCCEEDED)
+            tasks.finish(session, claim, Status.SUCCEEDED)
         session.rollback()

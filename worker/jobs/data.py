@@ -1,7 +1,7 @@
-"""A run's data set: prepared where that needs no download, loaded, and shown to the page."""
+"""A run's data set: prepared if that needs no download, loaded, and sampled for the page."""
 
-import importlib
 import io
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
-from backend.shared.catalog import Entry, find
-from backend.shared.specs import content_hash
-from backend.shared.store import datasets
-from worker import resolve
-from worker.datasets import compact
-from worker.datasets.dataset import Dataset, PreparedInfo
-from worker.datasets.source import Source
-from worker.jobs import shared_forms
-from worker.jobs.context import Context
-from worker.jobs.failures import JobFailed
+from densitylab.backend.shared import npz
+from densitylab.backend.shared.artifacts import checked_location
+from densitylab.backend.shared.catalog import DatasetEntry
+from densitylab.backend.shared.specs import content_hash
+from densitylab.backend.shared.store import datasets
+from densitylab.worker import resolve
+from densitylab.worker.datasets import npy_store
+from densitylab.worker.datasets.dataset import Dataset, PreparedInfo
+from densitylab.worker.datasets.source import Source
+from densitylab.worker.jobs import dataset_sync
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.failures import JobFailed
 
-# Bytes of each split's images that the page can browse, the first of them
+_log = logging.getLogger(__name__)
+# bytes of images of each split, the first ones, that the page can browse
 SHOWN = {"test": 64 * 2**20, "validation": 16 * 2**20, "train": 16 * 2**20}
 
 
@@ -31,67 +34,96 @@ SHOWN = {"test": 64 * 2**20, "validation": 16 * 2**20, "train": 16 * 2**20}
 class Data:
     """A prepared data set."""
 
-    entry: Entry
+    entry: DatasetEntry
     info: PreparedInfo
     root: Path
     params: dict[str, Any]
+    provide_again: Callable[[], object]  # fetches or prepares it; raises JobFailed if it can't be made again
 
     def load(self, split: str) -> Dataset:
-        return resolve.component("dataset", self.entry.key, self.params).function(self.root, split)
+        """Return "train", "validation" or "test". A data set whose files are damaged is made again."""
+        try:
+            return resolve.load_split(self.entry, self.root, split)
+        except npy_store.DamagedData as error:
+            _log.warning("the data set %s on this machine is damaged, it is made again: %s", self.entry.key, error)
+            self.provide_again()
+            return resolve.load_split(self.entry, self.root, split)
 
 
 def open_data(
-    context: Context, key: str, params: dict[str, Any], *, progress: Callable[[float], None],
-    should_stop: Callable[[], bool], download: bool = False,
+    context: Context,
+    key: str,
+    params: dict[str, Any],
+    *,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+    download: bool = False,
 ) -> Data:
-    """The data set, fetched from the shared store or prepared where this host does not have it.
+    """Return the data set; fetch it from the shared store or prepare it if this host does not have it.
 
     Args:
         key: of the data set.
         params: its parameters, complete.
-        progress: told the fraction of the preparation done.
+        progress: called with the fraction of the preparation done.
         should_stop: asked during the preparation.
-        download: whether a data set that is not embedded may be prepared, if it has not been on any host.
+        download: whether to prepare a data set that is not embedded and is not prepared on any host, and to store its
+            images for the API again if they are damaged.
 
     Raises:
-        JobFailed: it is not prepared and would need a download.
-        Stopped: `should_stop()` answered True.
+        JobFailed: the data set is not prepared and needs a download.
+        Interrupted: `should_stop()` returned True.
     """
-    entry = find("dataset", key)
+    entry = context.catalog.find(DatasetEntry, key)
     folder = context.settings.data_dir
     root = datasets.prepared_folder(folder, key, params)
-    info = compact.read_info(root)
     with context.database.read() as session:
         row = datasets.get(session, key, params)
-    known = row is not None and row.ready
-    if info is not None and known and entry.registered and info.data_hash != row.data_hash:
-        shutil.rmtree(root)  # of an earlier data set with this name, removed while this host was away
-        info = None
-    if info is None and known and not entry.embedded:
-        info = shared_forms.fetch(context, key, params, root, should_stop)
-    if info is None:
+    stored_hash = row.data_hash if row is not None and row.ready else None
+    known = stored_hash is not None
+
+    def provide() -> PreparedInfo:
+        fetched = dataset_sync.fetch(context, key, params, root, should_stop) if known and not entry.embedded else None
+        if fetched is not None:
+            return fetched
         if entry.registered:
-            raise JobFailed(f"The images of {entry.label} are not on this machine any more: remove the data set, then "
-                            "register it again.")
+            raise JobFailed(
+                f"The images of {entry.label} are no longer on this machine, or are damaged: remove the data set, then "
+                "register it again."
+            )
         if not (entry.embedded or download or known):
             raise JobFailed(f"The data set {entry.label} is not prepared on this machine: prepare it first.")
-        prepare = importlib.import_module(entry.path.partition(":")[0]).prepare
+        prepare = resolve.load(entry)
         if not entry.embedded:
             prepare = partial(prepare, source=Source(placed=folder, downloads=datasets.downloads_folder(folder, key)))
-        info = prepare(root, **params, progress=progress, should_stop=should_stop)
+        prepared: PreparedInfo = prepare(root, **params, progress=progress, should_stop=should_stop)
         if not entry.embedded:
-            shared_forms.publish(context, key, params, root)
-    data = Data(entry, info, root, params)
-    if not known or row.data_hash != info.data_hash:
-        _record(context, data)
+            dataset_sync.publish(context, key, params, root)
+        return prepared
+
+    def provide_again() -> PreparedInfo:
+        with npy_store.replacing(root):
+            return provide()
+
+    try:
+        info = npy_store.read_info(root)
+    except npy_store.DamagedData as error:
+        _log.warning("the data set %s on this machine is damaged, it is made again: %s", key, error)
+        info = provide_again()
+    if info is not None and known and entry.registered and info.data_hash != stored_hash:
+        shutil.rmtree(root)  # of a deleted data set with this name
+        info = None
+    data = Data(entry, provide() if info is None else info, root, params, provide_again)
+    samples = None if row is None else row.samples_location
+    if stored_hash != data.info.data_hash or (download and not (samples and npz.intact(context.artifacts, samples))):
+        _record(context, data, samples)
     return data
 
 
 def store_samples(
     context: Context, key: str, params: dict[str, Any], info: PreparedInfo, load: Callable[[str], Dataset]
 ) -> str:
-    """Puts images of every split where the API finds them; returns their location."""
-    arrays: dict[str, np.ndarray] = {}
+    """Store images of every split for the API; return their location."""
+    arrays: dict[str, Any] = {}
     for split, budget in SHOWN.items():
         part = load(split)
         limit = max(1, budget // part.images[0].nbytes)
@@ -103,29 +135,38 @@ def store_samples(
             arrays[f"{split}_groups"] = part.groups[:limit].numpy()
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    location = f"datasets/{key}/{content_hash(params)}/{info.data_hash[:16]}.npz"
+    location = checked_location(f"datasets/{key}/{content_hash(params)}/{info.data_hash[:16]}.npz", file.getvalue())
     context.artifacts.write(location, file.getvalue())
     return location
 
 
 def size_of(root: Path) -> int:
-    """Bytes of the files below a folder."""
+    """Return the bytes of all files below a folder."""
     return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
 
 
-def _record(context: Context, data: Data) -> None:
+def _record(context: Context, data: Data, replaced: str | None) -> None:
     location = store_samples(context, data.entry.key, data.params, data.info, data.load)
     size = size_of(data.root)
     try:
         _set_ready(context, data, size, location)
     except IntegrityError:
-        # Another worker has just inserted the row
+        # another worker has just inserted the row
         _set_ready(context, data, size, location)
+    if replaced is not None and replaced != location:
+        context.artifacts.delete(replaced)
 
 
 def _set_ready(context: Context, data: Data, size: int, location: str) -> None:
     with context.database.write() as session:
         datasets.set_ready(
-            session, data.entry.key, data.params, size=size, data_hash=data.info.data_hash, sizes=data.info.sizes,
-            class_counts=data.info.class_counts, group_counts=data.info.group_counts, samples_location=location,
+            session,
+            data.entry.key,
+            data.params,
+            size=size,
+            data_hash=data.info.data_hash,
+            sizes=data.info.sizes,
+            class_counts=data.info.class_counts,
+            group_counts=data.info.group_counts,
+            samples_location=location,
         )

@@ -1,4 +1,4 @@
-"""Takes one measure of a trained run."""
+"""Evaluates a trained run with one method."""
 
 import io
 import math
@@ -9,70 +9,91 @@ from typing import Any
 import numpy as np
 import torch
 
-from backend.shared.contracts import Curve, Flag, Status, Value
-from backend.shared.store import evaluations, runs
-from backend.shared.store.tasks import LeaseLost
-from worker import resolve
-from worker.jobs import machine
-from worker.jobs.context import Context
-from worker.jobs.data import open_data
-from worker.jobs.inputs import inputs
-from worker.jobs.models import trained_model
-from worker.jobs.running import run_task
-from worker.lease import Lease
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.artifacts import checked_location
+from densitylab.backend.shared.catalog import EvaluationEntry
+from densitylab.backend.shared.contracts import Curve, Flag, Status, Value
+from densitylab.backend.shared.store import evaluations, run_artifacts, runs
+from densitylab.backend.shared.store.tasks import LeaseLost
+from densitylab.worker import resolve
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.data import open_data
+from densitylab.worker.jobs.device import choose_device, provenance, training_threads
+from densitylab.worker.jobs.evaluation_inputs import inputs
+from densitylab.worker.jobs.models import trained_model
+from densitylab.worker.jobs.task_runner import run_task
+from densitylab.worker.runtime.lease import Lease
 
-SEED = 0  # of what an evaluation draws: the same for every run, so that runs meet the same draws
+SEED = 0  # the same for every run, so that all are evaluated with the same random draws
 
 
 def run(task_id: int) -> None:
-    """The job."""
+    """Run the evaluation task."""
     run_task(task_id, _evaluate)
 
 
 def _evaluate(context: Context, lease: Lease) -> None:
     with context.database.read() as session:
-        evaluation = evaluations.of_task(session, lease.held.task_id)
-        record = runs.get(session, lease.held.run_id)
-        stored = runs.artifact(session, lease.held.run_id, "checkpoint.pt")
+        evaluation = evaluations.of_task(session, lease.task.task_id)
+        record = runs.get(session, lease.run_id)
+        stored = run_artifacts.artifact(session, lease.run_id, run_artifacts.CHECKPOINT)
     if evaluation is None or record is None:
-        raise LeaseLost(f"run {lease.held.run_id} is being deleted")
+        raise LeaseLost(f"run {lease.run_id} is being deleted")
     lease.report(stage="loading", progress=0.0)
-    device = machine.choose_device(record.spec.device)
-    torch.set_num_threads(machine.training_threads(context.settings))
+    device = choose_device(record.spec.device)
+    torch.set_num_threads(training_threads(context.settings))
     data = open_data(
-        context, record.spec.dataset.key, record.spec.dataset.params, should_stop=lease.should_stop,
+        context,
+        record.spec.dataset.key,
+        record.spec.dataset.params,
+        should_stop=lease.should_stop,
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
     )
     model = trained_model(context, record, stored, device)
-    measure = resolve.component("evaluation", evaluation.key, evaluation.params)
-    given = inputs(context, lease, record, data, device, evaluation, measure.entry)
+    method = resolve.component(context.catalog, EvaluationEntry, evaluation.key, evaluation.params)
+    given = inputs(context, lease, record, data, device, evaluation, method.entry)
     lease.report(stage="evaluating")
     began = time.monotonic()
-    result = measure.function(
-        model, data.load("test"), generator=torch.Generator(device).manual_seed(SEED),
-        progress=lambda share: _progress(lease, share, time.monotonic() - began), should_stop=lease.should_stop,
+    result = method.function(
+        model,
+        data.load("test"),
+        generator=torch.Generator(device).manual_seed(SEED),
+        progress=lambda share: _progress(lease, share, time.monotonic() - began),
+        should_stop=lease.should_stop,
         **given,
     )
     seconds = time.monotonic() - began
     location, size = None, 0
     if result.arrays:
-        location = f"runs/{record.id}/evaluations/{evaluation.id}-{lease.held.token}.npz"
         file = io.BytesIO()
         np.savez_compressed(file, **result.arrays)
+        location = checked_location(
+            f"runs/{record.id}/evaluations/{evaluation.id}-{lease.task.token}.npz", file.getvalue()
+        )
         size = context.artifacts.write(location, file.getvalue())
     replaced = None
+    with_evaluation = record.spec.model_copy(update={"evaluations": [evaluation]})
+    plugins = specs.plugins(context.catalog, specs.optional_entries(context.catalog, with_evaluation))
     with lease.writing() as session:
         evaluations.store(
-            session, evaluation.id, values={name: Value(**_finite(asdict(value))) for name, value in
-                                            result.values.items()},
+            session,
+            evaluation.id,
+            values={name: Value(**_finite(asdict(value))) for name, value in result.values.items()},
             curves={name: Curve(**_finite(asdict(curve))) for name, curve in result.curves.items()},
-            flags=[Flag(**asdict(flag)) for flag in result.flags], seconds=seconds,
-            provenance={**machine.provenance(device), "data_hash": data.info.data_hash, "seed": SEED,
-                        "checkpoint_step": record.checkpoint_step, "measure_version": measure.entry.version},
+            flags=[Flag(**asdict(flag)) for flag in result.flags],
+            seconds=seconds,
+            provenance={
+                **provenance(device, plugins),
+                "data_hash": data.info.data_hash,
+                "seed": SEED,
+                "checkpoint_step": record.checkpoint_step,
+                "measure_version": method.entry.version,
+            },
         )
         if location is not None:
-            replaced = runs.put_artifact(session, record.id, f"{evaluation.name}.npz", location=location, size=size,
-                                         media_type="application/zip")
+            replaced = run_artifacts.put_artifact(
+                session, record.id, f"{evaluation.name}.npz", location=location, size=size, media_type="application/zip"
+            )
         lease.finish(session, Status.SUCCEEDED)
     if replaced is not None:
         context.artifacts.delete(replaced)
@@ -83,7 +104,7 @@ def _progress(lease: Lease, share: float, seconds: float) -> None:
 
 
 def _finite(content: Any) -> Any:
-    """What JSON cannot say becomes null."""
+    """Return the content with null for each infinity and NaN, which JSON does not have."""
     if isinstance(content, dict):
         return {name: _finite(value) for name, value in content.items()}
     if isinstance(content, list):

@@ -1,21 +1,23 @@
-"""Prepares a data set, with its download where it needs one."""
+"""Prepares a data set, and downloads it if necessary."""
 
 import time
 
-from backend.shared.contracts import Status
-from worker.jobs.context import Context
-from worker.jobs.data import open_data
-from worker.jobs.running import run_task
-from worker.lease import Lease
+from densitylab.backend.shared.contracts import Status
+from densitylab.worker.jobs import leftovers
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.data import open_data
+from densitylab.worker.jobs.task_runner import run_task
+from densitylab.worker.runtime.lease import Lease
 
 
 def run(task_id: int) -> None:
-    """The job."""
+    """Run the preparation task."""
     run_task(task_id, _prepare)
 
 
 def _prepare(context: Context, lease: Lease) -> None:
     lease.report(stage="preparing", progress=0.0)
+    leftovers.delete(context)
     began = time.monotonic()
 
     def progress(share: float) -> None:
@@ -23,8 +25,12 @@ def _prepare(context: Context, lease: Lease) -> None:
         lease.report(progress=share, eta_seconds=seconds * (1 - share) / share if share > 0 else None)
 
     open_data(
-        context, lease.held.payload["key"], lease.held.payload["params"], should_stop=lease.should_stop,
-        progress=progress, download=True,
+        context,
+        lease.task.payload["key"],
+        lease.task.payload["params"],
+        should_stop=lease.should_stop,
+        progress=progress,
+        download=True,
     )
     with lease.writing() as session:
         lease.finish(session, Status.SUCCEEDED)

@@ -1,4 +1,4 @@
-"""Metric points and log lines of one training, written in batches."""
+"""Metric points and log lines of one training run, written in batches."""
 
 import math
 import time
@@ -7,19 +7,28 @@ from collections.abc import Callable
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from backend.shared.store import logs, metrics, runs
-from worker.jobs.context import Context
-from worker.lease import Lease
-from worker.training import StepReport
+from densitylab.backend.shared.disk_full import DatabaseFull
+from densitylab.backend.shared.store import logs, metrics, runs
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.runtime.lease import Lease
+from densitylab.worker.runtime.room import wait_for_room
+from densitylab.worker.training.loop import StepReport
 
 FLUSH_SECONDS = 0.5
 
 
 class Recorder:
-    """Collects, and writes at most twice a second; the first point at once, so that a launch is seen to live."""
+    """Collects points and writes them at most twice a second; the first point at once, for quick feedback."""
 
     def __init__(self, context: Context, lease: Lease, run_id: int, *, step: int, seconds: float) -> None:
-        """Args: step, seconds: where the training begins, and how long it had trained until then."""
+        """
+        Args:
+            context: of the job.
+            lease: of the task.
+            run_id: of the run.
+            step: optimizer steps done before this attempt.
+            seconds: of training before this attempt.
+        """
         self._context = context
         self._lease = lease
         self._run_id = run_id
@@ -34,16 +43,17 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Of training, pauses not counted."""
+        """Seconds of training so far, without pauses."""
         return self._seconds_before + time.monotonic() - self._began
 
     def log(self, text: str, level: str = "info") -> None:
+        """Add a line to the run's log."""
         self._lines.append((time.time(), level, text))
 
     def add(self, report: StepReport) -> None:
-        """Takes a step's values, and writes when it is time to."""
+        """Add the metrics of a step, and write if it is time to."""
         seconds = self.seconds
-        # An overflowed norm beside a loss that is still finite: no number, so no point (and JSON has none for it)
+        # a norm may overflow while the loss is finite: such a value gets no point, and JSON has none for it
         values = {name: value for name, value in report.values.items() if math.isfinite(value)}
         self._points += [
             metrics.Point(name=name, step=report.step, epoch=report.epoch, value=value, seconds=seconds)
@@ -54,24 +64,33 @@ class Recorder:
         rate = done / max(time.monotonic() - self._began, 1e-9)
         self._lease.report(
             stage=f"epoch {int(report.epoch) + 1 if report.epoch % 1 else int(report.epoch)}",
-            progress=report.step / report.total_steps, eta_seconds=(report.total_steps - report.step) / rate,
+            progress=report.step / report.total_steps,
+            eta_seconds=(report.total_steps - report.step) / rate,
         )
         if time.monotonic() >= self._flush_at and self._points:
             self.flush()
 
     def flush(self, also: Callable[[Session], None] | None = None) -> None:
-        """Writes what has come together, with heartbeat and progress, and what `also` adds to the transaction.
+        """Write all points and lines, heartbeat and progress, and what `also` adds, in one transaction.
 
-        A database that does not answer costs nothing: without `also` the points are kept for the next time.
+        Without `also`: if the database does not answer, the points are kept for the next time; while its disk is full,
+        the training waits.
 
         Raises:
-            LeaseLost: the task is another worker's now; nothing is written.
+            LeaseLost: another worker has the task; nothing is written.
+            Interrupted: the task was asked to stop while the training waited.
             OperationalError: the database refused a transaction with `also`.
         """
+        while (full := self._write(also)) is not None:
+            wait_for_room(self._lease, full)
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+
+    def _write(self, also: Callable[[Session], None] | None) -> DatabaseFull | None:
+        """Attempt it once; return the error if the disk of the database is full, and there is no `also`."""
         try:
             with self._lease.writing() as session:
                 if self._doubtful and self._points:
-                    # The refused transaction may have been committed all the same
+                    # the failed transaction may have been committed
                     metrics.truncate(session, self._run_id, self._points[0].step - 1)
                 metrics.append(session, self._run_id, self._points)
                 logs.append(session, self._run_id, self._lines)
@@ -80,10 +99,10 @@ class Recorder:
                 self._lease.renew(session)
                 if also is not None:
                     also(session)
-        except OperationalError:
+        except OperationalError as error:
             self._doubtful = True
             if also is not None:
                 raise
-        else:
-            self._points, self._lines, self._latest, self._doubtful = [], [], {}, False
-        self._flush_at = time.monotonic() + FLUSH_SECONDS
+            return error if isinstance(error, DatabaseFull) else None
+        self._points, self._lines, self._latest, self._doubtful = [], [], {}, False
+        return None

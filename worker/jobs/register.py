@@ -1,110 +1,167 @@
-"""Makes a data set of a user's own images: all of it, or nothing."""
+"""Registers a user's own images as a data set, completely or not at all."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from backend.shared.contracts import Status
-from backend.shared.store import datasets, registered
-from worker.datasets import image_folder, tree
-from worker.datasets.image_folder import Facts
-from worker.datasets.tree import Tree
-from worker.jobs import shared_forms
-from worker.jobs.context import Context
-from worker.jobs.data import size_of, store_samples
-from worker.jobs.failures import JobFailed
-from worker.jobs.running import run_task
-from worker.lease import Lease
+from densitylab.backend.shared import images as decoder
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.disk_full import is_full
+from densitylab.backend.shared.store import datasets, registered_datasets
+from densitylab.worker.datasets import image_folder, image_source, npy_store
+from densitylab.worker.datasets.image_folder import Facts
+from densitylab.worker.datasets.image_source import Tree
+from densitylab.worker.jobs import dataset_sync, leftovers
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.data import size_of, store_samples
+from densitylab.worker.jobs.failures import JobFailed
+from densitylab.worker.jobs.stall import require_progress
+from densitylab.worker.jobs.task_runner import run_task
+from densitylab.worker.runtime.lease import Lease
+
+STALL_SECONDS = 600.0  # without a further image, after which the task fails
 
 
 def run(task_id: int) -> None:
-    """The job."""
+    """Run the registration task."""
     run_task(task_id, _register)
 
 
 def _register(context: Context, lease: Lease) -> None:
-    asked = lease.held.payload
-    key = asked["key"]
+    request = lease.task.payload
+    key = request["key"]
     root = datasets.prepared_folder(context.settings.data_dir, key, {})
     lease.report(stage="reading the images", progress=0.0)
+    leftovers.delete(context)
     with context.database.read() as session:
-        if registered.exists(session, key):
-            raise JobFailed(f"There is a data set {key!r} already: choose another name.")
-    shutil.rmtree(root, ignore_errors=True)  # of an attempt that died before it was entered
+        if registered_datasets.exists(session, key):
+            raise JobFailed(f"The data set {key!r} exists already: choose another name.")
+    shutil.rmtree(root, ignore_errors=True)  # of an attempt that was killed before it was registered
+
+    def fail() -> None:
+        with lease.writing() as session:
+            lease.finish(
+                session,
+                Status.FAILED,
+                f"{request['label']} was not registered: reading the images made no progress for {STALL_SECONDS:.0f} "
+                "seconds. Check the disk that they are on, then register them again.",
+            )
+        _clean(context, lease, key, root)
+        os._exit(1)  # the thread that reads can't be interrupted
+
+    continues = False
     try:
-        with _images(context, asked) as images:
+        with require_progress(STALL_SECONDS, fail) as progressed, _images(context, request) as images:
+
+            def should_stop() -> bool:
+                progressed()
+                return lease.should_stop()
+
             facts = image_folder.register(
-                root, images, image_size=tuple(asked["image_size"]) if asked["image_size"] else None,
-                mask_marks=asked["mask_marks"], data_seed=asked["data_seed"], should_stop=lease.should_stop,
+                root,
+                images,
+                decoder,
+                image_size=tuple(request["image_size"]) if request["image_size"] else None,
+                mask_marks=request["mask_marks"],
+                data_seed=request["data_seed"],
+                should_stop=should_stop,
                 progress=lambda share: lease.report(progress=share),
             )
-        location = store_samples(context, key, {}, facts.info, lambda split: image_folder.load(root, split))
-        shared_forms.publish(context, key, {}, root)
+        location = store_samples(context, key, {}, facts.info, lambda split: npy_store.load(root, split))
+        dataset_sync.publish(context, key, {}, root)
         with lease.writing() as session:
-            registered.add(session, key, label=asked["label"], summary=_summary(asked, facts), facts=_entry(facts))
+            registered_datasets.add(
+                session,
+                key,
+                label=request["label"],
+                summary=_summary(request, facts),
+                facts=_entry(facts),
+                task_id=lease.task.task_id,
+            )
             datasets.set_ready(
-                session, key, {}, size=size_of(root), data_hash=facts.info.data_hash, sizes=facts.info.sizes,
-                class_counts=facts.info.class_counts, group_counts=facts.info.group_counts, samples_location=location,
+                session,
+                key,
+                {},
+                size=size_of(root),
+                data_hash=facts.info.data_hash,
+                sizes=facts.info.sizes,
+                class_counts=facts.info.class_counts,
+                group_counts=facts.info.group_counts,
+                samples_location=location,
             )
             lease.finish(session, Status.SUCCEEDED)
-    except (image_folder.BadFolder, tree.BadTree) as error:
-        raise JobFailed(f"{asked['label']} was not registered: {error}.") from error
+    except (image_folder.BadFolder, image_source.BadTree) as error:
+        end = "" if "\n" in str(error) else "."
+        raise JobFailed(f"{request['label']} was not registered: {error}{end}") from error
     except IntegrityError as error:
-        raise JobFailed(f"There is a data set {key!r} already: choose another name.") from error
+        raise JobFailed(f"The data set {key!r} exists already: choose another name.") from error
+    except (OSError, OperationalError) as error:
+        # Another attempt, which needs the upload, follows when there is room or the database answers
+        continues = isinstance(error, OperationalError) or is_full(error)
+        raise
     finally:
-        _clean(context, lease, key, root)
+        if not continues:
+            _clean(context, lease, key, root)
 
 
 @contextmanager
-def _images(context: Context, asked: dict[str, Any]) -> Iterator[Tree]:
-    """The folder or archive in the data folder, or the uploaded archive."""
+def _images(context: Context, request: dict[str, Any]) -> Iterator[Tree]:
+    """Open the folder or archive in the data folder, or the uploaded archive."""
     folder = context.settings.data_dir
-    if asked["upload"] is None:
-        path = (folder / asked["path"]).resolve()
+    if request["upload"] is None:
+        path = (folder / request["path"]).resolve()
         if not path.is_relative_to(folder.resolve()):
-            raise JobFailed(f"{asked['path']} leads out of the data folder {folder}.")
-        with tree.opened(path) as images:
+            raise JobFailed(f"{request['path']} is outside of the data folder {folder}.")
+        with image_source.opened(path, within=folder) as images:
             yield images
         return
     folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / f".{Path(asked['upload']).name}"
+    copy = folder / f".{Path(request['upload']).name}"
     try:
-        context.artifacts.read_to(asked["upload"], copy)
-        with tree.opened(copy) as images:
+        context.artifacts.read_to(request["upload"], copy)
+        with image_source.opened(copy, name="the archive") as images:
             yield images
     finally:
         copy.unlink(missing_ok=True)
 
 
 def _clean(context: Context, lease: Lease, key: str, root: Path) -> None:
-    """Once the task has ended the upload is not needed any more, and what was not entered goes."""
+    """Delete the upload once the task has ended, and all files if the data set was not registered."""
     if lease.should_stop() and not lease.cancelled:
-        return  # another worker goes on with it
-    if lease.held.payload["upload"] is not None:
-        context.artifacts.delete(lease.held.payload["upload"])
+        return  # another worker continues with the upload
+    if lease.task.payload["upload"] is not None:
+        context.artifacts.delete(lease.task.payload["upload"])
     with context.database.read() as session:
-        entered = registered.exists(session, key)
-    if not entered:
+        registered = registered_datasets.exists(session, key)
+    if not registered:
         shutil.rmtree(root, ignore_errors=True)
         context.artifacts.delete_tree(f"datasets/{key}")
 
 
-def _summary(asked: dict[str, Any], facts: Facts) -> str:
+def _summary(request: dict[str, Any], facts: Facts) -> str:
     total = sum(facts.info.sizes.values())
-    source = f"the folder {asked['path']}" if asked["upload"] is None else "an uploaded archive"
-    return f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes."
+    source = f"the folder {request['path']}" if request["upload"] is None else "an uploaded archive"
+    registered = f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes."
+    return " ".join([registered, *facts.notes])
 
 
 def _entry(facts: Facts) -> dict[str, Any]:
-    """The fields of the catalog's entry, see `registered.FACTS`."""
+    """Return the fields of the catalog's entry, see `registered_datasets.Facts`."""
     return {
-        "num_classes": len(facts.class_names), "class_names": facts.class_names, "group_names": facts.group_names,
-        "channels": facts.channels, "image_size": list(facts.image_size), "mean": facts.info.mean,
-        # a channel that is the same everywhere is not divided by nought
-        "std": [max(value, 1e-3) for value in facts.info.std], "train_size": facts.info.sizes["train"],
-        "has_mask": facts.has_mask, "has_groups": bool(facts.group_names),
+        "num_classes": len(facts.class_names),
+        "class_names": facts.class_names,
+        "group_names": facts.group_names,
+        "channels": facts.channels,
+        "image_size": list(facts.image_size),
+        "mean": facts.info.mean,
+        # a constant channel must not be divided by 0
+        "std": [max(value, 1e-3) for value in facts.info.std],
+        "train_size": facts.info.sizes["train"],
+        "has_mask": facts.has_mask,
+        "has_groups": bool(facts.group_names),
     }

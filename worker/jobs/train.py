@@ -1,57 +1,69 @@
-"""Trains a run, from its checkpoint where it has one."""
+"""Trains a run, from its checkpoint if it has one."""
 
-import io
 import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from backend.shared.contracts import Component, Run, Status
-from backend.shared.store import logs, metrics, runs
-from backend.shared.store.tasks import LeaseLost
-from backend.shared.tables import ArtifactRow
-from worker import checkpoints, resolve
-from worker.arithmetic import Arithmetic, missing_compiler
-from worker.batches import Batches
-from worker.datasets.dataset import Dataset
-from worker.jobs import failures, machine
-from worker.jobs.checkpointing import Checkpoints, remove_orphans
-from worker.jobs.context import Context
-from worker.jobs.data import Data, open_data
-from worker.jobs.recorder import Recorder
-from worker.jobs.running import run_task
-from worker.lease import Lease
-from worker.stopped import Stopped
-from worker.training import Best, EarlyStop, StepReport, TrainingState, fit, total_steps
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.catalog import LrScheduleEntry, RegularizerEntry, ScheduleEntry
+from densitylab.backend.shared.contracts import Component, Run, Status
+from densitylab.backend.shared.disk_full import DatabaseFull, DiskFull
+from densitylab.backend.shared.store import logs, metrics, runs
+from densitylab.backend.shared.store.tasks import LeaseLost
+from densitylab.worker import resolve
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.errors import Interrupted, out_of_memory
+from densitylab.worker.jobs import failures
+from densitylab.worker.jobs.checkpointing import Checkpoints
+from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.continuation import copy_curves, schedule_lines
+from densitylab.worker.jobs.data import open_data
+from densitylab.worker.jobs.device import choose_device, device_name, provenance
+from densitylab.worker.jobs.outcome import CURVES, outcome_flags
+from densitylab.worker.jobs.recorder import Recorder
+from densitylab.worker.jobs.starting_state import Start, starting_state
+from densitylab.worker.jobs.task_runner import run_task
+from densitylab.worker.runtime.lease import Lease
+from densitylab.worker.runtime.room import wait_for_room
+from densitylab.worker.training.batches import Batches
+from densitylab.worker.training.config import EarlyStop, TrainingConfig
+from densitylab.worker.training.cross_entropy import CrossEntropy, balanced_weights
+from densitylab.worker.training.loop import StepReport, fit, total_steps
+from densitylab.worker.training.precision import ComputeConfig, missing_compiler
+from densitylab.worker.training.state import Best, TrainingState
 
 FINAL_RETRY_SECONDS = 2.0
 
 
 def run(task_id: int) -> None:
-    """The job."""
+    """Run the training task."""
     run_task(task_id, _train)
 
 
 def _train(context: Context, lease: Lease) -> None:
     with context.database.read() as session:
-        record = runs.get(session, lease.held.run_id)
+        record = runs.get(session, lease.run_id)
     if record is None:
-        raise LeaseLost(f"run {lease.held.run_id} is being deleted")
-    device = machine.choose_device(record.spec.device)
+        raise LeaseLost(f"run {lease.run_id} is being deleted")
+    device = choose_device(record.spec.device)
     try:
         _train_on(device, context, lease, record)
     except Exception as error:
-        if failures.out_of_memory(error):
+        if out_of_memory(error):
             smaller = max(1, record.spec.batch_size // 2)
             raise failures.JobFailed(
                 f"Out of memory on {device}: try batch_size {smaller} (now {record.spec.batch_size}) "
                 "or a smaller model."
             ) from error
-        if (advice := failures.arithmetic(error)) is not None:
+        if (advice := failures.unsupported_computation(error)) is not None:
             raise failures.JobFailed(advice) from error
         raise
 
@@ -60,111 +72,145 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
     spec = record.spec
     lease.report(stage="loading data")
     data = open_data(
-        context, spec.dataset.key, spec.dataset.params, should_stop=lease.should_stop,
+        context,
+        spec.dataset.key,
+        spec.dataset.params,
+        should_stop=lease.should_stop,
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
     )
     train, validation = _first(data.load("train"), spec.train_samples), data.load("validation")
-    with context.database.read() as session:
-        stored = runs.artifact(session, record.id, "checkpoint.pt")
-    remove_orphans(context, record.id, token=lease.held.token, keep=stored.location if stored else None)
-    state, warning = _resume(context, record, stored, data, device)
+    start = starting_state(context, lease, record, data, device)
+    state = start.state
     total = total_steps(len(train), spec.batch_size, spec.epochs)
-    arithmetic, slower = _arithmetic(record, device)
-    opening = _opening(lease, state, train, validation, device, total)
+    compute, not_compiled = _compute_config(record, device)
+    config = _config(context, record, compute, train, data.entry.num_classes or 2, device)
+    opening = [*_opening(lease, start, train, validation, device, total), *start.lines]
+    if start.continued is not None:
+        opening += schedule_lines(config, state, start.continued.spec.epochs, total)
 
     with lease.writing() as session:
-        # Points past the checkpoint are written again from here on
-        metrics.truncate(session, record.id, state.step)
+        if start.continued is None:
+            metrics.truncate(session, record.id, state.step)  # points after the checkpoint are computed again
+        else:
+            copy_curves(session, start.continued, record.id, state.step, total // spec.epochs, spec.epochs)
         seconds = _seconds_so_far(session, record.id)
-        runs.set_started(session, record.id, device=machine.device_name(device), data_hash=data.info.data_hash,
-                         provenance=machine.provenance(device))
-        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*warning, *slower, *opening]])
+        plugins = specs.plugins(context.catalog, specs.optional_entries(context.catalog, record.spec))
+        runs.set_started(
+            session,
+            record.id,
+            device=device_name(device),
+            data_hash=data.info.data_hash,
+            provenance=provenance(device, plugins) | ({"init_from": start.provenance} if start.provenance else {}),
+        )
+        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*not_compiled, *opening]])
         lease.report(stage="starting", progress=state.step / total)
         lease.renew(session)
     recorder = Recorder(context, lease, record.id, step=state.step, seconds=seconds)
-    keeper = Checkpoints(context, lease, recorder, record.id, saved_step=state.step)
+    checkpointer = Checkpoints(context, lease, recorder, record.id, saved_step=state.step)
 
     def on_step(report: StepReport) -> None:
         if report.epoch % 1 == 0:
             recorder.log(_epoch_line(report, spec.epochs))
         recorder.add(report)
-        if keeper.due():
-            _try_to_save(keeper, recorder, state)
+        if checkpointer.due():
+            _try_to_save(checkpointer, recorder, state)
 
-    regularizer = resolve.component("regularizer", spec.regularizer.key, spec.regularizer.params)
-    schedule = resolve.component("schedule", spec.schedule.key, spec.schedule.params)
-    lr_schedule = resolve.component("lr_schedule", spec.lr_schedule.key, spec.lr_schedule.params)
-    early_stop = None if spec.early_stop is None else EarlyStop(spec.early_stop.patience, spec.early_stop.metric)
     try:
-        with closing(_batches(record, train, device)) as batches:
+        with closing(_batches(context, record, train, device)) as batches:
             finished = fit(
-                state, batches, validation, regularizer=regularizer.function, **regularizer.trainer,
-                lambda_=spec.lambda_, schedule=schedule.function, observes=schedule.entry.observes, epochs=spec.epochs,
-                lr_schedule=lr_schedule.function, gradient_clip=spec.gradient_clip, early_stop=early_stop,
-                arithmetic=arithmetic, on_step=on_step, should_stop=lease.should_stop,
+                state,
+                batches,
+                validation,
+                config,
+                on_step=on_step,
+                should_stop=lease.should_stop,
             )
     except (ArithmeticError, MemoryError, RuntimeError):
-        recorder.flush()  # what was measured until then is kept
+        recorder.flush()  # keep the metrics until the error
         raise
     if finished:
         recorder.log(f"finished: {state.step} steps in {recorder.seconds:.1f} s of training")
-        if state.best is not None and early_stop is not None:
-            recorder.log(_kept_line(state.best, early_stop, stopped=state.step < total))
-        _save_final(keeper, recorder, state, lambda session: lease.finish(session, Status.SUCCEEDED))
+        if state.best is not None and config.early_stop is not None:
+            recorder.log(_best_epoch_line(state.best, config.early_stop, stopped=state.step < total))
+
+        def succeed(session: Session) -> None:
+            curves = metrics.read(session, record.id, CURVES)
+            epoch = None if state.best is None else state.best.epoch
+            classes = data.entry.num_classes or 2
+            flags = outcome_flags(curves, epoch=epoch, images=len(validation), classes=classes)
+            runs.add_flags(session, record.id, flags)
+            lease.finish(session, Status.SUCCEEDED)
+
+        _save_final(lease, checkpointer, recorder, state, succeed)
     else:
-        why = "cancelled" if lease.cancelled else "the worker shuts down, another goes on"
-        recorder.log(f"stops after step {state.step}: {why}")
-        if state.step > keeper.saved_step:
-            _try_to_save(keeper, recorder, state)
+        why = "cancelled" if lease.cancelled else "the worker shuts down, another one continues"
+        recorder.log(f"stopped after step {state.step}: {why}")
+        if state.step > checkpointer.saved_step:
+            _try_to_save(checkpointer, recorder, state)
         recorder.flush()
-        raise Stopped(f"run {record.id} stopped after step {state.step}")
+        raise Interrupted(f"run {record.id} stopped after step {state.step}")
 
 
-def _resume(
-    context: Context, record: Run, stored: ArtifactRow | None, data: Data, device: torch.device
-) -> tuple[TrainingState, list[tuple[str, str]]]:
-    """The state to go on from, and a warning where the checkpoint was of no use."""
-    spec, threads = record.spec, machine.training_threads(context.settings)
-
-    def new(*, weights_follow: bool = False) -> TrainingState:
-        return TrainingState.new(
-            seed=spec.seed, device=device, threads=threads, ema_decay=spec.ema_decay,
-            build_model=lambda: resolve.build_model(
-                spec.model.key, spec.model.params, data.entry, weights_follow=weights_follow
-            ),
-            build_optimizer=lambda parameters: resolve.build_optimizer(
-                spec.optimizer.key, spec.optimizer.params, parameters
-            ),
-        )
-
-    if stored is None:
-        return new(), []
-    state = new(weights_follow=True)
-    try:
-        checkpoints.load(io.BytesIO(context.artifacts.read(stored.location)), state)
-    except (ValueError, FileNotFoundError) as error:
-        text = f"the checkpoint of step {stored.step} is of no use, so training begins again from scratch: {error}"
-        return new(), [("warning", text)]
-    return state, []
-
-
-def _arithmetic(record: Run, device: torch.device) -> tuple[Arithmetic, list[tuple[str, str]]]:
-    """How the run computes, and a warning where it cannot be compiled: that costs time and changes no result."""
+def _compute_config(record: Run, device: torch.device) -> tuple[ComputeConfig, list[tuple[str, str]]]:
+    """Return how the run computes, and a warning if it can't be compiled, which costs time and changes no result."""
     spec = record.spec
     lacking = missing_compiler(device) if spec.compile else None
-    arithmetic = Arithmetic(spec.precision, spec.deterministic, compiled=spec.compile and lacking is None)
+    compute = ComputeConfig(spec.precision, spec.deterministic, compiled=spec.compile and lacking is None)
     if lacking is None:
-        return arithmetic, []
-    text = f"the model is not compiled, since this worker lacks {lacking}: the run goes on without, at the usual speed"
-    return arithmetic, [("warning", text)]
+        return compute, []
+    text = f"the model is not compiled, since this worker lacks {lacking}: the run continues at normal speed"
+    return compute, [("warning", text)]
 
 
-def _batches(record: Run, train: Dataset, device: torch.device) -> Batches:
+def _config(
+    context: Context, record: Run, compute: ComputeConfig, train: Dataset, classes: int, device: torch.device
+) -> TrainingConfig:
     spec = record.spec
-    suited = spec.augmentation or Component(key="none")
-    augmentation = resolve.component("augmentation", suited.key, suited.params)
-    return Batches(train, batch_size=spec.batch_size, seed=spec.seed, device=device, sampling=spec.sampling,
-                   augmentation=augmentation.function)
+    balanced = spec.class_weights == "balanced"
+    regularizer = resolve.component(context.catalog, RegularizerEntry, spec.regularizer.key, spec.regularizer.params)
+    schedule = resolve.component(context.catalog, ScheduleEntry, spec.schedule.key, spec.schedule.params)
+    lr_schedule = resolve.component(context.catalog, LrScheduleEntry, spec.lr_schedule.key, spec.lr_schedule.params)
+    return TrainingConfig(
+        regularizer=regularizer.function,
+        uses=regularizer.entry.uses,
+        monitor=_monitor(regularizer.entry, spec.regularizer.params) if spec.lambda_ else None,
+        **regularizer.trainer,
+        lambda_=spec.lambda_,
+        schedule=schedule.function,
+        observes=schedule.entry.observes,
+        epochs=spec.epochs,
+        lr_schedule=lr_schedule.function,
+        gradient_clip=spec.gradient_clip,
+        cross_entropy=CrossEntropy(
+            spec.label_smoothing, balanced_weights(train.labels, classes).to(device) if balanced else None
+        ),
+        parts=spec.gradient_accumulation,
+        activation_checkpointing=spec.activation_checkpointing,
+        early_stop=None if spec.early_stop is None else EarlyStop(spec.early_stop.patience, spec.early_stop.metric),
+        compute=compute,
+    )
+
+
+def _monitor(entry: RegularizerEntry, params: dict[str, Any]) -> Callable[..., dict[str, float]] | None:
+    """Return what measures the regularizer's effect after each epoch, with its parameters; None without one."""
+    if entry.monitor is None:
+        return None
+    own = {param.name: params[param.name] for param in entry.params if param.used_by == "component"}
+    return partial(resolve.load(replace(entry, path=entry.monitor)), **own)
+
+
+def _batches(context: Context, record: Run, train: Dataset, device: torch.device) -> Batches:
+    spec = record.spec
+    chosen = spec.augmentation or Component(key="none")
+    augmentation = resolve.component(context.catalog, "augmentation", chosen.key, chosen.params)
+    return Batches(
+        train,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        device=device,
+        sampling=spec.sampling,
+        augmentation=augmentation.function,
+    )
 
 
 def _seconds_so_far(session: Session, run_id: int) -> float:
@@ -172,54 +218,74 @@ def _seconds_so_far(session: Session, run_id: int) -> float:
     return points[-1].seconds if points else 0.0
 
 
-def _try_to_save(keeper: Checkpoints, recorder: Recorder, state: TrainingState) -> None:
+def _try_to_save(checkpointer: Checkpoints, recorder: Recorder, state: TrainingState) -> None:
+    """Save, or log the first of several failures: the training goes on meanwhile."""
     try:
-        keeper.save(state)
+        checkpointer.save(state)
     except (OSError, OperationalError) as error:
-        reason = error.orig if isinstance(error, OperationalError) else error.strerror or error
-        recorder.log(f"the checkpoint of step {state.step} could not be stored ({reason}); it is tried again later",
-                     "warning")
+        if not checkpointer.failing:
+            reason = error.orig if isinstance(error, OperationalError) else error.strerror or error
+            recorder.log(
+                f"the checkpoint of step {state.step} could not be stored ({reason}); the training goes on, and tries "
+                "again every few seconds",
+                "warning",
+            )
+        checkpointer.failing = True
+    else:
+        checkpointer.failing = False
 
 
 def _save_final(
-    keeper: Checkpoints, recorder: Recorder, state: TrainingState, finish: Callable[[Session], None]
+    lease: Lease,
+    checkpointer: Checkpoints,
+    recorder: Recorder,
+    state: TrainingState,
+    finish: Callable[[Session], None],
 ) -> None:
-    try:
-        keeper.save(state, finish)
-    except OSError as error:
-        recorder.log(f"the final checkpoint could not be stored ({error.strerror or error}); one more try", "warning")
-        time.sleep(FINAL_RETRY_SECONDS)
+    """Store the last checkpoint and end the task; wait while a disk is full."""
+    retried = False
+    while True:
         try:
-            keeper.save(state, finish)
-        except OSError as again:
+            checkpointer.save(state, finish)
+            return
+        except (DiskFull, DatabaseFull) as full:
             recorder.flush()
-            raise failures.JobFailed(
-                f"The final checkpoint could not be stored ({again.strerror or again}): free some space, then retry; "
-                f"training goes on from step {keeper.saved_step}."
-            ) from again
+            wait_for_room(lease, full)
+        except OSError as error:
+            reason = error.strerror or error
+            if retried:
+                recorder.flush()
+                raise failures.JobFailed(
+                    f"The final checkpoint could not be stored ({reason}): correct that, then retry; "
+                    f"training continues from step {checkpointer.saved_step}."
+                ) from error
+            recorder.log(f"the final checkpoint could not be stored ({reason}); retrying once", "warning")
+            time.sleep(FINAL_RETRY_SECONDS)
+            retried = True
 
 
 def _first(data: Dataset, count: int | None) -> Dataset:
     if count is None:
         return data
     return Dataset(
-        data.images[:count], data.labels[:count], None if data.masks is None else data.masks[:count],
+        data.images[:count],
+        data.labels[:count],
+        None if data.masks is None else data.masks[:count],
         None if data.groups is None else data.groups[:count],
     )
 
 
 def _opening(
-    lease: Lease, state: TrainingState, train: Dataset, validation: Dataset, device: torch.device, total: int
+    lease: Lease, start: Start, train: Dataset, validation: Dataset, device: torch.device, total: int
 ) -> list[tuple[str, str]]:
-    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    parameters = sum(parameter.numel() for parameter in start.state.model.parameters())
     lines = [
-        f"attempt {lease.held.attempt} on {socket.gethostname()}, {machine.device_name(device)}, "
-        f"torch {torch.__version__}",
+        f"attempt {lease.task.attempt} on {socket.gethostname()}, {device_name(device)}, torch {torch.__version__}",
         f"{parameters:,} parameters, {len(train):,} training and {len(validation):,} validation images, "
         f"{total:,} steps",
     ]
-    if state.step > 0:
-        lines.append(f"goes on from the checkpoint of step {state.step}")
+    if start.state.step > 0 and start.continued is None:
+        lines.append(f"continues from the checkpoint of step {start.state.step}")
     return [("info", line) for line in lines]
 
 
@@ -229,6 +295,6 @@ def _epoch_line(report: StepReport, epochs: int) -> str:
     return f"epoch {int(report.epoch)} of {epochs}: {values}"
 
 
-def _kept_line(best: Best, early_stop: EarlyStop, *, stopped: bool) -> str:
-    why = f"stopped early, with nothing better after {early_stop.patience} more epochs" if stopped else "kept"
+def _best_epoch_line(best: Best, early_stop: EarlyStop, *, stopped: bool) -> str:
+    why = f"stopped early after {early_stop.patience} epochs without improvement" if stopped else "finished"
     return f"{why}: the weights are those of epoch {best.epoch}, with {early_stop.metric} {best.value:.4g}"

@@ -1,4 +1,4 @@
-"""Activation functions by the name that a spec uses."""
+"""Activation functions by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_layer(name: str) -> nn.Module:
-    """A new layer for "relu", "gelu", "silu" or "softplus". Raises ValueError for another name."""
+    """Return a new layer for "relu", "gelu", "silu" or "softplus". Raises ValueError for another name."""
     if name not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
     return ACTIVATIONS[name]()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from worker.models.activations import activation_layer
-from worker.models.layers import norm_layers, pooling_class
+from densitylab.worker.models.activations import activation_layer
+from densitylab.worker.models.layers import norm_layers, pooling_class
 
 
 def build(
@@ -19,7 +19,7 @@ def build(
     norm: str = "none",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """A small CNN; the hidden layer has 4 · width units.
+    """Return a small CNN; the hidden layer has 4 · width units.
 
     Args:
         channels: image channels.
@@ -29,7 +29,7 @@ def build(
         activation: "relu", "gelu", "silu" or "softplus".
         pooling: "max" or "average", 2×2 after each stage.
         norm: "none", "batch" or "group" (groups of up to 8), after each convolution.
-        dropout: share of the hidden layer's units set to 0 while training, in [0, 1).
+        dropout: fraction of the hidden layer's units set to 0 while training, in [0, 1).
 
     Returns:
         A module (N, channels, height, width) -> logits (N, num_classes).
@@ -39,13 +39,17 @@ def build(
     """
     pool = pooling_class(pooling)
     stack: list[nn.Module] = []
-    before = channels
+    in_channels = channels
     for stage in (width, 2 * width):
         for _ in range(2):
-            stack += [nn.Conv2d(before, stage, 3, padding=1), *norm_layers(norm, stage), activation_layer(activation)]
-            before = stage
+            stack += [
+                nn.Conv2d(in_channels, stage, 3, padding=1),
+                *norm_layers(norm, stage),
+                activation_layer(activation),
+            ]
+            in_channels = stage
         stack.append(pool(2))
-    features = before * (image_size[0] // 4) * (image_size[1] // 4)
+    features = in_channels * (image_size[0] // 4) * (image_size[1] // 4)
     stack += [nn.Flatten(), nn.Linear(features, 4 * width), activation_layer(activation)]
     if dropout > 0:
         stack.append(nn.Dropout(dropout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from worker.models.activations import activation_layer
+from densitylab.worker.models.activations import activation_layer
 
 
 def build(
@@ -17,7 +17,7 @@ def build(
     activation: str = "relu",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """An MLP: `layers` times (linear, activation, dropout), then a linear head.
+    """Return an MLP: `layers` times (linear, activation, dropout), then a linear head.
 
     Args:
         channels: image channels.
@@ -26,7 +26,7 @@ def build(
         hidden: units in each hidden layer.
         layers: number of hidden layers, at least 1.
         activation: "relu", "gelu", "silu" or "softplus".
-        dropout: share of hidden units set to 0 while training, in [0, 1).
+        dropout: fraction of hidden units set to 0 while training, in [0, 1).
 
     Returns:
         A module (N, channels, height, width) -> logits (N, num_classes).

@@ -1,4 +1,4 @@
-"""Normalisation as the first layer of a model, so that gradients and attacks live in [0, 1] image space."""
+"""Normalisation as the first layer of a model, so that gradients and attacks are in [0, 1] image space."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Normalise(torch.nn.Module):
         std: C standard deviations on the [0, 1] scale, above 0.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(value > 0 for value in std):
@@ -23,5 +26,5 @@ class Normalise(torch.nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalised images, shaped like x."""
+        """Return normalised images, shaped like x."""
         return (x - self.mean) / self.std

@@ -1,19 +1,21 @@
-"""ImageNet weights that torchvision publishes."""
+"""Pretrained ImageNet weights of torchvision."""
 
 from __future__ import annotations
 
 import torch
 
+from densitylab.worker.errors import out_of_memory
+
 
 class NoPretrainedWeights(ValueError):
-    """There are no such weights, or they can't be had now."""
+    """Raised if there are no such weights, or they can't be downloaded."""
 
 
 def imagenet_weights(name: str) -> dict[str, torch.Tensor]:
-    """The state of torchvision's network `name`, downloaded once and then read from torch's cache.
+    """Return the state of torchvision's network `name`, downloaded once and then read from torch's cache.
 
     Raises:
-        NoPretrainedWeights: they are not in the cache and can't be downloaded.
+        NoPretrainedWeights: they are not in the cache and can't be downloaded, or they are damaged.
     """
     from torchvision.models import get_model_weights  # slow to import, and rarely needed
 
@@ -26,13 +28,21 @@ def imagenet_weights(name: str) -> dict[str, torch.Tensor]:
             f"the pretrained weights of {name} could not be downloaded from {weights.url} ({error}): go online, put "
             f"that file into {folder}, or train with pretrained off"
         ) from error
+    except Exception as error:  # zipfile, pickle and torch each raise their own
+        if out_of_memory(error):
+            raise
+        file = weights.url.rpartition("/")[2]
+        raise NoPretrainedWeights(
+            f"the pretrained weights of {name} are damaged: delete {file} in torch's cache on the worker, and they are "
+            "downloaded again"
+        ) from error
 
 
 def load_matching(network: torch.nn.Module, weights: dict[str, torch.Tensor], *, fresh: tuple[str, ...]) -> None:
-    """Give `network` the weights of the same names; those that begin with one of `fresh` stay as they are.
+    """Load the weights of the same names into `network`, except those that begin with one of `fresh`.
 
     Raises:
-        RuntimeError: beyond `fresh` a name or a shape does not agree.
+        RuntimeError: another name or shape does not agree.
     """
     own = network.state_dict()
     taken = {name: value for name, value in weights.items() if not name.startswith(fresh)}

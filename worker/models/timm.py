@@ -1,4 +1,4 @@
-"""Any network of the package timm, by its name there."""
+"""Networks of the package timm, by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from worker.models.pretrained import NoPretrainedWeights
+from densitylab.worker.models.pretrained import NoPretrainedWeights
 
 
 def build(
@@ -18,23 +18,23 @@ def build(
     name: str = "resnet18",
     pretrained: bool = False,
 ) -> nn.Module:
-    """`timm.create_model(name)` for these channels, image size and classes.
+    """Return `timm.create_model(name)` for these channels, image size and classes.
 
-    Fused attention is off in it, since that has no second derivative.
+    Fused attention is off, since it has no second derivative.
 
     Args:
         channels: image channels; pretrained first layers are adapted by timm.
         image_size: (height, width) in pixels.
         num_classes: K, at least 2.
         name: as in `timm.list_models()`.
-        pretrained: begin with the weights that timm publishes.
+        pretrained: start from timm's published weights.
 
     Returns:
         A module (N, channels, height, width) -> logits (N, num_classes).
 
     Raises:
-        ValueError: timm is not installed, knows no such name, or the network can't take this image size.
-        NoPretrainedWeights: pretrained, and they are not to be had.
+        ValueError: timm is not installed or has no such name, or the network can't take this image size.
+        NoPretrainedWeights: pretrained, and the weights can't be downloaded.
     """
     try:
         import timm
@@ -44,7 +44,7 @@ def build(
         ) from error
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.4)
-        hint = f"; near to it: {', '.join(near)}" if near else ""
+        hint = f"; similar names: {', '.join(near)}" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{hint}")
     settings = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     size = {"img_size": image_size} if settings is not None and settings.fixed_input_size else {}
@@ -56,8 +56,8 @@ def build(
         if not pretrained:
             raise
         raise NoPretrainedWeights(
-            f"the pretrained weights of timm's {name} could not be had ({error}): go online, or train with pretrained "
-            "off"
+            f"the pretrained weights of timm's {name} could not be downloaded ({error}): go online, or train with "
+            "pretrained off"
         ) from error
     except (TypeError, AssertionError) as error:
         raise ValueError(f"timm's {name} can't take images of {image_size[0]}×{image_size[1]}: {error}") from error

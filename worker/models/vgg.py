@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from worker.models.activations import activation_layer
-from worker.models.layers import norm_layers, pooling_class
-from worker.models.pretrained import NoPretrainedWeights, imagenet_weights, load_matching
+from densitylab.worker.models.activations import activation_layer
+from densitylab.worker.models.layers import initialise_convolutions, norm_layers, pooling_class
+from densitylab.worker.models.pretrained import NoPretrainedWeights, imagenet_weights, load_matching
 
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
@@ -26,35 +26,37 @@ def vgg11(
     dropout: float = 0.0,
     pretrained: bool = False,
 ) -> nn.Module:
-    """VGG11 for images of any size; sides that are no multiples of 32 are rounded up at each pooling.
+    """Return VGG11 for images of any size; sides that are not multiples of 32 are rounded up at each pooling.
 
     Args:
         channels: image channels.
-        image_size: (height, width) in pixels, at least 16 each; it sets no weight.
+        image_size: (height, width) in pixels, at least 16 each; no weight depends on it.
         num_classes: K, at least 2.
         activation: "relu", "gelu", "silu" or "softplus".
         pooling: "max" or "average", 2×2 after each of the five stages.
         norm: "none", "batch" or "group", after each convolution.
-        dropout: share of the 512 averaged features set to 0 while training, in [0, 1).
-        pretrained: begin with torchvision's ImageNet weights; the head stays random, and so does the first
-            convolution unless there are 3 channels.
+        dropout: fraction of the 512 averaged features set to 0 while training, in [0, 1).
+        pretrained: start from torchvision's ImageNet weights; the head is random, and so is the first convolution
+            unless there are 3 channels.
 
     Returns:
         A module (N, channels, height, width) -> logits (N, num_classes).
 
     Raises:
         ValueError: for an unknown activation, pooling or norm.
-        NoPretrainedWeights: pretrained with another norm than none and batch, or not to be had.
+        NoPretrainedWeights: pretrained with another norm than none and batch, or without access to the weights.
     """
     pool = pooling_class(pooling)
     features: list[nn.Module] = []
-    before = channels
+    in_channels = channels
     for stage in STAGES:
         for width in stage:
             features += [
-                nn.Conv2d(before, width, 3, padding=1), *norm_layers(norm, width), activation_layer(activation)
+                nn.Conv2d(in_channels, width, 3, padding=1),
+                *norm_layers(norm, width),
+                activation_layer(activation),
             ]
-            before = width
+            in_channels = width
         features.append(pool(2, ceil_mode=True))
     network = nn.Sequential()
     network.add_module("features", nn.Sequential(*features))
@@ -62,10 +64,10 @@ def vgg11(
     network.add_module("flatten", nn.Flatten())
     if dropout > 0:
         network.add_module("dropout", nn.Dropout(dropout))
-    network.add_module("head", nn.Linear(before, num_classes))
+    network.add_module("head", nn.Linear(in_channels, num_classes))
+    initialise_convolutions(network)
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
     if pretrained:
         _load(network, norm, channels)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from worker.models.activations import activation_layer
+from densitylab.worker.models.activations import activation_layer
 
 HEAD = 32  # features of one attention head
 
@@ -26,7 +26,7 @@ def build(
     activation: str = "gelu",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """A vision transformer with heads of 32 features, layer norm first, and learned positions.
+    """Return a vision transformer with heads of 32 features, layer norm first, and learned positions.
 
     Args:
         channels: image channels.
@@ -36,13 +36,13 @@ def build(
         width: features of a token, a multiple of 32.
         depth: number of blocks, at least 1.
         activation: "relu", "gelu", "silu" or "softplus", between the two layers of each block's MLP.
-        dropout: share set to 0 after each attention and each MLP while training, in [0, 1).
+        dropout: fraction set to 0 after each attention and each MLP while training, in [0, 1).
 
     Returns:
         A module (N, channels, height, width) -> logits (N, num_classes).
 
     Raises:
-        ValueError: the image is no multiple of the patch, the width none of 32, or the activation unknown.
+        ValueError: the image is not a multiple of the patch or the width not of 32, or the activation is unknown.
     """
     return VisionTransformer(channels, image_size, num_classes, patch_size, width, depth, activation, dropout)
 
@@ -65,7 +65,7 @@ class VisionTransformer(nn.Module):
         height, breadth = image_size
         if height % patch_size or breadth % patch_size:
             raise ValueError(
-                f"patch_size {patch_size} does not divide the image of {height}×{breadth} pixels: choose one that does"
+                f"patch_size {patch_size} does not divide the image of {height}×{breadth} pixels: choose a divisor"
             )
         if width % HEAD:
             raise ValueError(f"width must be a multiple of {HEAD}, got {width}")
@@ -77,7 +77,7 @@ class VisionTransformer(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K)."""
+        """Return logits (N, K)."""
         tokens = self.patches(x).flatten(2).transpose(1, 2) + self.positions
         return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
 
@@ -89,13 +89,11 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), activation_layer(activation), nn.Linear(4 * width, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), activation_layer(activation), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(N, tokens, width), likewise."""
+        """Map (N, tokens, width) to the same shape."""
         tokens = tokens + self.dropout(self.attention(self.norm1(tokens)))
         return tokens + self.dropout(self.mlp(self.norm2(tokens)))
 
@@ -109,7 +107,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(N, tokens, width), likewise."""
+        """Map (N, tokens, width) to the same shape."""
         n, count, width = tokens.shape
         q, k, v = self.qkv(tokens).view(n, count, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)
         weights = torch.softmax(q @ k.transpose(-2, -1) / HEAD**0.5, dim=-1)

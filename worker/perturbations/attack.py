@@ -7,27 +7,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worker.attacks.pgd import pgd_linf
-from worker.perturbations.perturbed import Perturbed
+from densitylab.worker.attacks.pgd import pgd_linf
+from densitylab.worker.perturbations.perturbed import Perturbed
 
 
 def attack(
-    model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, epsilon: float = 0.03, steps: int = 10,
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    target: Tensor,
+    *,
+    epsilon: float = 0.03,
+    steps: int = 10,
     generator: torch.Generator | None = None,
 ) -> Perturbed:
-    """x′ within L∞ epsilon of x by `worker.attacks.pgd.pgd_linf` away from the target class.
+    """Return x′ within L∞ epsilon of x, by `densitylab.worker.attacks.pgd.pgd_linf` against the target class.
 
-    It starts at x itself, so that what becomes of an image does not depend on the images beside it.
+    The attack starts at x, so that the result for an image does not depend on the other images.
 
     Args:
         model: gives logits (N, K).
         x: (N, C, H, W) in [0, 1].
-        target: (N,) the class to be left.
+        target: (N,) class indices.
         epsilon: largest change of a pixel, on the [0, 1] scale.
         steps: gradient steps, at least 1.
-        generator: not used, since nothing is drawn.
+        generator: not used.
 
     Returns:
-        the attacked images: the first that leaves the class, else where the attack ended.
+        The attacked images: the first outside of the class, else the last of the attack.
     """
     return Perturbed(pgd_linf(model, x, target, epsilon=epsilon, steps=steps, random_start=False))

@@ -7,16 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worker.perturbations.perturbed import Perturbed
+from densitylab.worker.perturbations.perturbed import Perturbed
 
 
 def noise(
-    model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, sigma: float = 0.05,
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    target: Tensor,
+    *,
+    sigma: float = 0.05,
     generator: torch.Generator | None = None,
 ) -> Perturbed:
-    """x + sigma · N(0, I), clamped to [0, 1].
+    """Return x + sigma · N(0, I), clamped to [0, 1].
 
-    Every image meets the same noise, so that what becomes of it does not depend on the images beside it.
+    Every image gets the same noise, so that the result for an image does not depend on the other images.
 
     Args:
         model: not used.
@@ -26,7 +30,7 @@ def noise(
         generator: draws the noise.
 
     Returns:
-        the noisy images.
+        The noisy images.
     """
     device = x.device if generator is None else generator.device
     drawn = torch.randn(x.shape[1:], dtype=x.dtype, device=device, generator=generator).to(x.device)

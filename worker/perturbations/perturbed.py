@@ -1,4 +1,4 @@
-"""What a perturbation hands back."""
+"""The result of a perturbation."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-def as_they_are(clean: Tensor, perturbed: Tensor) -> tuple[Tensor, Tensor]:
+def unchanged(clean: Tensor, perturbed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both maps as they are."""
     return clean, perturbed
 
 
 class Perturbed(NamedTuple):
-    """Perturbed images, and how maps of both are laid over each other.
+    """Perturbed images, and how to align their maps with those of the originals.
 
     Args:
         images: (N, C, H, W) in [0, 1].
-        align: (map of x, map of the perturbed x), each (N, C, H, W), -> both, feature by feature of the same place.
+        align: (map of x, map of the perturbed x), each (N, C, H, W) -> both, with aligned content.
     """
 
     images: Tensor
-    align: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = as_they_are
+    align: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = unchanged

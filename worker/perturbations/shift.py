@@ -1,4 +1,4 @@
-"""A shift by whole pixels."""
+"""Shift by whole pixels."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worker.perturbations.perturbed import Perturbed
+from densitylab.worker.perturbations.perturbed import Perturbed
 
 
 def shift(
-    model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor, *, right: int = 2, down: int = 0,
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    target: Tensor,
+    *,
+    right: int = 2,
+    down: int = 0,
     generator: torch.Generator | None = None,
 ) -> Perturbed:
-    """x moved by whole pixels, black coming in from outside.
+    """Return x shifted by whole pixels, with black borders.
 
-    Maps are compared where both show the same part of the image: that of the shifted image is moved back, and what
-    left the frame is cut off both.
+    Maps are compared on the common part of the images: the map of the shifted image is moved back, and both are
+    cropped.
 
     Args:
         model: not used.
@@ -25,13 +30,13 @@ def shift(
         target: not used.
         right: pixels to the right, below 0 to the left; smaller in size than W.
         down: pixels down, below 0 up; smaller in size than H.
-        generator: not used, since nothing is drawn.
+        generator: not used.
 
     Returns:
-        the shifted images, with maps cut to the common part.
+        The shifted images, with maps cropped to the common part.
 
     Raises:
-        ValueError: nothing of the image would stay in the frame.
+        ValueError: no pixel of the image would stay in the frame.
     """
     height, width = x.shape[2:]
     if abs(right) >= width or abs(down) >= height:
@@ -44,5 +49,5 @@ def shift(
 
 
 def _inside(length: int, by: int) -> slice:
-    """The positions that something else moves to, when all moves by so much."""
+    """Return the positions inside the frame after a shift by `by` pixels."""
     return slice(max(by, 0), length + min(by, 0))

@@ -5,19 +5,19 @@ Madry, Makelov, Schmidt, Tsipras, Vladu, *Towards Deep Learning Models Resistant
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
-from worker.attacks.pgd import maximise
-from worker.regularizers.gaussian_noise import cross_entropy_per_sample
-from worker.regularizers.marginal_density import (
+from densitylab.worker.attacks.pgd import maximise
+from densitylab.worker.autograd import (
+    frozen_running_statistics,
     random_state,
-    refuse_fresh_masks,
     require_generator,
-    running_statistics_kept,
+    require_no_rng_use,
 )
+from densitylab.worker.regularizers.gaussian_noise import cross_entropy_per_sample
 
 
 def adversarial_training(
@@ -30,14 +30,15 @@ def adversarial_training(
     epsilon: float = 0.1,
     steps: int = 10,
     step_size: float | None = None,
+    cross_entropy: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy_per_sample,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """CE(f(x′), y) − CE(f(x), y) of each sample, x′ by PGD on the cross-entropy from a random start.
+    """Return CE(f(x′), y) − CE(f(x), y) of each sample, x′ by PGD on the cross-entropy from a random start.
 
-    So λ = 1 is Madry's training on adversarial images alone. The attack runs in eval mode (no dropout, running
-    statistics of batch norm) and never stops early; the forward on x′ runs in the model's own mode, with the batch's
-    statistics (the running ones do not move) and the dropout masks of the first forward, so call it inside `replay`.
-    A step costs 6 + 2 · steps passes, where a plain one is 3.
+    With λ = 1 this is Madry's training on adversarial images only. The attack runs in eval mode (no dropout, running
+    statistics of batch norm) and never stops early. The forward on x′ runs in the model's own mode, with the batch's
+    statistics (the running ones are not updated) and the dropout masks of the first forward, so call the penalty inside
+    `replay`. A step costs 6 + 2 · steps passes, a plain step 3.
 
     Args:
         model: gives logits (N, K).
@@ -48,6 +49,8 @@ def adversarial_training(
         epsilon: its radius in [0, 1] pixel units, at least 0.
         steps: gradient steps of the attack, at least 1.
         step_size: in the ball's norm; None: 2.5 · epsilon / steps.
+        cross_entropy: (logits, y) -> (N,), that of the training, with its label smoothing and class weights; the attack
+            maximises the plain one.
         generator: draws the starts.
 
     Returns:
@@ -60,19 +63,24 @@ def adversarial_training(
     require_generator(generator, "adversarial_training")
     with eval_mode(model):
         x_adv = maximise(
-            lambda x_adv: cross_entropy_per_sample(model(x_adv), y), x, p_norm=p_norm, epsilon=epsilon, steps=steps,
-            step_size=step_size, generator=generator,
+            lambda x_adv: cross_entropy_per_sample(model(x_adv), y),
+            x,
+            p_norm=p_norm,
+            epsilon=epsilon,
+            steps=steps,
+            step_size=step_size,
+            generator=generator,
         )
     state = random_state(x.device)
-    with running_statistics_kept(model):
+    with frozen_running_statistics(model):
         attacked = model(x_adv)
-    refuse_fresh_masks(state, "adversarial_training")
-    return cross_entropy_per_sample(attacked, y) - cross_entropy_per_sample(logits, y)
+    require_no_rng_use(state, "adversarial_training")
+    return cross_entropy(attacked, y) - cross_entropy(logits, y)
 
 
 @contextmanager
 def eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Every layer in eval mode inside; afterwards each in the mode that it was in."""
+    """Set every layer to eval mode inside the block, and back to its own mode after it."""
     training = [layer for layer in model.modules() if layer.training]
     model.eval()
     try:

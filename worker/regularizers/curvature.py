@@ -1,25 +1,24 @@
 """Curvature regularization (CURE): the change of the loss gradient along its own sign.
 
 Moosavi-Dezfooli, Fawzi, Uesato, Frossard, *Robustness via Curvature Regularization, and Vice Versa*, CVPR 2019, in
-the form of the paper. The authors' published code differs: not squared, gradient of the batch's mean loss, model in
-eval mode.
+the form of the paper. The authors' published code differs: it does not square, uses the gradient of the batch's mean
+loss, and sets the model to eval mode.
 """
 
 from __future__ import annotations
 
 import torch
 
-from worker.regularizers.marginal_density import (
-    check_step,
-    exact_in_float32,
-    float32,
+from densitylab.worker.autograd import (
+    computed_in_float32,
+    frozen_running_statistics,
+    full_precision,
     gradient_by_input,
     random_state,
-    refuse_fresh_masks,
-    refuse_half_weights,
-    running_statistics_kept,
+    require_float32_weights,
+    require_no_rng_use,
     set_random_state,
-    widen,
+    upcast,
 )
 
 
@@ -32,13 +31,13 @@ def curvature(
     h: float = 1.5,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """‖∇ℓ(x + h z) − ∇ℓ(x)‖₂² of each sample, z = sign(∇ℓ(x)) / ‖sign(∇ℓ(x))‖₂, ℓ the sample's cross-entropy.
+    """Return ‖∇ℓ(x + h z) − ∇ℓ(x)‖₂² of each sample, z = sign(∇ℓ(x)) / ‖sign(∇ℓ(x))‖₂, ℓ the sample's cross-entropy.
 
     Both gradients keep their graphs, z does not; x + h z is not clamped. The logits are shared with the
-    cross-entropy, except under autocast or TF32, where both forwards are made in float32: a difference of gradients
-    in bfloat16 is mostly rounding. The second forward uses the batch's statistics (the running ones do not move) and
-    the first one's dropout masks, so call it inside `replay`. A step costs 12 passes (13 with logits of its own), where
-    a plain one is 3.
+    cross-entropy, except under autocast or TF32, where both forwards run in float32: a difference of gradients in
+    bfloat16 is mostly rounding. The second forward uses the batch's statistics (the running ones are not updated) and
+    the dropout masks of the first, so call the penalty inside `replay`. A step costs 12 passes (13 with logits of its
+    own), a plain step 3.
 
     Args:
         model: gives logits (N, K).
@@ -55,12 +54,13 @@ def curvature(
         ValueError: h is not above 0, the logits do not depend on x, or the weights are in half precision.
         RuntimeError: the second forward drew random numbers outside `replay`.
     """
-    check_step(h)
-    refuse_half_weights(model, "curvature")
+    if not 0 < h < float("inf"):
+        raise ValueError(f"h must be a finite length above 0, got {h!r}")
+    require_float32_weights(model, "curvature")
     graph = torch.is_grad_enabled()
     state = random_state(x.device)
-    shared = exact_in_float32(x, logits)
-    with float32(x.device), running_statistics_kept(model), torch.enable_grad():
+    shared = computed_in_float32(x, logits)
+    with full_precision(x.device), frozen_running_statistics(model), torch.enable_grad():
         if not shared:
             x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_(True)
             logits = model(x)
@@ -73,11 +73,11 @@ def curvature(
         there = (x.detach() + step.view(-1, *[1] * (x.dim() - 1)) * sign).requires_grad_(True)
         change = _loss_gradient(there, model(there), y, graph) - here
     if shared:
-        refuse_fresh_masks(state, "curvature")
+        require_no_rng_use(state, "curvature")
     penalty = change.flatten(1).square().sum(dim=1)
     return torch.where(flat, torch.zeros_like(penalty), penalty)
 
 
 def _loss_gradient(x: torch.Tensor, logits: torch.Tensor, y: torch.Tensor, graph: bool) -> torch.Tensor:
-    total = torch.nn.functional.cross_entropy(widen(logits), y, reduction="sum")
+    total = torch.nn.functional.cross_entropy(upcast(logits), y, reduction="sum")
     return gradient_by_input(total, x, create_graph=graph)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 
 import torch
 
-from worker.regularizers.marginal_density import (
+from densitylab.worker.autograd import (
+    frozen_running_statistics,
     random_state,
-    refuse_fresh_masks,
     require_generator,
-    running_statistics_kept,
-    widen,
+    require_no_rng_use,
+    upcast,
 )
 
 
@@ -22,13 +23,14 @@ def gaussian_noise(
     y: torch.Tensor,
     *,
     sigma: float = 0.1,
+    cross_entropy: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """CE(f(x′), y) − CE(f(x), y) of each sample, x′ = x + σ·N(0, I), not clamped.
+    """Return CE(f(x′), y) − CE(f(x), y) of each sample, x′ = x + σ·N(0, I), not clamped.
 
-    So λ = 1 is training on noisy images alone. The noisy forward uses the batch's statistics (the running ones do
-    not move) and the dropout masks of the first, so call it inside `replay`. A step costs 6 passes,
-    where a plain one is 3.
+    With λ = 1 this is training on noisy images only. The noisy forward uses the batch's statistics (the running ones
+    are not updated) and the dropout masks of the first, so call the penalty inside `replay`. A step costs 6 passes, a
+    plain step 3.
 
     Args:
         model: gives logits (N, K).
@@ -36,6 +38,8 @@ def gaussian_noise(
         logits: (N, K) model(x), with their graph.
         y: (N,) labels.
         sigma: standard deviation of the noise in [0, 1] pixel units, at least 0.
+        cross_entropy: (logits, y) -> (N,), that of the training, with its label smoothing and class weights; None: the
+            plain one.
         generator: draws the noise.
 
     Returns:
@@ -47,15 +51,16 @@ def gaussian_noise(
     """
     if not (isfinite(sigma) and sigma >= 0):
         raise ValueError(f"sigma must be a finite number of at least 0, got {sigma!r}")
-    require_generator(generator, "gaussian_noise")
+    generator = require_generator(generator, "gaussian_noise")
     noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
     state = random_state(x.device)
-    with running_statistics_kept(model):
+    with frozen_running_statistics(model):
         noisy = model(x.detach() + sigma * noise)
-    refuse_fresh_masks(state, "gaussian_noise")
-    return cross_entropy_per_sample(noisy, y) - cross_entropy_per_sample(logits, y)
+    require_no_rng_use(state, "gaussian_noise")
+    loss = cross_entropy or cross_entropy_per_sample
+    return loss(noisy, y) - loss(logits, y)
 
 
 def cross_entropy_per_sample(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """(N,) −log softmax_y, in float32 at least."""
-    return torch.nn.functional.cross_entropy(widen(logits), y, reduction="none")
+    """Return (N,) −log softmax_y, in float32 at least."""
+    return torch.nn.functional.cross_entropy(upcast(logits), y, reduction="none")

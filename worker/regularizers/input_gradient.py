@@ -2,14 +2,14 @@
 
 Target `log_prob` is that of Drucker & LeCun, *Improving generalization performance using double backpropagation*,
 1992, and Ross & Doshi-Velez, *Improving the Adversarial Robustness and Interpretability of Deep Neural Networks by
-Regularizing their Input Gradients*, AAAI 2018; `logit` is the rival that the marginal-density paper compares with.
+Regularizing their Input Gradients*, AAAI 2018; `logit` is the baseline of the marginal-density paper.
 """
 
 from __future__ import annotations
 
 import torch
 
-from worker.regularizers.marginal_density import check_norm, gradient_by_input, norm_per_sample, widen
+from densitylab.worker.autograd import check_norm, gradient_by_input, norm_per_sample, upcast
 
 TARGETS = ("logit", "log_prob")
 
@@ -25,11 +25,11 @@ def input_gradient(
     power: int = 2,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """‖∇_x t(x)‖_p^k of each sample, exactly, by double backward through the logits of the cross-entropy.
+    """Return ‖∇_x t(x)‖_p^k of each sample, exactly, by double backward through the logits of the cross-entropy.
 
     With t = f_y, the log joint density log p(x, y) up to a constant ("logit"), or t = log softmax_y f(x), the log
-    conditional density log p(y | x) ("log_prob"). ∇ log p(x) = ∇ f_y − ∇ log softmax_y f(x) ties the two to
-    `marginal_density`. A step costs 6 passes, where a plain one is 3.
+    conditional density log p(y | x) ("log_prob"). ∇ log p(x) = ∇ f_y − ∇ log softmax_y f(x) relates the two
+    to `marginal_density`. A step costs 6 passes, a plain step 3.
 
     Args:
         model: not called; the logits carry its graph.
@@ -45,13 +45,13 @@ def input_gradient(
         (N,) penalties in float32 (float64 for float64 models), not negative.
 
     Raises:
-        ValueError: an argument is none of the above, or the logits do not depend on x.
+        ValueError: an argument is outside its range, or the logits do not depend on x.
     """
     check_norm(p_norm, power)
     if target not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
     with torch.enable_grad():
-        scores = widen(logits)
+        scores = upcast(logits)
         if target == "log_prob":
             scores = torch.log_softmax(scores, dim=1)
         total = scores.gather(1, y.unsqueeze(1)).sum()

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import torch
 
-from worker.regularizers.marginal_density import gradient_by_input, norm_per_sample, require_generator, widen
+from densitylab.worker.autograd import (
+    gradient_by_input,
+    norm_per_sample,
+    require_generator,
+    upcast,
+)
 
 
 def jacobian(
@@ -18,10 +23,10 @@ def jacobian(
     *,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """K · ‖∇_x (u·f(x))‖₂², u uniform on the unit sphere of R^K: an unbiased ‖∂f/∂x‖_F² of each sample.
+    """Return K · ‖∇_x (u·f(x))‖₂², u uniform on the unit sphere of R^K: an unbiased ‖∂f/∂x‖_F² of each sample.
 
     One u per sample and step. By double backward through the logits of the cross-entropy. A step costs 6 passes,
-    where a plain one is 3.
+    a plain step 3.
 
     Args:
         model: not called; the logits carry its graph.
@@ -36,9 +41,9 @@ def jacobian(
     Raises:
         ValueError: no generator, or the logits do not depend on x.
     """
-    require_generator(generator, "jacobian")
+    generator = require_generator(generator, "jacobian")
     with torch.enable_grad():
-        scores = widen(logits)
+        scores = upcast(logits)
         normal = torch.randn(scores.shape, generator=generator, device=generator.device, dtype=scores.dtype)
         direction = torch.nn.functional.normalize(normal.to(scores.device), dim=1)
         total = (direction * scores).sum()

@@ -20,14 +20,14 @@ The one requirement that is not obvious: **the logits must be computed from this
 `x.requires_grad` already set**, so the normalisation (mean, std) has to be a layer of the model, not part of the
 data pipeline. The head must give free logits: after log_softmax log p(x) is 0 everywhere and the penalty with it.
 
-`random_state` and `replay` matter for the estimators `finite_difference` and `random_projection` on models with
-dropout alone: their second forward must draw the masks of the first. Without them such a model is refused.
+`random_state` and `replay` matter only for the estimators `finite_difference` and `random_projection` on models with
+dropout: their second forward must draw the same masks as the first. Without them such a model raises an error.
 
-`backward(inputs=...)` spares the gradient by x that nobody reads. Costs in passes through the network, where a plain
+`backward(inputs=...)` saves the gradient by x, which is not needed. Costs in passes through the network, where a plain
 training step is 3: double_backward 6, finite_difference 7, random_projection 6. Under autocast, or where TF32 is
-allowed, the last two make the first forward again in float32 (finite_difference 10, random_projection 9). Keep TF32
-off during their backward too, where the difference of two gradients is taken. On a GPU torch's own second derivatives
-of convolutions cost several times what is counted here; `worker/double_backward.py`, which needs torch alone too,
+allowed, the last two repeat the first forward in float32 (finite_difference 10, random_projection 9). Keep TF32 off
+during their backward too, which takes the difference of two gradients. On a GPU torch's own second derivatives of
+convolutions cost several times these figures; `worker/training/double_backward.py`, which also needs only torch,
 replaces them.
 """
 
@@ -35,17 +35,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from typing import Any
 
 import torch
 
-RandomState = tuple[tuple[torch.device, torch.Tensor], ...]
-
-_NORMS = {"1": 1.0, "2": 2.0, "inf": float("inf")}
 _ESTIMATORS = ("double_backward", "finite_difference", "random_projection")
-_HALF = (torch.float16, torch.bfloat16)
-_HEADROOM = 2.0**7  # so far gradients are scaled up in float16, whose smallest number is 6e-8
-_replaying: ContextVar[bool] = ContextVar("replaying", default=False)
 
 
 def marginal_density(
@@ -60,7 +55,7 @@ def marginal_density(
     h: float = 0.01,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """‖∇_x log p(x)‖_p^k of each sample, with log p(x) = logsumexp f(x) up to a constant.
+    """Return ‖∇_x log p(x)‖_p^k of each sample, with log p(x) = logsumexp f(x) up to a constant.
 
     With s = log p and g = ∇s (METHOD: Yang et al. 2024; the two Taylor estimators are our definition):
 
@@ -71,7 +66,7 @@ def marginal_density(
       relative standard deviation √2 per draw.
 
     They agree on smooth networks only (GELU, SiLU, softplus; average pooling). Under `torch.no_grad()` the values
-    are the same and carry no graph. Batch norm uses the batch's statistics and its running ones do not move.
+    are the same and carry no graph. Batch norm uses the batch's statistics and does not update its running ones.
 
     Args:
         model: gives logits (N, K); normalisation is its first layer.
@@ -83,15 +78,14 @@ def marginal_density(
         p_norm: "1", "2" or "inf", over all input features of one sample.
         power: 1 or 2.
         h: length of the Taylor step, an L2 displacement in [0, 1] pixel units, above 0.
-        generator: draws v; random_projection alone needs it.
+        generator: draws v; only random_projection needs it.
 
     Returns:
         (N,) penalties in float32 (float64 for float64 models), not negative.
 
     Raises:
-        ValueError: an argument is none of the above, random_projection is asked for another norm than the squared
-            2-norm or has no generator, the logits do not depend on x, or a Taylor estimator meets half-precision
-            weights.
+        ValueError: an argument is outside its range, random_projection has no generator or another norm than the
+            squared 2-norm, the logits do not depend on x, or a Taylor estimator meets half-precision weights.
         RuntimeError: the model drew random numbers in a Taylor estimator's second forward outside `replay`.
     """
     _check(estimator, p_norm, power, h, generator)
@@ -101,10 +95,10 @@ def marginal_density(
         gradient = gradient_by_input(total, x, create_graph=torch.is_grad_enabled())
         return norm_per_sample(gradient, p_norm) ** power
 
-    refuse_half_weights(model, estimator)
+    require_float32_weights(model, estimator)
     state = random_state(x.device)
-    shared = exact_in_float32(x, logits)
-    with float32(x.device), running_statistics_kept(model):
+    shared = computed_in_float32(x, logits)
+    with full_precision(x.device), frozen_running_statistics(model):
         if not shared:
             x = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_(True)
         with torch.enable_grad():
@@ -119,116 +113,32 @@ def marginal_density(
             flat = length == 0  # a zero gradient: no direction, penalty 0
             step = h / torch.where(flat, torch.ones_like(length), length)
         else:
+            generator = require_generator(generator, estimator)
             direction = torch.randn(x.shape, generator=generator, device=generator.device, dtype=base.dtype)
             direction = direction.to(x.device)
             flat = torch.zeros(len(x), dtype=torch.bool, device=x.device)
             step = base.new_full((len(x),), h / x[0].numel() ** 0.5)
         shifted = log_density(model(x.detach() + step.view(-1, *[1] * (x.dim() - 1)) * direction))
     if shared:
-        refuse_fresh_masks(state, estimator)
+        require_no_rng_use(state, estimator)
     slope = torch.where(flat, torch.zeros_like(base), shifted - base) / step
     return slope.abs() if power == 1 else slope.square()
 
 
 def log_density(logits: torch.Tensor) -> torch.Tensor:
-    """log p(x) up to a constant: logsumexp over classes, (N, K) to (N,), in float32 at least.
+    """Return log p(x) up to a constant: logsumexp over classes, (N, K) to (N,), in float32 at least.
 
-    The maximum is subtracted first, so logits of ±1e4 do not overflow; half precision is widened before.
+    The maximum is subtracted first, so logits of ±1e4 do not overflow; half precision is upcast before.
     """
-    return torch.logsumexp(widen(logits), dim=1)
-
-
-def widen(values: torch.Tensor) -> torch.Tensor:
-    """Half precision as float32; float32 and float64 as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def random_state(device: torch.device) -> RandomState:
-    """The states of the global generators that a forward on `device` draws from."""
-    states = [(torch.device("cpu"), torch.get_rng_state())]
-    if device.type == "cuda":
-        states.append((device, torch.cuda.get_rng_state(device)))
-    return tuple(states)
-
-
-def set_random_state(state: RandomState) -> None:
-    """Let the global generators go on from `state`."""
-    for device, value in state:
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(value, device)
-        else:
-            torch.set_rng_state(value)
-
-
-@contextmanager
-def replay(state: RandomState) -> Iterator[None]:
-    """Inside, the global generators go on from `state`; on leaving they stand where they stood on entering."""
-    before = random_state(state[-1][0])
-    token = _replaying.set(True)
-    set_random_state(state)
-    try:
-        yield
-    finally:
-        _replaying.reset(token)
-        set_random_state(before)
-
-
-def refuse_fresh_masks(state: RandomState, name: str) -> None:
-    """Refuse a second forward that drew other dropout masks than the first.
-
-    Args:
-        state: `random_state` just before the second forward.
-        name: of the penalty, for the message.
-
-    Raises:
-        RuntimeError: outside `replay`, and the global generators have moved on from `state`.
-    """
-    if _replaying.get():
-        return
-    now = random_state(state[-1][0])
-    if not all(torch.equal(old, new) for (_, old), (_, new) in zip(state, now, strict=True)):
-        raise RuntimeError(
-            f"{name} needs the random numbers (dropout masks) of the forward that gave the logits, and the model "
-            "drew new ones: take state = random_state(x.device) before that forward and call the penalty inside "
-            "`with replay(state):`"
-        )
-
-
-def refuse_half_weights(model: torch.nn.Module, name: str) -> None:
-    """Raises ValueError where the weights are float16 or bfloat16, so that a difference would be rounding noise."""
-    if any(parameter.dtype in _HALF for parameter in model.parameters()):
-        raise ValueError(
-            f"{name} needs float32 weights, since in half precision its difference is rounding noise: "
-            "keep the weights in float32 and use autocast, or use a penalty by double backward"
-        )
-
-
-def require_generator(generator: torch.Generator | None, name: str) -> None:
-    """Raises ValueError where there is no generator."""
-    if generator is None:
-        # the global generator would not do: inside `replay` it starts from the same state at every step
-        raise ValueError(f"{name} draws noise: pass generator=torch.Generator().manual_seed(...)")
-
-
-def check_norm(p_norm: str, power: int) -> None:
-    """Raises ValueError unless p_norm is "1", "2" or "inf" and power 1 or 2."""
-    if p_norm not in _NORMS:
-        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
-    if power not in (1, 2):
-        raise ValueError(f"power must be 1 or 2, got {power!r}")
-
-
-def check_step(h: float) -> None:
-    """Raises ValueError unless h is finite and above 0."""
-    if not 0 < h < float("inf"):
-        raise ValueError(f"h must be a finite length above 0, got {h!r}")
+    return torch.logsumexp(upcast(logits), dim=1)
 
 
 def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.Generator | None) -> None:
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(_ESTIMATORS)}, got {estimator!r}")
     check_norm(p_norm, power)
-    check_step(h)
+    if not 0 < h < float("inf"):
+        raise ValueError(f"h must be a finite length above 0, got {h!r}")
     if estimator == "random_projection":
         if (p_norm, power) != ("2", 2):
             raise ValueError(
@@ -238,37 +148,8 @@ def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.G
         require_generator(generator, estimator)
 
 
-def gradient_by_input(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
-    """∂total/∂x, shaped like x; the graph of `total` is kept. Raises ValueError where total does not depend on x.
-
-    Under float16 autocast it is computed at 128 times its size and divided again, so that small gradients do not
-    vanish; the loss's own scaling (GradScaler) does not reach it.
-    """
-    gradient = None
-    if x.requires_grad and total.requires_grad:
-        small = torch.is_autocast_enabled(x.device.type) and torch.get_autocast_dtype(x.device.type) == torch.float16
-        (gradient,) = torch.autograd.grad(
-            total, x, torch.full_like(total, _HEADROOM if small else 1.0), create_graph=create_graph,
-            retain_graph=True, allow_unused=True,
-        )  # fmt: skip
-        if small and gradient is not None:
-            gradient = gradient / _HEADROOM
-    if gradient is None:
-        raise ValueError(
-            "the logits do not depend on x: call x.requires_grad_(True) first, then compute logits = model(x) "
-            "from that same tensor with gradients enabled"
-        )
-    return gradient
-
-
-def norm_per_sample(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
-    """(N,) p-norms over all features of each sample, in float32 at least; derivative 0 where the gradient is 0."""
-    # vector_norm has a finite derivative at 0, where a written-out square root has none
-    return torch.linalg.vector_norm(widen(gradient.flatten(1)), ord=_NORMS[p_norm], dim=1)
-
-
 def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
-    """The direction d of dual norm 1 with d·g = ‖g‖_p for each sample; 0 where g = 0."""
+    """Return the direction d of dual norm 1 with d·g = ‖g‖_p for each sample; 0 where g = 0."""
     flat = gradient.detach().flatten(1)
     if p_norm == "1":
         direction = flat.sign()
@@ -281,29 +162,165 @@ def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
     return direction.view_as(gradient)
 
 
-def exact_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
-    """Whether the caller's forward was exact enough to be subtracted from: no autocast, TF32 or half precision."""
+# ---- From densitylab.worker.autograd: a test keeps both the same ----
+
+RandomState = tuple[tuple[torch.device, torch.Tensor], ...]
+
+_NORMS = {"1": 1.0, "2": 2.0, "inf": float("inf")}
+_HALF = (torch.float16, torch.bfloat16)
+_HEADROOM = 2.0**7  # gradients are scaled up by this in float16, whose smallest number is 6e-8
+_REPLAY: ContextVar[bool] = ContextVar("replay of torch's random numbers", default=False)
+
+
+def upcast(values: torch.Tensor) -> torch.Tensor:
+    """Return half precision as float32, and float32 and float64 unchanged."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def random_state(device: torch.device) -> RandomState:
+    """Return the states of the global generators that a forward on `device` draws from."""
+    states = [(torch.device("cpu"), torch.get_rng_state())]
+    if device.type == "cuda":
+        states.append((device, torch.cuda.get_rng_state(device)))
+    return tuple(states)
+
+
+def set_random_state(state: RandomState) -> None:
+    """Set the global generators to `state`."""
+    for device, value in state:
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(value, device)
+        else:
+            torch.set_rng_state(value)
+
+
+@contextmanager
+def replay(state: RandomState) -> Iterator[None]:
+    """Set the global generators to `state` inside the block, and back to their former state after it."""
+    before = random_state(state[-1][0])
+    token = _REPLAY.set(True)
+    set_random_state(state)
+    try:
+        yield
+    finally:
+        _REPLAY.reset(token)
+        set_random_state(before)
+
+
+def require_no_rng_use(state: RandomState, name: str) -> None:
+    """Raise an error if a second forward drew other dropout masks than the first one.
+
+    Args:
+        state: `random_state` just before the second forward.
+        name: of the penalty, for the message.
+
+    Raises:
+        RuntimeError: the global generators have moved on from `state`, and no `replay` is active.
+    """
+    # by name: a copy of this code in another file has a context variable of its own
+    if any(variable.name == _REPLAY.name and active for variable, active in copy_context().items()):
+        return
+    now = random_state(state[-1][0])
+    if not all(torch.equal(old, new) for (_, old), (_, new) in zip(state, now, strict=True)):
+        raise RuntimeError(
+            f"{name} needs the random numbers (dropout masks) of the forward that gave the logits, and the model "
+            "drew new ones: take state = random_state(x.device) before that forward and call the penalty inside "
+            "`with replay(state):`"
+        )
+
+
+def require_generator(generator: torch.Generator | None, name: str) -> torch.Generator:
+    """Return the generator. Raises ValueError if there is none."""
+    if generator is None:
+        # the global generator would not do: inside `replay` it starts from the same state at every step
+        raise ValueError(f"{name} draws noise: pass generator=torch.Generator().manual_seed(...)")
+    return generator
+
+
+def check_norm(p_norm: str, power: int) -> None:
+    """Raise ValueError unless p_norm is "1", "2" or "inf" and power 1 or 2."""
+    if p_norm not in _NORMS:
+        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
+    if power not in (1, 2):
+        raise ValueError(f"power must be 1 or 2, got {power!r}")
+
+
+def require_float32_weights(model: torch.nn.Module, name: str) -> None:
+    """Raise ValueError if weights are float16 or bfloat16, where a small difference is rounding noise."""
+    if any(parameter.dtype in _HALF for parameter in model.parameters()):
+        raise ValueError(
+            f"{name} needs float32 weights, since in half precision its difference is rounding noise: "
+            "keep the weights in float32 and use autocast, or use a penalty by double backward"
+        )
+
+
+def gradient_by_input(total: torch.Tensor, x: torch.Tensor, *, create_graph: bool) -> torch.Tensor:
+    """Return ∂total/∂x, shaped like x; the graph of `total` is kept.
+
+    Under float16 autocast the gradient is computed at 128 times its size and then divided, so that small values do
+    not underflow; the loss scaling of GradScaler does not apply here.
+
+    Raises:
+        ValueError: total does not depend on x.
+    """
+    gradient = None
+    if x.requires_grad and total.requires_grad:
+        in_float16 = (
+            torch.is_autocast_enabled(x.device.type) and torch.get_autocast_dtype(x.device.type) == torch.float16
+        )
+        (gradient,) = torch.autograd.grad(
+            total,
+            x,
+            torch.full_like(total, _HEADROOM if in_float16 else 1.0),
+            create_graph=create_graph,
+            retain_graph=True,
+            allow_unused=True,
+        )
+        if in_float16 and gradient is not None:
+            gradient = gradient / _HEADROOM
+    if gradient is None:
+        raise ValueError(
+            "the logits do not depend on x: call x.requires_grad_(True) first, then compute logits = model(x) "
+            "from that same tensor with gradients enabled"
+        )
+    return gradient
+
+
+def norm_per_sample(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
+    """Return the (N,) p-norms over all features, in float32 at least; their derivative at a zero gradient is 0."""
+    # vector_norm has a finite derivative at 0, where a written-out square root has none
+    return torch.linalg.vector_norm(upcast(gradient.flatten(1)), ord=_NORMS[p_norm], dim=1)
+
+
+def fp32_backends() -> tuple[Any, Any]:
+    """Return torch's settings of float32 on a GPU, of matrix products and of convolutions."""
+    backends: Any = torch.backends
+    return backends.cuda.matmul, backends.cudnn.conv
+
+
+def computed_in_float32(x: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Return whether the logits were computed in float32 or float64: no autocast, TF32 or half precision."""
     if torch.is_autocast_enabled(x.device.type) or x.dtype in _HALF or logits.dtype in _HALF:
         return False
-    matmul, conv = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    matmul, conv = (backend.fp32_precision for backend in fp32_backends())
     return x.device.type != "cuda" or "tf32" not in (matmul, conv)
 
 
 @contextmanager
-def float32(device: torch.device) -> Iterator[None]:
-    """Autocast and TF32 off inside."""
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Turn autocast and TF32 off inside the block."""
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
         if device.type == "cuda":
-            for backend in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+            for backend in fp32_backends():
                 stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
                 backend.fp32_precision = "ieee"
         yield
 
 
 @contextmanager
-def running_statistics_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Batch norm in training mode uses the statistics of the batch and leaves its running ones as they are."""
+def frozen_running_statistics(model: torch.nn.Module) -> Iterator[None]:
+    """Let batch norm in training mode use the batch's statistics without updating its running ones."""
     layers = [
         layer
         for layer in model.modules()

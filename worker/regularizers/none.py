@@ -1,4 +1,4 @@
-"""No regularizer: the baseline that every other one is compared with."""
+"""No regularizer: the baseline."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def none(
     *,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Penalty 0 for each sample: (N,) float32 zeros, so that the loss is the cross-entropy exactly."""
+    """Return (N,) float32 zeros, so that the loss is exactly the cross-entropy."""
     return torch.zeros(len(x), device=x.device)

@@ -1,10 +1,10 @@
-"""λ that stays as it is."""
+"""Constant λ."""
 
 from __future__ import annotations
 
-from worker.schedules.seen import Seen
+from densitylab.worker.schedules.controller_state import ControllerState
 
 
-def constant(lambda_: float, step: int, total_steps: int, seen: Seen) -> float:
-    """The λ in force at `step` (1 to `total_steps`): always `lambda_`."""
+def constant(lambda_: float, step: int, total_steps: int, state: ControllerState) -> float:
+    """Return `lambda_` at every `step` (1 to `total_steps`)."""
     return lambda_

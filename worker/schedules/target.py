@@ -1,32 +1,32 @@
-"""λ steered so that the input gradient of log p(x) gets a stated norm (ours)."""
+"""λ controlled so that the input gradient of log p(x) reaches a given norm (ours)."""
 
 from __future__ import annotations
 
 from math import exp, sqrt
 
-from worker.schedules.seen import Seen
+from densitylab.worker.schedules.controller_state import ControllerState
 
 RATE = 0.05
-LOWEST, HIGHEST = 1e-6, 1e3  # bounds, so that an aim that can't be met does not carry λ out of reach
+LOWEST, HIGHEST = 1e-6, 1e3  # bounds of λ, for targets that can't be reached
 
 
-def target(lambda_: float, step: int, total_steps: int, seen: Seen, *, gradient_norm: float = 0.4) -> float:
-    """log λ ← log λ + 0.05 · clip((R − t) / t, ±1) after each step, R the running root mean square of ‖∇ log p(x)‖₂.
+def target(lambda_: float, step: int, total_steps: int, state: ControllerState, *, gradient_norm: float = 0.4) -> float:
+    """Update log λ ← log λ + 0.05 · clip((R − t) / t, ±1) after each step, R the running RMS of ‖∇ log p(x)‖₂.
 
-    λ stays between 1e-6 and 1e3 (or where it began, if that lies outside).
+    λ stays between 1e-6 and 1e3 (or its first value, if that is outside).
 
     Args:
         lambda_: λ at the first step; 0 stays 0.
         step: not used.
         total_steps: not used.
-        seen: the λ before, and the running mean of ‖∇ log p(x)‖₂².
+        state: the previous λ, and the running mean of ‖∇ log p(x)‖₂².
         gradient_norm: t, the norm to reach, per unit of [0, 1] pixels, above 0.
 
     Returns:
-        The λ in force.
+        The λ of this step.
     """
-    if seen.lambda_ is None or seen.squared_gradient_norm is None or lambda_ == 0:
+    if state.lambda_ is None or state.squared_gradient_norm is None or lambda_ == 0:
         return lambda_
-    excess = (sqrt(seen.squared_gradient_norm) - gradient_norm) / gradient_norm
-    moved = seen.lambda_ * exp(RATE * max(-1.0, min(1.0, excess)))
+    excess = (sqrt(state.squared_gradient_norm) - gradient_norm) / gradient_norm
+    moved = state.lambda_ * exp(RATE * max(-1.0, min(1.0, excess)))
     return max(min(LOWEST, lambda_), min(moved, max(HIGHEST, lambda_)))

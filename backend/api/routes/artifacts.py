@@ -2,50 +2,60 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
-from backend.api.dependencies import DatabaseDep, Reading, StoreDep
-from backend.api.problems import not_found, responses
-from backend.api.routes.runs import RunId, found, missing
-from backend.shared import contracts
-from backend.shared.contracts import Artifact
-from backend.shared.store import runs
+from densitylab.backend.api.dependencies import DatabaseDep, Reading, StoreDep
+from densitylab.backend.api.errors import responses
+from densitylab.backend.api.file_response import file_response
+from densitylab.backend.api.routes.runs import RunId
+from densitylab.backend.services.runs import damaged
+from densitylab.backend.services.runs import get as get_run
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.artifacts import DamagedFile
+from densitylab.backend.shared.contracts import Artifact
+from densitylab.backend.shared.errors import NotFound
+from densitylab.backend.shared.store import run_artifacts
 
 router = APIRouter(prefix="/runs/{run_id}/artifacts", tags=["artifacts"])
-ArtifactName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
+ArtifactName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100, description="name of the file")]
 
 
-class ArtifactPage(contracts.Page):
-    items: list[Artifact]
+class ArtifactPage(contracts.Page[Artifact]):
+    """A page of artifacts."""
 
 
 @router.get("", responses=responses(404, 422))
 def list_artifacts(run_id: RunId, session: Reading) -> ArtifactPage:
-    found(runs.get(session, run_id), run_id)
-    return ArtifactPage(items=runs.artifacts(session, run_id))
+    """Return the run's files."""
+    get_run(session, run_id)
+    return ArtifactPage(items=run_artifacts.artifacts(session, run_id))
 
 
 @router.get(
-    "/{name}", response_class=Response,
+    "/{name}",
+    response_class=Response,
     responses={
         200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-        **responses(404, 422),
+        **responses(404, 409, 416, 422),
     },
 )
-def download_artifact(run_id: RunId, name: ArtifactName, database: DatabaseDep, store: StoreDep) -> Response:
-    """The file's content."""
-    # A checkpoint may move on between the look at its row and the reading of its file: look once more
+def download_artifact(
+    run_id: RunId, name: ArtifactName, request: Request, database: DatabaseDep, store: StoreDep
+) -> Response:
+    """Return the file's content, with its SHA-256 in the header Repr-Digest, or with Range a part of it (206), which is
+    not compared with its checksum. 409 if the stored file is damaged."""
+    # A new checkpoint may replace the file between the two reads: try again once
     for _ in range(2):
         with database.read() as session:
-            if runs.get(session, run_id) is None:
-                raise missing(run_id)
-            row = runs.artifact(session, run_id, name)
+            get_run(session, run_id)
+            row = run_artifacts.artifact(session, run_id, name)
         if row is None:
             break
         try:
-            content = store.read(row.location)
+            file = store.open(row.location, check="range" not in request.headers)
         except FileNotFoundError:
             continue
-        headers = {"Content-Disposition": f'attachment; filename="run-{run_id}-{name}"'}
-        return Response(content, media_type=row.media_type, headers=headers)
-    raise not_found("artifact", name, "/path/name")
+        except DamagedFile:
+            raise damaged(run_id, name) from None
+        return file_response(request, file, row.location, media_type=row.media_type, filename=f"run-{run_id}-{name}")
+    raise NotFound("artifact", name, "/path/name")

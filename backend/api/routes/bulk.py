@@ -1,21 +1,23 @@
-"""One action on many records. Not below /runs, where "bulk" would be taken for a run's id."""
+"""One action on many runs. Not below /runs, where "bulk" would be parsed as a run's id."""
 
 from fastapi import APIRouter
 
-from backend import bulk
-from backend.api.dependencies import DatabaseDep, QueueDep, StoreDep
-from backend.api.problems import responses
-from backend.delivery import deliver_or_leave
-from backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest
+from densitylab.backend.api.dependencies import CallerDep, DatabaseDep, QueueDep, StoreDep
+from densitylab.backend.api.errors import responses
+from densitylab.backend.broker.delivery import try_deliver
+from densitylab.backend.services import bulk
+from densitylab.backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest
 
 router = APIRouter(prefix="/bulk", tags=["runs"])
 
 
 @router.post("/runs", responses=responses(400, 413, 422))
-def act_on_runs(body: BulkRequest, database: DatabaseDep, store: StoreDep, queue: QueueDep) -> BulkAnswer:
-    """Cancels, retries, archives, unarchives or deletes many runs; each has an outcome of its own, also where it is
-    refused. `dry_run` does nothing and says what would be done, with the bytes that a deletion would free."""
-    answer = bulk.act(database, store, body)
+def act_on_runs(
+    body: BulkRequest, database: DatabaseDep, store: StoreDep, queue: QueueDep, caller: CallerDep
+) -> BulkAnswer:
+    """Cancel, retry, archive, unarchive or delete many runs. Each run has its own outcome, and a refusal of one does
+    not stop the others. With `dry_run`, nothing is changed and the outcomes say what would happen."""
+    answer = bulk.act(database, store, body, caller)
     if body.action == BulkAction.RETRY and not body.dry_run:
-        deliver_or_leave(database, queue)
+        try_deliver(database, queue)
     return answer

@@ -1,34 +1,46 @@
-"""What is on offer."""
+"""The catalog of components."""
 
 from dataclasses import asdict
-from functools import cache
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from backend.api import pages
-from backend.api.dependencies import DatabaseDep, registered_known
-from backend.shared.catalog import CATALOG, Entry, offered
-from backend.shared.contracts import CatalogEntry
+from densitylab.backend.api import raw_json
+from densitylab.backend.api.dependencies import CatalogDep, QueueDep
+from densitylab.backend.services.availability import unavailable_entries
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, Entry
+from densitylab.backend.shared.contracts import CatalogEntry
 
 router = APIRouter(tags=["catalog"])
 _Entries = TypeAdapter(dict[str, list[CatalogEntry]])
 
 
 @router.get("/catalog", response_model=dict[str, list[CatalogEntry]])
-def get_catalog(database: DatabaseDep) -> Response:
-    """Every choice by kind: data sets, models, regularizers, schedules, optimizers, schedules of the learning rate,
-    augmentations, attacks, attributions, perturbations, evaluations; with their parameters."""
-    registered_known(database)
-    registered = offered("dataset")[len(CATALOG["dataset"]):]
-    every = {**_catalog(), "dataset": [*_catalog()["dataset"], *map(_answer, registered)]}
-    return pages.written(_Entries.dump_json(every))
+def get_catalog(request: Request, catalog: CatalogDep, queue: QueueDep) -> Response:
+    """Return every choice by kind, with its parameters: data sets, models, regularizers, schedules, optimizers,
+    learning-rate schedules, augmentations, attacks, attributions, perturbations, evaluations."""
+    installed: Catalog = request.app.state.catalog
+    answers: dict[str, list[CatalogEntry]] = request.app.state.catalog_answers
+    prepared = {kind: dict(zip(installed.by_kind[kind], answers[kind], strict=True)) for kind in answers}
+    every = {
+        kind: [
+            prepared[kind][entry.key] if entry is installed.by_kind[kind].get(entry.key) else _answer(entry)
+            for entry in catalog.all(kind)
+        ]
+        for kind in answers
+    }
+    for (kind, key), reason in unavailable_entries(queue, catalog).items():
+        every[kind] = [
+            entry.model_copy(update={"unavailable": reason}) if entry.key == key else entry for entry in every[kind]
+        ]
+    return raw_json.response(_Entries.dump_json(every))
 
 
-@cache
-def _catalog() -> dict[str, list[CatalogEntry]]:
-    return {kind: [_answer(entry) for entry in entries] for kind, entries in CATALOG.items()}
+def catalog_answers(catalog: Catalog) -> dict[str, list[CatalogEntry]]:
+    """Return all entries by kind as the API gives them."""
+    return {kind: [_answer(entry) for entry in catalog.all(kind)] for kind in catalog.by_kind}
 
 
 def _answer(entry: Entry) -> CatalogEntry:
-    return CatalogEntry.model_validate(asdict(entry))
+    has_corruptions = isinstance(entry, DatasetEntry) and entry.corruptions is not None
+    return CatalogEntry.model_validate({**asdict(entry), "has_corruptions": has_corruptions})

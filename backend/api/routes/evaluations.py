@@ -1,92 +1,94 @@
-"""Measures taken of runs."""
+"""Evaluations of runs."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy.orm import Session
 
-from backend import launching, measuring
-from backend.api.dependencies import DatabaseDep, QueueDep, Reading, RegisteredKnown, StoreDep
-from backend.api.measured import measured_samples, per_sample
-from backend.api.problems import conflict, not_found, responses
-from backend.api.routes.runs import RunId, found, missing
-from backend.delivery import deliver_or_leave
-from backend.shared import contracts, specs
-from backend.shared.contracts import Evaluation, EvaluationSpec, FieldError, MeasuredSamples
-from backend.shared.store import evaluations, runs
+from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading, StoreDep
+from densitylab.backend.api.errors import responses
+from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.routes.runs import RunId
+from densitylab.backend.broker.delivery import try_deliver
+from densitylab.backend.services.evaluations import request as request_evaluation
+from densitylab.backend.services.evaluations import sample_values
+from densitylab.backend.services.idempotency import once
+from densitylab.backend.services.runs import get as get_run
+from densitylab.backend.services.runs import not_found
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.contracts import Evaluation, EvaluationSpec, SampleValues
+from densitylab.backend.shared.store import evaluations
 
 router = APIRouter(prefix="/runs/{run_id}/evaluations", tags=["evaluations"])
-EvaluationName = Annotated[str, Path(pattern=r"^[a-z0-9_]+$", max_length=64)]
+EvaluationName = Annotated[
+    str, Path(pattern=r"^[a-z0-9_]+$", max_length=64, description="name of the evaluation, unique in the run")
+]
 
 
-class EvaluationPage(contracts.Page):
-    items: list[Evaluation]
+class EvaluationPage(contracts.Page[Evaluation]):
+    """A page of evaluations."""
 
 
 @router.get("", responses=responses(404, 422))
 def list_evaluations(run_id: RunId, session: Reading) -> EvaluationPage:
-    found(runs.get(session, run_id), run_id)
+    """Return the run's evaluations with their results."""
+    get_run(session, run_id)
     return EvaluationPage(items=evaluations.of_run(session, run_id))
 
 
 @router.post(
-    "", status_code=202, dependencies=[RegisteredKnown],
-    responses={200: {"model": Evaluation, "description": "Taken before, with the same parameters"},
-               **responses(400, 404, 409, 413, 422)},
+    "",
+    status_code=202,
+    responses={
+        200: {"model": Evaluation, "description": "The stored result of an earlier request"},
+        **responses(400, 404, 409, 413, 422),
+    },
 )
 def add_evaluation(
-    run_id: RunId, body: EvaluationSpec, response: Response, database: DatabaseDep, queue: QueueDep
+    run_id: RunId,
+    body: EvaluationSpec,
+    response: Response,
+    database: DatabaseDep,
+    catalog: CatalogDep,
+    queue: QueueDep,
+    store: StoreDep,
+    key: IdempotencyKey,
 ) -> Evaluation:
-    """Takes one more measure of a run that has a checkpoint. The same measure with the same parameters is answered from
-    what is kept; one that failed, or is of an older checkpoint, is taken again."""
-    try:
-        with database.write() as session:
-            if not runs.lock(session, run_id):
-                raise missing(run_id)
-            run = found(runs.get(session, run_id), run_id)
-            name, kept = measuring.ask(session, run, body)
-    except specs.InvalidRequest as invalid:
-        raise measuring.at_root(invalid) from None
-    except measuring.NotTrained as untrained:
-        raise conflict(str(untrained)) from None
-    except measuring.NameTaken as taken:
-        raise conflict(str(taken), "/name") from None
-    except launching.NotPrepared as unprepared:
-        link = f'</api/v1/datasets/{unprepared.key}/prepare>; rel="prepare"'
-        raise conflict(str(unprepared), "/params", {"Link": link}) from None
-    if kept:
+    """Evaluate a run that has a checkpoint. A request with the same key and parameters returns the earlier result; an
+    evaluation that failed, or is of an older checkpoint, is run again."""
+
+    def make(session: Session) -> tuple[str, bool]:
+        requested = request_evaluation(session, catalog, queue, store, run_id, body)
+        return requested.name, requested.reused
+
+    name, reused = once(database, key, {"run": run_id, "evaluation": body.model_dump(mode="json")}, make).made
+    if reused:
         response.status_code = 200
-    deliver_or_leave(database, queue)
+    try_deliver(database, queue)
     with database.read() as session:
         answer = evaluations.named(session, run_id, name)
     if answer is None:
-        raise missing(run_id)
+        raise not_found(run_id)
     response.headers["Location"] = f"/api/v1/tasks/{answer.task}"
     return answer
 
 
 @router.get("/{name}/samples", responses=responses(404, 409, 422))
-def list_measured_samples(
-    run_id: RunId, name: EvaluationName, session: Reading, store: StoreDep,
-    array: Annotated[str, Query(description="which of the measure's arrays", max_length=64)],
-    equals: Annotated[float | None, Query(description="only images with this value; 1 for true", allow_inf_nan=False)
-                      ] = None,
-    order: Annotated[Literal["index", "lowest", "highest"], Query()] = "index",
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-) -> MeasuredSamples:
-    """The test images behind a figure: those that flipped at an epsilon (`array=broken_at&equals=0.1`), those of a
-    group (`array=group&equals=3`), the least stable (`array=cosine&order=lowest`)."""
-    found(runs.get(session, run_id), run_id)
-    if evaluations.named(session, run_id, name) is None:
-        raise not_found("evaluation", name, "/path/name")
-    stored = runs.artifact(session, run_id, f"{name}.npz")
-    if stored is None:
-        raise conflict(f"evaluation {name!r} of run {run_id} has kept no values of single images (yet)")
-    try:
-        arrays = per_sample(store.read(stored.location))
-    except FileNotFoundError:
-        raise not_found("evaluation", name, "/path/name") from None
-    if array not in arrays:
-        raise specs.InvalidRequest([FieldError(
-            pointer="/query/array", detail=f"expected one of {', '.join(sorted(arrays))}; got {array!r}"
-        )])
-    return measured_samples(arrays, array, equals=equals, order=order, limit=limit)
+def list_sample_values(
+    run_id: RunId,
+    name: EvaluationName,
+    session: Reading,
+    store: StoreDep,
+    array: Annotated[str, Query(description="name of an array of the evaluation", max_length=64)],
+    equals: Annotated[
+        float | None, Query(description="only images with this value; 1 for true", allow_inf_nan=False)
+    ] = None,
+    order: Annotated[
+        Literal["index", "lowest", "highest"], Query(description="by index, or by the value of the array")
+    ] = "index",
+    limit: Annotated[int, Query(ge=1, le=500, description="images")] = 50,
+) -> SampleValues:
+    """Return the test images behind a metric: those misclassified from an epsilon on (`array=broken_at&equals=0.1`),
+    those of a group (`array=group&equals=3`), the least stable (`array=cosine&order=lowest`)."""
+    get_run(session, run_id)
+    return sample_values(session, store, run_id, name, array, equals=equals, order=order, limit=limit)

@@ -1,25 +1,34 @@
-"""Runs launched together."""
+"""Experiments: groups of runs launched together."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy.orm import Session
 
-from backend import adding, deletion, launching, preflight
-from backend.api import cursors, pages
-from backend.api.dependencies import (
+from densitylab.backend.api import cursors, raw_json
+from densitylab.backend.api.dependencies import (
+    CatalogDep,
     Cursor,
     DatabaseDep,
     Limit,
+    OwnerNames,
     Provenance,
     QueueDep,
-    RegisteredKnown,
     Search,
+    SettingsDep,
     StoreDep,
 )
-from backend.api.problems import conflict, not_found, responses
-from backend.delivery import deliver_or_leave
-from backend.shared import contracts
-from backend.shared.contracts import (
+from densitylab.backend.api.errors import responses
+from densitylab.backend.api.etags import IfMatch, require_match
+from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.broker.delivery import try_deliver
+from densitylab.backend.services import deletion
+from densitylab.backend.services.add_runs import add_runs as add_runs_to_experiment
+from densitylab.backend.services.estimates import preflight
+from densitylab.backend.services.experiments import launch
+from densitylab.backend.services.idempotency import DeletedSince
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.contracts import (
     AddedRuns,
     Deleted,
     Experiment,
@@ -28,129 +37,144 @@ from backend.shared.contracts import (
     Preflight,
     RunsRequest,
 )
-from backend.shared.store import experiments
-from backend.shared.store.idempotency import KeyReused
+from densitylab.backend.shared.errors import NotFound
+from densitylab.backend.shared.store import experiments
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
-ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", pattern=r"^[!-~]+$", min_length=1, max_length=200,
-           description="the same key and body within a day: the first answer again; another body: 409"),
-]
+ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the experiment")]
 _SORT = "-id"
 
 
-class ExperimentPage(contracts.Page):
-    items: list[Experiment]
+class ExperimentPage(contracts.Page[Experiment]):
+    """A page of experiments."""
 
 
 @router.post(
-    "", status_code=202, response_model=Experiment,
-    responses={200: {"model": Preflight, "description": "What the launch would cost"},
-               **responses(400, 409, 413, 422)},
+    "",
+    status_code=202,
+    response_model=Experiment,
+    responses=responses(400, 409, 413, 422),
 )
 def launch_experiment(
-    body: ExperimentRequest, request: Request, response: Response, database: DatabaseDep, queue: QueueDep,
-    provenance: Provenance, idempotency_key: IdempotencyKey = None,
-    dry_run: Annotated[bool, Query(description="only say what it would cost; nothing is stored")] = False,
+    body: ExperimentRequest,
+    response: Response,
+    database: DatabaseDep,
+    catalog: CatalogDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    provenance: Provenance,
+    key: IdempotencyKey,
+    # Deprecated: POST /experiments/preflight
+    dry_run: Annotated[bool, Query(include_in_schema=False)] = False,
 ) -> Experiment | Response:
-    """Queues one run, or one for every point of the sweep. With the broker down they wait in the database."""
+    """Queue one run, or one for every point of the sweep. While the broker is down they wait in the database."""
     if dry_run:
-        with database.read() as session:
-            told = preflight.check(session, queue, request.app.state.settings, body)
-        return pages.written(told.model_dump_json())
-    try:
-        experiment_id = launching.launch(database, body, provenance, idempotency_key)
-    except launching.NotPrepared as missing:
-        raise _not_prepared(missing) from None
-    except KeyReused as reused:
-        raise conflict(str(reused), "/header/Idempotency-Key") from None
-    deliver_or_leave(database, queue)
+        return preflight_experiment(body, database, catalog, queue, settings)
+    experiment_id = launch(database, catalog, queue, body, provenance, key)
+    try_deliver(database, queue)
     with database.read() as session:
         answer = experiments.get(session, experiment_id)
     if answer is None:
-        raise conflict(f"experiment {experiment_id}, which this Idempotency-Key launched, is being deleted")
+        raise DeletedSince(f"experiment {experiment_id}")
     response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
     return answer
 
 
+@router.post("/preflight", response_model=Preflight, responses=responses(400, 413, 422))
+def preflight_experiment(
+    body: ExperimentRequest, database: DatabaseDep, catalog: CatalogDep, queue: QueueDep, settings: SettingsDep
+) -> Response:
+    """Check a launch and estimate its cost; store nothing."""
+    with database.read() as session:
+        return raw_json.response(preflight.check(session, catalog, queue, settings, body).model_dump_json())
+
+
 @router.post(
-    "/{experiment_id}/runs", status_code=202, dependencies=[RegisteredKnown],
+    "/{experiment_id}/runs",
+    status_code=202,
     responses=responses(400, 404, 409, 413, 422),
 )
 def add_runs(
-    experiment_id: ExperimentId, body: RunsRequest, response: Response, database: DatabaseDep, queue: QueueDep,
+    experiment_id: ExperimentId,
+    body: RunsRequest,
+    response: Response,
+    database: DatabaseDep,
+    catalog: CatalogDep,
+    queue: QueueDep,
     provenance: Provenance,
+    key: IdempotencyKey,
 ) -> AddedRuns:
-    """Queues more runs in the experiment. Specs that it has already are refused with 409, or skipped if asked."""
-    try:
-        done = adding.add(database, experiment_id, body, provenance)
-    except adding.Gone:
-        raise _missing(experiment_id) from None
-    except adding.Duplicates as duplicates:
-        raise conflict(str(duplicates)) from None
-    except launching.NotPrepared as missing:
-        raise _not_prepared(missing) from None
-    deliver_or_leave(database, queue)
+    """Queue more runs in the experiment. Specs that it has already give 409, or are skipped on request."""
+    added, skipped = add_runs_to_experiment(database, catalog, queue, experiment_id, body, provenance, key)
+    try_deliver(database, queue)
     with database.read() as session:
         answer = experiments.get(session, experiment_id)
     if answer is None:
         raise _missing(experiment_id)
+    if deleted := sorted({*added, *skipped}.difference(answer.runs)):
+        raise DeletedSince(f"run {deleted[0]}" if len(deleted) == 1 else "runs " + ", ".join(map(str, deleted)))
     response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
-    return AddedRuns(experiment=answer, added=done.added, skipped=done.skipped)
+    return AddedRuns(experiment=answer, added=added, skipped=skipped)
 
 
 @router.get("", response_model=ExperimentPage, responses=responses(422))
 def list_experiments(
-    database: DatabaseDep, limit: Limit = 50, cursor: Cursor = None, q: Search = None,
+    database: DatabaseDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    q: Search = None,
+    owner: OwnerNames = None,
     archived: Annotated[bool | None, Query(description="default: those that are not")] = False,
 ) -> Response:
-    """Newest first."""
+    """Return the experiments, newest first."""
     before = None if cursor is None else cursors.decode(cursor, _SORT)[1]
     with database.read() as session:
-        found = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q)
-    items = found[:limit]
-    more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(found) > limit else None
-    return pages.written(ExperimentPage(items=items, next_cursor=more).model_dump_json())
+        rows = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q, owners=owner)
+    items = rows[:limit]
+    more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(rows) > limit else None
+    return raw_json.response(ExperimentPage(items=items, next_cursor=more).model_dump_json())
 
 
 @router.get("/{experiment_id}", response_model=Experiment, responses=responses(404, 422))
 def get_experiment(experiment_id: ExperimentId, database: DatabaseDep) -> Response:
+    """Return the experiment, with the ids and states of its runs."""
     with database.read() as session:
-        answer = experiments.get(session, experiment_id)
-    if answer is None:
-        raise _missing(experiment_id)
-    return pages.written(answer.model_dump_json())
+        return raw_json.response(_json(session, experiment_id))
 
 
-@router.patch("/{experiment_id}", responses=responses(400, 404, 413, 422))
-def change_experiment(experiment_id: ExperimentId, body: ExperimentPatch, database: DatabaseDep) -> Experiment:
-    """Changes the fields that are given; null leaves a field as it is."""
+@router.patch("/{experiment_id}", response_model=Experiment, responses=responses(400, 404, 412, 413, 422))
+def change_experiment(
+    experiment_id: ExperimentId, body: ExperimentPatch, database: DatabaseDep, if_match: IfMatch = None
+) -> Response:
+    """Change the given fields; null leaves a field as it is. With If-Match, only if the experiment is as it was
+    read."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
     with database.write() as session:
+        experiments.lock(session, experiment_id)
+        require_match(if_match, _json(session, experiment_id))
         experiments.patch(session, experiment_id, changes)
-        answer = experiments.get(session, experiment_id)
-        if answer is None:
-            raise _missing(experiment_id)
-    return answer
+        return raw_json.response(_json(session, experiment_id))
 
 
-@router.delete("/{experiment_id}", responses=responses(404, 409, 422))
-def delete_experiment(experiment_id: ExperimentId, database: DatabaseDep, store: StoreDep) -> Deleted:
-    """Deletes it with its runs and their files; says how many bytes that freed. 409 while a run is at work."""
-    try:
-        return Deleted(bytes=deletion.delete_experiment(database, store, experiment_id))
-    except deletion.Gone:
-        raise _missing(experiment_id) from None
-    except deletion.StillActive as active:
-        raise conflict(str(active)) from None
+@router.delete("/{experiment_id}", responses=responses(404, 409, 412, 422))
+def delete_experiment(
+    experiment_id: ExperimentId, database: DatabaseDep, store: StoreDep, if_match: IfMatch = None
+) -> Deleted:
+    """Delete the experiment with its runs and their files; return the bytes freed. 409 while a run is active. With
+    If-Match, only if the experiment is as it was read."""
+
+    def check(session: Session) -> None:
+        require_match(if_match, _json(session, experiment_id))
+
+    return Deleted(bytes=deletion.delete_experiment(database, store, experiment_id, check))
 
 
-def _missing(experiment_id: int) -> Exception:
-    return not_found("experiment", experiment_id, "/path/experiment_id")
+def _json(session: Session, experiment_id: int) -> bytes:
+    answer = experiments.get(session, experiment_id)
+    if answer is None:
+        raise _missing(experiment_id)
+    return answer.model_dump_json().encode()
 
 
-def _not_prepared(missing: launching.NotPrepared) -> Exception:
-    link = f'</api/v1/datasets/{missing.key}/prepare>; rel="prepare"'
-    return conflict(str(missing), "/spec/dataset/key", {"Link": link})
+def _missing(experiment_id: int) -> NotFound:
+    return NotFound("experiment", experiment_id, "/path/experiment_id")

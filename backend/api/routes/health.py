@@ -1,30 +1,35 @@
-"""Whether the system is up."""
+"""Liveness and readiness."""
 
-import shutil
-from pathlib import Path
+import time
+from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.api.dependencies import DatabaseDep, QueueDep, SettingsDep, StoreDep
-from backend.queue import BrokerDown
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.contracts import QueueName, Readiness, Status
-from backend.shared.store import task_gauges, tasks
+from densitylab.backend.api.dependencies import DatabaseDep, QueueDep, SettingsDep, StoreDep
+from densitylab.backend.broker.queue import BrokerUnavailable
+from densitylab.backend.services import disks
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.contracts import Answer, QueueName, Readiness, Status
+from densitylab.backend.shared.database import explain
+from densitylab.backend.shared.disk_full import DatabaseFull
+from densitylab.backend.shared.store import database_connections, task_gauges, tasks
 
 router = APIRouter(tags=["health"])
+FULL_SECONDS = 30.0  # after an error that said so; the disk may be on another machine
 UNDELIVERED_SECONDS = 30.0  # the reconciler delivers twice a second
-FREE_BYTES = 2**30
 
 
-class Alive(BaseModel):
-    status: str = "ok"
+class Alive(Answer):
+    """State of the process."""
+
+    status: Literal["ok"] = Field(default="ok", description="ok")
 
 
 @router.get("/healthz")
 def get_health() -> Alive:
-    """The process answers."""
+    """Return ok: the process answers."""
     return Alive()
 
 
@@ -32,13 +37,13 @@ def get_health() -> Alive:
 def get_readiness(
     database: DatabaseDep, queue: QueueDep, store: StoreDep, settings: SettingsDep, response: Response
 ) -> Readiness:
-    """Whether work can be taken and done.
+    """Return whether launches are accepted and executed.
 
-    200 where the broker is down: launches are still taken, and run when it is back. 503 where the database is down,
-    without which nothing can be taken. `degraded` has a sentence for each thing that is not as it should be.
+    200 while the broker is down: launches are accepted, and run once it is back. 200 also while a disk is full, if the
+    database can be read. 503 while it cannot. `degraded` has a sentence for each problem.
     """
     counts: dict[Status, int] = {}
-    wrong: list[str] = []
+    problems: list[str] = []
     undelivered = 0.0
     database_state = broker_state = "ok"
     workers = dict.fromkeys(QueueName, 0)
@@ -46,35 +51,50 @@ def get_readiness(
         with database.read() as session:
             counts = tasks.counts(session)
             undelivered = task_gauges.longest_undelivered(session)
-    except SQLAlchemyError:
-        database_state = "does not answer"
+            connections = database_connections.used(session)
+    except SQLAlchemyError as error:
         response.status_code = 503
-        wrong.append("The database does not answer: nothing can be taken or shown.")
+        reason = explain(error).removeprefix("the database ")
+        database_state = "its disk is full" if isinstance(error, DatabaseFull) else reason
+        if not isinstance(error, DatabaseFull):  # else the disk is named below
+            problems.append(f"The database {reason}: no request can be served.")
+    else:
+        if connections is not None and connections.used >= connections.limit:
+            problems.append(
+                f"The database has no free connection ({connections.used} of {connections.limit} are in use): "
+                "requests and workers that need one fail."
+            )
     try:
         workers = queue.workers()
-    except BrokerDown:
+    except SQLAlchemyError:
+        broker_state = "not known"  # the names of its queues are in the database
+    except BrokerUnavailable:
         broker_state = "does not answer"
-        wrong.append("The broker does not answer: launches are taken, and run when it is back.")
+        problems.append("The broker does not answer: launches are accepted, and run once it is back.")
     else:
         idle = [name for name, number in workers.items() if number == 0]
         if idle:
-            wrong.append(f"No worker serves {', '.join(idle)}: such work waits.")
+            problems.append(f"No worker serves the queues {', '.join(idle)}: their tasks wait.")
         if undelivered > UNDELIVERED_SECONDS:
-            wrong.append(f"Work has waited {undelivered:.0f} s to go to the broker: the reconciler does not run.")
-    wrong += _storage(store, settings.home)
+            problems.append(f"Tasks have waited {undelivered:.0f} s for delivery: the reconciler is not running.")
+    full = disks.problems(settings)
+    if database.full_at is not None and time.monotonic() - database.full_at < FULL_SECONDS and not full:
+        full = ["The disk of the database is full: launches are refused, and work waits until there is room."]
+    problems += _store_problems(store) + full
     return Readiness(
-        status="degraded" if wrong else "ok", database=database_state,
-        broker=broker_state, workers=workers, queued=counts.get(Status.QUEUED, 0),
-        running=counts.get(Status.RUNNING, 0), degraded=wrong,
+        status="degraded" if problems else "ok",
+        database=database_state,
+        broker=broker_state,
+        workers=workers,
+        queued=counts.get(Status.QUEUED, 0),
+        running=counts.get(Status.RUNNING, 0),
+        degraded=problems,
     )
 
 
-def _storage(store: ArtifactStore, home: Path) -> list[str]:
-    wrong = []
+def _store_problems(store: ArtifactStore) -> list[str]:
     try:
         store.check()
     except OSError as error:
-        wrong.append(f"Files cannot be stored ({type(error).__name__}): runs fail at their first checkpoint.")
-    if home.exists() and (free := shutil.disk_usage(home).free) < FREE_BYTES:
-        wrong.append(f"The disk of the state folder has {free / 2**20:.0f} MiB left.")
-    return wrong
+        return [f"Files cannot be stored ({type(error).__name__}): runs fail at their first checkpoint."]
+    return []

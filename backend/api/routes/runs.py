@@ -1,145 +1,196 @@
-"""Runs: one trained model each."""
+"""Runs: the training of one model each."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import AfterValidator, Field
+from pydantic_core import from_json, to_json
 from sqlalchemy.orm import Session
 
-from backend import deletion
-from backend.api import cursors, pages, run_table
-from backend.api.dependencies import Cursor, DatabaseDep, Limit, QueueDep, Search, StoreDep
-from backend.api.problems import conflict, not_found, responses
-from backend.delivery import deliver_or_leave
-from backend.shared import contracts
-from backend.shared.contracts import Deleted, Run, RunPatch, Status
-from backend.shared.store import run_listing, runs, tasks
+from densitylab.backend.api import cursors, raw_json
+from densitylab.backend.api.dependencies import (
+    CatalogDep,
+    Cursor,
+    DatabaseDep,
+    InstalledCatalog,
+    Limit,
+    QueueDep,
+    StoreDep,
+)
+from densitylab.backend.api.errors import responses
+from densitylab.backend.api.etags import IfMatch, require_match
+from densitylab.backend.api.run_filters import Filters
+from densitylab.backend.broker.delivery import try_deliver
+from densitylab.backend.services import deletion, runs, runs_csv
+from densitylab.backend.services.availability import with_missing_entries
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import Deleted, PartialRun, Run, RunPatch, did_you_mean
+from densitylab.backend.shared.store import run_listing
+from densitylab.backend.shared.store.runs import lock, patch
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-RunId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Key = Annotated[str | None, Query(pattern=r"^[a-z0-9_]+$", max_length=64)]
+RunId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the run")]
 Sort = Annotated[
     str,
     Query(
-        pattern=r"^-?(id|created_at|status|progress|lambda_|(results|metrics)\.[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?)$",
+        pattern=r"^-?(id|created_at|status|progress|lambda_|(results|metrics)\.\w[\w./@:+-]*)$",
         max_length=150,
         description="id, created_at, status, progress, lambda_, results.NAME or metrics.NAME; with - descending. "
-                    "Runs without a value come last.",
+        "Runs without a value come last.",
     ),
 ]
 
 
-class RunPage(contracts.Page):
-    items: list[Run]
+_TOTAL = Field(default=None, description="number of runs that match, on all pages; null unless requested")
 
 
-@router.get(
-    "", response_model=RunPage,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **responses(422)},
-)
+class RunPage(contracts.Page[Run]):
+    """A page of runs."""
+
+    total: int | None = _TOTAL
+
+
+class PartialRunPage(contracts.Page[PartialRun]):
+    """A page of runs with the requested fields alone."""
+
+    total: int | None = _TOTAL
+
+
+def _known_field(name: str) -> str:
+    if name not in Run.model_fields:
+        raise ValueError("a run has no field of this name" + did_you_mean(name, Run.model_fields))
+    return name
+
+
+RunField = Annotated[str, AfterValidator(_known_field), Query(json_schema_extra={"enum": list(Run.model_fields)})]
+WithTotal = Annotated[bool, Query(description="also count all runs that match")]
+
+
+@router.get("", response_model=RunPage, responses=responses(422))
 def list_runs(
     database: DatabaseDep,
-    experiment: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
-    status: Status | None = None,
-    dataset: Key = None,
-    model: Key = None,
-    regularizer: Key = None,
-    tag: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=50)] = None,
-    q: Search = None,
-    archived: Annotated[bool | None, Query(description="default: those that are not")] = False,
+    catalog: InstalledCatalog,
+    filters: Filters,
     sort: Sort = "-id",
     limit: Limit = 50,
     cursor: Cursor = None,
-    format: Annotated[Literal["json", "csv"], Query(description="csv: every run that matches, in one table")] = "json",
+    total: WithTotal = False,
+    # Of another type: GET /runs/fields
+    fields: Annotated[list[RunField] | None, Query(min_length=1, include_in_schema=False)] = None,
+    # Deprecated: GET /runs.csv
+    format: Annotated[Literal["json", "csv"], Query(include_in_schema=False)] = "json",
 ) -> Response:
-    """Runs that match every filter, newest first unless sorted otherwise."""
-    which = run_listing.Filter(
-        experiment=experiment, status=status, dataset=dataset, model=model, regularizer=regularizer, tag=tag,
-        query=q, archived=archived,
-    )
+    """Return the runs that match every filter, newest first by default. Of a repeated filter one value is enough."""
+    if format == "csv":
+        return export_runs(database, filters, sort, cursor)
     key, descending = sort.removeprefix("-"), sort.startswith("-")
     after = None if cursor is None else cursors.decode(cursor, sort)
     with database.read() as session:
-        if format == "csv":
-            every = run_listing.places(session, which, sort=key, descending=descending, after=after)
-            return Response(
-                run_table.table(session, [place.id for place in every]), media_type="text/csv",
-                headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
-            )
-        found = run_listing.places(session, which, sort=key, descending=descending, after=after, limit=limit + 1)
-        more = cursors.encode(sort, found[limit - 1].key, found[limit - 1].id) if len(found) > limit else None
-        return pages.page(run_listing.read_json(session, [place.id for place in found[:limit]]), more)
+        items = run_listing.sorted_runs(session, filters, sort=key, descending=descending, after=after, limit=limit + 1)
+        more = cursors.encode(sort, items[limit - 1].key, items[limit - 1].id) if len(items) > limit else None
+        each = run_listing.json_by_id(session, [item.id for item in items[:limit]])
+        number = run_listing.count(session, filters) if total else None
+    found = [with_missing_entries(catalog, each[item.id]) for item in items[:limit] if item.id in each]
+    if fields is not None:
+        found = [_with_fields(run, fields) for run in found]
+    return raw_json.page(b"[" + b",".join(found) + b"]", more, total=number)
+
+
+@router.get("/fields", response_model=PartialRunPage, responses=responses(422))
+def list_run_fields(
+    database: DatabaseDep,
+    catalog: InstalledCatalog,
+    filters: Filters,
+    fields: Annotated[list[RunField], Query(min_length=1, max_length=50, description="fields of the answer")],
+    sort: Sort = "-id",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    total: WithTotal = False,
+) -> Response:
+    """Return the same runs as the listing, but of each only the requested fields."""
+    return list_runs(database, catalog, filters, sort, limit, cursor, total, fields)
+
+
+@router.get(
+    ".csv",
+    response_class=Response,
+    responses={
+        200: {"description": "a row per run", "content": {"text/csv": {"schema": {"type": "string"}}}},
+        **responses(422),
+    },
+)
+def export_runs(database: DatabaseDep, filters: Filters, sort: Sort = "-id", cursor: Cursor = None) -> Response:
+    """Return every run that matches the filters as a table, with its spec and results."""
+    key, descending = sort.removeprefix("-"), sort.startswith("-")
+    after = None if cursor is None else cursors.decode(cursor, sort)
+    with database.read() as session:
+        every = run_listing.sorted_runs(session, filters, sort=key, descending=descending, after=after)
+        return Response(
+            runs_csv.table(session, [item.id for item in every]),
+            media_type="text/csv",
+            headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
+        )
 
 
 @router.get("/{run_id}", response_model=Run, responses=responses(404, 422))
-def get_run(run_id: RunId, database: DatabaseDep) -> Response:
+def get_run(run_id: RunId, database: DatabaseDep, catalog: CatalogDep) -> Response:
+    """Return the run with its spec, status and results."""
     with database.read() as session:
-        return _answer(session, run_id)
+        return raw_json.response(_json(session, catalog, run_id))
 
 
-@router.patch("/{run_id}", response_model=Run, responses=responses(400, 404, 413, 422))
-def change_run(run_id: RunId, body: RunPatch, database: DatabaseDep) -> Response:
-    """Changes the fields that are given; null leaves a field as it is."""
+@router.patch("/{run_id}", response_model=Run, responses=responses(400, 404, 412, 413, 422))
+def change_run(
+    run_id: RunId, body: RunPatch, database: DatabaseDep, catalog: CatalogDep, if_match: IfMatch = None
+) -> Response:
+    """Change the given fields; null leaves a field as it is. With If-Match, only if the run is as it was read."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
     with database.write() as session:
-        runs.patch(session, run_id, changes)
+        lock(session, run_id)
+        require_match(if_match, _json(session, catalog, run_id))
+        patch(session, run_id, changes)
         session.flush()
-        return _answer(session, run_id)
+        return raw_json.response(_json(session, catalog, run_id))
 
 
-@router.delete("/{run_id}", responses=responses(404, 409, 422))
-def delete_run(run_id: RunId, database: DatabaseDep, store: StoreDep) -> Deleted:
-    """Deletes the run with its files; says how many bytes that freed. 409 while it is at work."""
-    try:
-        return Deleted(bytes=deletion.delete_run(database, store, run_id))
-    except deletion.Gone:
-        raise missing(run_id) from None
-    except deletion.StillActive as active:
-        raise conflict(str(active)) from None
+@router.delete("/{run_id}", responses=responses(404, 409, 412, 422))
+def delete_run(
+    run_id: RunId, database: DatabaseDep, store: StoreDep, catalog: CatalogDep, if_match: IfMatch = None
+) -> Deleted:
+    """Delete the run with its files; return the bytes freed. 409 while it is queued or running. With If-Match, only if
+    the run is as it was read."""
+
+    def check(session: Session) -> None:
+        require_match(if_match, _json(session, catalog, run_id))
+
+    return Deleted(bytes=deletion.delete_run(database, store, run_id, check))
 
 
-@router.post("/{run_id}/cancel", status_code=202, responses=responses(404, 422))
+@router.post("/{run_id}/cancel", status_code=202, responses=responses(404, 409, 422))
 def cancel_run(run_id: RunId, database: DatabaseDep) -> Run:
-    """Ends what is queued and asks what is running to stop: the training, or the evaluations after it. The
-    checkpoint is kept. A run that has ended stays as it is."""
-    with database.write() as session:
-        if not runs.exists(session, run_id):
-            raise missing(run_id)
-        for task_id in tasks.active_of_run(session, run_id):
-            tasks.request_cancel(session, task_id)
-        session.expire_all()
-        return found(runs.get(session, run_id), run_id)
+    """Cancel the run's queued tasks and ask its running ones to stop: the training, or the evaluations after it. The
+    checkpoint is kept. 409 if all have ended."""
+    return runs.cancel(database, run_id)
 
 
 @router.post("/{run_id}/retry", status_code=202, responses=responses(404, 409, 422))
 def retry_run(run_id: RunId, database: DatabaseDep, queue: QueueDep) -> Run:
-    """Queues again what failed or was cancelled: the training, which goes on from its checkpoint, or the
-    evaluations of a trained run."""
-    with database.write() as session:
-        if not runs.lock(session, run_id):
-            raise missing(run_id)
-        ended = tasks.unsuccessful_of_run(session, run_id)
-        if not ended:
-            raise conflict(f"run {run_id} has nothing to retry: nothing of it failed or was cancelled")
-        for task_id in ended:
-            tasks.retry(session, task_id)
-    deliver_or_leave(database, queue)
+    """Queue failed and cancelled tasks again: the training, which continues from its checkpoint, or the evaluations of
+    a trained run."""
+    runs.retry(database, run_id)
+    try_deliver(database, queue)
     with database.read() as session:
-        return found(runs.get(session, run_id), run_id)
+        return runs.get(session, run_id)
 
 
-def _answer(session: Session, run_id: int) -> Response:
-    answer = run_listing.written(session, [run_id]).get(run_id)
+def _with_fields(run: bytes, fields: list[str]) -> bytes:
+    content = from_json(run)
+    return to_json({name: content[name] for name in fields})
+
+
+def _json(session: Session, catalog: Catalog, run_id: int) -> bytes:
+    answer = run_listing.json_by_id(session, [run_id]).get(run_id)
     if answer is None:
-        raise missing(run_id)
-    return pages.written(answer)
-
-
-def found(run: Run | None, run_id: int) -> Run:
-    """The run. Raises the 404 where there is none."""
-    if run is None:
-        raise missing(run_id)
-    return run
-
-
-def missing(run_id: int) -> Exception:
-    return not_found("run", run_id, "/path/run_id")
+        raise runs.not_found(run_id)
+    return with_missing_entries(catalog, answer)

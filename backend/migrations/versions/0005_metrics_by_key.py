@@ -33,7 +33,9 @@ def _rebuild(*, with_rowid: bool) -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_metrics_run_id", ondelete="CASCADE"),
         sqlite_with_rowid=with_rowid,
     )
-    op.execute("INSERT INTO metrics_new SELECT run_id, name, step, epoch, value, seconds FROM metrics"
-               " ORDER BY run_id, name, step")
+    op.execute(
+        "INSERT INTO metrics_new SELECT run_id, name, step, epoch, value, seconds FROM metrics"
+        " ORDER BY run_id, name, step"
+    )
     op.drop_table("metrics")
     op.rename_table("metrics_new", "metrics")

@@ -1,4 +1,4 @@
-"""What was asked of an experiment after its launch."""
+"""Requests that add runs to an experiment after its launch."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What runs are commonly sorted by, where an index reaches it: λ, the time of the launch, results. An experiment's runs
+"""Indexes of the common sort keys of runs: λ, the time of the launch, results. An experiment's runs
 in an index of their own."""
 
 import json
@@ -20,9 +20,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name=op.f("fk_result_values_run_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_result_values_run_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_result_values")),
         sqlite_with_rowid=False,
     )
@@ -36,23 +34,27 @@ def upgrade() -> None:
 
 def _fill(values: sa.Table) -> None:
     runs = sa.table(
-        "runs", sa.column("id", sa.Integer), sa.column("spec", sa.JSON), sa.column("results", sa.JSON),
+        "runs",
+        sa.column("id", sa.Integer),
+        sa.column("spec", sa.JSON),
+        sa.column("results", sa.JSON),
         sa.column("lambda_", sa.Double),
     )
     connection = op.get_bind()
     last = 0
     while rows := connection.execute(
         sa.select(runs.c.id, sa.cast(runs.c.spec, sa.Text), sa.cast(runs.c.results, sa.Text))
-        .where(runs.c.id > last).order_by(runs.c.id).limit(_CHUNK)
+        .where(runs.c.id > last)
+        .order_by(runs.c.id)
+        .limit(_CHUNK)
     ).all():
         last = rows[-1].id
         for number, spec, _ in rows:
-            connection.execute(
-                runs.update().where(runs.c.id == number).values(lambda_=json.loads(spec).get("lambda_"))
-            )
+            connection.execute(runs.update().where(runs.c.id == number).values(lambda_=json.loads(spec).get("lambda_")))
         found = [
             {"run_id": number, "name": name, "value": item["value"]}
-            for number, _, results in rows for name, item in json.loads(results).items()
+            for number, _, results in rows
+            for name, item in json.loads(results).items()
             if item.get("value") is not None
         ]
         if found:

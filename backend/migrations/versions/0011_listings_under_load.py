@@ -1,4 +1,4 @@
-"""What a page of many runs is read from: the latest value of each curve where an index reaches it, and indexes of the
+"""Tables for pages of many runs: the latest value of each curve where an index reaches it, and indexes of the
 tasks that hold what listings ask of them."""
 
 import json
@@ -21,9 +21,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["runs.id"], name=op.f("fk_latest_values_run_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_latest_values_run_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_latest_values")),
         sqlite_with_rowid=False,
     )
@@ -39,13 +37,13 @@ def _fill(values: sa.Table) -> None:
     connection = op.get_bind()
     last = 0
     while rows := connection.execute(
-        sa.select(runs.c.id, sa.cast(runs.c.metrics, sa.Text)).where(runs.c.id > last).order_by(runs.c.id)
-        .limit(_CHUNK)
+        sa.select(runs.c.id, sa.cast(runs.c.metrics, sa.Text)).where(runs.c.id > last).order_by(runs.c.id).limit(_CHUNK)
     ).all():
         last = rows[-1].id
         found = [
             {"run_id": number, "name": name, "value": value}
-            for number, metrics in rows for name, value in json.loads(metrics).items()
+            for number, metrics in rows
+            for name, value in json.loads(metrics).items()
             if value is not None and math.isfinite(value)
         ]
         if found:

@@ -3,34 +3,105 @@
 The first parameter is the strength.
 """
 
-from backend.shared.catalog.entry import Entry, Param
+from densitylab.backend.shared.catalog.entries import PerturbationEntry
+from densitylab.backend.shared.catalog.params import Param
 
-STEP = Param(name="epsilon", type="float", default=0.5, minimum=-100.0, maximum=100.0, label="Step",
-             help="L2 length in [0, 1] pixel units; below 0 steps down.")
+STEP = Param(
+    name="epsilon",
+    type="float",
+    default=0.5,
+    minimum=-100.0,
+    maximum=100.0,
+    label="Step",
+    help="L2 length in [0, 1] pixel units; below 0 steps down.",
+)
 
 PERTURBATIONS = (
-    Entry("noise", "Gaussian noise", "Independent noise at every pixel, clamped to [0, 1].",
-          "worker.perturbations.noise:noise",
-          params=(Param(name="sigma", type="float", default=0.05, minimum=0.0, maximum=1.0, label="Noise σ",
-                        help="Standard deviation on the [0, 1] pixel scale."),)),
-    Entry("attack", "Adversarial attack", "Projected gradient descent in L∞ away from the explained class.",
-          "worker.perturbations.attack:attack",
-          params=(Param(name="epsilon", type="float", default=0.03, minimum=0.0, maximum=1.0, label="Epsilon",
-                        help="Largest change of any pixel, on the [0, 1] scale."),
-                  Param(name="steps", type="int", default=10, minimum=1, maximum=1000, label="Steps")),
-          work=("steps",)),
-    Entry("shift", "Shift", "Moved by whole pixels; maps are moved back and compared where both show the same part.",
-          "worker.perturbations.shift:shift",
-          params=(Param(name="right", type="int", default=2, minimum=-64, maximum=64, label="Right",
-                        help="Pixels; below 0 to the left."),
-                  Param(name="down", type="int", default=0, minimum=-64, maximum=64, label="Down",
-                        help="Pixels; below 0 up."))),
-    Entry("brightness", "Brightness", "The same amount added to every pixel, clamped to [0, 1].",
-          "worker.perturbations.brightness:brightness",
-          params=(Param(name="amount", type="float", default=0.1, minimum=-1.0, maximum=1.0, label="Amount",
-                        help="On the [0, 1] pixel scale; below 0 darkens."),)),
-    Entry("density_step", "Step along ∇ log p", "One step up the marginal log density, where smoothing acts.",
-          "worker.perturbations.steps:density_step", params=(STEP,)),
-    Entry("logit_step", "Step along ∇ f", "One step up the logit of the explained class.",
-          "worker.perturbations.steps:logit_step", params=(STEP,)),
+    PerturbationEntry(
+        "noise",
+        "Gaussian noise",
+        "Independent noise at every pixel, clamped to [0, 1].",
+        "densitylab.worker.perturbations.noise:noise",
+        params=(
+            Param(
+                name="sigma",
+                type="float",
+                default=0.05,
+                minimum=0.0,
+                maximum=1.0,
+                label="Noise σ",
+                help="Standard deviation on the [0, 1] pixel scale.",
+            ),
+        ),
+    ),
+    PerturbationEntry(
+        "attack",
+        "Adversarial attack",
+        "Projected gradient descent in L∞ away from the explained class.",
+        "densitylab.worker.perturbations.attack:attack",
+        params=(
+            Param(
+                name="epsilon",
+                type="float",
+                default=0.03,
+                minimum=0.0,
+                maximum=1.0,
+                label="Epsilon",
+                help="Largest change of any pixel, on the [0, 1] scale.",
+            ),
+            Param(name="steps", type="int", default=10, minimum=1, maximum=1000, label="Steps"),
+        ),
+        work=("steps",),
+    ),
+    PerturbationEntry(
+        "shift",
+        "Shift",
+        "Moved by whole pixels; maps are moved back and compared where both show the same part.",
+        "densitylab.worker.perturbations.shift:shift",
+        params=(
+            Param(
+                name="right",
+                type="int",
+                default=2,
+                minimum=-64,
+                maximum=64,
+                label="Right",
+                help="Pixels; below 0 to the left.",
+            ),
+            Param(
+                name="down", type="int", default=0, minimum=-64, maximum=64, label="Down", help="Pixels; below 0 up."
+            ),
+        ),
+    ),
+    PerturbationEntry(
+        "brightness",
+        "Brightness",
+        "The same amount added to every pixel, clamped to [0, 1].",
+        "densitylab.worker.perturbations.brightness:brightness",
+        params=(
+            Param(
+                name="amount",
+                type="float",
+                default=0.1,
+                minimum=-1.0,
+                maximum=1.0,
+                label="Amount",
+                help="On the [0, 1] pixel scale; below 0 darkens.",
+            ),
+        ),
+    ),
+    PerturbationEntry(
+        "density_step",
+        "Step along ∇ log p",
+        "One step up the marginal log density, where smoothing acts.",
+        "densitylab.worker.perturbations.gradient_step:density_step",
+        params=(STEP,),
+    ),
+    PerturbationEntry(
+        "logit_step",
+        "Step along ∇ f",
+        "One step up the logit of the explained class.",
+        "densitylab.worker.perturbations.gradient_step:logit_step",
+        params=(STEP,),
+    ),
 )

@@ -1,18 +1,8 @@
-"""What travels between the services: requests forbid unknown fields, answers are read leniently."""
+"""Models of requests and responses: requests forbid unknown fields, responses ignore them."""
 
-from backend.shared.contracts.access import (
-    AuditLine,
-    NewToken,
-    Token,
-    TokenRequest,
-)
-from backend.shared.contracts.answers import (
-    Deleted,
-    FieldError,
-    Page,
-    Problem,
-)
-from backend.shared.contracts.attributions import (
+from densitylab.backend.shared.contracts.access import LOCAL_NAME, AuditLine, NewToken, Token, TokenRequest
+from densitylab.backend.shared.contracts.answers import Deleted, FieldError, Page, Problem
+from densitylab.backend.shared.contracts.attributions import (
     MAX_RUNS_PER_ATTRIBUTION,
     MAX_SAMPLES_PER_ATTRIBUTION,
     Attribution,
@@ -25,48 +15,46 @@ from backend.shared.contracts.attributions import (
     Split,
     View,
 )
-from backend.shared.contracts.browsing import (
-    BrowsedSample,
-    SamplesFound,
-)
-from backend.shared.contracts.catalog import (
+from densitylab.backend.shared.contracts.browsing import BrowsedSample, SamplesFound
+from densitylab.backend.shared.contracts.catalog import (
     CatalogCaution,
     CatalogEntry,
     CatalogImages,
+    CatalogMetric,
     CatalogParam,
     CatalogPlot,
+    CatalogPlugin,
     CatalogRule,
 )
-from backend.shared.contracts.datasets import (
+from densitylab.backend.shared.contracts.csv_cells import csv_cell
+from densitylab.backend.shared.contracts.datasets import (
     ArchiveRequest,
     Dataset,
-    DatasetForm,
     DatasetSample,
+    DatasetVariant,
     PrepareRequest,
     RegisterRequest,
 )
-from backend.shared.contracts.densities import (
-    Density,
-    DensityOfRun,
-    DensityRequest,
-)
-from backend.shared.contracts.evaluations import (
+from densitylab.backend.shared.contracts.densities import Density, DensityOfRun, DensityRequest
+from densitylab.backend.shared.contracts.evaluations import (
     Curve,
     Evaluation,
     Flag,
-    MeasuredSample,
-    MeasuredSamples,
+    SampleValue,
+    SampleValues,
     Value,
 )
-from backend.shared.contracts.events import (
+from densitylab.backend.shared.contracts.events import (
     Event,
+    EventType,
     NewWebhook,
     Progress,
     Webhook,
     WebhookDelivery,
+    WebhookFormat,
     WebhookRequest,
 )
-from backend.shared.contracts.experiments import (
+from densitylab.backend.shared.contracts.experiments import (
     AddedRuns,
     Experiment,
     ExperimentPatch,
@@ -78,48 +66,80 @@ from backend.shared.contracts.experiments import (
     SweepGrid,
     SweepGrids,
 )
-from backend.shared.contracts.fields import (
-    Answer,
-    Id,
-    ImageSize,
-    Key,
-    Name,
-    Notes,
-    Request,
-    Tag,
-    Tags,
+from densitylab.backend.shared.contracts.exports import ExportFormat, ExportRequest, ModelConfig, ModelPlugin
+from densitylab.backend.shared.contracts.fields import Answer, Id, ImageSize, Key, Name, Notes, Request, Tag, Tags
+from densitylab.backend.shared.contracts.imports import (
+    NORMALIZATIONS,
+    FittingModel,
+    ImportRequest,
+    Inspection,
+    InspectRequest,
+    TensorShape,
+    WeightsPart,
 )
-from backend.shared.contracts.runs import (
+from densitylab.backend.shared.contracts.logged_runs import (
+    CURVE_NAME,
+    MAX_CURVES_PER_RUN,
+    MAX_POINTS_PER_REQUEST,
+    UNKNOWN_MODEL,
+    CurveName,
+    FinishRequest,
+    LoggedPoint,
+    LogRequest,
+    PointsReceived,
+    PointsRequest,
+)
+from densitylab.backend.shared.contracts.numbers import exact_float
+from densitylab.backend.shared.contracts.origins import (
+    ChannelOrder,
+    NormalizationCheck,
+    NormalizationTrial,
+    Origin,
+    RunSource,
+    ValueRange,
+)
+from densitylab.backend.shared.contracts.problems import ProblemType
+from densitylab.backend.shared.contracts.runs import (
+    Ancestor,
     Artifact,
     BulkAction,
     BulkAnswer,
     BulkOutcome,
     BulkRequest,
+    Lineage,
     LogLine,
     MetricPoint,
     MetricSeries,
+    PartialRun,
     Run,
     RunPatch,
 )
-from backend.shared.contracts.spec import (
+from densitylab.backend.shared.contracts.spec import (
     MAX_RUNS_PER_EXPERIMENT,
     SPEC_VERSION,
     Component,
     EarlyStop,
     EvaluationSpec,
+    InitFrom,
+    ModelInterface,
     RunSpec,
 )
-from backend.shared.contracts.system import (
+from densitylab.backend.shared.contracts.system import (
     Broker,
     DatabaseState,
     Disk,
+    InstalledPlugin,
     Readiness,
     System,
     Worker,
 )
-from backend.shared.contracts.uploads import Upload
-from backend.shared.contracts.work import (
+from densitylab.backend.shared.contracts.uploads import Upload
+from densitylab.backend.shared.contracts.violations import pointer, violations
+from densitylab.backend.shared.contracts.work import (
+    ENTRIES_FIELD,
+    RUN_TASKS,
     TRAINING_QUEUES,
+    WORKER_SECONDS,
     Priority,
     QueueName,
     Status,
@@ -127,14 +147,25 @@ from backend.shared.contracts.work import (
     TaskKind,
     queue_of,
 )
+from densitylab.backend.shared.suggestion import did_you_mean
 
 __all__ = [
+    "CURVE_NAME",
+    "ENTRIES_FIELD",
+    "LOCAL_NAME",
+    "MAX_CURVES_PER_RUN",
+    "MAX_POINTS_PER_REQUEST",
     "MAX_RUNS_PER_ATTRIBUTION",
     "MAX_RUNS_PER_EXPERIMENT",
     "MAX_SAMPLES_PER_ATTRIBUTION",
+    "NORMALIZATIONS",
+    "RUN_TASKS",
     "SPEC_VERSION",
     "TRAINING_QUEUES",
+    "UNKNOWN_MODEL",
+    "WORKER_SECONDS",
     "AddedRuns",
+    "Ancestor",
     "Answer",
     "ArchiveRequest",
     "Artifact",
@@ -151,15 +182,19 @@ __all__ = [
     "CatalogCaution",
     "CatalogEntry",
     "CatalogImages",
+    "CatalogMetric",
     "CatalogParam",
     "CatalogPlot",
+    "CatalogPlugin",
     "CatalogRule",
+    "ChannelOrder",
     "Component",
     "Curve",
+    "CurveName",
     "DatabaseState",
     "Dataset",
-    "DatasetForm",
     "DatasetSample",
+    "DatasetVariant",
     "Deleted",
     "Density",
     "DensityOfRun",
@@ -169,31 +204,52 @@ __all__ = [
     "Evaluation",
     "EvaluationSpec",
     "Event",
+    "EventType",
     "Experiment",
     "ExperimentPatch",
     "ExperimentRequest",
+    "ExportFormat",
+    "ExportRequest",
     "FieldError",
+    "FinishRequest",
+    "FittingModel",
     "Flag",
     "Id",
     "ImageSize",
+    "ImportRequest",
+    "InitFrom",
+    "InspectRequest",
+    "Inspection",
+    "InstalledPlugin",
     "Key",
+    "Lineage",
     "LogLine",
-    "MeasuredSample",
-    "MeasuredSamples",
+    "LogRequest",
+    "LoggedPoint",
     "MetricPoint",
     "MetricSeries",
+    "ModelConfig",
+    "ModelInterface",
+    "ModelPlugin",
     "Name",
     "NewToken",
     "NewWebhook",
+    "NormalizationCheck",
+    "NormalizationTrial",
     "Notes",
+    "Origin",
     "Page",
     "Panel",
+    "PartialRun",
     "PerturbedView",
+    "PointsReceived",
+    "PointsRequest",
     "Preflight",
     "PreflightData",
     "PrepareRequest",
     "Priority",
     "Problem",
+    "ProblemType",
     "Progress",
     "QueueName",
     "Readiness",
@@ -201,9 +257,12 @@ __all__ = [
     "Request",
     "Run",
     "RunPatch",
+    "RunSource",
     "RunSpec",
     "RunsRequest",
     "SampleSource",
+    "SampleValue",
+    "SampleValues",
     "Samples",
     "SamplesFound",
     "Split",
@@ -216,14 +275,23 @@ __all__ = [
     "Tags",
     "Task",
     "TaskKind",
+    "TensorShape",
     "Token",
     "TokenRequest",
     "Upload",
     "Value",
+    "ValueRange",
     "View",
     "Webhook",
     "WebhookDelivery",
+    "WebhookFormat",
     "WebhookRequest",
+    "WeightsPart",
     "Worker",
+    "csv_cell",
+    "did_you_mean",
+    "exact_float",
+    "pointer",
     "queue_of",
+    "violations",
 ]

@@ -1,35 +1,55 @@
-"""Who may use the API, and who changed what."""
+"""Tokens and the audit log."""
 
 from datetime import datetime
+from typing import Annotated
 
-from backend.shared.contracts.fields import Answer, Name, Request
+from pydantic import AfterValidator, Field
+
+from densitylab.backend.shared.contracts.fields import Answer, Name, Request
+
+LOCAL_NAME = "local"  # the caller where no token is required
+
+
+def _visible(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("must not have control characters or invisible ones: another name could look the same")
+    return name
 
 
 class TokenRequest(Request):
-    name: Name  # of the person or the tool that will use it
-    read_only: bool = False
+    """A token to make."""
+
+    name: Annotated[Name, AfterValidator(_visible)] = Field(
+        description="the person or tool that will use it; no other token's name"
+    )
+    read_only: bool = Field(default=False, description="whether it may only read")
 
 
 class Token(Answer):
-    id: int
-    name: str
-    read_only: bool
-    created_at: datetime
-    revoked_at: datetime | None = None
+    """A token of the API, without its secret."""
+
+    id: int = Field(description="number of the token")
+    name: str = Field(description="the person or tool that uses it")
+    read_only: bool = Field(description="whether it may only read")
+    created_at: datetime = Field(description="time of creation, UTC")
+    revoked_at: datetime | None = Field(default=None, description="time of revocation, UTC; null: it is valid")
 
 
 class NewToken(Token):
-    token: str  # told this once; only its hash is kept
+    """A new token with its secret."""
+
+    token: str = Field(description="the secret; shown once, only its hash is stored")
 
 
 class AuditLine(Answer):
-    """One change that was made through the API."""
+    """A change made through the API."""
 
-    id: int
-    at: datetime
-    caller: str  # the token's name; "local" where no token is asked for
-    method: str
-    path: str  # with the query
-    status: int
-    location: str | None = None  # of what was made
-    request_id: str  # the answer's X-Request-ID
+    id: int = Field(description="number of the line")
+    at: datetime = Field(description="time of the request, UTC")
+    caller: str = Field(description='the token\'s name; "administrator", or "local" if no token is required')
+    token: int | None = Field(default=None, description="number of the token; null: none, or not known")
+    method: str = Field(description="HTTP method")
+    path: str = Field(description="path with the query")
+    status: int = Field(description="HTTP status of the response")
+    location: str | None = Field(default=None, description="path of the new resource; null: none was made")
+    request_id: str = Field(description="the response's X-Request-ID")

@@ -1,33 +1,42 @@
 """Answers that belong to no one resource."""
 
-from typing import Any
+from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from backend.shared.contracts.fields import Answer
+from densitylab.backend.shared.contracts.fields import Answer
+from densitylab.backend.shared.contracts.problems import ProblemType
+
+Item = TypeVar("Item")
 
 
-class Page(Answer):
+class Page(Answer, Generic[Item]):
     """One page of a listing; `next_cursor` is null on the last one."""
 
-    items: list[Any]
-    next_cursor: str | None = None
+    items: list[Item] = Field(description="the entries, in order")
+    next_cursor: str | None = Field(default=None, description="`cursor` of the next page; null on the last one")
 
 
 class Deleted(Answer):
-    bytes: int  # freed
+    """Bytes freed by a deletion."""
+
+    bytes: int = Field(description="bytes freed")
 
 
 class FieldError(Answer):
-    pointer: str  # JSON pointer into the request
-    detail: str
+    """A wrong field of a request."""
+
+    pointer: str = Field(description="JSON pointer to the field: into the body, or /query/…, /path/…, /header/…")
+    detail: str = Field(description="what is wrong with the field")
 
 
 class Problem(Answer):
     """RFC 9457 problem details."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = ""
-    errors: list[FieldError] = Field(default_factory=list)
+    type: ProblemType = Field(
+        default=ProblemType.OTHER, description="kind of problem; its address has a page that says what to do"
+    )
+    title: str = Field(description="the HTTP status in words")
+    status: int = Field(description="HTTP status")
+    detail: str = Field(default="", description="what is wrong")
+    errors: list[FieldError] = Field(default_factory=list, description="each wrong field")

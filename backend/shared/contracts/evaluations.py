@@ -1,67 +1,75 @@
-"""What was measured of a run."""
+"""Evaluations of a run, and their results."""
 
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from backend.shared.contracts.fields import Answer
-from backend.shared.contracts.work import Status
+from densitylab.backend.shared.contracts.fields import Answer
+from densitylab.backend.shared.contracts.work import Status
 
 
 class Value(Answer):
-    """A measured number with its 95 % interval over n; `low`, `high` are null where none is defined."""
+    """A metric with its 95 % interval over n; `low` and `high` are null if none is defined."""
 
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    higher_is_better: bool | None = None
+    value: float | None = Field(description="the number; null: not finite or not defined")
+    low: float | None = Field(default=None, description="lower bound of the 95 % interval")
+    high: float | None = Field(default=None, description="upper bound of the 95 % interval")
+    n: int = Field(default=0, description="number of images, or of what the value averages")
+    higher_is_better: bool | None = Field(default=None, description="whether a higher value is better; null: neither")
 
 
 class Curve(Answer):
-    x: list[float]
-    y: list[float | None]
-    low: list[float | None] | None = None
-    high: list[float | None] | None = None
-    x_label: str = ""
-    y_label: str = ""
+    """Values over x, with 95 % intervals if they are defined."""
+
+    x: list[float] = Field(description="horizontal positions")
+    y: list[float | None] = Field(description="values; null: not defined")
+    low: list[float | None] | None = Field(default=None, description="lower bounds of the 95 % intervals; null: none")
+    high: list[float | None] | None = Field(default=None, description="upper bounds of the 95 % intervals; null: none")
+    x_label: str = Field(default="", description="name of x")
+    y_label: str = Field(default="", description="name of y")
 
 
 class Flag(Answer):
-    """A warning beside a figure: a stable key and a sentence."""
+    """A warning about a result: a stable key and a sentence."""
 
-    key: str
-    text: str
+    key: str = Field(description="stable name of the warning")
+    text: str = Field(description="the warning, a sentence")
 
 
 class Evaluation(Answer):
-    id: int
-    run: int
-    name: str
-    key: str
-    params: dict[str, Any]
-    status: Status
-    progress: float = 0.0
-    error: str | None = None
-    values: dict[str, Value] = Field(default_factory=dict)
-    curves: dict[str, Curve] = Field(default_factory=dict)
-    flags: list[Flag] = Field(default_factory=list)
-    seconds: float | None = None
-    task: int
-    created_at: datetime
-    provenance: dict[str, Any] = Field(default_factory=dict)
+    """An evaluation of a run: its state and, once computed, its results."""
+
+    id: int = Field(description="number of the evaluation")
+    run: int = Field(description="number of the run")
+    name: str = Field(description="unique in the run")
+    key: str = Field(description="key of the catalog entry")
+    params: dict[str, Any] = Field(description="its parameters, complete")
+    status: Status = Field(description="its state")
+    progress: float = Field(default=0.0, description="0 to 1")
+    error: str | None = Field(default=None, description="why it failed; null: it did not")
+    values: dict[str, Value] = Field(default_factory=dict, description="results by name")
+    curves: dict[str, Curve] = Field(default_factory=dict, description="curves by name")
+    flags: list[Flag] = Field(default_factory=list, description="warnings about the results")
+    seconds: float | None = Field(default=None, description="computing time; null: not computed yet")
+    task: int = Field(description="number of its task")
+    created_at: datetime = Field(description="time of creation, UTC")
+    provenance: dict[str, Any] = Field(
+        default_factory=dict, description="versions of the code and packages, and hashes"
+    )
 
 
-class MeasuredSample(Answer):
-    """One image of the test split, by its index there; null where a value is not a finite number."""
+class SampleValue(Answer):
+    """One image of the test split, by its index; a value that is not a finite number is null."""
 
-    index: int
-    value: float | None
-    values: dict[str, float | None]  # of every array
+    index: int = Field(description="index of the image in the test split")
+    value: float | None = Field(description="value of the array that was asked for")
+    values: dict[str, float | None] = Field(description="values of every array by its name")
 
 
-class MeasuredSamples(Answer):
-    array: str
-    total: int  # how many there are, listed or not
-    items: list[MeasuredSample]
+class SampleValues(Answer):
+    """Test images with their values of an evaluation."""
+
+    array: str = Field(description="name of the array")
+    total: int = Field(description="number of matching images, listed or not")
+    items: list[SampleValue] = Field(description="the images of this answer, in order")

@@ -1,18 +1,22 @@
-"""Runs launched together, and what a launch would cost."""
+"""Experiments, and the estimated cost of a launch."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, WithJsonSchema
 from pydantic import Tag as PydanticTag
 
-from backend.shared.contracts.fields import Answer, Name, Notes, Request, Tags
-from backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT
-from backend.shared.contracts.work import Priority, Status
+from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, DocumentedAs, Name, Notes, Request, Tags
+from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, RunSpec
+from densitylab.backend.shared.contracts.work import Priority, Status
 
-SweepGrid = dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)]]
+_SCALAR = {"type": ["boolean", "number", "string", "null"]}
+_LIST = {"type": "array", "items": _SCALAR}
+_OBJECT = {"type": "object", "additionalProperties": True}
+SweepValue = Annotated[Any, WithJsonSchema({"anyOf": [_SCALAR, _LIST, _OBJECT]})]
+SweepGrid = dict[str, Annotated[list[SweepValue], Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)]]
 SweepGrids = Annotated[list[SweepGrid], Field(min_length=1, max_length=50)]
-# Told apart by hand, so that an error speaks of the form that was sent and not of the other too
+# With a discriminator, so that an error names only the alternative that was sent
 Sweep = Annotated[
     Annotated[SweepGrid, PydanticTag("grid")] | Annotated[SweepGrids, PydanticTag("grids")],
     Discriminator(lambda value: "grids" if isinstance(value, list) else "grid"),
@@ -22,79 +26,112 @@ Sweep = Annotated[
 class ExperimentRequest(Request):
     """Runs launched together: one spec, or one for every point of a grid (or of several grids) over it."""
 
-    name: Name = "experiment"
-    # Not RunSpec: the catalog fills and checks it (backend.shared.specs), so that every wrong field is named at once
-    spec: dict[str, Any] = Field(default_factory=dict)
-    sweep: Sweep | None = None
-    notes: Notes = ""
-    tags: Tags = Field(default_factory=list)
-    # Strictness off: JSON has text alone, and a dictionary from JSON shall do as well
-    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    name: Name = Field(default="experiment", description="name for people")
+    # densitylab.backend.shared.specs checks it against the catalog and names every wrong field at once
+    spec: Annotated[dict[str, Any], DocumentedAs(RunSpec)] = Field(
+        default_factory=dict, description="the spec that all runs share; parts left out take their defaults"
+    )
+    sweep: Sweep | None = Field(
+        default=None,
+        description="values by dotted path in the spec, a run for each combination, or a list of these; null: one run",
+    )
+    notes: Notes = Field(default="", description="free text")
+    tags: Tags = Field(default_factory=list, description="labels")
+    # Not strict: a dictionary from JSON has text in place of the enum
+    priority: Annotated[Priority, Field(strict=False)] = Field(
+        default=Priority.NORMAL, description="order among the queued trainings"
+    )
 
 
 class RunsRequest(Request):
-    """More runs for an experiment: a sweep over the spec that it was launched with, or what it has with other seeds
-    and λ. Those take every configuration that there is; λ takes those alone of which λ was varied already, if any."""
+    """More runs for an experiment: a sweep over the spec that it was launched with, or its configurations with other
+    seeds and λ. New seeds apply to every configuration; new λ only to those whose λ was varied already, if any."""
 
-    sweep: Sweep | None = None
-    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] | None = Field(
-        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT
+    sweep: Sweep | None = Field(default=None, description="as in a launch; null: none")
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1), IN_LISTS]] | None = Field(
+        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT, description="more seeds; null: none"
     )
-    lambdas: list[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
-        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT
+    lambdas: list[Annotated[float, Field(ge=0, le=1e6), WithJsonSchema({"type": "number"})]] | None = Field(
+        default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT, description="more values of λ; null: none"
     )
-    duplicates: Literal["refuse", "skip"] = "refuse"  # what to do about specs that the experiment has already
-    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
+    duplicates: Literal["refuse", "skip"] = Field(
+        default="refuse", description="what to do about specs that the experiment has already"
+    )
+    priority: Annotated[Priority, Field(strict=False)] = Field(
+        default=Priority.NORMAL, description="order among the queued trainings"
+    )
 
 
 class ExperimentPatch(Request):
-    name: Name | None = None
-    notes: Notes | None = None
-    tags: Tags | None = None
-    archived: bool | None = None
+    """Changes of an experiment."""
+
+    name: Name | None = Field(default=None, description="null: unchanged")
+    notes: Notes | None = Field(default=None, description="null: unchanged")
+    tags: Tags | None = Field(default=None, description="null: unchanged")
+    archived: bool | None = Field(default=None, description="null: unchanged")
 
 
 class Experiment(Answer):
-    id: int
-    name: str
-    notes: str = ""
-    tags: list[str] = Field(default_factory=list)
-    archived: bool = False
-    runs: list[int] = Field(default_factory=list)
-    counts: dict[Status, int] = Field(default_factory=dict)  # runs by status
-    progress: float = 0.0
-    eta_seconds: float | None = None  # of its training, if nothing else comes in between; null where none is known yet
-    request: dict[str, Any] = Field(default_factory=dict)  # what was posted, to be sent again
-    additions: list[dict[str, Any]] = Field(default_factory=list)  # what was posted to add runs, in order
-    created_at: datetime
+    """A group of runs launched together."""
+
+    id: int = Field(description="number of the experiment")
+    name: str = Field(description="name for people")
+    notes: str = Field(default="", description="free text")
+    tags: list[str] = Field(default_factory=list, description="labels")
+    archived: bool = Field(default=False, description="whether it is hidden from listings by default")
+    runs: list[int] = Field(default_factory=list, description="numbers of its runs")
+    counts: dict[Status, int] = Field(default_factory=dict, description="number of runs by status")
+    evaluation_counts: dict[Status, int] = Field(default_factory=dict, description="number of evaluations by status")
+    finished: bool = Field(default=False, description="whether every run and evaluation has ended")
+    progress: float = Field(default=0.0, description="mean over its runs, 0 to 1")
+    eta_seconds: float | None = Field(
+        default=None, description="estimated seconds of training left if no other work comes first; null if not known"
+    )
+    request: dict[str, Any] = Field(default_factory=dict, description="as posted; can be sent again")
+    additions: list[dict[str, Any]] = Field(default_factory=list, description="requests that added runs, in order")
+    owner: str | None = Field(
+        default=None, description='who launched it: a token\'s name, "administrator" or "local"; null: not known'
+    )
+    created_at: datetime = Field(description="time of creation, UTC")
 
 
 class PreflightData(Answer):
-    key: str
-    params: dict[str, Any]
-    status: Literal["ready", "embedded", "absent"]  # embedded: prepares itself at the launch
-    prepare: str | None = None  # the address to POST to where it is absent
+    """A data set that a launch needs, and whether it is there."""
+
+    key: str = Field(description="key of the data set")
+    params: dict[str, Any] = Field(description="its parameters, complete")
+    status: Literal["ready", "embedded", "absent"] = Field(
+        description="whether it is prepared; embedded: it will be at the launch"
+    )
+    prepare: str | None = Field(default=None, description="path to POST to, if it is absent; null: nothing is needed")
 
 
 class Preflight(Answer):
-    """What a launch would cost."""
+    """Estimated cost of a launch."""
 
-    runs: int
-    steps: int  # in all
-    steps_per_run: list[int]
-    seconds: float | None  # of training, on the workers present; null where a run's pace is not known
-    seconds_per_run: list[float | None]
-    basis: Literal["measured", "calibrated", "mixed", "unknown"]
-    basis_text: str
-    memory_bytes: int | None  # the most that a run takes beside the libraries; null where it is not known
-    memory_formula: str
-    workers: int  # that train
-    broker: str  # "ok", or what is wrong
-    data: list[PreflightData]
-    launchable: bool
+    runs: int = Field(description="number of runs")
+    steps: int = Field(description="optimizer steps of all runs")
+    steps_per_run: list[int] = Field(description="in the order of the runs")
+    seconds: float | None = Field(
+        description="seconds of training on the live workers; null if the speed of a run is not known"
+    )
+    seconds_per_run: list[float | None] = Field(description="in the order of the runs; null if not known")
+    basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(description="what the estimate rests on")
+    basis_text: str = Field(description="the same, a sentence")
+    memory_bytes: int | None = Field(description="largest memory of a run, without the libraries; null if not known")
+    memory_formula: str = Field(description="how the memory is estimated")
+    workers: int = Field(description="number of live training workers")
+    broker: str = Field(description='"ok", or what is wrong')
+    data: list[PreflightData] = Field(description="the data sets that the runs need")
+    notes: list[str] = Field(
+        default_factory=list, description="what the runs will take from the runs that they start from, in sentences"
+    )
+    launchable: bool = Field(description="whether a launch would be accepted now")
 
 
 class AddedRuns(Answer):
-    experiment: Experiment
-    added: list[int]
-    skipped: list[int]  # runs of the experiment that were asked for again
+    """The experiment after runs were added, and which were."""
+
+    experiment: Experiment = Field(description="the experiment with the new runs")
+    added: list[int] = Field(description="numbers of the new runs")
+    skipped: list[int] = Field(description="requested runs that the experiment has already")

@@ -1,24 +1,29 @@
-"""A run, what it leaves behind, and what can be done to it."""
+"""Runs, their curves, logs and files, and actions on them."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from backend.shared.contracts.evaluations import Flag, Value
-from backend.shared.contracts.fields import Answer, Id, Notes, Request, Tags
-from backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, EvaluationSpec, RunSpec
-from backend.shared.contracts.work import Priority, Status
+from densitylab.backend.shared.contracts.evaluations import Flag, Value
+from densitylab.backend.shared.contracts.fields import Answer, Id, Notes, Request, Tags
+from densitylab.backend.shared.contracts.origins import KNOWN_ELSEWHERE, Origin, RunSource
+from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, EvaluationSpec, RunSpec
+from densitylab.backend.shared.contracts.work import Priority, Status
 
 
 class RunPatch(Request):
-    notes: Notes | None = None
-    tags: Tags | None = None
-    archived: bool | None = None
+    """Changes of a run."""
+
+    notes: Notes | None = Field(default=None, description="null: unchanged")
+    tags: Tags | None = Field(default=None, description="null: unchanged")
+    archived: bool | None = Field(default=None, description="null: unchanged")
 
 
 class BulkAction(StrEnum):
+    """An action on many runs."""
+
     CANCEL = "cancel"
     RETRY = "retry"
     ARCHIVE = "archive"
@@ -27,81 +32,161 @@ class BulkAction(StrEnum):
 
 
 class BulkRequest(Request):
-    """One action on many runs. `dry_run`: only say what it would do, and the bytes that it would free."""
+    """One action on many runs. `dry_run`: only return what it would do, and the bytes that it would free."""
 
-    action: Annotated[BulkAction, Field(strict=False)]
-    runs: list[Id] = Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT)
-    dry_run: bool = False
+    action: Annotated[BulkAction, Field(strict=False)] = Field(description="what to do")
+    runs: list[Id] = Field(min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT, description="numbers of the runs")
+    dry_run: bool = Field(default=False, description="only return what it would do")
+
+
+class Ancestor(Answer):
+    """A run that another one starts from."""
+
+    run: int = Field(description="number of the run")
+    mode: Literal["continue", "weights"] = Field(description="what was taken: its whole state, or its weights alone")
+    epochs: float | None = Field(description="epochs that it had trained; null: not known")
+    deleted: bool = Field(default=False, description="whether it does not exist any more")
+
+
+class Lineage(Answer):
+    """The runs that a run starts from, and those that start from it."""
+
+    ancestors: list[Ancestor] = Field(
+        default_factory=list, description="the run that it starts from, then the one that this one starts from, ..."
+    )
+    children: list[int] = Field(default_factory=list, description="numbers of the runs that start from it")
 
 
 class Run(Answer):
-    id: int
-    experiment: int
-    spec: RunSpec
-    evaluations: list[EvaluationSpec] = Field(default_factory=list)  # asked for at the launch or later, each named
-    status: Status
-    stage: str = ""  # what it does just now, in words
-    priority: Priority = Priority.NORMAL
-    queue_position: int | None = None  # of a queued training: 1 is the next
-    attempt: int = 0
-    progress: float = 0.0  # 0 to 1
-    eta_seconds: float | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)  # the latest value of each curve
-    results: dict[str, Value] = Field(default_factory=dict)  # "<evaluation name>.<value name>"
-    flags: list[Flag] = Field(default_factory=list)
-    error: str | None = None
-    device: str | None = None
-    checkpoint_step: int | None = None  # null: nothing stored yet
-    task: int
-    notes: str = ""
-    tags: list[str] = Field(default_factory=list)
-    archived: bool = False
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    provenance: dict[str, Any] = Field(default_factory=dict)  # code, packages, data hash, spec hash
+    """One trained or imported model, with its results."""
+
+    id: int = Field(description="number of the run")
+    experiment: int = Field(description="number of its experiment")
+    spec: RunSpec = Field(description="the spec, complete")
+    origin: Origin = Field(default=Origin.TRAINED, description="where the weights come from")
+    source: RunSource | None = Field(default=None, description="file of the weights; null: trained here")
+    lambda_: float | None = Field(
+        default=None, description="weight λ of the penalty in the training; null: not known, of an imported model"
+    )
+    lineage: Lineage = Field(
+        default_factory=Lineage, description="the runs that it starts from, and those that start from it"
+    )
+    evaluations: list[EvaluationSpec] = Field(
+        default_factory=list, description="the evaluations requested at the launch or later"
+    )
+    evaluation_counts: dict[Status, int] = Field(default_factory=dict, description="number of evaluations by status")
+    measured: bool = Field(default=False, description="whether it is trained and every evaluation has ended")
+    status: Status = Field(description="state of the training")
+    stage: str = Field(default="", description="current activity, in words")
+    priority: Priority = Field(default=Priority.NORMAL, description="order among the queued trainings")
+    queue_position: int | None = Field(
+        default=None, description="position of a queued training, 1 is next; null: not queued"
+    )
+    attempt: int = Field(default=0, description="attempts of the training so far")
+    progress: float = Field(default=0.0, description="0 to 1")
+    eta_seconds: float | None = Field(default=None, description="estimated seconds left; null if not known")
+    metrics: dict[str, float] = Field(default_factory=dict, description="the latest value of each curve")
+    results: dict[str, Value] = Field(default_factory=dict, description="by `<evaluation name>.<value name>`")
+    flags: list[Flag] = Field(default_factory=list, description="warnings about the run and its results")
+    error: str | None = Field(default=None, description="why it failed; null: it did not")
+    device: str | None = Field(default=None, description="device of the training; null: not started")
+    checkpoint_step: int | None = Field(
+        default=None, description="optimizer steps of the stored checkpoint; null: nothing stored yet"
+    )
+    task: int = Field(description="number of the training's task")
+    notes: str = Field(default="", description="free text")
+    tags: list[str] = Field(default_factory=list, description="labels")
+    archived: bool = Field(default=False, description="whether it is hidden from listings by default")
+    owner: str | None = Field(
+        default=None, description='who launched it: a token\'s name, "administrator" or "local"; null: not known'
+    )
+    created_at: datetime = Field(description="time of creation, UTC")
+    started_at: datetime | None = Field(default=None, description="start of the first attempt, UTC")
+    finished_at: datetime | None = Field(default=None, description="end, UTC")
+    provenance: dict[str, Any] = Field(
+        default_factory=dict, description="versions of the code, packages and plug-ins; hashes of the data and the spec"
+    )
+    missing: list[str] = Field(
+        default_factory=list, description="entries of plug-ins that it used and that are not installed any more"
+    )
+
+    @property
+    def source_name(self) -> str:
+        """Name of a model that was trained elsewhere: of its file, or the first line of its notes, or of the run."""
+        name = self.source.file_name if self.source else ""
+        return name or next(iter(self.notes.splitlines()), "")[:60] or f"run {self.id}"
+
+    @property
+    def known_spec(self) -> dict[str, Any]:
+        """The spec, without the settings of a training that are not known of a model that was trained elsewhere."""
+        parts = None if self.origin is Origin.TRAINED else set(KNOWN_ELSEWHERE)
+        return self.spec.model_dump(mode="json", include=parts)
+
+
+def _optional(schema: dict[str, Any]) -> None:
+    del schema["required"]
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class PartialRun(Run):
+    """The requested fields of a run."""
+
+    model_config = ConfigDict(json_schema_extra=_optional)
 
 
 class MetricPoint(Answer):
-    step: int
-    epoch: float
-    value: float
-    seconds: float  # of training, pauses not counted
+    """A point of a training curve."""
+
+    step: int = Field(description="number of optimizer steps")
+    epoch: float = Field(description="the same in epochs")
+    value: float = Field(description="value of the curve")
+    seconds: float = Field(description="seconds of training, without pauses")
 
 
 class MetricSeries(Answer):
-    run: int
-    name: str
-    points: list[MetricPoint]
-    total: int  # points kept; more than len(points) where the answer was thinned
+    """A training curve of a run."""
+
+    run: int = Field(description="number of the run")
+    name: str = Field(description="name of the curve")
+    points: list[MetricPoint] = Field(description="in the order of the steps")
+    total: int = Field(description="stored points; more than len(points) if the curve was thinned")
 
 
 class LogLine(Answer):
-    id: int
-    at: datetime
-    level: str
-    text: str
+    """A line of a run's log."""
+
+    id: int = Field(description="number of the line")
+    at: datetime = Field(description="time, UTC")
+    level: str = Field(description="severity")
+    text: str = Field(description="the message")
 
 
 class Artifact(Answer):
-    name: str
-    bytes: int
-    media_type: str
-    step: int | None = None
-    created_at: datetime
+    """A stored file of a run."""
+
+    name: str = Field(description="file name")
+    bytes: int = Field(description="size in bytes")
+    media_type: str = Field(description="type of the content")
+    step: int | None = Field(default=None, description="optimizer steps of the checkpoint; null: of no checkpoint")
+    created_at: datetime = Field(description="time of creation, UTC")
 
 
 class BulkOutcome(Answer):
-    run: int
-    done: bool  # of a dry run: whether it would be
-    detail: str = ""  # why not
-    bytes: int = 0  # freed
+    """Outcome of an action on one run."""
+
+    run: int = Field(description="number of the run")
+    done: bool = Field(description="whether it was done, or in a dry run would be")
+    detail: str = Field(default="", description="why it was not done")
+    bytes: int = Field(default=0, description="bytes freed")
 
 
 class BulkAnswer(Answer):
-    action: BulkAction
-    dry_run: bool
-    done: int  # runs
-    refused: int
-    bytes: int  # freed in all
-    outcomes: list[BulkOutcome]
+    """What was done, in all and to each run."""
+
+    action: BulkAction = Field(description="as posted")
+    dry_run: bool = Field(description="as posted")
+    done: int = Field(description="number of runs that it was done to")
+    refused: int = Field(description="number of runs that it was not done to")
+    bytes: int = Field(description="bytes freed, of all runs")
+    outcomes: list[BulkOutcome] = Field(description="one per run")

@@ -1,27 +1,35 @@
-"""Evaluations: measures taken of a run, each with a task of its own."""
+"""Evaluations of runs, each with its own task."""
 
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.shared import contracts
-from backend.shared.catalog import UnknownKey, find
-from backend.shared.contracts import Status, TaskKind
-from backend.shared.database import now
-from backend.shared.store import runs, tasks
-from backend.shared.store.times import moment
-from backend.shared.tables import EvaluationRow, TaskRow
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.catalog import Catalog, EvaluationEntry, UnknownKey
+from densitylab.backend.shared.contracts import Status, TaskKind
+from densitylab.backend.shared.database import now
+from densitylab.backend.shared.store import runs, tasks
+from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.tables import EvaluationRow, TaskRow
 
 
 def create(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> int:
-    """Asks for a measure of a run, after its training if that is still to come; returns the evaluation's id."""
+    """Queue an evaluation of a run, after its training if that has not ended; return the evaluation's id."""
     train = runs.train_task(session, run_id)
     training = train is not None and not Status(session.get_one(TaskRow, train).status).final
     task = tasks.create(session, TaskKind.EVALUATE, run_id=run_id, after_task=train if training else None)
     row = EvaluationRow(
-        run_id=run_id, task_id=task.id, name=spec.name or spec.key, key=spec.key, params=spec.params, values={},
-        curves={}, flags=[], provenance={}, created_at=now(session),
+        run_id=run_id,
+        task_id=task.id,
+        name=spec.name or spec.key,
+        key=spec.key,
+        params=spec.params,
+        values={},
+        curves={},
+        flags=[],
+        provenance={},
+        created_at=now(session),
     )
     session.add(row)
     session.flush()
@@ -30,54 +38,63 @@ def create(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> int
 
 def of_run(session: Session, run_id: int) -> list[contracts.Evaluation]:
     rows = session.execute(
-        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
-        .where(EvaluationRow.run_id == run_id).order_by(EvaluationRow.id)
+        select(EvaluationRow, TaskRow)
+        .join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+        .where(EvaluationRow.run_id == run_id)
+        .order_by(EvaluationRow.id)
     )
     return [_answer(row, task) for row, task in rows]
 
 
 def named(session: Session, run_id: int, name: str) -> contracts.Evaluation | None:
-    """The run's evaluation of that name."""
-    found = session.execute(
-        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+    """Return the run's evaluation of that name."""
+    result = session.execute(
+        select(EvaluationRow, TaskRow)
+        .join(TaskRow, EvaluationRow.task_id == TaskRow.id)
         .where(EvaluationRow.run_id == run_id, EvaluationRow.name == name)
     ).first()
-    return None if found is None else _answer(found[0], found[1])
+    return None if result is None else _answer(result[0], result[1])
 
 
 def alike(session: Session, run_id: int, key: str, params: dict[str, Any]) -> contracts.Evaluation | None:
-    """The run's newest evaluation by that measure with those parameters, whatever its name."""
-    return next(
-        (item for item in reversed(of_run(session, run_id)) if (item.key, item.params) == (key, params)), None
-    )
+    """Return the run's newest evaluation with that key and those parameters, whatever its name."""
+    return next((item for item in reversed(of_run(session, run_id)) if (item.key, item.params) == (key, params)), None)
 
 
-def is_current(evaluation: contracts.Evaluation, checkpoint_step: int | None) -> bool:
-    """Whether it was taken of the weights that the run has now, by the measure as it is computed now."""
+def is_current(catalog: Catalog, evaluation: contracts.Evaluation, checkpoint_step: int | None) -> bool:
+    """Return whether the result is of the run's present checkpoint and the evaluation's present version."""
     try:
-        version = find("evaluation", evaluation.key).version
+        version = catalog.find(EvaluationEntry, evaluation.key).version
     except UnknownKey:
         return False
-    taken = evaluation.provenance
+    provenance = evaluation.provenance
     return (
-        evaluation.status is Status.SUCCEEDED and taken.get("checkpoint_step") == checkpoint_step
-        and taken.get("measure_version", 1) == version
+        evaluation.status is Status.SUCCEEDED
+        and provenance.get("checkpoint_step") == checkpoint_step
+        and provenance.get("measure_version", 1) == version
     )
 
 
 def of_task(session: Session, task_id: int) -> contracts.Evaluation | None:
-    found = session.execute(
-        select(EvaluationRow, TaskRow).join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+    result = session.execute(
+        select(EvaluationRow, TaskRow)
+        .join(TaskRow, EvaluationRow.task_id == TaskRow.id)
         .where(EvaluationRow.task_id == task_id)
     ).first()
-    return None if found is None else _answer(found[0], found[1])
+    return None if result is None else _answer(result[0], result[1])
 
 
 def store(
-    session: Session, evaluation_id: int, *, values: dict[str, contracts.Value], curves: dict[str, contracts.Curve],
-    flags: list[contracts.Flag], seconds: float, provenance: dict[str, Any],
+    session: Session,
+    evaluation_id: int,
+    *,
+    values: dict[str, contracts.Value],
+    curves: dict[str, contracts.Curve],
+    flags: list[contracts.Flag],
+    seconds: float,
+    provenance: dict[str, Any],
 ) -> None:
-    """Keeps what was measured, with the run's flat results; call tasks.fence first."""
+    """Store the result, and add it to the run's flat results; call tasks.fence first."""
     row = session.get_one(EvaluationRow, evaluation_id)
     row.values = {name: value.model_dump() for name, value in values.items()}
     row.curves = {name: curve.model_dump() for name, curve in curves.items()}
@@ -88,7 +105,19 @@ def store(
 
 def _answer(row: EvaluationRow, task: TaskRow) -> contracts.Evaluation:
     return contracts.Evaluation(
-        id=row.id, run=row.run_id, name=row.name, key=row.key, params=row.params, status=Status(task.status),
-        progress=task.progress, error=task.error, values=row.values, curves=row.curves, flags=row.flags,
-        seconds=row.seconds, task=task.id, created_at=moment(row.created_at), provenance=row.provenance,
+        id=row.id,
+        run=row.run_id,
+        name=row.name,
+        key=row.key,
+        params=row.params,
+        status=Status(task.status),
+        progress=task.progress,
+        error=task.error,
+        values=row.values,
+        curves=row.curves,
+        flags=row.flags,
+        seconds=row.seconds,
+        task=task.id,
+        created_at=to_datetime(row.created_at),
+        provenance=row.provenance,
     )

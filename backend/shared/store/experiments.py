@@ -1,4 +1,4 @@
-"""Experiments: the groups of runs launched together."""
+"""Experiments: groups of runs launched together."""
 
 import json
 from collections.abc import Sequence
@@ -7,26 +7,43 @@ from typing import Any
 from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from backend.shared import contracts
-from backend.shared.contracts import Status
-from backend.shared.database import now
-from backend.shared.specs import Planned
-from backend.shared.store import runs
-from backend.shared.store.times import moment
-from backend.shared.tables import ExperimentRow, RunRow, TaskRow
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.callers import LOCAL, Caller
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.database import now
+from densitylab.backend.shared.specs import Planned
+from densitylab.backend.shared.store import runs
+from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.tables import ExperimentRow, RunRow, TaskRow
 
 
 def create(
-    session: Session, *, name: str, notes: str, tags: list[str], request: dict[str, Any], planned: Sequence[Planned],
-    provenance: dict[str, Any], priority: contracts.Priority = contracts.Priority.NORMAL,
+    session: Session,
+    *,
+    name: str,
+    notes: str,
+    tags: list[str],
+    request: dict[str, Any],
+    planned: Sequence[Planned],
+    provenance: dict[str, Any],
+    priority: contracts.Priority = contracts.Priority.NORMAL,
+    owner: Caller = LOCAL,
 ) -> ExperimentRow:
-    """Inserts the experiment with its runs, their train tasks and their evaluations, all queued."""
+    """Insert the experiment with its runs, their train tasks and their evaluations, all queued."""
     row = ExperimentRow(
-        name=name, notes=notes, tags=tags, archived=False, deleting=False, request=request, created_at=now(session)
+        name=name,
+        notes=notes,
+        tags=tags,
+        archived=False,
+        deleting=False,
+        request=request,
+        owner=owner.name,
+        owner_token=owner.token,
+        created_at=now(session),
     )
     session.add(row)
     session.flush()
-    runs.create(session, row.id, [item.spec for item in planned], provenance, priority)
+    runs.create(session, row.id, planned, provenance, priority, owner)
     return row
 
 
@@ -36,19 +53,35 @@ def get(session: Session, experiment_id: int) -> contracts.Experiment | None:
 
 
 def listing(
-    session: Session, *, before: int | None, limit: int, archived: bool | None = False, query: str | None = None,
+    session: Session,
+    *,
+    before: int | None,
+    limit: int,
+    archived: bool | None = False,
+    query: str | None = None,
+    owners: Sequence[str] | None = None,
 ) -> list[contracts.Experiment]:
-    """Newest first, below the id `before`."""
+    """Return experiments below the id `before`, newest first; of one of the owners, if there are any."""
     statement = select(ExperimentRow).where(ExperimentRow.deleting.is_(False))
     if before is not None:
         statement = statement.where(ExperimentRow.id < before)
     if archived is not None:
         statement = statement.where(ExperimentRow.archived.is_(archived))
+    if owners:
+        statement = statement.where(ExperimentRow.owner.in_(owners))
     if query:
-        statement = statement.where(or_(*(
-            cast(column, Text).icontains(query, autoescape=True)
-            for column in (ExperimentRow.name, ExperimentRow.notes, ExperimentRow.tags)
-        )))
+        statement = statement.where(
+            or_(
+                *(
+                    cast(column, Text).icontains(text, autoescape=True)
+                    for column, text in (
+                        (ExperimentRow.name, query),
+                        (ExperimentRow.notes, query),
+                        (ExperimentRow.tags, json.dumps(query)[1:-1]),  # as they are stored
+                    )
+                )
+            )
+        )
     rows = session.scalars(statement.order_by(ExperimentRow.id.desc()).limit(limit)).all()
     return _answers(session, rows)
 
@@ -63,26 +96,35 @@ def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool
 
 
 def lock(session: Session, experiment_id: int) -> bool:
-    """Holds the experiment until the end of a write transaction; says whether it exists."""
+    """Lock the experiment until the end of a write transaction; return whether it exists."""
     row = session.get(ExperimentRow, experiment_id, with_for_update=True, populate_existing=True)
     return row is not None and not row.deleting
 
 
 def add_runs(
-    session: Session, experiment_id: int, request: dict[str, Any], planned: Sequence[contracts.RunSpec],
-    provenance: dict[str, Any], priority: contracts.Priority,
+    session: Session,
+    experiment_id: int,
+    request: dict[str, Any],
+    planned: Sequence[Planned],
+    provenance: dict[str, Any],
+    priority: contracts.Priority,
+    owner: Caller,
 ) -> list[int]:
-    """Inserts more runs into one that is locked, and keeps the request that asked for them."""
+    """Insert more runs into a locked experiment, and store the request."""
     if planned:
         row = session.get_one(ExperimentRow, experiment_id)
         row.additions = [*row.additions, request]
-    return runs.create(session, experiment_id, planned, provenance, priority)
+    return runs.create(session, experiment_id, planned, provenance, priority, owner)
 
 
 def run_ids(session: Session, experiment_id: int) -> list[int]:
-    return list(session.scalars(
-        select(RunRow.id).where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False)).order_by(RunRow.id)
-    ))
+    return list(
+        session.scalars(
+            select(RunRow.id)
+            .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False))
+            .order_by(RunRow.id)
+        )
+    )
 
 
 def mark_deleting(session: Session, experiment_id: int) -> None:
@@ -92,7 +134,7 @@ def mark_deleting(session: Session, experiment_id: int) -> None:
 
 
 def deleting(session: Session) -> list[int]:
-    """Experiments whose deletion was begun and not finished."""
+    """Return the experiments whose deletion has begun."""
     return list(session.scalars(select(ExperimentRow.id).where(ExperimentRow.deleting.is_(True))))
 
 
@@ -104,41 +146,66 @@ def remove(session: Session, experiment_id: int) -> None:
 
 def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
     chosen = RunRow.experiment_id.in_([row.id for row in rows]), RunRow.deleting.is_(False)
-    # Summed up by the database: a page of experiments may have ten thousand runs
+    # Summed by the database: a page of experiments may have ten thousand runs
     groups: dict[int, dict[str, Any]] = {}
     for group in session.execute(
         select(
-            RunRow.experiment_id, TaskRow.status, func.count().label("number"),
-            func.sum(TaskRow.progress).label("progress"), func.count(TaskRow.eta_seconds).label("etas"),
-            func.sum(TaskRow.eta_seconds).label("left"), func.max(TaskRow.eta_seconds).label("longest"),
-            func.sum(TaskRow.started_at).label("started"), func.sum(TaskRow.finished_at).label("finished"),
+            RunRow.experiment_id,
+            TaskRow.status,
+            func.count().label("number"),
+            func.sum(TaskRow.progress).label("progress"),
+            func.count(TaskRow.eta_seconds).label("etas"),
+            func.sum(TaskRow.eta_seconds).label("left"),
+            func.max(TaskRow.eta_seconds).label("longest"),
+            func.sum(TaskRow.started_at).label("started"),
+            func.sum(TaskRow.finished_at).label("finished"),
             func.aggregate_strings(cast(RunRow.id, Text), ",").label("ids"),  # read as JSON far faster than as rows
         )
-        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.TRAIN))
-        .where(*chosen).group_by(RunRow.experiment_id, TaskRow.status)
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(contracts.RUN_TASKS)))
+        .where(*chosen)
+        .group_by(RunRow.experiment_id, TaskRow.status)
     ):
         groups.setdefault(group.experiment_id, {})[group.status] = group
+    evaluated: dict[int, dict[Status, int]] = {}
+    for experiment_id, status, number in session.execute(
+        select(RunRow.experiment_id, TaskRow.status, func.count())
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == contracts.TaskKind.EVALUATE))
+        .where(*chosen)
+        .group_by(RunRow.experiment_id, TaskRow.status)
+    ):
+        evaluated.setdefault(experiment_id, {})[Status(status)] = number
     at = now(session)
     answers = []
     for row in rows:
         by_status = groups.get(row.id, {})
+        evaluation_counts = evaluated.get(row.id, {})
         belonging = sorted(json.loads(f"[{','.join(item.ids for item in by_status.values())}]"))
-        answers.append(contracts.Experiment(
-            id=row.id, name=row.name, notes=row.notes, tags=row.tags, archived=row.archived, runs=belonging,
-            counts={status: by_status[status].number for status in Status if status in by_status},
-            progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
-            eta_seconds=_eta(by_status, at), request=row.request, additions=row.additions,
-            created_at=moment(row.created_at),
-        ))
+        answers.append(
+            contracts.Experiment(
+                id=row.id,
+                name=row.name,
+                notes=row.notes,
+                tags=row.tags,
+                archived=row.archived,
+                runs=belonging,
+                counts={status: by_status[status].number for status in Status if status in by_status},
+                evaluation_counts=evaluation_counts,
+                finished=all(Status(status).final for status in (*by_status, *evaluation_counts)),
+                progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
+                eta_seconds=_eta(by_status, at),
+                request=row.request,
+                additions=row.additions,
+                owner=row.owner,
+                created_at=to_datetime(row.created_at),
+            )
+        )
     return answers
 
 
 def _eta(by_status: dict[str, Any], at: float) -> float | None:
-    """Seconds until the last run is trained, by what its finished runs took, or else what its running ones will have
-    taken; as many at once as now."""
-    running, queued, succeeded = (
-        by_status.get(status) for status in (Status.RUNNING, Status.QUEUED, Status.SUCCEEDED)
-    )
+    """Return the seconds until the last run is trained, estimated from the finished runs, or else from the running
+    ones, with as many runs at once as now."""
+    running, queued, succeeded = (by_status.get(status) for status in (Status.RUNNING, Status.QUEUED, Status.SUCCEEDED))
     if (running is None and queued is None) or (running is not None and running.etas < running.number):
         return None
     left, longest, at_once = (0.0, 0.0, 1) if running is None else (running.left, running.longest, running.number)

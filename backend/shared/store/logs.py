@@ -1,22 +1,26 @@
-"""A run's log, line by line."""
+"""Lines of runs' logs."""
 
 from collections.abc import Iterable
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from backend.shared.contracts import LogLine
-from backend.shared.store.times import moment
-from backend.shared.tables import LogRow
+from densitylab.backend.shared.contracts import LogLine
+from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.tables import LogRow
 
 _MAX_LINE = 4000
 
 
 def append(session: Session, run_id: int, lines: Iterable[tuple[float, str, str]]) -> None:
-    """Stores (time, level, text) lines; long ones are cut."""
+    """Store (time, level, text) lines; long ones are truncated."""
     rows = [
-        {"run_id": run_id, "at": at, "level": level,
-         "text": text[:_MAX_LINE].replace("\x00", "").encode("utf-8", "replace").decode()}
+        {
+            "run_id": run_id,
+            "at": at,
+            "level": level,
+            "text": text[:_MAX_LINE].replace("\x00", "").encode("utf-8", "replace").decode(),
+        }
         for at, level, text in lines
     ]
     if rows:
@@ -24,9 +28,14 @@ def append(session: Session, run_id: int, lines: Iterable[tuple[float, str, str]
 
 
 def read(
-    session: Session, run_id: int, *, after: int | None = None, query: str | None = None, limit: int = 200,
+    session: Session,
+    run_id: int,
+    *,
+    after: int | None = None,
+    query: str | None = None,
+    limit: int = 200,
 ) -> list[LogLine]:
-    """Lines in order: those after the id `after`, or the last `limit` ones."""
+    """Return lines in order: those after the id `after`, or the last `limit` ones."""
     statement = select(LogRow).where(LogRow.run_id == run_id)
     if query:
         statement = statement.where(LogRow.text.icontains(query, autoescape=True))
@@ -34,4 +43,4 @@ def read(
         rows = session.scalars(statement.where(LogRow.id > after).order_by(LogRow.id).limit(limit)).all()
     else:
         rows = session.scalars(statement.order_by(LogRow.id.desc()).limit(limit)).all()[::-1]
-    return [LogLine(id=row.id, at=moment(row.at), level=row.level, text=row.text) for row in rows]
+    return [LogLine(id=row.id, at=to_datetime(row.at), level=row.level, text=row.text) for row in rows]

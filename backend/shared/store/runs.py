@@ -1,69 +1,150 @@
-"""Runs: what was asked, what came of it. A run shows the life of its train task."""
+"""Runs: their specs, states and results. A run has the status of the one task that makes it: mostly its training."""
 
 import copy
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Select, Table, and_, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
-from backend.shared import contracts, specs
-from backend.shared.contracts import SPEC_VERSION, Status, TaskKind
-from backend.shared.database import now
-from backend.shared.store import events, outbox, tasks
-from backend.shared.store.times import moment
-from backend.shared.tables import ArtifactRow, Base, EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
+from densitylab.backend.shared import contracts, specs
+from densitylab.backend.shared.callers import LOCAL, Caller
+from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Origin, Status, TaskKind
+from densitylab.backend.shared.database import now
+from densitylab.backend.shared.store import ended_runs, events, lineage, outbox, tasks
+from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.tables import (
+    Base,
+    EvaluationRow,
+    EventRow,
+    LatestRow,
+    ResultRow,
+    RunRow,
+    TaskRow,
+)
 
-_NO_KEY_UPDATE = {"key_share": True}  # PostgreSQL holds the row, and lets rows be written that refer to it
+_NO_KEY_UPDATE = {"key_share": True}  # PostgreSQL locks the row, but allows inserts of rows that refer to it
 
 
 def create(
-    session: Session, experiment_id: int, planned: Sequence[contracts.RunSpec], provenance: dict[str, Any],
+    session: Session,
+    experiment_id: int,
+    planned: Sequence[specs.Planned],
+    provenance: dict[str, Any],
     priority: contracts.Priority = contracts.Priority.NORMAL,
+    owner: Caller = LOCAL,
 ) -> list[int]:
-    """Inserts runs with their train tasks and their evaluations, all queued; five statements for however many."""
+    """Insert runs with their train tasks and their evaluations, all queued, in five statements."""
+    run_ids = insert_runs(session, experiment_id, planned, provenance, owner)
     at = now(session)
-    stored = [spec.model_dump() for spec in planned]
-    hashes = [specs.content_hash(spec) for spec in stored]
-    run_ids = insert_rows(session, RunRow, [
-        {
-            "experiment_id": experiment_id, "spec_version": SPEC_VERSION, "spec": dumped, "spec_hash": digest,
-            "dataset": spec.dataset.key, "model": spec.model.key, "regularizer": spec.regularizer.key,
-            "lambda_": spec.lambda_, "notes": "",
-            "tags": [], "archived": False, "deleting": False, "metrics": {}, "results": {},
-            "flags": [flag.model_dump() for flag in specs.cautions(spec)],
-            "provenance": {**provenance, "spec_hash": digest}, "created_at": at,
-        }
-        for spec, dumped, digest in zip(planned, stored, hashes, strict=True)
-    ])
-    train_ids = insert_rows(session, TaskRow, [
-        tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids
-    ])
+    train_ids = insert_rows(
+        session, TaskRow, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids]
+    )
     events.note(session, TaskRow.id.in_(train_ids))
-    measures = [
-        (run_id, train_id, item)
-        for run_id, train_id, spec in zip(run_ids, train_ids, planned, strict=True) for item in spec.evaluations
-    ]
-    evaluate_ids = insert_rows(session, TaskRow, [
-        tasks.queued(TaskKind.EVALUATE, at, run_id=run_id, after_task=train_id, priority=priority)
-        for run_id, train_id, _ in measures
-    ])
-    insert_rows(session, EvaluationRow, [
-        {
-            "run_id": run_id, "task_id": task_id, "name": item.name or item.key, "key": item.key,
-            "params": item.params, "values": {}, "curves": {}, "flags": [], "provenance": {}, "created_at": at,
-        }
-        for task_id, (run_id, _, item) in zip(evaluate_ids, measures, strict=True)
-    ])
+    queue_evaluations(
+        session,
+        [
+            (run_id, train_id, evaluation)
+            for run_id, train_id, item in zip(run_ids, train_ids, planned, strict=True)
+            for evaluation in item.spec.evaluations
+        ],
+        priority,
+    )
     return run_ids
 
 
+def insert_runs(
+    session: Session,
+    experiment_id: int,
+    planned: Sequence[specs.Planned],
+    provenance: dict[str, Any],
+    owner: Caller,
+    **columns: Any,
+) -> list[int]:
+    """Insert runs without tasks; return their ids. `columns` replace those that all of them have otherwise."""
+    at = now(session)
+    stored = [item.spec.model_dump() for item in planned]
+    hashes = [specs.spec_hash(item.spec) for item in planned]
+    return insert_rows(
+        session,
+        RunRow,
+        [
+            {
+                "experiment_id": experiment_id,
+                "spec_version": SPEC_VERSION,
+                "spec": dumped,
+                "spec_hash": digest,
+                "dataset": item.spec.dataset.key,
+                "model": item.spec.model.key,
+                "regularizer": item.spec.regularizer.key,
+                "lambda_": item.spec.lambda_,
+                "init_from_run": item.spec.init_from and item.spec.init_from.run,
+                "notes": "",
+                "tags": [],
+                "archived": False,
+                "deleting": False,
+                "metrics": {},
+                "results": {},
+                "flags": [flag.model_dump() for flag in item.flags],
+                "provenance": {
+                    **provenance,
+                    "spec_hash": digest,
+                    **({"plugins": item.plugins} if item.plugins else {}),
+                    **({"init_from": item.init_from} if item.init_from else {}),
+                },
+                "owner": owner.name,
+                "owner_token": owner.token,
+                "created_at": at,
+                **columns,
+            }
+            for item, dumped, digest in zip(planned, stored, hashes, strict=True)
+        ],
+    )
+
+
+def queue_evaluations(
+    session: Session,
+    evaluations: Sequence[tuple[int, int | None, contracts.EvaluationSpec]],
+    priority: contracts.Priority = contracts.Priority.NORMAL,
+) -> None:
+    """Insert evaluations with their tasks, queued, as (run, task that they wait for, spec)."""
+    at = now(session)
+    evaluate_ids = insert_rows(
+        session,
+        TaskRow,
+        [
+            tasks.queued(TaskKind.EVALUATE, at, run_id=run_id, after_task=train_id, priority=priority)
+            for run_id, train_id, _ in evaluations
+        ],
+    )
+    insert_rows(
+        session,
+        EvaluationRow,
+        [
+            {
+                "run_id": run_id,
+                "task_id": task_id,
+                "name": item.name or item.key,
+                "key": item.key,
+                "params": item.params,
+                "values": {},
+                "curves": {},
+                "flags": [],
+                "provenance": {},
+                "created_at": at,
+            }
+            for task_id, (run_id, _, item) in zip(evaluate_ids, evaluations, strict=True)
+        ],
+    )
+
+
 def insert_rows(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> list[int]:
-    """Inserts them at once; returns their ids in the same order."""
+    """Insert rows in one statement; return their ids in the same order."""
     if not rows:
         return []
-    columns = cast(Table, table.__table__)  # of the table: half the time of the mapped class
+    columns = cast(Table, table.__table__)  # half the time of the mapped class
     return list(session.scalars(insert(columns).returning(columns.c.id, sort_by_parameter_order=True), rows))
 
 
@@ -79,21 +160,48 @@ _EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), RunRow.delet
 
 
 def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
-    """The runs that exist, by id."""
+    """Return the runs that exist, by id."""
+    requested: dict[int, list[contracts.EvaluationSpec]] = {}
+    counts: dict[int, Counter[str]] = {}
+    # Before the runs: on PostgreSQL an evaluation may end between two statements, and a count has to have its results
+    for item in session.execute(_evaluations(run_ids)):
+        spec = contracts.EvaluationSpec.model_construct(key=item.key, params=item.params, name=item.name)
+        requested.setdefault(item.run_id, []).append(spec)
+        counts.setdefault(item.run_id, Counter())[item.status] += 1
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
     positions = outbox.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
-    asked: dict[int, list[contracts.EvaluationSpec]] = {}
-    for item in session.execute(measures(run_ids)):
-        spec = contracts.EvaluationSpec.model_construct(key=item.key, params=item.params, name=item.name)
-        asked.setdefault(item.run_id, []).append(spec)
-    return {run.id: _answer(run, task, positions.get(task.id), asked.get(run.id, [])) for run, task in rows}
+    lineages = lineage.of_runs(session, [run.id for run, _ in rows])
+    return {
+        run.id: _answer(
+            run,
+            task,
+            positions.get(task.id),
+            lineages.get(run.id, contracts.Lineage()),
+            requested.get(run.id, []),
+            counts.get(run.id, Counter()),
+        )
+        for run, task in rows
+    }
 
 
-def measures(run_ids: Sequence[int]) -> Select:
-    """Selects run_id, name, key and params of the evaluations of these runs, in the order in which they were asked."""
+def is_measured(status: str, evaluation_counts: Mapping[str, int]) -> bool:
+    """Return whether a run is trained and every evaluation has ended.
+
+    Args:
+        status: of the training.
+        evaluation_counts: number of evaluations by status.
+    """
+    return status == Status.SUCCEEDED and all(Status(name).final for name in evaluation_counts)
+
+
+def _evaluations(run_ids: Sequence[int]) -> Select:
+    """Return a statement for run_id, name, key, params and status of the runs' evaluations, in the order of the
+    requests."""
     return (
-        select(EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, EvaluationRow.params)
-        .where(EvaluationRow.run_id.in_(run_ids)).order_by(EvaluationRow.id)
+        select(EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, EvaluationRow.params, TaskRow.status)
+        .join(TaskRow, EvaluationRow.task_id == TaskRow.id)
+        .where(EvaluationRow.run_id.in_(run_ids))
+        .order_by(EvaluationRow.id)
     )
 
 
@@ -107,32 +215,39 @@ def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
 
 
 def lock(session: Session, run_id: int) -> bool:
-    """Holds the run until the end of a write transaction, so that a deletion and new work exclude each other; says
+    """Lock the run until the end of a write transaction, so that a deletion and new work exclude each other; return
     whether it exists.
 
-    Workers hold their task and then need the run, so that who holds a run must not wait for a task at work.
+    Workers lock their task first and then the run: with a run locked, never wait for the lock of a running task.
     """
     row = session.get(RunRow, run_id, with_for_update=_NO_KEY_UPDATE, populate_existing=True)
     return row is not None and not row.deleting
 
 
 def train_task(session: Session, run_id: int) -> int | None:
-    """The id of the run's train task."""
-    return session.scalar(select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.kind == TaskKind.TRAIN))
+    """Return the id of the task that makes the run."""
+    return session.scalar(select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.kind.in_(RUN_TASKS)))
 
 
 # ---- what the worker writes; call tasks.fence first ------------------------------------------------------------
 
 
 def set_started(session: Session, run_id: int, *, device: str, data_hash: str, provenance: dict[str, Any]) -> None:
-    """Notes on what the run is trained. `provenance` is added to what the launch noted."""
+    """Record the device and the data of the training. `provenance` is added to the launch's."""
     row = session.get_one(RunRow, run_id)
     row.device, row.data_hash = device, data_hash
     row.provenance = {**row.provenance, **provenance, "data_hash": data_hash}
 
 
+def add_flags(session: Session, run_id: int, flags: list[contracts.Flag]) -> None:
+    """Add flags; one of a key that the run has already replaces it."""
+    row = session.get_one(RunRow, run_id)
+    added = {flag.key: flag.model_dump() for flag in flags}
+    row.flags = [flag for flag in row.flags if flag["key"] not in added] + list(added.values())
+
+
 def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None:
-    """Keeps the latest value of each curve."""
+    """Store the latest value of each curve."""
     row = session.get_one(RunRow, run_id)
     row.metrics = {**row.metrics, **latest}
     session.execute(delete(LatestRow).where(LatestRow.run_id == run_id, LatestRow.name.in_(latest)))
@@ -144,88 +259,42 @@ def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None
 
 
 def set_results(session: Session, run_id: int, evaluation: str, values: dict[str, contracts.Value]) -> None:
-    """Puts an evaluation's values into the run's flat results, in place of its earlier ones."""
+    """Replace an evaluation's values in the run's flat results."""
     row = session.get_one(RunRow, run_id, with_for_update=_NO_KEY_UPDATE)
     kept = {name: value for name, value in row.results.items() if name.split(".")[0] != evaluation}
     row.results = {**kept, **{f"{evaluation}.{name}": value.model_dump() for name, value in values.items()}}
-    session.execute(delete(ResultRow).where(
-        ResultRow.run_id == run_id, ResultRow.name.startswith(f"{evaluation}.", autoescape=True)
-    ))
+    session.execute(
+        delete(ResultRow).where(
+            ResultRow.run_id == run_id, ResultRow.name.startswith(f"{evaluation}.", autoescape=True)
+        )
+    )
     numbers = [
         {"run_id": run_id, "name": f"{evaluation}.{name}", "value": value.value}
-        for name, value in values.items() if value.value is not None
+        for name, value in values.items()
+        if value.value is not None
     ]
     if numbers:
         session.execute(insert(cast(Table, ResultRow.__table__)), numbers)
-
-
-def move_checkpoint(session: Session, run_id: int, *, location: str, size: int, step: int) -> str | None:
-    """Points the run at a new checkpoint file; returns the old one's location, to be deleted after the commit."""
-    row = session.get_one(RunRow, run_id)
-    row.checkpoint_step = step
-    return put_artifact(session, run_id, "checkpoint.pt", location=location, size=size,
-                        media_type="application/octet-stream", step=step)
-
-
-def put_artifact(
-    session: Session, run_id: int, name: str, *, location: str, size: int, media_type: str, step: int | None = None,
-) -> str | None:
-    """Points the run's artifact `name` at a file; returns the location that it replaces."""
-    row = session.scalar(select(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.name == name))
-    at = now(session)
-    old = None
-    if row is None:
-        row = ArtifactRow(run_id=run_id, name=name)
-        session.add(row)
-    elif row.location != location:
-        old = row.location
-    row.location, row.bytes, row.media_type, row.step, row.created_at = location, size, media_type, step, at
-    session.flush()
-    return old
-
-
-# ---- artifacts ------------------------------------------------------------------------------------------------
-
-
-def artifacts(session: Session, run_id: int) -> list[contracts.Artifact]:
-    rows = session.scalars(select(ArtifactRow).where(ArtifactRow.run_id == run_id).order_by(ArtifactRow.name))
-    return [
-        contracts.Artifact(name=row.name, bytes=row.bytes, media_type=row.media_type, step=row.step,
-                           created_at=moment(row.created_at))
-        for row in rows
-    ]
-
-
-def artifact(session: Session, run_id: int, name: str) -> ArtifactRow | None:
-    """The row, with its location."""
-    return session.scalar(select(ArtifactRow).where(ArtifactRow.run_id == run_id, ArtifactRow.name == name))
-
-
-def checkpoints(session: Session, run_ids: Sequence[int]) -> dict[int, ArtifactRow]:
-    """The checkpoint's row of each run that has one."""
-    rows = session.scalars(
-        select(ArtifactRow).where(ArtifactRow.run_id.in_(run_ids), ArtifactRow.name == "checkpoint.pt")
-    )
-    return {row.run_id: row for row in rows}
 
 
 # ---- deletion -------------------------------------------------------------------------------------------------
 
 
 def mark_deleting(session: Session, run_id: int) -> None:
-    """From here on the run is gone for every reader; its files and rows follow."""
+    """Hide the run from every reader; its files and rows are removed next."""
     row = session.get(RunRow, run_id)
     if row is not None:
         row.deleting = True
 
 
 def deleting(session: Session) -> list[int]:
-    """Runs whose deletion was begun and not finished."""
+    """Return the runs whose deletion has begun."""
     return list(session.scalars(select(RunRow.id).where(RunRow.deleting.is_(True))))
 
 
 def remove(session: Session, run_id: int) -> None:
-    """Removes the run's row and all that belongs to it."""
+    """Delete the run's row with its dependent rows."""
+    ended_runs.keep(session, EventRow.run_id == run_id)
     session.execute(delete(RunRow).where(RunRow.id == run_id))
 
 
@@ -235,39 +304,74 @@ def remove(session: Session, run_id: int) -> None:
 def _select() -> Select:
     return (
         select(RunRow, TaskRow)
-        .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind == TaskKind.TRAIN))
+        .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind.in_(RUN_TASKS)))
         .where(RunRow.deleting.is_(False))
     )
 
 
 def _answer(
-    row: RunRow, task: TaskRow, position: int | None, evaluations: list[contracts.EvaluationSpec]
+    row: RunRow,
+    task: TaskRow,
+    position: int | None,
+    lineage_: contracts.Lineage,
+    evaluations: list[contracts.EvaluationSpec],
+    counts: Mapping[str, int],
 ) -> contracts.Run:
     return contracts.Run.model_construct(
-        id=row.id, experiment=row.experiment_id, spec=stored_spec(row.spec), evaluations=evaluations,
-        status=Status(task.status), stage=tasks.stage_of(task), priority=tasks.priority_of(task.priority),
-        queue_position=position, attempt=task.attempt, progress=task.progress, eta_seconds=task.eta_seconds,
-        metrics=row.metrics, results=_values(row.results), flags=[contracts.Flag(**flag) for flag in row.flags],
-        error=task.error, device=row.device, checkpoint_step=row.checkpoint_step, task=task.id, notes=row.notes,
-        tags=row.tags, archived=row.archived, created_at=moment(row.created_at), started_at=moment(task.started_at),
-        finished_at=moment(task.finished_at), provenance=row.provenance,
+        id=row.id,
+        experiment=row.experiment_id,
+        spec=stored_spec(row.spec),
+        origin=Origin(row.origin),
+        source=None if row.source is None else contracts.RunSource(**row.source),
+        lambda_=row.lambda_,
+        lineage=lineage_,
+        evaluations=evaluations,
+        evaluation_counts={Status(name): number for name, number in counts.items()},
+        measured=is_measured(task.status, counts),
+        status=Status(task.status),
+        stage=tasks.stage_of(task),
+        priority=tasks.priority_of(task.priority),
+        queue_position=position,
+        attempt=task.attempt,
+        progress=task.progress,
+        eta_seconds=task.eta_seconds,
+        metrics=row.metrics,
+        results=_values(row.results),
+        flags=[contracts.Flag(**flag) for flag in row.flags],
+        error=task.error,
+        device=row.device,
+        checkpoint_step=row.checkpoint_step,
+        task=task.id,
+        notes=row.notes,
+        tags=row.tags,
+        archived=row.archived,
+        owner=row.owner,
+        created_at=to_datetime(row.created_at),
+        started_at=to_datetime(task.started_at),
+        finished_at=to_datetime(task.finished_at),
+        provenance=row.provenance,
     )
 
 
-# What runs of the first version did without saying so; every other part of a later version has a default
+# Behaviour of runs of the first version, which their specs do not state; other later parts have defaults
 _PARTS_SINCE_VERSION_2 = {
-    "lr_schedule": {"key": "constant", "params": {"warm_up": 0.0}}, "augmentation": {"key": "none", "params": {}},
+    "lr_schedule": {"key": "constant", "params": {"warm_up": 0.0}},
+    "augmentation": {"key": "none", "params": {}},
 }
 
 
 def stored_spec(stored: dict[str, Any]) -> contracts.RunSpec:
-    """A stored spec as it stands: it was validated when it was launched, and is not judged by newer rules."""
+    """Return a stored spec as it is: it was validated at its launch, and newer rules do not apply."""
     known = {name: stored[name] for name in contracts.RunSpec.model_fields if name in stored}
     known = copy.deepcopy(_PARTS_SINCE_VERSION_2) | known
     for kind in specs.COMPONENTS:
         known[kind] = contracts.Component.model_construct(**known[kind])
     if known.get("early_stop"):
         known["early_stop"] = contracts.EarlyStop.model_construct(**known["early_stop"])
+    if known.get("interface"):
+        known["interface"] = contracts.ModelInterface.model_construct(**known["interface"])
+    if known.get("init_from"):
+        known["init_from"] = contracts.InitFrom.model_construct(**known["init_from"])
     known["evaluations"] = [contracts.EvaluationSpec.model_construct(**item) for item in known["evaluations"]]
     return contracts.RunSpec.model_construct(**known)
 

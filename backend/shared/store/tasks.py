@@ -1,22 +1,27 @@
-"""The life of work: create, claim, renew, fence, finish, release, cancel, reap. All exist once, here.
+"""The life of a task: create, claim, renew, fence, finish, release, cancel, reap.
 
 A task goes `queued -> running -> succeeded | failed | cancelled`, and from running back to queued when its lease is
-given back or expires. Whoever claims it gets a token; a write under an older token fails with LeaseLost.
+released or expires. A claim has a token; a write with an older token fails with LeaseLost.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Executable, and_, case, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CursorResult, Executable, and_, case, delete, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
-from backend.shared import contracts
-from backend.shared.contracts import Priority, Status, TaskKind
-from backend.shared.database import now
-from backend.shared.store import events
-from backend.shared.store.times import moment
-from backend.shared.tables import LogRow, TaskRow
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.callers import Caller
+from densitylab.backend.shared.contracts import Priority, Status, TaskKind
+from densitylab.backend.shared.database import now
+from densitylab.backend.shared.store import events
+from densitylab.backend.shared.store.completion import note_completion
+from densitylab.backend.shared.store.times import elapsed, to_datetime
+from densitylab.backend.shared.tables import LogRow, TaskRow
 
+LEASE_SECONDS = 15.0
+LOG_SECONDS = 24 * 3600.0  # of a run that is trained elsewhere and logged again
 MAX_FRUITLESS_ATTEMPTS = 3
 ACTIVE = (Status.QUEUED, Status.RUNNING)
 _RANKS = {Priority.HIGH: 1, Priority.NORMAL: 0, Priority.LOW: -1}  # as stored; the highest goes first
@@ -24,12 +29,12 @@ _PRIORITIES = {rank: priority for priority, rank in _RANKS.items()}
 
 
 class LeaseLost(RuntimeError):
-    """The task was given to another worker, ended, or deleted: what this process computes no longer counts."""
+    """The task was claimed by another worker, ended, or deleted: this process must not write its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A worker's hold on a task."""
+    """A worker's claim on a task, with its token."""
 
     task_id: int
     kind: TaskKind
@@ -40,11 +45,18 @@ class Claim:
 
 
 def create(
-    session: Session, kind: TaskKind, *, run_id: int | None = None, after_task: int | None = None,
+    session: Session,
+    kind: TaskKind,
+    *,
+    run_id: int | None = None,
+    after_task: int | None = None,
     payload: dict[str, Any] | None = None,
+    owner: Caller | None = None,
 ) -> TaskRow:
-    """Inserts a queued task; the caller delivers it after the commit, or the reconciler does."""
+    """Insert a queued task; the caller or the reconciler delivers it after the commit."""
     row = TaskRow(**queued(kind, now(session), run_id=run_id, after_task=after_task, payload=payload))
+    if owner is not None:
+        row.owner, row.owner_token = owner.name, owner.token
     session.add(row)
     session.flush()
     events.note(session, TaskRow.id == row.id)
@@ -52,14 +64,30 @@ def create(
 
 
 def queued(
-    kind: TaskKind, at: float, *, run_id: int | None = None, after_task: int | None = None,
-    payload: dict[str, Any] | None = None, priority: Priority = Priority.NORMAL,
+    kind: TaskKind,
+    at: float,
+    *,
+    run_id: int | None = None,
+    after_task: int | None = None,
+    payload: dict[str, Any] | None = None,
+    priority: Priority = Priority.NORMAL,
 ) -> dict[str, Any]:
-    """The columns of a new task."""
+    """Return the columns of a new task."""
     return {
-        "kind": kind, "run_id": run_id, "after_task": after_task, "payload": payload or {}, "status": Status.QUEUED,
-        "stage": "queued", "progress": 0.0, "token": 0, "attempt": 0, "fruitless": 0, "delivery": 0,
-        "delivered": False, "created_at": at, "priority": _RANKS[priority],
+        "kind": kind,
+        "run_id": run_id,
+        "after_task": after_task,
+        "payload": payload or {},
+        "status": Status.QUEUED,
+        "stage": "queued",
+        "progress": 0.0,
+        "token": 0,
+        "attempt": 0,
+        "fruitless": 0,
+        "delivery": 0,
+        "delivered": False,
+        "created_at": at,
+        "priority": _RANKS[priority],
     }
 
 
@@ -70,15 +98,24 @@ def get(session: Session, task_id: int) -> contracts.Task | None:
 
 def answer(row: TaskRow) -> contracts.Task:
     return contracts.Task(
-        id=row.id, kind=TaskKind(row.kind), run=row.run_id, status=Status(row.status), stage=stage_of(row),
-        progress=row.progress, eta_seconds=row.eta_seconds, attempt=row.attempt,
-        cancel_requested=row.cancel_requested_at is not None, error=row.error, created_at=moment(row.created_at),
-        started_at=moment(row.started_at), finished_at=moment(row.finished_at),
+        id=row.id,
+        kind=TaskKind(row.kind),
+        run=row.run_id,
+        status=Status(row.status),
+        stage=stage_of(row),
+        progress=row.progress,
+        eta_seconds=row.eta_seconds,
+        attempt=row.attempt,
+        cancel_requested=row.cancel_requested_at is not None,
+        error=row.error,
+        created_at=to_datetime(row.created_at),
+        started_at=to_datetime(row.started_at),
+        finished_at=to_datetime(row.finished_at),
     )
 
 
 def stage_of(row: Any) -> str:
-    """What the task of this TaskRow, or of a row of its columns, does just now, in words."""
+    """Return the current activity of a TaskRow, or of a row with its columns, in words."""
     if row.status == Status.QUEUED:
         if row.after_task is not None and not row.delivered:
             return "waits for the training to end"
@@ -89,7 +126,7 @@ def stage_of(row: Any) -> str:
 
 
 def priority_of(rank: int) -> Priority:
-    """What the stored rank means."""
+    """Return the priority of a stored rank."""
     return _PRIORITIES[rank]
 
 
@@ -97,41 +134,64 @@ def priority_of(rank: int) -> Priority:
 
 
 def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) -> Claim | None:
-    """Takes a queued task, or a running one whose lease has expired; None where there is nothing to take."""
+    """Claim a queued task, or a running one whose lease has expired; return None if it is neither."""
     at = now(session)
-    taken = _changed(
+    claimed = _changed(
         session,
         update(TaskRow)
         .where(
-            TaskRow.id == task_id, TaskRow.cancel_requested_at.is_(None),
+            TaskRow.id == task_id,
+            TaskRow.cancel_requested_at.is_(None),
             or_(
                 TaskRow.status == Status.QUEUED,
-                and_(TaskRow.status == Status.RUNNING, TaskRow.lease_until < at),
+                and_(TaskRow.status == Status.RUNNING, _expired(at)),
             ),
         )
         .values(
-            status=Status.RUNNING, stage="starting", token=TaskRow.token + 1, attempt=TaskRow.attempt + 1,
-            fruitless=TaskRow.fruitless + 1, worker=worker, lease_until=at + lease_seconds, delivered=False,
-            started_at=func.coalesce(TaskRow.started_at, at), error=None, memory_bytes=None,
+            status=Status.RUNNING,
+            stage="starting",
+            token=TaskRow.token + 1,
+            attempt=TaskRow.attempt + 1,
+            fruitless=TaskRow.fruitless + 1,
+            worker=worker,
+            lease_until=at + lease_seconds,
+            delivered=False,
+            started_at=func.coalesce(TaskRow.started_at, at),
+            error=None,
+            memory_bytes=None,
             device_memory_bytes=None,
-        )
+        ),
     )
-    if taken == 0:
+    if claimed == 0:
         return None
     events.note(session, TaskRow.id == task_id)
     row = session.get_one(TaskRow, task_id, populate_existing=True)
-    return Claim(task_id=row.id, kind=TaskKind(row.kind), run_id=row.run_id, payload=row.payload, token=row.token,
-                 attempt=row.attempt)
+    return Claim(
+        task_id=row.id,
+        kind=TaskKind(row.kind),
+        run_id=row.run_id,
+        payload=row.payload,
+        token=row.token,
+        attempt=row.attempt,
+    )
 
 
 def renew(
-    session: Session, held: Claim, *, lease_seconds: float, stage: str | None = None, progress: float | None = None,
-    eta_seconds: float | None = None, clear_eta: bool = False, memory_bytes: int | None = None,
+    session: Session,
+    claim: Claim,
+    *,
+    lease_seconds: float,
+    stage: str | None = None,
+    progress: float | None = None,
+    eta_seconds: float | None = None,
+    clear_eta: bool = False,
+    memory_bytes: int | None = None,
     device_memory_bytes: int | None = None,
 ) -> bool:
-    """Extends the lease, notes progress and memory, and says whether a cancel was requested. Raises LeaseLost."""
+    """Extend the lease, record progress and memory, and return whether a cancel was requested. Raises LeaseLost."""
     values: dict[str, Any] = {
-        "lease_until": now(session) + lease_seconds, "memory_bytes": memory_bytes,
+        "lease_until": now(session) + lease_seconds,
+        "memory_bytes": memory_bytes,
         "device_memory_bytes": device_memory_bytes,
     }
     if stage is not None:
@@ -140,113 +200,159 @@ def renew(
         values["progress"] = progress
     if eta_seconds is not None or clear_eta:
         values["eta_seconds"] = eta_seconds
-    _held_update(session, held, values)
-    return session.execute(
-        select(TaskRow.cancel_requested_at).where(TaskRow.id == held.task_id)
-    ).scalar_one() is not None
+    _claimed_update(session, claim, values)
+    return (
+        session.execute(select(TaskRow.cancel_requested_at).where(TaskRow.id == claim.task_id)).scalar_one() is not None
+    )
 
 
-def fence(session: Session, held: Claim) -> None:
-    """Locks the task for this transaction if the claim still holds; call it before any write. Raises LeaseLost."""
-    _held_update(session, held, {"token": held.token})
+def fence(session: Session, claim: Claim) -> None:
+    """Lock the task for this transaction if the claim is still valid; call it before any write. Raises LeaseLost."""
+    _claimed_update(session, claim, {"token": claim.token})
 
 
-def advanced(session: Session, held: Claim) -> None:
-    """A checkpoint advanced: the attempts before it no longer count as fruitless. Raises LeaseLost."""
-    _held_update(session, held, {"fruitless": 0})
+def advanced(session: Session, claim: Claim) -> None:
+    """Record that a checkpoint advanced: the attempts before it no longer count as fruitless. Raises LeaseLost."""
+    _claimed_update(session, claim, {"fruitless": 0})
 
 
-def finish(session: Session, held: Claim, status: Status, error: str | None = None) -> None:
-    """Ends the task. Tasks that come after one that did not succeed are cancelled with it. Raises LeaseLost."""
-    _held_update(session, held, {
-        "status": status, "error": error, "finished_at": now(session), "lease_until": None, "eta_seconds": None,
-        "stage": "", **({"progress": 1.0} if status == Status.SUCCEEDED else {}),
-    })
-    events.note(session, TaskRow.id == held.task_id)
+def finish(session: Session, claim: Claim, status: Status, error: str | None = None) -> None:
+    """End the task; if it did not succeed, cancel the tasks that follow it. Raises LeaseLost."""
+    _claimed_update(
+        session,
+        claim,
+        {
+            "status": status,
+            "error": error,
+            "finished_at": now(session),
+            "lease_until": None,
+            "eta_seconds": None,
+            "stage": "",
+            **({"progress": 1.0} if status == Status.SUCCEEDED else {}),
+        },
+    )
+    events.note(session, TaskRow.id == claim.task_id)
     if status != Status.SUCCEEDED:
-        _cancel_followers(session, held.task_id)
+        _cancel_followers(session, claim.task_id)
+    note_completion(session, claim.task_id)
 
 
-def release(session: Session, held: Claim) -> None:
-    """Gives the lease back unharmed, so that another worker goes on. Raises LeaseLost."""
-    _held_update(session, held, {
-        "status": Status.QUEUED, "stage": "queued", "lease_until": None, "delivered": False, "worker": None,
-        "fruitless": case((TaskRow.fruitless > 0, TaskRow.fruitless - 1), else_=0), "eta_seconds": None,
-    })
-    events.note(session, TaskRow.id == held.task_id)
+def release(session: Session, claim: Claim) -> None:
+    """Release the lease for another worker; the attempt does not count as fruitless. Raises LeaseLost."""
+    _claimed_update(
+        session,
+        claim,
+        {
+            "status": Status.QUEUED,
+            "stage": "queued",
+            "lease_until": None,
+            "delivered": False,
+            "worker": None,
+            "fruitless": case((TaskRow.fruitless > 0, TaskRow.fruitless - 1), else_=0),
+            "eta_seconds": None,
+        },
+    )
+    events.note(session, TaskRow.id == claim.task_id)
 
 
-def _held_update(session: Session, held: Claim, values: dict[str, Any]) -> None:
+def _claimed_update(session: Session, claim: Claim, values: dict[str, Any]) -> None:
     changed = _changed(
         session,
         update(TaskRow)
-        .where(TaskRow.id == held.task_id, TaskRow.token == held.token, TaskRow.status == Status.RUNNING)
-        .values(**values)
+        .where(TaskRow.id == claim.task_id, TaskRow.token == claim.token, TaskRow.status == Status.RUNNING)
+        .values(**values),
     )
     if changed == 0:
-        raise LeaseLost(f"task {held.task_id} is no longer held under token {held.token}")
+        raise LeaseLost(f"task {claim.task_id} is no longer claimed with token {claim.token}")
 
 
 # ---- cancel, retry, reap --------------------------------------------------------------------------------------
 
 
-def request_cancel(session: Session, task_id: int) -> contracts.Task | None:
-    """Cancels a queued task at once, asks a running one to stop; one that has ended stays as it is."""
+def request_cancel(session: Session, *task_ids: int) -> None:
+    """Cancel queued tasks of one run, or ask running ones to stop; those that have ended are left as they are."""
     at = now(session)
-    cancelled = _changed(
-        session,
-        update(TaskRow).where(TaskRow.id == task_id, TaskRow.status == Status.QUEUED)
-        .values(status=Status.CANCELLED, finished_at=at, cancel_requested_at=at, stage="")
-    )
-    if cancelled:
-        events.note(session, TaskRow.id == task_id)
-        _cancel_followers(session, task_id)
-    else:
-        session.execute(
+    ended = None
+    for task_id in task_ids:
+        cancelled = _changed(
+            session,
             update(TaskRow)
-            .where(TaskRow.id == task_id, TaskRow.status == Status.RUNNING, TaskRow.cancel_requested_at.is_(None))
-            .values(cancel_requested_at=at)
+            .where(TaskRow.id == task_id, TaskRow.status == Status.QUEUED)
+            .values(status=Status.CANCELLED, finished_at=at, cancel_requested_at=at, stage=""),
         )
-    row = session.get(TaskRow, task_id, populate_existing=True)
-    return None if row is None else answer(row)
+        if cancelled:
+            events.note(session, TaskRow.id == task_id)
+            _cancel_followers(session, task_id)
+            ended = task_id
+        else:
+            session.execute(
+                update(TaskRow)
+                .where(TaskRow.id == task_id, TaskRow.status == Status.RUNNING, TaskRow.cancel_requested_at.is_(None))
+                .values(cancel_requested_at=at)
+            )
+    if ended is not None:  # after all: it locks the run, which a worker locks after its task
+        note_completion(session, ended)
 
 
 def retry(session: Session, task_id: int, *, succeeded: bool = False) -> bool:
-    """Queues a failed or cancelled task again, with the followers cancelled with it; it goes on from its checkpoint.
-    With `succeeded`, one whose result is out of date too."""
+    """Queue a failed or cancelled task again, with the followers that were cancelled with it; it continues from its
+    checkpoint. With `succeeded`, also a task that succeeded, whose result is out of date. The task of a run that is
+    trained elsewhere has no worker to wait for: it runs again, for as long as it may be silent."""
     ended = (Status.FAILED, Status.CANCELLED, *((Status.SUCCEEDED,) if succeeded else ()))
     revived = {
-        "status": Status.QUEUED, "stage": "queued", "error": None, "finished_at": None, "cancel_requested_at": None,
-        "fruitless": 0, "delivered": False, "lease_until": None,
+        "status": Status.QUEUED,
+        "stage": "queued",
+        "error": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "fruitless": 0,
+        "delivered": False,
+        "lease_until": None,
     }
+    leading = aliased(TaskRow)
+    waits = TaskRow.after_task.in_(select(leading.id).where(leading.status.in_(ACTIVE)))
     changed = _changed(
         session,
         update(TaskRow)
-        .where(TaskRow.id == task_id, TaskRow.status.in_(ended)).values(**revived)
+        .where(TaskRow.id == task_id, TaskRow.status.in_(ended))
+        # A training that has ended without success will not deliver its followers
+        .values(**revived, after_task=case((waits, TaskRow.after_task), else_=None)),
+    )
+    session.execute(
+        update(TaskRow)
+        .where(TaskRow.id == task_id, TaskRow.kind == TaskKind.LOG, TaskRow.status == Status.QUEUED)
+        .values(status=Status.RUNNING, stage="", lease_until=now(session) + LOG_SECONDS)
     )
     if changed == 0:
         return False
-    session.execute(
-        update(TaskRow).where(TaskRow.after_task == task_id, TaskRow.status == Status.CANCELLED).values(**revived)
-    )
-    events.note(session, or_(TaskRow.id == task_id, TaskRow.after_task == task_id), TaskRow.status == Status.QUEUED)
+    cancelled = select(TaskRow.id).where(TaskRow.after_task == task_id, TaskRow.status == Status.CANCELLED)
+    followers = session.scalars(cancelled.with_for_update()).all()
+    session.execute(update(TaskRow).where(TaskRow.id.in_(followers)).values(**revived))
+    events.note(session, TaskRow.id.in_([task_id, *followers]))
     return True
 
 
+def _expired(at: float) -> ColumnElement[bool]:
+    """Condition that a lease is over, or lies further ahead than a lease can: the clock was set back since."""
+    return ~TaskRow.lease_until.between(at, at + 2 * LEASE_SECONDS)
+
+
 def reap(session: Session) -> list[int]:
-    """Takes back tasks whose lease has expired: queued again, cancelled if that was asked, or failed after three
-    attempts that did not advance a checkpoint. Returns their ids."""
+    """Reclaim tasks whose lease has expired, and return their ids: queued again, cancelled if that was requested, or
+    failed after three attempts that did not advance a checkpoint."""
     at = now(session)
     expired = session.scalars(
-        select(TaskRow).where(TaskRow.status == Status.RUNNING, TaskRow.lease_until < at)
-        .order_by(TaskRow.id).with_for_update()
+        select(TaskRow)
+        .where(TaskRow.status == Status.RUNNING, TaskRow.kind != TaskKind.LOG, _expired(at))
+        .order_by(TaskRow.id)
+        .with_for_update()
     ).all()
     for row in expired:
         row.lease_until, row.eta_seconds, row.delivered, row.worker = None, None, False, None
         if row.cancel_requested_at is not None:
-            _end(session, row, Status.CANCELLED, None, at)
+            end(session, row, Status.CANCELLED, None, at)
         elif row.fruitless >= MAX_FRUITLESS_ATTEMPTS:
-            _end(session, row, Status.FAILED, _last_words(session, row), at)
+            end(session, row, Status.FAILED, _crash_message(session, row), at)
         else:
             row.status, row.stage = Status.QUEUED, "queued"
             session.flush()
@@ -255,25 +361,25 @@ def reap(session: Session) -> list[int]:
 
 
 def overdue_cancels(session: Session, after_seconds: float) -> list[tuple[int, int, str | None]]:
-    """(id, delivery, worker) of running tasks that were asked to cancel longer ago than that and go on."""
+    """Return (id, delivery, worker) of running tasks whose cancel was requested longer ago than that."""
     rows = session.execute(
         select(TaskRow.id, TaskRow.delivery, TaskRow.worker).where(
-            TaskRow.status == Status.RUNNING, TaskRow.cancel_requested_at < now(session) - after_seconds
+            TaskRow.status == Status.RUNNING, elapsed(TaskRow.cancel_requested_at, after_seconds, now(session))
         )
     )
     return [(row.id, row.delivery, row.worker) for row in rows]
 
 
 def end_cancelled(session: Session, task_id: int) -> None:
-    """After a hard stop: the task is cancelled, and whatever still runs under its token can no longer write."""
+    """Cancel a running task whose process is killed, and invalidate its token, so that the process cannot write."""
     row = session.get(TaskRow, task_id, with_for_update=True)
     if row is not None and row.status == Status.RUNNING:
         row.token += 1
-        _end(session, row, Status.CANCELLED, None, now(session))
+        end(session, row, Status.CANCELLED, None, now(session))
 
 
 def counts(session: Session) -> dict[Status, int]:
-    """Number of queued and running tasks."""
+    """Return the number of queued and running tasks."""
     rows = session.execute(
         select(TaskRow.status, func.count()).where(TaskRow.status.in_(ACTIVE)).group_by(TaskRow.status)
     )
@@ -281,58 +387,74 @@ def counts(session: Session) -> dict[Status, int]:
 
 
 def active(session: Session, run_id: int) -> bool:
-    """Whether any task of the run is running, or its training is still queued."""
-    return session.scalar(
-        select(func.count()).select_from(TaskRow)
-        .where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE))
-    ) != 0
-
-
-def active_of_run(session: Session, run_id: int) -> list[int]:
-    """Ids of the run's queued and running tasks, its training first."""
-    return list(session.scalars(
-        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE)).order_by(TaskRow.id)
-    ))
-
-
-def unsuccessful_of_run(session: Session, run_id: int) -> list[int]:
-    """Ids of the run's failed and cancelled tasks, its training first."""
-    return list(session.scalars(
-        select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_((Status.FAILED, Status.CANCELLED)))
-        .order_by(TaskRow.id)
-    ))
-
-
-def forget_finished(session: Session, kind: TaskKind, before: float) -> int:
-    """Removes finished tasks of a kind that belong to no run and ended before that time."""
-    return _changed(
-        session, delete(TaskRow).where(TaskRow.kind == kind, TaskRow.run_id.is_(None), TaskRow.finished_at < before)
+    """Return whether any task of the run is queued or running."""
+    return (
+        session.scalar(
+            select(func.count()).select_from(TaskRow).where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE))
+        )
+        != 0
     )
 
 
+def active_of_run(session: Session, run_id: int) -> list[int]:
+    """Return the ids of the run's queued and running tasks, its training first."""
+    return list(
+        session.scalars(
+            select(TaskRow.id).where(TaskRow.run_id == run_id, TaskRow.status.in_(ACTIVE)).order_by(TaskRow.id)
+        )
+    )
+
+
+def unsuccessful_of_run(session: Session, run_id: int) -> list[int]:
+    """Return the ids of the run's failed and cancelled tasks, its training first."""
+    return list(
+        session.scalars(
+            select(TaskRow.id)
+            .where(TaskRow.run_id == run_id, TaskRow.status.in_((Status.FAILED, Status.CANCELLED)))
+            .order_by(TaskRow.id)
+        )
+    )
+
+
+def forget_ended(session: Session, before: float, limit: int, *, kind: TaskKind, statuses: Sequence[Status]) -> int:
+    """Delete tasks of a kind that belong to no run and ended so before that time, at most `limit`; return their
+    number."""
+    old = session.scalars(
+        select(TaskRow.id)
+        .where(
+            TaskRow.status.in_(statuses), TaskRow.kind == kind, TaskRow.run_id.is_(None), TaskRow.finished_at < before
+        )
+        .limit(limit)
+    ).all()
+    return _changed(session, delete(TaskRow).where(TaskRow.id.in_(old)))
+
+
 def _changed(session: Session, statement: Executable) -> int:
-    """Executes and says how many rows it changed."""
+    """Execute a statement and return the number of changed rows."""
     return cast(CursorResult[Any], session.execute(statement)).rowcount
 
 
-def _end(session: Session, row: TaskRow, status: Status, error: str | None, at: float) -> None:
+def end(session: Session, row: TaskRow, status: Status, error: str | None, at: float) -> None:
+    """End a task whose row is locked; if it did not succeed, cancel the tasks that follow it."""
     row.status, row.error, row.finished_at, row.stage, row.lease_until = status, error, at, "", None
     session.flush()
     events.note(session, TaskRow.id == row.id)
     if status != Status.SUCCEEDED:
         _cancel_followers(session, row.id)
+    note_completion(session, row.id)
 
 
 def _cancel_followers(session: Session, task_id: int) -> None:
     at = now(session)
     session.execute(
-        update(TaskRow).where(TaskRow.after_task == task_id, TaskRow.status == Status.QUEUED)
+        update(TaskRow)
+        .where(TaskRow.after_task == task_id, TaskRow.status == Status.QUEUED)
         .values(status=Status.CANCELLED, finished_at=at, stage="")
     )
     events.note(session, TaskRow.after_task == task_id, TaskRow.finished_at == at)
 
 
-def _last_words(session: Session, row: TaskRow) -> str:
+def _crash_message(session: Session, row: TaskRow) -> str:
     message = (
         f"The worker process died {row.fruitless} times in a row without advancing a checkpoint "
         "(often: out of memory). Try a smaller batch or model."

@@ -1,25 +1,31 @@
-"""How fast runs have trained."""
+"""Throughput of trained runs."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.shared.contracts import RunSpec, Status, TaskKind
-from backend.shared.tables import LatestRow, RunRow, TaskRow
+from densitylab.backend.shared.contracts import RunSpec, Status, TaskKind
+from densitylab.backend.shared.tables import LatestRow, RunRow, TaskRow
 
-_LOOKED_AT = 100  # of the newest runs of these keys that have started
+_RECENT = 100  # newest started runs with these keys that are read
 
 
-def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
-    """Images a second of the newest finished runs with the same data set, model and regularizer, parameters included,
-    on the device asked for, in the same precision, and of the same kind of λ: where it is 0 the penalty is spared."""
+def similar_run_throughput(session: Session, spec: RunSpec) -> list[tuple[int, float]]:
+    """Return batch size and images per second of recent finished runs with the same data set, model and regularizer,
+    parameters included, on the requested device, in the same precision, and with λ = 0 only if the spec has λ = 0.
+
+    A batch is at most the number of training samples.
+    """
     started = select(RunRow.id).where(
-        RunRow.device.is_not(None), RunRow.deleting.is_(False), RunRow.dataset == spec.dataset.key,
-        RunRow.model == spec.model.key, RunRow.regularizer == spec.regularizer.key,
+        RunRow.device.is_not(None),
+        RunRow.deleting.is_(False),
+        RunRow.dataset == spec.dataset.key,
+        RunRow.model == spec.model.key,
+        RunRow.regularizer == spec.regularizer.key,
     )
     if spec.device != "auto":
         started = started.where(RunRow.device.startswith(spec.device, autoescape=True))
-    # The ids first: a database that began with the tasks would read the specs of all that ever succeeded
-    newest = started.order_by(RunRow.id.desc()).limit(_LOOKED_AT)
+    # The ids first: starting from the tasks would read the specs of all runs that ever succeeded
+    newest = started.order_by(RunRow.id.desc()).limit(_RECENT)
     statement = (
         select(RunRow.spec, LatestRow.value)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
@@ -29,7 +35,8 @@ def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
     )
     parts = {kind: getattr(spec, kind).model_dump() for kind in ("dataset", "model", "regularizer")}
     return [
-        rate for stored, rate in session.execute(statement)
+        (min(stored["batch_size"], stored["train_samples"] or stored["batch_size"]), rate)
+        for stored, rate in session.execute(statement)
         if all(stored[kind] == part for kind, part in parts.items())
         and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
         and (stored["precision"], stored.get("compile", False)) == (spec.precision, spec.compile)
@@ -37,7 +44,5 @@ def of_like_runs(session: Session, spec: RunSpec) -> list[float]:
 
 
 def last_device(session: Session) -> str | None:
-    """Where the newest run was trained."""
-    return session.scalar(
-        select(RunRow.device).where(RunRow.device.is_not(None)).order_by(RunRow.id.desc()).limit(1)
-    )
+    """Return the device of the newest run."""
+    return session.scalar(select(RunRow.device).where(RunRow.device.is_not(None)).order_by(RunRow.id.desc()).limit(1))

@@ -1,48 +1,71 @@
-"""Webhooks and their deliveries, an outbox: a row for each event that a webhook is to be told."""
+"""Webhooks and the outbox of their deliveries: a row for each event to send to a webhook."""
 
 import base64
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, case, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from backend.shared import contracts
-from backend.shared.contracts import Status, TaskKind
-from backend.shared.database import now
-from backend.shared.store import events
-from backend.shared.store.times import moment
-from backend.shared.tables import DeliveryRow, EventRow, WebhookRow
+from densitylab.backend.shared import contracts
+from densitylab.backend.shared.callers import Caller
+from densitylab.backend.shared.database import now
+from densitylab.backend.shared.store import events
+from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.tables import DeliveryRow, WebhookRow
 
-RETRY_SECONDS = (5.0, 30.0, 300.0, 1800.0, 7200.0, 28800.0)  # after each attempt that failed; then it is given up
-_TOLD = (Status.SUCCEEDED, Status.FAILED)
+RETRY_SECONDS = (5.0, 30.0, 300.0, 1800.0, 7200.0, 28800.0)  # after each failed attempt; then the delivery is abandoned
+_WAIT = case(*((DeliveryRow.attempts == number, wait) for number, wait in enumerate(RETRY_SECONDS, 1)), else_=0.0)
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be sent now."""
+    """A delivery to attempt now."""
 
     id: int
     url: str
     secret: str
+    format: str
     event: contracts.Event
 
 
-def create(session: Session, url: str) -> contracts.NewWebhook:
-    """From now on every run that succeeds or fails is told to `url`."""
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-    row = WebhookRow(url=url, secret=secret, seen_event=events.head(session), created_at=now(session))
+def create(session: Session, request: contracts.WebhookRequest, owner: Caller) -> int:
+    """Insert a webhook for the events from now on; return its id."""
+    row = WebhookRow(
+        url=request.url,
+        events=list(dict.fromkeys(request.events)),
+        format=request.format,
+        secret=new_secret(),
+        seen_event=events.head(session),
+        owner=owner.name,
+        owner_token=owner.token,
+        created_at=now(session),
+    )
     session.add(row)
     session.flush()
-    return contracts.NewWebhook(**_answer(row).model_dump(), secret=secret)
+    return row.id
 
 
-def listing(session: Session) -> list[contracts.Webhook]:
-    return [_answer(row) for row in session.scalars(select(WebhookRow).order_by(WebhookRow.id))]
+def get(session: Session, webhook_id: int) -> contracts.NewWebhook | None:
+    """Return the webhook with its secret."""
+    row = session.get(WebhookRow, webhook_id)
+    return None if row is None else contracts.NewWebhook(**_answer(row).model_dump(), secret=row.secret)
+
+
+def new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def listing(session: Session, caller: Caller) -> list[contracts.Webhook]:
+    """Return the webhooks that the caller may change."""
+    statement = select(WebhookRow).order_by(WebhookRow.id)
+    if not caller.changes_all:
+        statement = statement.where(WebhookRow.owner_token == caller.token)
+    return [_answer(row) for row in session.scalars(statement)]
 
 
 def remove(session: Session, webhook_id: int) -> contracts.Webhook | None:
-    """Removes it with its deliveries; None where there is none."""
+    """Delete the webhook with its deliveries; return None if there is none."""
     row = session.get(WebhookRow, webhook_id)
     if row is None:
         return None
@@ -51,50 +74,67 @@ def remove(session: Session, webhook_id: int) -> contracts.Webhook | None:
 
 
 def deliveries(session: Session, webhook_id: int, limit: int) -> list[contracts.WebhookDelivery] | None:
-    """The newest first; None where there is no such webhook."""
+    """Return deliveries, newest first; None if there is no such webhook."""
     if session.get(WebhookRow, webhook_id) is None:
         return None
-    rows = session.execute(
-        select(DeliveryRow, EventRow).join(EventRow, DeliveryRow.event_id == EventRow.id)
-        .where(DeliveryRow.webhook_id == webhook_id).order_by(DeliveryRow.id.desc()).limit(limit)
-    )
+    rows = session.scalars(
+        select(DeliveryRow).where(DeliveryRow.webhook_id == webhook_id).order_by(DeliveryRow.id.desc()).limit(limit)
+    ).all()
+    told = events.by_id(session, [row.event_id for row in rows])
     return [
         contracts.WebhookDelivery(
-            id=row.id, event=events.answer(event), attempts=row.attempts, delivered_at=moment(row.delivered_at),
-            next_attempt_at=moment(row.due_at), error=row.error,
+            id=row.id,
+            event=told[row.event_id],
+            attempts=row.attempts,
+            delivered_at=to_datetime(row.delivered_at),
+            next_attempt_at=to_datetime(row.due_at),
+            error=row.error,
         )
-        for row, event in rows
+        for row in rows
     ]
 
 
 def enqueue(session: Session) -> int:
-    """Makes a delivery of each run that has ended since a webhook last looked; returns how many."""
-    made = 0
+    """Insert a delivery for each event since the last call that a webhook asks for; return their number."""
+    count = 0
     for webhook in session.scalars(select(WebhookRow).with_for_update()):
-        found = events.since(session, webhook.seen_event)
-        for event in found:
-            if event.kind == TaskKind.TRAIN and event.status in _TOLD:
+        new = events.since(session, webhook.seen_event)
+        for event in new:
+            if events.answer(event).type in webhook.events:
                 session.add(DeliveryRow(webhook_id=webhook.id, event_id=event.id, attempts=0, due_at=now(session)))
-                made += 1
-        if found:
-            webhook.seen_event = found[-1].id
-    return made
+                count += 1
+        if new:
+            webhook.seen_event = new[-1].id
+    return count
 
 
-def due(session: Session, limit: int = 20) -> list[Due]:
-    """Those whose time has come, the longest waiting first."""
+def waiting(session: Session) -> list[int]:
+    """Return the webhooks with deliveries that are due, the longest waiting first."""
+    statement = select(DeliveryRow.webhook_id).where(_is_due(session)).group_by(DeliveryRow.webhook_id)
+    return list(session.scalars(statement.order_by(func.min(DeliveryRow.due_at))))
+
+
+def due(session: Session, webhook_id: int, limit: int = 20) -> list[Due]:
+    """Return the deliveries of a webhook that are due, the longest waiting first."""
     rows = session.execute(
-        select(DeliveryRow, WebhookRow, EventRow).join(WebhookRow, DeliveryRow.webhook_id == WebhookRow.id)
-        .join(EventRow, DeliveryRow.event_id == EventRow.id)
-        .where(DeliveryRow.due_at <= now(session)).order_by(DeliveryRow.due_at).limit(limit)
-    )
-    return [
-        Due(row.id, webhook.url, webhook.secret, events.answer(event)) for row, webhook, event in rows
-    ]
+        select(DeliveryRow, WebhookRow)
+        .join(WebhookRow, DeliveryRow.webhook_id == WebhookRow.id)
+        .where(DeliveryRow.webhook_id == webhook_id, _is_due(session))
+        .order_by(DeliveryRow.due_at, DeliveryRow.id)
+        .limit(limit)
+    ).all()
+    told = events.by_id(session, [row.event_id for row, _ in rows])
+    return [Due(row.id, webhook.url, webhook.secret, webhook.format, told[row.event_id]) for row, webhook in rows]
+
+
+def _is_due(session: Session) -> ColumnElement[bool]:
+    at = now(session)
+    # One that is due later than its next attempt can be was planned before the clock was set back
+    return or_(DeliveryRow.due_at <= at, DeliveryRow.due_at > at + _WAIT)
 
 
 def sent(session: Session, delivery_id: int, error: str | None) -> None:
-    """Notes an attempt: delivered where there is no error, else to be tried again later."""
+    """Record an attempt: delivered if there is no error, else to be tried again later."""
     row = session.get(DeliveryRow, delivery_id)
     if row is None:
         return  # the webhook was removed meanwhile
@@ -106,4 +146,11 @@ def sent(session: Session, delivery_id: int, error: str | None) -> None:
 
 
 def _answer(row: WebhookRow) -> contracts.Webhook:
-    return contracts.Webhook(id=row.id, url=row.url, created_at=moment(row.created_at))
+    return contracts.Webhook(
+        id=row.id,
+        url=row.url,
+        events=[contracts.EventType(name) for name in row.events],
+        format=row.format,
+        owner=row.owner,
+        created_at=to_datetime(row.created_at),
+    )

@@ -1,0 +1,119 @@
+"""Add runs to an experiment; a run that it has already is never added again."""
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from densitylab.backend.broker.queue import Queue
+from densitylab.backend.services.availability import require_available
+from densitylab.backend.services.experiments import ensure_prepared, optional_entries
+from densitylab.backend.services.idempotency import once
+from densitylab.backend.services.initial_weights import inherit, with_sources
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, Origin, Run, RunsRequest
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.errors import Conflict, InvalidField, NotFound
+from densitylab.backend.shared.store import experiments, runs
+from densitylab.backend.shared.store.idempotency import Key
+
+
+def add_runs(
+    database: Database,
+    catalog: Catalog,
+    queue: Queue,
+    experiment_id: int,
+    request: RunsRequest,
+    provenance: dict[str, str],
+    key: Key,
+) -> tuple[list[int], list[int]]:
+    """Insert the runs; return the ids of the new ones, and of the requested ones that the experiment has already. The
+    caller delivers the tasks.
+
+    Raises:
+        NotFound: there is no such experiment.
+        Conflict: it has some of these runs already.
+        InvalidRequest: fields are wrong, or no worker can run them.
+        NotPrepared: a data set that is not embedded is not ready.
+    """
+    varied = request.seeds is not None or request.lambdas is not None
+    if varied == (request.sweep is not None):
+        raise InvalidField(
+            "expected either a sweep, or seeds and lambdas; got " + ("both" if varied else "neither"),
+            "/sweep" if varied else "",
+        )
+
+    def make(session: Session) -> list[list[int]]:
+        if not experiments.lock(session, experiment_id):
+            raise NotFound("experiment", experiment_id, "/path/experiment_id")
+        members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
+        known = {specs.spec_hash(run.spec): run.id for run in members}
+        requested = {
+            specs.spec_hash(item.spec): item for item in _requested(session, catalog, experiment_id, request, members)
+        }
+        new = [item for digest, item in requested.items() if digest not in known]
+        skipped = [known[digest] for digest in requested if digest in known]
+        if skipped and request.duplicates == "refuse":
+            raise _duplicates(skipped)
+        if len(members) + len(new) > MAX_RUNS_PER_EXPERIMENT:
+            raise InvalidField(
+                f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs in an experiment; it has {len(members)}, and these "
+                f"are {len(new)} more",
+                "",
+            )
+        require_available(queue, catalog, optional_entries(new))
+        new = with_sources(session, catalog, new, lock=True)
+        ensure_prepared(session, catalog, new)
+        added = experiments.add_runs(
+            session, experiment_id, posted, new, dict(provenance), request.priority, key.caller
+        )
+        return [added, skipped]
+
+    posted = request.model_dump(mode="json", exclude_defaults=True)
+    added, skipped = once(database, key, {"experiment": experiment_id, "runs": posted}, make).made
+    return added, skipped
+
+
+def _duplicates(run_ids: list[int]) -> Conflict:
+    named = ", ".join(map(str, run_ids[:5])) + (", ..." if len(run_ids) > 5 else "")
+    return Conflict(
+        f"{len(run_ids)} of these runs are in the experiment already (runs {named}); ask for others, or send "
+        '"duplicates": "skip" to add the rest'
+    )
+
+
+def _requested(
+    session: Session, catalog: Catalog, experiment_id: int, request: RunsRequest, members: list[Run]
+) -> list[specs.Planned]:
+    trained = [run for run in members if run.origin is Origin.TRAINED]
+    if members and not trained:
+        raise Conflict("no run of this experiment was trained here: launch an experiment of its own")
+    if request.sweep is not None:
+        launched = experiments.get(session, experiment_id)
+        spec = launched.request.get("spec", {}) if launched else {}
+        return specs.plan(catalog, spec, request.sweep, inherit(session, catalog))
+    kinds: dict[str, list[dict[str, Any]]] = {}  # the configurations, by all but seed and λ
+    for run in trained:
+        stored = run.spec.model_dump()
+        kinds.setdefault(_without(stored, "seed", "lambda_"), []).append(stored)
+    swept = [group for group in kinds.values() if len({spec["lambda_"] for spec in group}) > 1]
+    chosen = list(kinds.values()) if request.lambdas is None or not swept else swept
+    # Validated once for each configuration, not once for each seed
+    return [
+        item
+        for group in chosen
+        for lambda_ in dict.fromkeys(request.lambdas or [spec["lambda_"] for spec in group])
+        for item in _with_seeds(catalog, group[0], lambda_, request.seeds or sorted({spec["seed"] for spec in group}))
+    ]
+
+
+def _with_seeds(catalog: Catalog, stored: dict[str, Any], lambda_: float, seeds: list[int]) -> list[specs.Planned]:
+    planned = specs.plan_run(catalog, {**copy.deepcopy(stored), "lambda_": lambda_})
+    return [replace(planned, spec=planned.spec.model_copy(update={"seed": seed})) for seed in seeds]
+
+
+def _without(spec: dict[str, Any], *names: str) -> str:
+    return json.dumps({name: value for name, value in spec.items() if name not in names}, sort_keys=True)

@@ -1,0 +1,328 @@
+"""Compare runs: groups over seeds, the selected λ, claims about two groups, and two runs image by image."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from densitylab.backend.services.previews import SampleCache
+from densitylab.backend.services.samples import stored_array
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
+from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.contracts import comparisons as contracts
+from densitylab.backend.shared.errors import InvalidField, NotFound
+from densitylab.backend.shared.statistics.claims import Question, claim_text, judge
+from densitylab.backend.shared.statistics.groups import (
+    Column,
+    Group,
+    baseline_for,
+    columns,
+    columns_of,
+    difference,
+    differing_settings,
+    group_runs,
+    higher_is_better,
+    mean_over_seeds,
+)
+from densitylab.backend.shared.statistics.paired_tests import ImageTest, compare_images
+from densitylab.backend.shared.statistics.selection import (
+    ACCURACY,
+    Selection,
+    is_validation,
+    mean_test_accuracy,
+    select,
+    selection_text,
+    validation_accuracy,
+)
+from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups
+from densitylab.backend.shared.store import evaluations, runs
+
+Values = NDArray[np.float64]
+
+
+class ValuesPerImage:
+    """Reads what evaluations keep for each image."""
+
+    def __init__(self, session: Session, store: ArtifactStore, cache: SampleCache) -> None:
+        self._session, self._store, self._cache = session, store, cache
+
+    def of(self, run: Run, column: Column) -> Values | None:
+        """Return the values (N,) of which the run's result is the mean, NaN where undefined; None: none are stored."""
+        name, result = column.result.partition(".")[0], run.results[column.result]
+        for array in self._candidates(run, name, column):
+            if array is not None and array.ndim == 1 and len(array):
+                values = array.astype(np.float64)
+                known = np.isfinite(values)
+                if result.value is not None and known.any() and np.isclose(values[known].mean(), result.value, 1e-4):
+                    return np.where(known, values, np.nan)
+        return None
+
+    def _candidates(self, run: Run, name: str, column: Column) -> list[NDArray[np.generic] | None]:
+        def stored(array: str) -> NDArray[np.generic] | None:
+            return stored_array(self._session, self._store, self._cache, run, name, array, False)
+
+        broken_at, epsilons = stored("broken_at"), json.loads(column.params).get("epsilons")
+        robust = broken_at > epsilons[0] * (1 + 1e-6) if broken_at is not None and epsilons else None  # type: ignore[operator]
+        return [stored(column.value), robust, stored("correct")]
+
+
+def compare(
+    session: Session, catalog: Catalog, run_ids: Sequence[int], result: str, *, max_loss: float, baseline: int | None
+) -> contracts.RunComparison:
+    """Return the groups of these runs compared by one result.
+
+    Args:
+        result: "<evaluation name>.<value name>", on test images.
+        max_loss: the accuracy budget, 0 to 1.
+        baseline: a run of the group that all others are compared with; None: each group has its own.
+
+    Raises:
+        InvalidRequest: no run has the result, it has no direction or several variants, or the baseline is none of the
+            runs.
+    """
+    by_id = runs.many(session, run_ids)
+    members = [by_id[run_id] for run_id in run_ids if run_id in by_id]
+    column, higher = _column(members, result)
+    groups = group_runs(members, _plain(catalog))
+    chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
+    if baseline is not None and chosen is None:
+        raise InvalidField(f"expected one of the compared runs; got {baseline}", "/query/baseline")
+    baselines = [
+        baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
+    ]
+    index = {id(group): number for number, group in enumerate(groups)}
+    best = best_groups(groups, {column: higher}).get(column)
+    varied = [name for name in differing_settings(groups) if name not in ("lambda_", "regularizer.key")]
+    selection = select(groups, column, higher=higher, max_loss=max_loss, baseline=chosen)
+    return contracts.RunComparison(
+        result=result,
+        evaluation=column.evaluation,
+        params=json.loads(column.params),
+        data_hash=column.data_hash,
+        higher_is_better=higher,
+        accuracy_budget=max_loss,
+        groups=[
+            contracts.ComparedGroup(
+                runs=[run.id for run in group.runs],
+                regularizer=group.settings.get("regularizer.key"),
+                lambda_=group.settings["lambda_"],
+                settings={name: group.settings[name] for name in varied if name in group.settings},
+                baseline=None if own is None else index[id(own)],
+                best=number == best,
+                result=_mean(mean_over_seeds(group, column)),
+                test_accuracy=_mean(mean_test_accuracy(group, column.data_hash)),
+                validation_accuracy=_mean(validation_accuracy(group)),
+            )
+            for number, (group, own) in enumerate(zip(groups, baselines, strict=True))
+        ],
+        differences=[
+            contracts.GroupDifference(
+                group=number,
+                baseline=index[id(baselines[number])],
+                test=contracts.SeedTest.model_validate(tested.test, from_attributes=True),
+                p_adjusted=tested.p_adjusted,
+                seeds_needed=tested.seeds_needed,
+            )
+            for (number, _), tested in against_baseline(groups, baselines, [column]).items()
+        ],
+        selection=[_selected(row, index) for row in selection],
+        selection_text=selection_text(selection) if selection else "",
+    )
+
+
+def claim(
+    session: Session,
+    catalog: Catalog,
+    per_image: ValuesPerImage,
+    first_ids: Sequence[int],
+    second_ids: Sequence[int],
+    result: str,
+    *,
+    max_loss: float,
+) -> contracts.Claim:
+    """Return whether the first group has a better result than the second, at no more than `max_loss` of accuracy.
+
+    Raises:
+        NotFound: a run does not exist.
+        InvalidRequest: the runs of one side differ in more than the seed, or the sides have no common result.
+    """
+    first = _group(session, catalog, first_ids, "/query/first")
+    second = _group(session, catalog, second_ids, "/query/second")
+    if any(run.id in {other.id for other in second.runs} for run in first.runs):
+        raise InvalidField("expected other runs than the first's", "/query/second")
+    members = [*first.runs, *second.runs]
+    column, higher = _column(members, result)
+    accuracy, _ = _column(members, ACCURACY)
+    judged = judge(
+        (difference(first, second, column), _images(per_image, first, second, column)),
+        (difference(first, second, accuracy), _images(per_image, first, second, accuracy)),
+        higher=higher,
+        max_loss=max_loss,
+    )
+    return contracts.Claim(
+        verdict=judged.verdict,
+        text=claim_text(judged, max_loss=max_loss),
+        result=result,
+        higher_is_better=higher,
+        accuracy_budget=max_loss,
+        questions=[_question("result", judged.result), _question("accuracy", judged.accuracy)],
+        seeds=judged.seeds,
+        seeds_needed=judged.seeds_needed,
+        flags=_flags(session, members, {column.result.partition(".")[0], ACCURACY.partition(".")[0]}),
+    )
+
+
+def image_comparison(
+    session: Session, per_image: ValuesPerImage, first_id: int, second_id: int, result: str
+) -> contracts.ImageComparison:
+    """Return the test between two runs on the same images.
+
+    Raises:
+        NotFound: a run does not exist.
+        InvalidRequest: the runs have no common result, or no values per image of which it is the mean.
+    """
+    first, second = _run(session, first_id, "/query/first"), _run(session, second_id, "/query/second")
+    column, _ = _column([first, second], result)
+    test = _image_test([(per_image.of(first, column), per_image.of(second, column))])
+    if test is None:
+        raise InvalidField(
+            f"the runs store no values per image of which {result} is the mean; expected the mean of an array, such as "
+            f"{ACCURACY}",
+            "/query/result",
+        )
+    return contracts.ImageComparison(first=first_id, second=second_id, result=result, test=_image_answer(test))
+
+
+def _run(session: Session, run_id: int, pointer: str) -> Run:
+    run = runs.get(session, run_id)
+    if run is None:
+        raise NotFound("run", run_id, pointer)
+    return run
+
+
+def _group(session: Session, catalog: Catalog, run_ids: Sequence[int], pointer: str) -> Group:
+    members = [_run(session, run_id, f"{pointer}/{index}") for index, run_id in enumerate(run_ids)]
+    groups = group_runs(members, _plain(catalog))
+    if len(groups) > 1:
+        raise InvalidField(
+            f"expected runs that differ only in the seed; they differ in {', '.join(differing_settings(groups))}",
+            pointer,
+        )
+    return groups[0]
+
+
+def _plain(catalog: Catalog) -> frozenset[str]:
+    """Return the regularizers without a penalty."""
+    entries = catalog.by_kind[RegularizerEntry.kind].values()
+    return frozenset(entry.key for entry in entries if isinstance(entry, RegularizerEntry) and not entry.penalises)
+
+
+def _column(members: Sequence[Run], result: str) -> tuple[Column, bool]:
+    """Return the only column of a result on test images, and whether higher is better."""
+    offered = [column for column in columns(members) if not is_validation(column)]
+    variants = [column for column in offered if column.result == result]
+    if not variants:
+        known = ", ".join(dict.fromkeys(column.result for column in offered)) or "none yet"
+        raise InvalidField(f"no run has this result on test images; known: {known}", "/query/result")
+    if len(variants) > 1:
+        apart = "; ".join(
+            f"runs {', '.join(str(run.id) for run in members if column in columns_of(run))}" for column in variants
+        )
+        raise InvalidField(
+            f"{result} was evaluated with different parameters or on different data, so these runs cannot be compared: "
+            f"{apart}",
+            "/query/result",
+        )
+    higher = higher_is_better(members, variants[0])
+    if higher is None:
+        raise InvalidField(f"it is not known whether a high or a low {result} is better", "/query/result")
+    return variants[0], higher
+
+
+def _images(per_image: ValuesPerImage, first: Group, second: Group, column: Column) -> ImageTest | None:
+    """Return the test between two groups on the same images, of means over their common seeds."""
+    ours, theirs = (
+        {run.spec.seed: run for run in sorted(group.runs, key=lambda run: run.id) if column.result in run.results}
+        for group in (first, second)
+    )
+    pairs = [
+        (per_image.of(ours[seed], column), per_image.of(theirs[seed], column))
+        for seed in sorted(ours.keys() & theirs.keys())
+    ]
+    return _image_test(pairs)
+
+
+def _image_test(pairs: Sequence[tuple[Values | None, Values | None]]) -> ImageTest | None:
+    """Return the test of means over pairs of arrays, of the images with a value in all of them."""
+    firsts = [first for first, second in pairs if first is not None and second is not None]
+    seconds = [second for first, second in pairs if first is not None and second is not None]
+    if len(firsts) < len(pairs) or not pairs or len({len(array) for array in [*firsts, *seconds]}) > 1:
+        return None
+    first, second = np.mean(firsts, axis=0), np.mean(seconds, axis=0)
+    known = np.isfinite(first) & np.isfinite(second)
+    return compare_images(first[known], second[known]) if known.any() else None
+
+
+def _flags(session: Session, members: Sequence[Run], names: set[str]) -> list[contracts.ClaimFlag]:
+    """Return the warnings of the runs and of their evaluations of these names, and what differs between the runs."""
+    carriers: dict[tuple[str, str], list[int]] = {}
+    versions: dict[str, set[Any]] = {"device": set(), "version of the evaluations": set()}
+    for run in members:
+        used = [item for item in evaluations.of_run(session, run.id) if item.name in names]
+        for flag in [*run.flags, *(flag for item in used for flag in item.flags)]:
+            owners = carriers.setdefault((flag.key, flag.text), [])
+            owners += [] if run.id in owners else [run.id]
+        versions["device"].add((run.device or "").partition(":")[0])
+        versions["version of the evaluations"].add(
+            tuple(sorted((item.name, item.provenance.get("measure_version", 1)) for item in used))
+        )
+    flags = [contracts.ClaimFlag(key=key, text=text, runs=ids) for (key, text), ids in carriers.items()]
+    apart = [name for name, values in versions.items() if len(values) > 1]
+    if apart:
+        text = f"The runs differ in the {' and the '.join(apart)}: a part of the difference may come from it."
+        flags.append(contracts.ClaimFlag(key="other_conditions", text=text, runs=[run.id for run in members]))
+    return flags
+
+
+def _mean(estimate: object) -> contracts.SeedMean | None:
+    return None if estimate is None else contracts.SeedMean.model_validate(estimate, from_attributes=True)
+
+
+def _selected(row: Selection, index: dict[int, int]) -> contracts.SelectedLambda:
+    return contracts.SelectedLambda(
+        groups=[index[id(group)] for group in row.method.groups],
+        baseline=index[id(row.baseline)],
+        group=None if row.group is None else index[id(row.group)],
+        lambda_=None if row.group is None else row.group.settings["lambda_"],
+        edge=row.edge,
+        candidates=row.candidates,
+        within_budget=row.within,
+        accuracy_split=row.accuracy_split,
+        result_split=row.result_split,
+        baseline_accuracy=contracts.SeedMean.model_validate(row.baseline_accuracy, from_attributes=True),
+        accuracy=_mean(row.accuracy),
+        loss=row.loss,
+        selected_by=_mean(row.selected_by),
+        result=_mean(row.result),
+        test_accuracy=_mean(row.test_accuracy),
+    )
+
+
+def _question(name: str, question: Question) -> contracts.ClaimQuestion:
+    return contracts.ClaimQuestion(
+        question="result" if name == "result" else "accuracy",
+        verdict=question.verdict,
+        threshold=question.threshold,
+        seeds=None
+        if question.seeds is None
+        else contracts.SeedTest.model_validate(question.seeds, from_attributes=True),
+        images=None if question.images is None else _image_answer(question.images),
+    )
+
+
+def _image_answer(test: ImageTest) -> contracts.ImageTest:
+    return contracts.ImageTest.model_validate(test, from_attributes=True)

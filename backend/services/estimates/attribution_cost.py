@@ -1,0 +1,89 @@
+"""Estimated cost of maps before they are computed."""
+
+import math
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from densitylab.backend.services.attributions import check
+from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.shared.catalog import (
+    AttributionEntry,
+    Catalog,
+    DatasetEntry,
+    ModelEntry,
+    PerturbationEntry,
+    UnknownKey,
+)
+from densitylab.backend.shared.contracts import AttributionCost, AttributionRequest, Run
+from densitylab.backend.shared.store import attributions, runs
+
+_GRADIENT = 2  # a forward and a backward pass
+_RECENT = 50  # finished maps that are used
+_ENOUGH = 200  # passes below which the time of a request is mostly overhead
+
+
+def cost(session: Session, catalog: Catalog, request: AttributionRequest) -> AttributionCost:
+    """Return the passes, and the seconds at the speed of recent maps of the same model, or estimated by its size.
+
+    Raises:
+        InvalidRequest, NotFound, RunNotReady: see `attributions.check`.
+    """
+    checked = check(session, catalog, request)
+    kept = attributions.reusable(session, checked.content_hash) is not None
+    needed = passes(catalog, checked.request, checked.runs[0])
+    pace = _measured(session, catalog, {_network(run) for run in checked.runs})
+    if pace is not None:
+        return AttributionCost(kept=kept, passes=needed, seconds=needed * pace, basis="measured")
+    paces = [_calibrated(catalog, run) for run in checked.runs]
+    known = [pace for pace in paces if pace is not None]
+    seconds = needed * sum(known) / len(known) if known else None
+    return AttributionCost(kept=kept, passes=needed, seconds=seconds, basis="calibrated" if known else "unknown")
+
+
+def passes(catalog: Catalog, request: dict[str, Any], run: Run) -> int:
+    """Return the number of network passes of one image, for all images and runs."""
+    entry = catalog.find(AttributionEntry, request["method"])
+    of_one = _GRADIENT * math.prod(request["params"][name] for name in entry.work)
+    if entry.stride is not None:
+        of_one = _positions(request["params"][entry.stride], catalog.find(DatasetEntry, run.spec.dataset.key))
+    perturbation = request.get("perturbation")
+    if perturbation is not None:
+        changed = catalog.find(PerturbationEntry, perturbation["key"])
+        of_one += of_one + _GRADIENT * math.prod(perturbation["params"][name] for name in changed.work)
+    return of_one * len(request["runs"]) * len(request["samples"]["indices"])
+
+
+def _positions(stride: int, dataset: DatasetEntry) -> int:
+    return math.prod(math.ceil(side / stride) for side in dataset.image_size or (1, 1))
+
+
+def _network(run: Run) -> tuple[str, str]:
+    return run.spec.model.key, run.spec.dataset.key
+
+
+def _measured(session: Session, catalog: Catalog, networks: set[tuple[str, str]]) -> float | None:
+    """Return the median seconds per pass of finished maps of these networks alone; None if there are none."""
+    finished = attributions.finished(session, _RECENT)
+    members = runs.many(session, sorted({run_id for request, _ in finished for run_id in request["runs"]}))
+    paces = []
+    for request, seconds in finished:
+        known = [members[run_id] for run_id in request["runs"] if run_id in members]
+        if len(known) == len(request["runs"]) and {_network(run) for run in known} <= networks:
+            with suppress(LookupError):  # maps of a plug-in that is gone, or of other parameters than it has now
+                needed = passes(catalog, request, known[0])
+                if needed >= _ENOUGH:
+                    paces.append(seconds / needed)
+    return median(paces) if paces else None
+
+
+def _calibrated(catalog: Catalog, run: Run) -> float | None:
+    """Return the estimated seconds per pass of one image on one core, by the network's size."""
+    try:
+        dataset = catalog.find(DatasetEntry, run.spec.dataset.key)
+        network = cost_model.network(catalog.find(ModelEntry, run.spec.model.key), run.spec.model.params, dataset)
+    except UnknownKey:
+        return None  # of a plug-in that is gone
+    return None if network is None else network.multiplications / cost_model.MULTIPLICATIONS_PER_SECOND

@@ -1,0 +1,71 @@
+"""Estimates of time and memory from the costs in catalog entries, for runs whose like has not been timed yet.
+
+A plain step is three passes through the network: forward, and backward by activations and by weights. A pass of one
+image takes the network's multiplications; one core of a present x86 CPU makes about 30 thousand million of them a
+second with torch (22 to 50, least on small networks). A step takes time for a batch of any size: each pass for its
+calls, and the optimizer for each parameter. So these times are right within a factor of two or three on a CPU, and do
+not apply to a GPU. tests/backend/services/test_cost_model.py compares them with the real networks.
+"""
+
+import math
+from contextlib import suppress
+from typing import Any
+
+from densitylab.backend.shared.catalog import DatasetEntry, ModelEntry, NetworkCost, PenaltyCost, RegularizerEntry
+from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES
+
+MULTIPLICATIONS_PER_SECOND = 30e9  # of one CPU core
+PASS_SECONDS = 0.2e-3  # of a pass, for its calls
+PARAMETER_SECONDS = 6e-9  # of a step: gradients are written, and Adam reads and writes four arrays
+FORMULA = (
+    "4 bytes × (4 × parameters, once more for averaged weights and once more for those that early stop keeps, "
+    "+ batch size × activations of an image × copies)"
+)
+
+
+def network(model: ModelEntry, params: dict[str, Any], dataset: DatasetEntry) -> NetworkCost | None:
+    """Return the cost of one image of the data set; None where the model or the image's shape is not known."""
+    if model.cost is None or dataset.shape is None or dataset.num_classes is None:
+        return None
+    with suppress(Exception):  # the cost function of a plug-in may fail in any way
+        cost = model.cost(params, dataset.shape, dataset.num_classes)
+        if all(
+            math.isfinite(number) and number > 0 for number in (cost.parameters, cost.multiplications, cost.activations)
+        ):
+            return cost
+    return None
+
+
+def passes(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float) -> float | None:
+    """Return the mean passes of a step; None where the penalty's cost is not known.
+
+    A penalty with λ = 0 costs nothing, and one at every n-th step a share of n.
+    """
+    if not lambda_:
+        return PLAIN_PASSES
+    cost = _penalty(regularizer, params)
+    return None if cost is None else PLAIN_PASSES + (cost.passes - PLAIN_PASSES) / max(1, params.get("every", 1))
+
+
+def step_seconds(network: NetworkCost, passes: float, batch: int, threads: int) -> float:
+    """Return the time of a step on so many CPU threads: a part for every step, and a part for each image."""
+    fixed = passes * PASS_SECONDS + network.parameters * PARAMETER_SECONDS
+    return fixed + batch * network.multiplications * passes / (MULTIPLICATIONS_PER_SECOND * threads)
+
+
+def copies(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float) -> float | None:
+    """Return how often a step holds the activations at its peak; None where the penalty's cost is not known."""
+    if not lambda_:
+        return PLAIN_COPIES
+    cost = _penalty(regularizer, params)
+    return None if cost is None else cost.copies
+
+
+def _penalty(regularizer: RegularizerEntry, params: dict[str, Any]) -> PenaltyCost | None:
+    if regularizer.cost is None:
+        return None
+    with suppress(Exception):  # the cost function of a plug-in may fail in any way
+        cost = regularizer.cost(params)
+        if all(math.isfinite(number) and number > 0 for number in (cost.passes, cost.copies)):
+            return cost
+    return None

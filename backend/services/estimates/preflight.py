@@ -1,0 +1,209 @@
+"""Estimated cost of a launch; nothing is stored."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import linear_regression, median
+
+from sqlalchemy.orm import Session
+
+from densitylab.backend.broker.queue import BrokerUnavailable, Queue
+from densitylab.backend.ops import devices
+from densitylab.backend.services import experiments, initial_weights
+from densitylab.backend.services.availability import require_available
+from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, ModelEntry, RegularizerEntry
+from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, PreflightData, QueueName, RunSpec
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import datasets, throughput
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Images per second of one worker, and the finished runs that it comes from."""
+
+    rate: float | None
+    same: int = 0  # runs of the same batch size, on which it was measured; 0: estimated
+    others: int = 0  # runs of other batch sizes, from which it was estimated
+
+
+def check(
+    session: Session, catalog: Catalog, queue: Queue, settings: Settings, request: ExperimentRequest
+) -> Preflight:
+    """Return the estimate. Raises InvalidRequest as a launch does."""
+    every = specs.plan(catalog, request.spec, request.sweep, initial_weights.inherit(session, catalog))
+    require_available(queue, catalog, experiments.optional_entries(every))
+    every = initial_weights.with_sources(session, catalog, every)
+    for run in every:
+        experiments.check_source_runs(session, catalog, run)
+    planned = [item.spec for item in every]
+    try:
+        workers, broker = queue.workers()[QueueName.TRAIN], "ok"
+    except BrokerUnavailable as down:
+        workers, broker = 0, str(down)
+    steps = [_steps(catalog, item) for item in every]
+    known: dict[str, _Pace] = {}
+    paces = []
+    for spec in planned:
+        kind = _kind(spec)
+        if kind not in known:
+            known[kind] = _pace(session, catalog, settings, spec)
+        paces.append(known[kind])
+    seconds = [
+        None if pace.rate is None else images / pace.rate
+        for pace, images in zip(paces, (_images(catalog, item) for item in every), strict=True)
+    ]
+    estimated = [value for value in seconds if value is not None]
+    total = sum(estimated) / max(1, min(workers, len(planned))) if len(estimated) == len(planned) else None
+    if total is not None and estimated:
+        total = max(total, *estimated)  # one run is never spread over workers
+    memory = [_memory(catalog, spec) for spec in planned]
+    data = _data(session, catalog, planned)
+    return Preflight(
+        runs=len(planned),
+        steps=sum(steps),
+        steps_per_run=steps,
+        seconds=total,
+        seconds_per_run=seconds,
+        basis=_basis(paces),
+        basis_text=_explain(planned, paces, settings),
+        memory_bytes=_largest(memory),
+        memory_formula=cost_model.FORMULA,
+        workers=workers,
+        broker=broker,
+        data=data,
+        notes=initial_weights.notes(session, catalog, every),
+        launchable=all(item.status != "absent" for item in data),
+    )
+
+
+def _train_size(catalog: Catalog, spec: RunSpec) -> int:
+    size = catalog.find(DatasetEntry, spec.dataset.key).train_size or 0
+    return size if spec.train_samples is None else min(size, spec.train_samples)
+
+
+def _batch(catalog: Catalog, spec: RunSpec) -> int:
+    return min(spec.batch_size, _train_size(catalog, spec) or spec.batch_size)
+
+
+def _images(catalog: Catalog, item: specs.Planned) -> float:
+    return initial_weights.more_epochs(item) * _train_size(catalog, item.spec)
+
+
+def _steps(catalog: Catalog, item: specs.Planned) -> int:
+    return round(initial_weights.more_epochs(item) * -(-_train_size(catalog, item.spec) // item.spec.batch_size))
+
+
+def _kind(spec: RunSpec) -> str:
+    """Return a key that is equal for runs of the same speed."""
+    parts = [spec.dataset, spec.model, spec.regularizer]
+    computed = [spec.lambda_ == 0, spec.device, spec.precision, spec.compile, spec.batch_size, spec.train_samples]
+    return json.dumps([[part.model_dump() for part in parts], computed], sort_keys=True)
+
+
+def _pace(session: Session, catalog: Catalog, settings: Settings, spec: RunSpec) -> _Pace:
+    batch, measured = _batch(catalog, spec), throughput.similar_run_throughput(session, spec)
+    same = [rate for size, rate in measured if size == batch]
+    if same:
+        return _Pace(median(same), same=len(same))
+    step = _step_model(session, catalog, settings, spec)
+    if step is None:
+        return _Pace(_extrapolated(batch, measured), others=len(measured))
+    # A step of a measured run against the model's is the speed of this machine
+    factor = median(size / rate / step(size) for size, rate in measured) if measured else 1.0
+    return _Pace(batch / (factor * step(batch)), others=len(measured))
+
+
+def _extrapolated(batch: int, measured: list[tuple[int, float]]) -> float | None:
+    """Return images per second at a batch size by a line through the times of steps; None with fewer than two sizes."""
+    sizes, seconds = [size for size, _ in measured], [size / rate for size, rate in measured]
+    if len(set(sizes)) < 2:
+        return None
+    line = linear_regression(sizes, seconds)
+    of_step = line.intercept + line.slope * batch
+    return batch / of_step if of_step > 0 else None
+
+
+def _step_model(session: Session, catalog: Catalog, settings: Settings, spec: RunSpec) -> Callable[[int], float] | None:
+    """Return the seconds of a step by its batch size, of the cost model; None where it does not apply."""
+    used = throughput.last_device(session)
+    if spec.device.startswith("cuda") or (spec.device == "auto" and used is not None and used.startswith("cuda")):
+        return None  # the cost model does not apply to GPUs
+    if spec.precision in ("bfloat16", "float16"):
+        return None  # half precision is faster on some CPUs and many times slower on others
+    entry = catalog.find(DatasetEntry, spec.dataset.key)
+    network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    passes = cost_model.passes(
+        catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
+    )
+    if network is None or passes is None:
+        return None
+    threads = _threads(settings)
+    return lambda batch: cost_model.step_seconds(network, passes, batch, threads)
+
+
+def _threads(settings: Settings) -> int:
+    return settings.threads or max(1, devices.cores() // max(1, settings.workers))
+
+
+def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
+    entry = catalog.find(DatasetEntry, spec.dataset.key)
+    network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    copies = cost_model.copies(
+        catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
+    )
+    if network is None or copies is None:
+        return None
+    batch = _batch(catalog, spec)
+    weights = 4 + (spec.ema_decay is not None) + (spec.early_stop is not None)
+    return round(4 * (weights * network.parameters + batch * network.activations * copies))
+
+
+def _largest(sizes: list[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return max(known) if len(known) == len(sizes) else None
+
+
+def _basis(paces: list[_Pace]) -> str:
+    if any(pace.rate is None for pace in paces):
+        return "unknown"
+    measured = sum(pace.same > 0 for pace in paces)
+    return "measured" if measured == len(paces) else "calibrated" if measured == 0 else "mixed"
+
+
+def _explain(planned: list[RunSpec], paces: list[_Pace], settings: Settings) -> str:
+    if all(pace.others for pace in paces):
+        calibrated = "no run of this batch size has finished yet: estimated from runs of other batch sizes"
+    else:
+        calibrated = (
+            f"no such run has finished yet: estimated for {_threads(settings)} CPU threads from the network's size"
+        )
+    how = {
+        "measured": "from the throughput of finished runs of the same data, model, regularizer, batch size, precision "
+        "and device",
+        "calibrated": f"{calibrated}, right within a factor of about three",
+        "mixed": "partly from finished runs, partly estimated within a factor of about three",
+        "unknown": "no such run has finished yet, and there is no estimate for this model, regularizer, precision or "
+        "device",
+    }[_basis(paces)]
+    sooner = "; early stop may end a run sooner" if any(spec.early_stop for spec in planned) else ""
+    return how + sooner + "; evaluations after the training come on top"
+
+
+def _data(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[PreflightData]:
+    used = {specs.content_hash(spec.dataset.model_dump()): spec.dataset for spec in planned}
+    answers = []
+    for part in used.values():
+        row = datasets.get(session, part.key, part.params)
+        ready = row is not None and row.ready
+        embedded = catalog.find(DatasetEntry, part.key).embedded
+        answers.append(
+            PreflightData(
+                key=part.key,
+                params=part.params,
+                status="ready" if ready else "embedded" if embedded else "absent",
+                prepare=None if ready or embedded else f"/api/v1/datasets/{part.key}/prepare",
+            )
+        )
+    return answers

@@ -1,0 +1,39 @@
+"""Costs of networks and penalties, as facts of their entries: the estimates of time and memory are made from them."""
+
+from dataclasses import dataclass
+
+Shape = tuple[int, int, int]  # channels, height, width
+PLAIN_PASSES, PLAIN_COPIES = 3.0, 1.5  # of a step without a penalty
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Cost of one image of a given shape.
+
+    Args:
+        parameters: of the whole network.
+        multiplications: of a forward pass.
+        activations: numbers that a backward pass needs.
+    """
+
+    parameters: float
+    multiplications: float
+    activations: float
+
+
+@dataclass(frozen=True)
+class PenaltyCost:
+    """Cost of one step with the penalty.
+
+    Args:
+        passes: through the network; forward, and backward by activations and by weights, count one each.
+        copies: how often the activations are held at the peak. The graph of the gradients that a double backward
+            differentiates holds them again. Measured peaks, on cnn with 200 images and vgg11 with 64: plain 1.8 and
+            1.3, double backward 3.8 and 2.9, finite differences 3.1, curvature 5.7.
+    """
+
+    passes: float
+    copies: float
+
+
+DOUBLE_BACKWARD = PenaltyCost(6, 3.5)

@@ -1,0 +1,181 @@
+"""Evaluations of attributions beside leakage."""
+
+from dataclasses import replace
+
+from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot
+from densitylab.backend.shared.catalog.evaluation_params import (
+    ATTRIBUTION,
+    FIRST_500,
+    FIRST_1000,
+    SAMPLES,
+    STEP_LENGTHS,
+)
+from densitylab.backend.shared.catalog.params import Param
+from densitylab.backend.shared.catalog.plots import ALIKE, RANDOMISED, REMOVED, STEPPED
+
+MAP_EVALUATIONS = (
+    EvaluationEntry(
+        "energy_pointing",
+        "Energy pointing game",
+        "How much of the attribution's positive part lies on the object, outside of the null mask (Wang et al. 2020), "
+        "and how often its largest value does (Zhang et al. 2018). By chance both are the object's share of the "
+        "pixels.",
+        "densitylab.worker.evaluations.energy_pointing:energy_pointing",
+        params=(ATTRIBUTION, SAMPLES),
+        needs_mask=True,
+        plots=(
+            Plot(
+                title="Share of the positive attribution on the object",
+                mark="violins",
+                names=("energy",),
+                images=Images(array="energy", pick="lowest", words="with the least on the object"),
+            ),
+        ),
+        metrics=(
+            Metric(name="energy", label="Energy pointing game", higher_is_better=True),
+            Metric(name="hits", label="Pointing game", higher_is_better=True),
+        ),
+    ),
+    EvaluationEntry(
+        "pixel_perturbation",
+        "Pixel perturbation",
+        "Accuracy and probability as pixels are removed in order of attribution: most important first (a low area is "
+        "good) and least important first (a high one is).",
+        "densitylab.worker.evaluations.pixel_perturbation:pixel_perturbation",
+        params=(
+            ATTRIBUTION,
+            Param(
+                name="ranking",
+                type="str",
+                default="absolute",
+                choices=("absolute", "signed"),
+                label="Ranking",
+                help="Of Σ |a| or Σ a over the channels of a pixel.",
+            ),
+            Param(
+                name="fill",
+                type="str",
+                default="zero",
+                choices=("zero", "mean", "blur"),
+                label="Fill",
+                help="What a removed pixel becomes: black, the image's mean, or the blurred image.",
+            ),
+            Param(
+                name="fractions",
+                type="floats",
+                default=[0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0],
+                minimum=0.0,
+                exclusive_minimum=True,
+                maximum=1.0,
+                label="Fractions",
+                help="Shares of the pixels removed.",
+            ),
+            FIRST_1000,
+        ),
+        plots=REMOVED,
+    ),
+    EvaluationEntry(
+        "input_gradient_perturbation",
+        "Input-gradient perturbation",
+        "One step up and down the gradient of the predicted class's logit: what it changes in the prediction, log p(x) "
+        "and the attribution.",
+        "densitylab.worker.evaluations.gradient_steps:input_gradient_perturbation",
+        params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        plots=STEPPED,
+    ),
+    EvaluationEntry(
+        "density_perturbation",
+        "Density perturbation",
+        "One step up and down ∇ log p(x): what it changes in the prediction, log p(x) and the attribution.",
+        "densitylab.worker.evaluations.gradient_steps:density_perturbation",
+        params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        plots=STEPPED,
+    ),
+    EvaluationEntry(
+        "stability",
+        "Attribution stability",
+        "The attribution of x against that of a perturbed x by six measures of likeness, between two controls: a "
+        "random map and a model with random weights.",
+        "densitylab.worker.evaluations.stability:stability",
+        params=(
+            ATTRIBUTION,
+            Param(
+                name="perturbation",
+                type="component",
+                kind="perturbation",
+                default={"key": "noise", "params": {}},
+                label="Perturbation",
+            ),
+            FIRST_500,
+        ),
+        uses=("fresh_model",),
+        plots=ALIKE,
+    ),
+    EvaluationEntry(
+        "sensitivity",
+        "Largest sensitivity",
+        "The largest relative change of the attribution among noisy copies of x (Yeh et al. 2019).",
+        "densitylab.worker.evaluations.sensitivity:sensitivity",
+        params=(
+            ATTRIBUTION,
+            Param(
+                name="radius",
+                type="float",
+                default=0.02,
+                minimum=0.0,
+                exclusive_minimum=True,
+                maximum=1.0,
+                label="Radius",
+                help="The noise is uniform within it, on the [0, 1] pixel scale.",
+            ),
+            Param(
+                name="draws",
+                type="int",
+                default=10,
+                minimum=1,
+                maximum=1000,
+                label="Draws",
+                help="Noisy copies of each image; the maximum grows with them.",
+            ),
+            FIRST_500,
+        ),
+        plots=(
+            Plot(
+                title="Largest sensitivity",
+                mark="violins",
+                names=("sensitivity_max",),
+                images=Images(array="sensitivity_max", pick="highest", words="that are the most sensitive"),
+            ),
+        ),
+        metrics=(Metric(name="sensitivity_max", label="Largest sensitivity", higher_is_better=False),),
+    ),
+    EvaluationEntry(
+        "cascading_randomisation",
+        "Cascading randomisation",
+        "The attribution of the trained model against that of copies whose layers are random, from the last to the "
+        "first (Adebayo et al. 2018), beside a random map: a map that stays alike shows the image and not the model.",
+        "densitylab.worker.evaluations.cascading_randomisation:cascading_randomisation",
+        params=(
+            ATTRIBUTION,
+            Param(
+                name="stages",
+                type="int",
+                default=8,
+                minimum=1,
+                maximum=200,
+                label="Stages",
+                help="Most points of the curve; in a network of more layers several become random at once.",
+            ),
+            replace(SAMPLES, default=200),
+        ),
+        uses=("fresh_model",),
+        plots=tuple(
+            Plot(
+                title=f"Likeness to the trained model's map: {words}",
+                names=(name, f"{name}_chance"),
+                images=Images(array=name, pick="highest", words="whose map changes least when all layers are random"),
+            )
+            for name, words in RANDOMISED.items()
+        ),
+    ),
+)

@@ -1,0 +1,92 @@
+"""Parameters of catalog entries: their types, bounds and defaults, and the check of a value."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ParamType = Literal["int", "float", "bool", "str", "floats", "component", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param:
+    """One parameter of a component: validates a request and draws a control."""
+
+    name: str
+    type: ParamType
+    default: Any
+    label: str = ""
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    exclusive_minimum: bool = False
+    choices: tuple[str | int, ...] = ()
+    optional: bool = False  # null is a value of its own; the help says what it means
+    kind: str | None = None  # of type "component": the kind whose {key, params} it takes
+    resized_by: str | None = None  # of kind "dataset": the parameter without which its images must have the run's size
+    # "trainer": read by the training loop (lazy application), so not a keyword of the component's callable
+    used_by: Literal["component", "trainer"] = "component"
+    first_weights: bool = False  # of a model: chooses the weights to begin with and nothing else
+
+    def check(self, value: Any) -> tuple[Any, str | None]:
+        """(value in its declared type, None), or (value, what was expected and what came)."""
+        if value is None:
+            return (None, None) if self.optional else (value, f"expected {self.expectation()}, got null")
+        if self.type == "floats":
+            if not isinstance(value, list) or not 1 <= len(value) <= 32:
+                return value, f"expected a list of 1 to 32 numbers, got {_show(value)}"
+            checked = [self._number(item) for item in value]
+            wrong = next((message for _, message in checked if message), None)
+            return ([number for number, _ in checked], None) if wrong is None else (value, wrong)
+        if self.type in ("int", "float", "run"):
+            number, message = self._number(value)
+            if message is None and self.choices and number not in self.choices:
+                message = f"expected {self.expectation()}, got {_show(value)}"
+            return number, message
+        expected_type = {"bool": bool, "str": str}[self.type]
+        refused = not isinstance(value, expected_type) or bool(self.choices and value not in self.choices)
+        if isinstance(value, str) and not self.choices:
+            refused = refused or not 1 <= len(value) <= 200 or not value.isprintable()
+        return value, f"expected {self.expectation()}, got {_show(value)}" if refused else None
+
+    def _number(self, value: Any) -> tuple[Any, str | None]:
+        wanted = f"expected {self.expectation()}, got {_show(value)}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value, wanted
+        if abs(value) > 2**53 or not math.isfinite(value):
+            return value, wanted
+        if self.type in ("int", "run"):
+            if value != int(value):
+                return value, wanted
+            value = int(value)
+        else:
+            value = float(value)
+        too_low = self.minimum is not None and (
+            value <= self.minimum if self.exclusive_minimum else value < self.minimum
+        )
+        if too_low or (self.maximum is not None and value > self.maximum):
+            return value, wanted
+        return value, None
+
+    def expectation(self) -> str:
+        """Return the accepted values as text, for error messages and help."""
+        if self.choices:
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        words = {
+            "int": "a whole number",
+            "float": "a number",
+            "floats": "numbers",
+            "bool": "true or false",
+            "str": "a text of 1 to 200 printable characters",
+            "component": f"an object {{key, params}} of kind {self.kind}",
+            "run": "the id of a run",
+        }[self.type]
+        if self.minimum is not None:
+            words += f" {'above' if self.exclusive_minimum else 'of at least'} {self.minimum:g}"
+        if self.maximum is not None:
+            words += f"{' and' if self.minimum is not None else ''} at most {self.maximum:g}"
+        return words + (" or null" if self.optional else "")
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,143 @@
+"""The claim that one method has a better result than another at no more than a stated loss of accuracy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from densitylab.backend.shared.statistics.paired_tests import ImageTest, PairedTest
+
+Verdict = Literal["yes", "no", "undecided"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One half of a claim: whether a difference, first minus second, lies beyond a threshold.
+
+    Over seeds it is decided by the 95 % interval of the paired t test, over images by that of the bootstrap of the mean
+    over seeds. Both must agree, so a half is decided wrongly with a probability of at most 2.5 %.
+    """
+
+    seeds: PairedTest | None  # None: no common seed
+    images: ImageTest | None  # None: no values per image
+    threshold: float
+    higher: bool  # whether "yes" means above the threshold
+
+    @property
+    def verdict(self) -> Verdict:
+        by_seeds = self.verdict_over_seeds
+        if self.images is None:
+            return by_seeds
+        by_images = self._side(self.images.low, self.images.high)
+        return by_seeds if by_seeds == by_images else "undecided"
+
+    @property
+    def verdict_over_seeds(self) -> Verdict:
+        test = self.seeds
+        if test is None or test.p is None or test.low is None or test.high is None:
+            return "undecided"
+        return self._side(test.low, test.high)
+
+    def _side(self, low: float, high: float) -> Verdict:
+        if low > self.threshold or high < self.threshold:
+            return "yes" if (low > self.threshold) == self.higher else "no"
+        return "undecided"
+
+    @property
+    def leaning(self) -> Verdict:
+        """The verdict that the mean alone would give."""
+        return "undecided" if self.seeds is None else self._side(self.seeds.mean, self.seeds.mean)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would decide it; None: not known, or too many."""
+        return self.seeds.seeds_needed(self.threshold) if self.seeds else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to "the first has a better result than the second at no more than `max_loss` of accuracy".
+
+    Yes needs a yes to both questions, no a no to one of them. If both methods have the same result, yes is wrong with a
+    probability of at most 2.5 %, and so it is if the loss is just over the budget.
+    """
+
+    result: Question
+    accuracy: Question
+
+    @property
+    def questions(self) -> tuple[Question, Question]:
+        return self.result, self.accuracy
+
+    @property
+    def verdict(self) -> Verdict:
+        verdicts = [question.verdict for question in self.questions]
+        return "no" if "no" in verdicts else "yes" if set(verdicts) == {"yes"} else "undecided"
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds that both methods have."""
+        return min((question.seeds.n if question.seeds else 0) for question in self.questions)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Return the seeds that would decide it with probability 0.8 if means and spreads stayed as they are.
+
+        None: it is decided over seeds, or fewer than two seeds are known, or too many would be needed.
+        """
+        if self.verdict != "undecided" or self.undecided_by_images:
+            return None
+        against = [question.seeds_needed for question in self.questions if question.leaning == "no"]
+        if against:  # one no is enough
+            return min((needed for needed in against if needed is not None), default=None)
+        unanswered = [question for question in self.questions if question.verdict_over_seeds == "undecided"]
+        known = [needed for question in unanswered if (needed := question.seeds_needed) is not None]
+        return max(known) if len(known) == len(unanswered) else None
+
+    @property
+    def undecided_by_images(self) -> bool:
+        """Return True if the seeds decide it and the images do not."""
+        over_seeds = [question.verdict_over_seeds for question in self.questions]
+        return self.verdict == "undecided" and ("no" in over_seeds or set(over_seeds) == {"yes"})
+
+
+def judge(
+    result: tuple[PairedTest | None, ImageTest | None],
+    accuracy: tuple[PairedTest | None, ImageTest | None],
+    *,
+    higher: bool,
+    max_loss: float,
+) -> Claim:
+    """Return the claim with its answer.
+
+    Args:
+        result: tests of the result, first minus second, over seeds and over images.
+        accuracy: those of the test accuracy.
+        higher: whether more of the result is better.
+        max_loss: the accuracy budget, 0 to 1.
+    """
+    return Claim(Question(*result, threshold=0.0, higher=higher), Question(*accuracy, threshold=-max_loss, higher=True))
+
+
+def claim_text(claim: Claim, *, max_loss: float) -> str:
+    """Return the answer as a sentence."""
+    seeds = f"{claim.seeds} seed{'' if claim.seeds == 1 else 's'}"
+    if claim.verdict == "yes":
+        return f"Yes, over {seeds}{_images(claim.questions)}."
+    if claim.verdict == "no":
+        reasons = [
+            *(["its result is worse"] if claim.result.verdict == "no" else []),
+            *([f"it costs more than {100 * max_loss:g} points of accuracy"] if claim.accuracy.verdict == "no" else []),
+        ]
+        return f"No: {' and '.join(reasons)}, over {seeds}{_images(claim.questions)}."
+    if claim.undecided_by_images:
+        return f"Undecided: {seeds} would be enough, but there are too few images."
+    if claim.seeds < 2:
+        return f"Undecided with {seeds} in common: one seed says nothing about another; at least 2 are needed."
+    if claim.seeds_needed is None:
+        return f"Undecided with {seeds}: the difference is so small that no reasonable number of seeds would do."
+    return f"Undecided with {seeds}; about {claim.seeds_needed} would do."
+
+
+def _images(questions: Sequence[Question]) -> str:
+    counts = [question.images.n for question in questions if question.images]
+    return f" and {min(counts):,} images" if len(counts) == len(questions) else ""

@@ -1,0 +1,259 @@
+"""Groups of runs that differ only in the seed: their settings, results, means, baselines and differences."""
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from densitylab.backend.shared.contracts import Origin, Run, Value
+from densitylab.backend.shared.statistics.estimates import Estimate, estimate, estimate_proportion, wilson
+from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
+
+
+@dataclass(frozen=True)
+class Column:
+    """A result evaluated with the same parameters on the same data: values that are comparable."""
+
+    result: str  # "<evaluation name>.<value name>"
+    evaluation: str  # the catalog's key
+    params: str  # canonical JSON
+    data_hash: str = ""  # "" where it is unknown
+
+    @property
+    def value(self) -> str:
+        return self.result.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in the seed, or one model that was trained elsewhere."""
+
+    settings: dict[str, Any]  # flat spec without the seed, and the hash of the data
+    runs: list[Run]
+    is_baseline: bool  # λ is 0, or the regularizer has no penalty
+
+    def value_of(self, run: Run, column: Column) -> float | None:
+        """Return the run's value of this column; None where it has none."""
+        return self._values.get(column, {}).get(run.id)
+
+    @property
+    def trained_here(self) -> bool:
+        return self.runs[0].origin is Origin.TRAINED
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs; none of a model that was trained elsewhere."""
+        return [run.spec.seed for run in self.runs] if self.trained_here else []
+
+    @cached_property
+    def _values(self) -> dict[Column, dict[int, float]]:
+        """Values by column and run, cached: tables and charts read each value many times."""
+        values: dict[Column, dict[int, float]] = {}
+        for run in self.runs:
+            for column in columns_of(run):
+                value = run.results[column.result].value
+                if value is not None:
+                    values.setdefault(column, {})[run.id] = value
+        return values
+
+    @cached_property
+    def by_seed(self) -> dict[Column, dict[int | None, float]]:
+        """Values by column and seed; of several runs with one seed the newest. None: the seed is not known."""
+        known = self.trained_here
+        seeds = {run.id: run.spec.seed if known else None for run in sorted(self.runs, key=lambda run: run.id)}
+        return {
+            column: {seed: values[run_id] for run_id, seed in seeds.items() if run_id in values}
+            for column, values in self._values.items()
+        }
+
+    @cached_property
+    def means(self) -> dict[Column, Estimate]:
+        """Mean over seeds by column."""
+        estimates = {
+            column: estimate_proportion(list(values.values()), [images] * len(values))
+            if (images := self.images(column))
+            else estimate(list(values.values()))
+            for column, values in self.by_seed.items()
+        }
+        return {column: mean for column, mean in estimates.items() if mean}
+
+    def images(self, column: Column) -> int | None:
+        """Return the smallest number of images behind a value; None where the values are no proportions of images."""
+        return self._images.get(column)
+
+    @cached_property
+    def _images(self) -> dict[Column, int]:
+        results = {run.id: run.results for run in self.runs}
+        counts = {}
+        for column, by_run in self._values.items():
+            values = [results[run_id][column.result] for run_id in by_run]
+            if all(_is_proportion(value) for value in values):
+                counts[column] = min(value.n for value in values)
+        return counts
+
+
+def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves by dotted path; a list is a leaf."""
+    leaves: dict[str, Any] = {}
+    for name, value in spec.items():
+        if isinstance(value, dict) and value:
+            leaves.update(flatten(value, f"{prefix}{name}."))
+        elif not isinstance(value, dict):
+            leaves[f"{prefix}{name}"] = value
+    return leaves
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Return the settings, besides the seed, that determine a run's training, by dotted path. Of a model that was
+    trained elsewhere: its name, its network, its data set, and λ, which is None unless somebody stated it."""
+    if run.origin is Origin.TRAINED:
+        leaves = flatten(run.spec.model_dump(mode="json", exclude={"seed", "evaluations", "device", "init_from"}))
+        leaves["init_from"] = _start(run)
+    else:
+        network = flatten({name: value for name, value in run.known_spec.items() if name != "evaluations"})
+        leaves = {"source": run.source_name, **network, "lambda_": run.lambda_}
+    if run.provenance.get("data_hash"):
+        leaves["data_hash"] = run.provenance["data_hash"]
+    return leaves
+
+
+def _start(run: Run) -> str:
+    """Return what the training starts from, in words. Continued runs are alike if their sources had the same epochs and
+    start: the source of each seed is another run."""
+    init_from = run.spec.init_from
+    if init_from is None:
+        return "new weights"
+    parts = []
+    for ancestor in run.lineage.ancestors:
+        if ancestor.mode == "weights":
+            parts.append(f"weights of run {ancestor.run}")
+            break
+        parts.append("continued" if ancestor.epochs is None else f"continued after {ancestor.epochs:g} epochs")
+    if init_from.head == "new":
+        parts.append("new head")
+    if init_from.freeze:
+        parts.append(f"frozen {' '.join(init_from.freeze)}")
+    if init_from.head_learning_rate_factor is not None:
+        parts.append(f"head at {init_from.head_learning_rate_factor:g} times the learning rate")
+    return ", ".join(parts)
+
+
+def group_runs(runs: Iterable[Run], plain: Collection[str] = ()) -> list[Group]:
+    """Return the groups in order of λ, baselines first; `plain` are the keys of the regularizers without a penalty.
+
+    A model that was trained elsewhere is a group of its own, behind those trained here.
+    """
+    groups: dict[str, Group] = {}
+    for run in runs:
+        own = settings(run)
+        # A run that has not started has no data hash yet; it belongs to the group nevertheless
+        key = json.dumps({name: value for name, value in own.items() if name != "data_hash"}, sort_keys=True)
+        if run.origin is not Origin.TRAINED:
+            key += f" {run.id}"
+        baseline = own["lambda_"] == 0 or own.get("regularizer.key") in plain
+        group = groups.setdefault(key, Group(own, [], baseline))
+        group.runs.append(run)
+    return sorted(
+        groups.values(),
+        key=lambda group: (
+            not group.trained_here,
+            not group.is_baseline,
+            group.settings.get("regularizer.key", ""),
+            math.inf if group.settings["lambda_"] is None else group.settings["lambda_"],
+            min(run.id for run in group.runs),
+        ),
+    )
+
+
+def differing_settings(groups: Sequence[Group]) -> list[str]:
+    """Return the settings in which the groups differ, in the order of the spec.
+
+    A component's parameter counts only where groups with the same component differ in it: the component's name
+    already tells the others apart. What is not known of a model that was trained elsewhere differs from nothing.
+    """
+    names = dict.fromkeys(name for group in groups for name in group.settings if name != "data_hash")
+    return [name for name in names if any(len(values) > 1 for values in _values(name, groups).values())]
+
+
+def _values(name: str, groups: Sequence[Group]) -> dict[str, set[str]]:
+    """Return the values of a setting by the key of its component."""
+    kind, _, rest = name.partition(".params.")
+    of_training = not rest and any(group.trained_here and name in group.settings for group in groups)
+    values: dict[str, set[str]] = {}
+    for group in groups:
+        owner = str(group.settings.get(f"{kind}.key")) if rest else ""
+        if name in group.settings or (of_training and group.trained_here):
+            values.setdefault(owner, set()).add(repr(group.settings.get(name)))
+    return values
+
+
+def columns(runs: Iterable[Run]) -> list[Column]:
+    """Return the columns of the runs' results; each set of parameters and data has its own."""
+    return list(dict.fromkeys(column for run in runs for column in columns_of(run)))
+
+
+def columns_of(run: Run) -> list[Column]:
+    """Return the column of each result of the run."""
+    data_hash = run.provenance.get("data_hash") or ""
+    evaluations = {item.name: (item.key, json.dumps(item.params, sort_keys=True)) for item in run.evaluations}
+    names = {result: result.partition(".")[0] for result in run.results}
+    return [Column(result, *evaluations.get(name, (name, "{}")), data_hash) for result, name in names.items()]
+
+
+def higher_is_better(runs: Iterable[Run], column: Column) -> bool | None:
+    """Return whether more is better; None where the evaluation does not say."""
+    values = (run.results.get(column.result) for run in runs)
+    return next((value.higher_is_better for value in values if value and value.higher_is_better is not None), None)
+
+
+def mean_over_seeds(group: Group, column: Column) -> Estimate | None:
+    return group.means.get(column)
+
+
+def _is_proportion(value: Value) -> bool:
+    """Return whether the interval is Wilson's, as that of every proportion of images is and no bootstrap's."""
+    if value.value is None or value.low is None or value.high is None or not 0 <= value.value <= 1 or value.n == 0:
+        return False
+    expected = wilson(value.value, value.n)
+    return all(
+        math.isclose(own, other, abs_tol=1e-9) for own, other in zip((value.low, value.high), expected, strict=True)
+    )
+
+
+def difference(group: Group, baseline: Group, column: Column) -> PairedTest | None:
+    """Return the mean difference from the baseline with its t test, paired by seed; None without common seeds."""
+    ours, theirs = group.by_seed.get(column, {}), baseline.by_seed.get(column, {})
+    images = [count for own in (group, baseline) if (count := own.images(column))]
+    return paired_t(
+        [ours[seed] - theirs[seed] for seed in ours if seed in theirs],
+        resolution=1 / min(images) if len(images) == 2 else 0.0,
+    )
+
+
+def baseline_for(group: Group, groups: Sequence[Group]) -> Group | None:
+    """Return the group with the same spec but without a penalty; None where there is none, and for such a group.
+
+    The regularizer, λ and its schedule may differ; of several candidates the one with the fewest differences counts.
+    """
+    if group.is_baseline or group.settings["lambda_"] is None:
+        return None
+    candidates = [other for other in groups if other.is_baseline and _setup(other) == _setup(group)]
+    if not candidates:
+        return None
+    return min(
+        candidates,
+        key=lambda other: sum(
+            group.settings.get(name) != other.settings.get(name) for name in {*group.settings, *other.settings}
+        ),
+    )
+
+
+def _setup(group: Group) -> dict[str, Any]:
+    """Return the settings that do not belong to the penalty; the columns tell different data apart."""
+    return {
+        name: value
+        for name, value in group.settings.items()
+        if name not in ("lambda_", "data_hash", "source") and not name.startswith(("regularizer.", "schedule."))
+    }

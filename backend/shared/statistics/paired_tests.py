@@ -1,0 +1,155 @@
+"""Paired tests by seed and by image, Holm's correction, effect sizes, and the number of seeds for a decision."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr, nctdtr, stdtr
+
+from densitylab.backend.shared.statistics.estimates import (
+    CONFIDENCE,
+    Estimate,
+    estimate,
+    standard_deviation,
+    t_quantile,
+)
+
+ALPHA = 1 - CONFIDENCE
+POWER = 0.8  # of the number of seeds that a decision would need
+MOST_SEEDS = 1000  # a larger number is not computed
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class PairedTest(Estimate):
+    """A mean difference over n seeds with its interval, and the t test of whether it is zero."""
+
+    p: float | None  # two-sided; None: fewer than two seeds, or differences that are all the same
+    effect_size: float | None  # mean / standard deviation of the differences (Cohen's d_z)
+    spread: float | None  # standard deviation of the differences
+
+    def seeds_needed(self, threshold: float = 0.0, alpha: float = ALPHA) -> int | None:
+        """Return how many seeds would tell the difference from `threshold`, if mean and spread stayed as they are.
+
+        None: the spread is not known, or it takes more than MOST_SEEDS.
+        """
+        if self.spread is None:
+            return None
+        return seeds_needed(abs(self.mean - threshold), self.spread, alpha)
+
+
+@dataclass(frozen=True)
+class ImageTest:
+    """A test between two runs on the same n images."""
+
+    name: str  # "mcnemar" or "bootstrap"
+    difference: float  # mean over the images
+    low: float
+    high: float
+    n: int
+    p: float  # two-sided
+    only_first: int | None  # images right under the first run alone; None: values are not right or wrong
+    only_second: int | None
+
+
+def paired_t(differences: Sequence[float], *, resolution: float = 0.0) -> PairedTest | None:
+    """Test whether the mean difference over seeds is zero; None of no differences.
+
+    Args:
+        differences: one per seed.
+        resolution: the step of the two values that were subtracted, such as 1 / images for proportions. The spread is
+            taken to be no smaller than that of their rounding, resolution / √6.
+    """
+    own = estimate(differences)
+    if own is None:
+        return None
+    if own.n == 1:
+        return PairedTest(own.mean, None, None, 1, None, None, None)
+    spread = max(standard_deviation(differences), resolution / math.sqrt(6))
+    if spread == 0:
+        return PairedTest(own.mean, own.low, own.high, own.n, 1.0 if own.mean == 0 else None, None, None)
+    error = spread / math.sqrt(own.n)
+    half = t_quantile(own.n - 1) * error
+    p = 2 * float(stdtr(own.n - 1, -abs(own.mean) / error))
+    return PairedTest(own.mean, own.mean - half, own.mean + half, own.n, p, own.mean / spread, spread)
+
+
+def seeds_needed(distance: float, spread: float, alpha: float = ALPHA) -> int | None:
+    """Return the smallest number of seeds, from 2, whose paired t test finds `distance` with probability 0.8.
+
+    Power by the noncentral t distribution (Cohen 1988, chapter 2), with a normal spread of the differences over seeds.
+    `alpha` is the two-sided level of the test. None: more than MOST_SEEDS.
+    """
+    if spread == 0:
+        return 2 if distance else None
+
+    def found(n: int) -> float:
+        return 1 - float(nctdtr(n - 1, distance / spread * math.sqrt(n), t_quantile(n - 1, 1 - alpha)))
+
+    few, many = 1, 2  # `few` is too few
+    while many <= MOST_SEEDS and found(many) < POWER:
+        few, many = many, 2 * many
+    if many > MOST_SEEDS:
+        if found(MOST_SEEDS) < POWER:
+            return None
+        many = MOST_SEEDS
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if found(middle) >= POWER else (middle, many)
+    return many
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted for all tests of a table (Holm 1979): those up to 0.05 are found with at most 5 % error
+    in the whole table."""
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p value of McNemar's test (1947) from the images that one of two runs alone has
+    right."""
+    discordant = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5))) if discordant else 1.0
+
+
+def compare_images(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> ImageTest:
+    """Compare two runs on the same images: McNemar for values of 0 and 1, else a paired bootstrap of the mean.
+
+    The interval is the bootstrap's 2.5 % and 97.5 % points in both cases.
+
+    Args:
+        first: (N,) a number per image, N at least 1.
+        second: (N,) the other run's, in the same order.
+        seed: of the resamples.
+
+    Raises:
+        ValueError: the shapes differ, or there is no image.
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) == 0:
+        raise ValueError(f"expected two arrays (N,) of the same images, got {a.shape} and {b.shape}")
+    differences = a - b
+    means = _resampled_means(differences, seed)
+    low, high = (float(point) for point in np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2]))
+    mean, n = float(differences.mean()), len(differences)
+    if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
+        ours, theirs = int((differences > 0).sum()), int((differences < 0).sum())
+        return ImageTest("mcnemar", mean, low, high, n, mcnemar(ours, theirs), ours, theirs)
+    tail = min((means <= 0).sum(), (means >= 0).sum())
+    p = min(1.0, 2 * (int(tail) + 1) / (len(means) + 1))  # Davison, Hinkley 1997, section 4.2: never 0
+    return ImageTest("bootstrap", mean, low, high, n, p, None, None)
+
+
+def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the means of RESAMPLES draws with replacement."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, 2_000_000 // len(values))  # bounds the memory
+    counts = [min(rows, RESAMPLES - begin) for begin in range(0, RESAMPLES, rows)]
+    return np.concatenate([values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts])

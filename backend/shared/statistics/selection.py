@@ -1,0 +1,237 @@
+"""The λ of each method: the best on validation images among those within the accuracy budget."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.statistics.estimates import Estimate, estimate
+from densitylab.backend.shared.statistics.groups import Column, Group, baseline_for, mean_over_seeds
+
+ACCURACY = "accuracy.accuracy"  # the one result that every trained run has
+Split = Literal["validation", "test"]
+Edge = Literal["lowest", "highest", "only"]
+_VALIDATION_CURVE = "validation_accuracy"
+_TOLERANCE = 1e-9  # a loss of exactly the budget is within it
+
+
+@dataclass(frozen=True)
+class Method:
+    """Groups that differ only in λ, in order of λ. Variants, such as two estimators, are methods of their own."""
+
+    groups: list[Group]
+    baseline: Group | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The λ that is selected for a method, with all that the choice rests on."""
+
+    method: Method
+    baseline: Group
+    candidates: int  # groups whose accuracy and result are known
+    within: int  # of them, those within the budget
+    accuracy_split: Split  # where accuracies were compared with the budget
+    result_split: Split  # where results were compared
+    baseline_accuracy: Estimate  # on accuracy_split
+    group: Group | None = None  # None, as all below: no candidate is within the budget
+    edge: Edge | None = None  # where the λ lies at an end of the candidates; None: it has both neighbours
+    accuracy: Estimate | None = None  # on accuracy_split
+    loss: float | None = None  # the baseline's accuracy minus the group's
+    selected_by: Estimate | None = None  # the result on result_split
+    result: Estimate | None = None  # on the test images
+    test_accuracy: Estimate | None = None
+
+
+def methods(groups: Sequence[Group], baseline: Group | None = None) -> list[Method]:
+    """Return the methods, in the order of the groups, each with its baseline. Groups whose λ is not known belong to
+    none; models that were trained elsewhere, with a stated λ, belong together if their networks are the same.
+
+    Args:
+        groups: of any experiments.
+        baseline: the baseline of all methods; None: each has its own, the same spec without a penalty.
+    """
+    members: dict[str, list[Group]] = {}
+    for group in (group for group in groups if group.settings["lambda_"] is not None):
+        setup = {
+            name: value for name, value in group.settings.items() if name not in ("lambda_", "data_hash", "source")
+        }
+        members.setdefault(json.dumps(setup, sort_keys=True), []).append(group)
+    penalised = [
+        sorted(own, key=lambda group: group.settings["lambda_"])
+        for own in members.values()
+        if not all(group.is_baseline for group in own)
+    ]
+    return [Method(own, baseline_for(own[-1], groups) if baseline is None else baseline) for own in penalised]
+
+
+def validation_accuracy(group: Group) -> Estimate | None:
+    """Return the mean over seeds of the accuracy on the validation images, evaluated or else of the last epoch."""
+    for column, evaluated in group.means.items():
+        if (column.evaluation, column.value) == ("accuracy", "accuracy") and is_validation(column):
+            return evaluated
+    mean = estimate(
+        [
+            run.metrics[_VALIDATION_CURVE]
+            for run in group.runs
+            if run.status is Status.SUCCEEDED and _VALIDATION_CURVE in run.metrics
+        ]
+    )
+    if mean is None or mean.low is None or mean.high is None:
+        return mean
+    return Estimate(mean.mean, max(mean.low, 0.0), min(mean.high, 1.0), mean.n)
+
+
+def is_validation(column: Column) -> bool:
+    """Return whether the result was evaluated on the validation images."""
+    return json.loads(column.params).get("split") == "validation"
+
+
+def on_validation(column: Column, group: Group) -> Column | None:
+    """Return the column of the same result of this group on the validation images; None where it has none."""
+
+    def key(item: Column) -> tuple[object, ...]:
+        params = {name: value for name, value in json.loads(item.params).items() if name != "split"}
+        return item.evaluation, item.value, params, item.data_hash
+
+    return next((item for item in group.means if is_validation(item) and key(item) == key(column)), None)
+
+
+def mean_test_accuracy(group: Group, data_hash: str) -> Estimate | None:
+    """Return the mean over seeds of the accuracy on the test images of these data."""
+    means = group.means.items()
+    return next(
+        (
+            mean
+            for column, mean in means
+            if column.result == ACCURACY and column.data_hash == data_hash and not is_validation(column)
+        ),
+        None,
+    )
+
+
+def select(
+    groups: Sequence[Group], result: Column, *, higher: bool, max_loss: float, baseline: Group | None = None
+) -> list[Selection]:
+    """Return the selected λ of each method: of those whose mean validation accuracy is at most `max_loss` below the
+    baseline's, the one with the best mean result on the validation images.
+
+    Where some candidate has no accuracy, or no result, on validation images, the test images take their place for all
+    methods, and the rows say so.
+
+    Args:
+        groups: all groups of the comparison, baselines too.
+        result: the result to optimise, on the test images.
+        higher: whether more of the result is better.
+        max_loss: the accuracy budget, 0 to 1.
+        baseline: the baseline of all methods; None: each has its own.
+
+    Returns:
+        One row per method that has a baseline of known accuracy and a candidate.
+    """
+    compared = [(method, method.baseline) for method in methods(groups, baseline) if method.baseline is not None]
+    evaluated = [
+        group for method, reference in compared for group in _candidates(method) if mean_over_seeds(group, result)
+    ]
+    references = [reference for _, reference in compared]
+    figures = _Figures(
+        result,
+        "validation" if all(map(validation_accuracy, [*evaluated, *references])) else "test",
+        "validation" if all(on_validation(result, group) for group in evaluated) else "test",
+    )
+    rows = (_select(method, reference, figures, higher, max_loss) for method, reference in compared)
+    return [row for row in rows if row is not None]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The figures of a group that its selection rests on."""
+
+    result: Column
+    accuracy_split: Split
+    result_split: Split
+
+    def accuracy(self, group: Group) -> Estimate | None:
+        on_test = self.accuracy_split == "test"
+        return mean_test_accuracy(group, self.result.data_hash) if on_test else validation_accuracy(group)
+
+    def value(self, group: Group) -> Estimate | None:
+        column = self.result if self.result_split == "test" else on_validation(self.result, group)
+        return mean_over_seeds(group, column) if column else None
+
+
+def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, max_loss: float) -> Selection | None:
+    reference = figures.accuracy(baseline)
+    known = [
+        (group, accuracy, value)
+        for group in _candidates(method)
+        if (accuracy := figures.accuracy(group)) and (value := figures.value(group))
+    ]
+    if reference is None or not known:
+        return None
+    within = [item for item in known if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
+    row = Selection(
+        method=method,
+        baseline=baseline,
+        candidates=len(known),
+        within=len(within),
+        accuracy_split=figures.accuracy_split,
+        result_split=figures.result_split,
+        baseline_accuracy=reference,
+    )
+    if not within:
+        return row
+    group, accuracy, value = max(within, key=lambda item: item[2].mean if higher else -item[2].mean)
+    return replace(
+        row,
+        group=group,
+        edge=_edge(group, [item[0] for item in known]),
+        accuracy=accuracy,
+        loss=reference.mean - accuracy.mean,
+        selected_by=value,
+        result=mean_over_seeds(group, figures.result),
+        test_accuracy=mean_test_accuracy(group, figures.result.data_hash),
+    )
+
+
+def _candidates(method: Method) -> list[Group]:
+    return [group for group in method.groups if group is not method.baseline and not group.is_baseline]
+
+
+def _edge(chosen: Group, known: Sequence[Group]) -> Edge | None:
+    if len(known) == 1:
+        return "only"
+    return "lowest" if chosen is known[0] else "highest" if chosen is known[-1] else None
+
+
+def edge_text(edge: Edge | None) -> str:
+    """Return the warning of a λ at an end of its grid; "" where it has both neighbours."""
+    if edge is None:
+        return ""
+    if edge == "only":
+        return "the only λ tried"
+    return f"the {edge} λ tried: a {'smaller' if edge == 'lowest' else 'larger'} one may be better"
+
+
+def selection_text(rows: Sequence[Selection]) -> str:
+    """Return the sentences that say how, and on which images, the λ were selected."""
+    validation = all(row.accuracy_split == row.result_split == "validation" for row in rows)
+    parts = [
+        "Of each method the λ with the best mean result among those within the accuracy budget, both on validation "
+        "images; the figures beside it are of the test images."
+        if validation
+        else "Of each method the λ with the best mean result among those within the accuracy budget."
+    ]
+    if any(row.accuracy_split == "test" for row in rows):
+        parts.append("Accuracy was compared on the test images, since not every run has a validation accuracy.")
+    if any(row.result_split == "test" for row in rows):
+        parts.append(
+            "The result was compared on the test images, since not every run has it on validation images: the "
+            "selected figures are slightly optimistic."
+        )
+    if any(row.edge for row in rows):
+        parts.append("A λ at an end of its grid may not be the method's best.")
+    if len({row.candidates for row in rows}) > 1:
+        parts.append("Methods with more candidates have more chances.")
+    return " ".join(parts)

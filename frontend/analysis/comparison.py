@@ -1,0 +1,281 @@
+"""A comparison of runs: groups with labels and colours, families over λ, and comparable results."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.backend.shared.statistics.groups import (
+    Column,
+    Group,
+    baseline_for,
+    columns,
+    differing_settings,
+    group_runs,
+    higher_is_better,
+)
+from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
+from densitylab.frontend.analysis.colors import lighter, palette, shades
+from densitylab.frontend.analysis.formatting import between, readable, result_label, title, within
+from densitylab.frontend.analysis.origins import seed_of
+from densitylab.frontend.client.catalog import Catalog
+
+SETTING_LABELS = {
+    "lambda_": "λ",
+    "batch_size": "batch size",
+    "train_samples": "training images",
+    "init_from": "start",
+    "interface.mean": "normalisation: mean",
+    "interface.std": "normalisation: deviation",
+}
+NEUTRAL = "#5A6472"  # groups without penalty beside several regularizers
+_PALEST = 0.5  # of the distance to white: the smallest λ of a family
+
+
+@dataclass(frozen=True)
+class Family:
+    """Groups that differ only in λ, in order of λ."""
+
+    label: str
+    color: str
+    groups: list[Group]
+    origin: Group | None  # the baseline: the value at λ = 0 where no group of the family has it
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in groups of equal settings, each group with its label and each run with its colour."""
+
+    groups: list[Group]
+    varied: list[str]  # settings that differ between the groups, and λ
+    labels: list[str]
+    colors: list[str]  # of the groups
+    run_colors: dict[int, str]
+    columns: list[Column]
+    baselines: list[Group | None]  # of each group; None for a baseline, and where there is none
+    families: list[Family]  # of the groups with a penalty
+    baseline: Group | None = None  # that all groups are compared with; None: each has its own
+
+    def index_of(self, group: Group) -> int:
+        """Return the group's index in `groups`."""
+        return next(index for index, other in enumerate(self.groups) if other is group)
+
+    def label_of(self, run: Run) -> str:
+        """Return the label of the run's group with the run's seed, where it is known."""
+        seed = seed_of(run)
+        return self._labels[run.id] + ("" if seed is None else f", seed {seed}")
+
+    @cached_property
+    def _labels(self) -> dict[int, str]:
+        return {run.id: label for label, group in zip(self.labels, self.groups, strict=True) for run in group.runs}
+
+    def is_baseline(self, group: Group) -> bool:
+        """Return whether other groups are compared with this one."""
+        return id(group) in self._compared_with
+
+    @cached_property
+    def _compared_with(self) -> frozenset[int]:
+        return frozenset(id(group) for group in self.baselines if group is not None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A key of everything that figures of results depend on, for caches."""
+        return repr(
+            [
+                (
+                    group.runs[0].id,
+                    self.is_baseline(group),
+                    [(run.id, [(name, value.value) for name, value in run.results.items()]) for run in group.runs],
+                )
+                for group in self.groups
+            ]
+        )
+
+
+def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = None) -> Comparison:
+    """Group the runs and label what differs between the groups.
+
+    Args:
+        runs: of one or several experiments.
+        catalog: the API's.
+        baseline: a run of the group that all others are compared with; None: each group has its own baseline, the
+            group with the same spec but without a penalty.
+    """
+    groups = group_runs(runs, catalog.plain())
+    varied = differing_settings(groups)
+    if "lambda_" not in varied and any(group.settings["lambda_"] is not None for group in groups):
+        varied.insert(0, "lambda_")
+    if "source" not in varied and not all(group.trained_here for group in groups):
+        varied.insert(0, "source")
+    families = _families(groups, varied, catalog)
+    hues = _colors(groups, families)
+    chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
+    if chosen:  # first, with unchanged colours
+        groups.sort(key=lambda group: group is not chosen)
+    baselines = [
+        baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
+    ]
+    labels = _distinct([_label(group, varied, catalog) for group in groups], groups)
+    colors = [hues[group.runs[0].id] for group in groups]
+    run_colors: dict[int, str] = {}
+    for group, color in zip(groups, colors, strict=True):
+        run_colors.update(shades(color, [run.id for run in group.runs]))
+    rank = {result: index for index, result in enumerate(catalog.headlines())}
+    ranked = sorted(columns(runs), key=lambda column: rank.get(column.result, len(rank)))
+    return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
+
+
+def _label(group: Group, names: Sequence[str], catalog: Catalog) -> str:
+    """Return the settings in words; the label of a component, and the name of a file, need no prefix."""
+    return ", ".join(
+        setting_text(name, group, catalog)
+        if name.endswith(".key") or name == "source"
+        else f"{setting_label(name, group, catalog)} {setting_text(name, group, catalog)}"
+        for name in names
+        if name in group.settings and not (name == "lambda_" and group.settings[name] is None)
+    )
+
+
+def _distinct(labels: Sequence[str], groups: Sequence[Group]) -> list[str]:
+    """Return the labels, those that occur several times with the number of a run: models may have equal file names."""
+    return [
+        f"{label} (run {group.runs[0].id})" if labels.count(label) > 1 and not group.trained_here else label
+        for label, group in zip(labels, groups, strict=True)
+    ]
+
+
+def _families(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) -> list[Family]:
+    penalised = methods(groups)
+    hues = palette(range(len(penalised)))
+    return [
+        Family(
+            method_label(method.groups[0], varied, catalog),
+            hues[index] if len(penalised) > 1 else NEUTRAL,
+            method.groups,
+            method.baseline,
+        )
+        for index, method in enumerate(penalised)
+    ]
+
+
+def method_label(group: Group, varied: Sequence[str], catalog: Catalog) -> str:
+    """Return the settings of a method in words: those that differ between the groups, without λ."""
+    names = [name for name in varied if name not in ("lambda_", "source")]
+    label = _label(group, names or ["regularizer.key"], catalog)
+    return label if group.trained_here else f"trained elsewhere{label and f', {label}'}"
+
+
+def _colors(groups: Sequence[Group], families: Sequence[Family]) -> dict[int, str]:
+    """Return the colour of each group by its first run: a hue per family, darker for larger λ, or a hue per group."""
+    if len(families) < 2 or all(len(family.groups) < 2 for family in families):
+        hues = palette(range(len(groups)))
+        return {group.runs[0].id: hues[index] for index, group in enumerate(groups)}
+    colors = {group.runs[0].id: NEUTRAL for group in groups}
+    elsewhere = [group.runs[0].id for group in groups if not group.trained_here]
+    hues = palette(range(len(families) + len(elsewhere)))
+    colors |= {run_id: hues[len(families) + index] for index, run_id in enumerate(elsewhere)}
+    for family in families:
+        last = len(family.groups) - 1
+        for index, group in enumerate(family.groups):
+            colors[group.runs[0].id] = lighter(family.color, _PALEST * (last - index) / max(last, 1))
+    return colors
+
+
+def setting_label(name: str, group: Group, catalog: Catalog) -> str:
+    """Return the setting's name in words."""
+    if name in SETTING_LABELS:
+        return SETTING_LABELS[name]
+    kind, _, rest = name.partition(".")
+    if rest == "key":
+        return kind
+    entry = catalog.entry(kind, str(group.settings.get(f"{kind}.key")))
+    param = next((param for param in entry.params if rest == f"params.{param.name}"), None) if entry else None
+    return title(param).lower() if param else readable(name.rpartition(".")[2])
+
+
+def setting_text(name: str, group: Group, catalog: Catalog) -> str:
+    """Return the group's value of the setting in words."""
+    value = group.settings.get(name)
+    if value is not None and name.endswith(".key"):
+        return catalog.label(name.partition(".")[0], str(value))
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return f"{value:g}"
+    if name in ("source", "init_from") and value is not None:
+        return str(value)
+    return "—" if value is None else readable(str(value))
+
+
+def column_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
+    """Return the result in words, with its parameters and data where the comparison has several variants of it."""
+    label = result_label(column.result, column.evaluation, json.loads(column.params), catalog)
+    return label + _apart(column, comparison)
+
+
+def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
+    """Return the shortest words that tell the result from the comparison's others."""
+
+    def brief(item: Column) -> str:
+        words = result_label(item.result, item.evaluation, json.loads(item.params), catalog)
+        if catalog.metric(item.evaluation, item.result.partition(".")[2]) is not None:
+            return words
+        label, apart, value = words.partition(": ")
+        return f"{readable(item.result.partition('.')[0])}: {value}" if apart else label.rpartition(", ")[2]
+
+    label = brief(column)
+    same = [item for item in comparison.columns if item.result != column.result and brief(item) == label]
+    return column_label(column, comparison, catalog) if same else label + _apart(column, comparison)
+
+
+def _apart(column: Column, comparison: Comparison) -> str:
+    rivals = [other for other in comparison.columns if other.result == column.result and other != column]
+    params = json.loads(column.params)
+    parts = [
+        f"{readable(name)} {value}"
+        for name, value in params.items()
+        if any(json.loads(other.params).get(name) != value for other in rivals)
+    ]
+    if any(other.data_hash != column.data_hash for other in rivals):
+        parts.append(f"data {column.data_hash[:6] or 'unknown'}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def headline_columns(comparison: Comparison, catalog: Catalog) -> list[Column]:
+    """Return the columns of the default tables."""
+    headlines = catalog.headlines()
+    return [column for column in comparison.columns if column.result in headlines]
+
+
+def selectable_columns(columns: Sequence[Column], runs: Sequence[Run]) -> list[Column]:
+    """Return the results by which λ may be selected: of known direction, on test images, and not the accuracy."""
+    return [
+        column
+        for column in columns
+        if higher_is_better(runs, column) is not None
+        and not column.result.startswith("accuracy.")
+        and not is_validation(column)
+    ]
+
+
+def tradeoff_columns(columns: Sequence[Column]) -> list[Column]:
+    """Return the results of the two default trade-offs against accuracy: the first and the last of the columns."""
+    others = [column for column in columns if column.result != ACCURACY]
+    return list(dict.fromkeys([others[0], others[-1]])) if others else []
+
+
+def results_in_several_columns(comparison: Comparison) -> list[str]:
+    """Return the results that have several columns, since their parameters or data differ."""
+    names = [column.result for column in comparison.columns]
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+def text(estimate: Estimate | None, *, signed: bool = False) -> str:
+    """Return the mean ± half-width of the interval, to the second digit of the half-width; or the ends of the interval
+    where they have different distances from the mean."""
+    if estimate is None:
+        return "—"
+    sign = "+" if signed and estimate.mean > 0 else ""
+    if estimate.low is None or estimate.high is None or estimate.symmetric:
+        return sign + within(estimate.mean, estimate.half_width or 0)
+    return sign + between(estimate.mean, estimate.low, estimate.high)

@@ -1,0 +1,175 @@
+"""Numbers, results and runs as text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from densitylab.backend.shared.contracts import LOCAL_NAME, CatalogParam, Origin, Run, Status, Value
+from densitylab.frontend.client.catalog import Catalog
+
+_SYMBOLS = {
+    Status.QUEUED: "◷",
+    Status.RUNNING: "▶",
+    Status.SUCCEEDED: "✓",
+    Status.FAILED: "✕",
+    Status.CANCELLED: "⊘",
+}
+# Flags of a whole run, in its name and its row
+_RUN_FLAGS = {
+    "at_chance": "at chance",
+    "loss_above_start": "diverged",
+    "lambda_without_effect": "λ without effect",
+}
+_VALUES = {"l2": "L2 norm", "cross_entropy": "cross-entropy"}
+
+
+def status_text(status: Status) -> str:
+    """Return a symbol and the word, for tables."""
+    return f"{_SYMBOLS[status]} {status.value}"
+
+
+def number(value: float | None) -> str:
+    """Return three decimals below 1, two digits below 0.01, else three digits."""
+    if value is None:
+        return "—"
+    if value == 0:
+        return "0"
+    if abs(value) < 0.01:
+        return f"{value:.2g}"
+    if abs(value) < 1:
+        return f"{value:.3f}"
+    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:.2e}"
+
+
+def with_interval(value: Value, *, with_n: bool = True) -> str:
+    """Return the value with its interval and n."""
+    text = number(value.value)
+    if value.low is not None and value.high is not None:
+        text += f" [{number(value.low)}, {number(value.high)}]"
+    return f"{text}, n = {value.n}" if with_n and value.n else text
+
+
+def plus_minus(value: Value) -> str:
+    """Return the value ± half-width, both to the second digit of the half-width; empty where there is no value."""
+    if value.value is None:
+        return ""
+    half = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0
+    return within(value.value, half)
+
+
+def within(value: float, half: float) -> str:
+    """Return the value ± half-width, both to the second digit of the half-width; a half-width of 0 is left out."""
+    if half <= 1e-9:
+        return number(value)
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def between(value: float, low: float, high: float) -> str:
+    """Return the value and the ends of its interval, to the second digit of the smaller distance between them."""
+    near = min(distance for distance in (value - low, high - value, high - low) if distance > 1e-9)
+    decimals = min(max(1 - math.floor(math.log10(near)), 0), 6)
+    return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes with its unit."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def run_flags(run: Run) -> list[str]:
+    """Return what is wrong with the run as a whole, in words."""
+    keys = {flag.key for flag in run.flags}
+    return [words for key, words in _RUN_FLAGS.items() if key in keys]
+
+
+def run_name(run: Run, catalog: Catalog) -> str:
+    """Return the run's number, how its training ended if that is bad, and its main settings; of a model that was
+    trained elsewhere its file and its network."""
+    spec = run.spec
+    flags = run_flags(run)
+    numbered = f"Run {run.id}{f' {flags[0]}' if flags else ''}"
+    network = catalog.label("model", spec.model.key)
+    if run.origin is not Origin.TRAINED:
+        stated = "" if run.lambda_ is None else f", λ = {run.lambda_:g}"
+        kind = "imported model" if run.origin is Origin.IMPORTED else "logged training"
+        return f"{numbered}: {kind} {run.source_name}, {network}{stated}"
+    regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
+    if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
+        regularizer = "baseline (no regularizer)"
+    return f"{numbered}: {network}, {regularizer}, seed {spec.seed}"
+
+
+def result_label(result: str, evaluation: str, params: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return the label of a result: the catalog's, else the evaluation's label, its strength and the metric's name."""
+    name = result.partition(".")[2]
+    entry, metric = catalog.entry("evaluation", evaluation), catalog.metric(evaluation, name)
+    if metric is not None:
+        return _filled(metric.label, params)
+    label = catalog.label("evaluation", evaluation)
+    for param in entry.params if entry else ():
+        strengths = params.get(param.name)
+        if param.type == "floats" and strengths:
+            label += f" at {strengths[0]:g}"
+    words = _VALUES.get(name, readable(name))
+    return label if words in label.lower() else f"{label}: {words}"
+
+
+def _filled(label: str, params: Mapping[str, Any]) -> str:
+    """Return a metric's label with the values of the evaluation's parameters in it; of a list the first one."""
+    for name, value in params.items():
+        first = value[0] if isinstance(value, list) and value else value
+        label = label.replace(f"{{{name}}}", f"{first:g}" if isinstance(first, int | float) else str(first))
+    return label
+
+
+def labels_of(run: Run, catalog: Catalog) -> dict[str, str]:
+    """Return the labels of the run's results."""
+    params = {item.name: item for item in run.evaluations}
+    labels = {}
+    for result in run.results:
+        item = params.get(result.partition(".")[0])
+        key = item.key if item else result.partition(".")[0]
+        labels[result] = result_label(result, key, item.params if item else {}, catalog)
+    return labels
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, in the plural unless it is 1."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def joined(values: Sequence[int]) -> str:
+    """Return the numbers separated by commas, as links have them."""
+    return ",".join(str(value) for value in values)
+
+
+def escaped(text: str) -> str:
+    """Escape the text for Markdown."""
+    for character in "\\`*_{}[]<>#$~|:":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def as_sentence(text: str) -> str:
+    """Return the text with a capital letter at its start and a full stop at its end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def readable(name: str) -> str:
+    """Return a key as words."""
+    return name.replace("_", " ")
+
+
+def title(param: CatalogParam) -> str:
+    """Return the label of a parameter."""
+    return param.label or readable(param.name).capitalize()
+
+
+def by_owner(owner: str | None) -> str:
+    """Return " · by NAME" as Markdown; nothing if it is not known, or if there is one user without a token."""
+    return f" · by {escaped(owner)}" if owner not in (None, LOCAL_NAME) else ""

@@ -1,0 +1,183 @@
+"""A comparison as tables: text for the page, numbers for files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.paired_tests import ALPHA, MOST_SEEDS
+from densitylab.backend.shared.statistics.selection import Selection, edge_text
+from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups
+from densitylab.frontend.analysis.comparison import (
+    Comparison,
+    column_label,
+    method_label,
+    setting_label,
+    setting_text,
+    short_label,
+    text,
+)
+from densitylab.frontend.analysis.formatting import status_text
+from densitylab.frontend.analysis.origins import seed_of
+from densitylab.frontend.client.catalog import Catalog
+
+BEST = "★ "
+SEEDS = "seeds done"
+
+
+def cell(estimate: Estimate | None, *, seeds: int | None, signed: bool = False) -> str:
+    """Return mean ± half-width, with n where it differs from the number of seeds; `seeds` is None for a model that was
+    trained elsewhere."""
+    words = text(estimate, signed=signed)
+    if estimate is None:
+        return words
+    if estimate.n == 1:
+        return f"{words} (1 {'model' if seeds is None else 'seed'})"
+    return words if estimate.n == seeds else f"{words} (n = {estimate.n})"
+
+
+def summary(
+    comparison: Comparison,
+    chosen: Sequence[Column],
+    catalog: Catalog,
+    *,
+    all_settings: bool = False,
+    deltas: bool = True,
+) -> pd.DataFrame:
+    """Return a row per group: the settings that differ, the seeds, and each result with its difference."""
+    names = comparison.varied
+    if all_settings:
+        names = list(dict.fromkeys(name for group in comparison.groups for name in group.settings))
+    runs = all_runs(comparison)
+    means = {column: [mean_over_seeds(group, column) for group in comparison.groups] for column in chosen}
+    top = best_groups(comparison.groups, {column: higher_is_better(runs, column) for column in chosen})
+    labels = {column: short_label(column, comparison, catalog) for column in chosen}
+    settings, rows = [], []
+    for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):
+        settings.append(
+            {
+                setting_label(name, group, catalog): setting_text(name, group, catalog)
+                for name in names
+                if name in group.settings or "." not in name
+            }
+        )
+        finished = sum(run.status is Status.SUCCEEDED for run in group.runs) if group.trained_here else None
+        row = {SEEDS: "—" if finished is None else f"{finished} of {len(group.runs)}"}
+        for column, label in labels.items():
+            row[label] = (BEST if top.get(column) == index else "") + cell(means[column][index], seeds=finished)
+            if deltas and any(comparison.baselines):
+                row[f"Δ {label}"] = (
+                    "baseline"
+                    if comparison.is_baseline(group)
+                    else "no baseline"
+                    if baseline is None
+                    else cell(difference(group, baseline, column), seeds=finished, signed=True)
+                )
+        rows.append(row)
+    return pd.concat([pd.DataFrame(settings), pd.DataFrame(rows)], axis=1).fillna("—")
+
+
+def numbers(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) -> list[dict[str, Any]]:
+    """Return a row of plain numbers per group and result, for CSV and JSON files."""
+    rows = []
+    runs = all_runs(comparison)
+    labels = {item: (column_label(item, comparison, catalog), higher_is_better(runs, item)) for item in chosen}
+    tests = against_baseline(comparison.groups, comparison.baselines, chosen)
+    rows_of = zip(comparison.labels, comparison.groups, comparison.baselines, strict=True)
+    for index, (label, group, baseline) in enumerate(rows_of):
+        for column, (column_text, higher) in labels.items():
+            mean = mean_over_seeds(group, column)
+            tested = tests.get((index, column))
+            rows.append(
+                {
+                    "group": label,
+                    **{name: group.settings.get(name) for name in comparison.varied},
+                    "runs": " ".join(str(run.id) for run in group.runs),
+                    "result": column.result,
+                    "label": column_text,
+                    "data_hash": column.data_hash,
+                    "higher_is_better": higher,
+                    **_parts("", mean),
+                    **_parts("difference_", tested.test if tested else None),
+                    "difference_p": tested.test.p if tested else None,
+                    "difference_p_adjusted": tested.p_adjusted if tested else None,
+                    "difference_effect_size": tested.test.effect_size if tested else None,
+                    "difference_seeds_needed": tested.seeds_needed if tested else None,
+                    "baseline": comparison.labels[comparison.index_of(baseline)] if baseline else None,
+                }
+            )
+    return rows
+
+
+def _parts(prefix: str, estimate: Estimate | None) -> dict[str, float | int | None]:
+    if estimate is None:
+        return {f"{prefix}{name}": None for name in ("mean", "low", "high", "n")}
+    return {
+        f"{prefix}mean": estimate.mean,
+        f"{prefix}low": estimate.low,
+        f"{prefix}high": estimate.high,
+        f"{prefix}n": estimate.n,
+    }
+
+
+def per_run(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) -> pd.DataFrame:
+    """Return a row per run with its raw results."""
+    rows = []
+    labels = {column: short_label(column, comparison, catalog) for column in chosen}
+    for label, group in zip(comparison.labels, comparison.groups, strict=True):
+        for run in group.runs:
+            row: dict[str, Any] = {
+                "run": run.id,
+                "group": label,
+                "seed": seed_of(run),
+                "status": status_text(run.status),
+            }
+            for column, words in labels.items():
+                row[words] = group.value_of(run, column)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def seeds_to_decide(tested: TableTest | None) -> str:
+    """Return about how many seeds would tell the difference from zero, where those that there are do not."""
+    if tested is None or tested.p_adjusted is None or tested.p_adjusted <= ALPHA:
+        return ""
+    return f"over {MOST_SEEDS}" if tested.seeds_needed is None else f"about {tested.seeds_needed}"
+
+
+def selections(rows: Sequence[Selection], comparison: Comparison, result: Column, catalog: Catalog) -> pd.DataFrame:
+    """Return a row per method: its selected λ with the figures that the choice rests on."""
+    label = short_label(result, comparison, catalog)
+    tests = against_baseline([row.group for row in rows], [row.baseline for row in rows], [result])
+    table = []
+    for index, row in enumerate(rows):
+        split = row.accuracy_split
+        seeds = len(row.group.runs) if row.group else 0
+        tested = tests.get((index, result))
+        selected_by = cell(row.selected_by, seeds=seeds)
+        table.append(
+            {
+                "method": method_label(row.method.groups[0], comparison.varied, catalog),
+                "λ": f"{row.group.settings['lambda_']:g}" if row.group else "none within budget",
+                "note": edge_text(row.edge),
+                "λ within budget": f"{row.within} of {row.candidates}",
+                f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
+                f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
+                "Δ accuracy": "—" if row.loss is None else f"{-100 * row.loss:+.1f} points",
+                **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
+                label: cell(row.result, seeds=seeds),
+                f"Δ {label}": cell(tested.test if tested else None, seeds=seeds, signed=True),
+                "p (Holm)": "—" if tested is None or tested.p_adjusted is None else f"{tested.p_adjusted:.2g}",
+                "seeds to decide": seeds_to_decide(tested),
+                "Test accuracy": cell(row.test_accuracy, seeds=seeds),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def all_runs(comparison: Comparison) -> list[Run]:
+    """Return the runs in the order of the groups."""
+    return [run for group in comparison.groups for run in group.runs]

@@ -1,0 +1,100 @@
+"""log p along a line and on a plane through an image, for each run."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from densitylab.backend.shared.contracts import Density, DensityOfRun
+from densitylab.frontend.charts.figures import BELOW, MARGIN
+from densitylab.frontend.maps.render import DIVERGING
+from densitylab.frontend.maps.view import RunColumn
+
+AXIS = "distance from the image, L2 in [0, 1] pixel units"
+_COLORS = [
+    [index / (len(DIVERGING["red-blue"]) - 1), f"rgb({','.join(str(int(part)) for part in color)})"]
+    for index, color in enumerate(DIVERGING["red-blue"])
+]
+
+
+def relative(values: Sequence[float | None], run: DensityOfRun) -> list[float | None]:
+    """Return log p(x′) − log p(x), which does not depend on the unknown constant of log p."""
+    base = run.at_image
+    return [None if value is None or base is None else value - base for value in values]
+
+
+def line_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
+    """Draw a curve per run on one scale."""
+    figure = go.Figure()
+    by_run = {item.run: item for item in density.of_runs}
+    for column in columns:
+        item = by_run[column.run]
+        figure.add_scatter(
+            x=density.distances,
+            y=relative(item.curve, item),
+            name=column.label,
+            uid=str(column.run),
+            mode="lines",
+            line={"color": column.color, "width": 2},
+            hovertemplate="%{y:.4g}",
+        )
+    figure.add_vline(x=0, line={"color": "rgba(128,128,128,.6)", "width": 1, "dash": "dot"})
+    figure.update_xaxes(title={"text": AXIS, "standoff": 6}, automargin=True)
+    figure.update_yaxes(title={"text": "log p(x + t d) − log p(x)", "standoff": 6}, automargin=True)
+    return _plain(figure, "line")
+
+
+def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
+    """Draw a heat map per run of the plane of the direction and an orthogonal random one, on one colour scale."""
+    by_run = {item.run: item for item in density.of_runs}
+    planes = {column.run: [relative(row, by_run[column.run]) for row in by_run[column.run].plane] for column in columns}
+    sizes = [abs(value) for plane in planes.values() for row in plane for value in row if value is not None]
+    limit = max(sizes, default=1.0) or 1.0
+    figure = make_subplots(
+        1, len(columns), subplot_titles=[column.label for column in columns], shared_yaxes=True, horizontal_spacing=0.02
+    )
+    for number, column in enumerate(columns, start=1):
+        figure.add_trace(
+            go.Heatmap(
+                z=planes[column.run],
+                x=density.sides,
+                y=density.sides,
+                zmin=-limit,
+                zmax=limit,
+                colorscale=_COLORS,
+                showscale=number == len(columns),
+                colorbar={"title": {"text": "log p − log p(x)"}},
+                hovertemplate="along %{x:.3g}, orthogonal %{y:.3g}: %{z:.3g}<extra></extra>",
+                uid=str(column.run),
+            ),
+            1,
+            number,
+        )
+        figure.add_scatter(
+            x=[0],
+            y=[0],
+            mode="markers",
+            marker={"symbol": "x", "color": "black", "size": 7},
+            hoverinfo="skip",
+            showlegend=False,
+            row=1,
+            col=number,
+        )
+    figure.update_xaxes(title={"text": "along the direction", "standoff": 6})
+    figure.update_yaxes(title={"text": "orthogonal", "standoff": 6}, col=1)
+    return _plain(figure, "plane")
+
+
+def _plain(figure: go.Figure, revision: str) -> go.Figure:
+    figure.update_layout(
+        template="none",
+        margin=MARGIN | {"t": 30},
+        hovermode="x unified" if revision == "line" else "closest",
+        legend=BELOW,
+        showlegend=revision == "line",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 12},
+        uirevision=revision,
+    )
+    return figure

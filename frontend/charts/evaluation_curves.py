@@ -1,0 +1,155 @@
+"""Evaluation curves over runs: means over seeds where the seeds share their x values, else single runs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation, Run
+from densitylab.backend.shared.statistics.estimates import estimate
+from densitylab.frontend.analysis.comparison import Comparison
+from densitylab.frontend.analysis.formatting import readable
+from densitylab.frontend.charts.results import Trace, images_link, plots_by_title, trace_label
+from densitylab.frontend.client.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class ChartKey:
+    """The key of a chart: a curve evaluated with the same parameters on the same data."""
+
+    title: str
+    curve: str  # its label
+    params: str  # canonical JSON
+    data_hash: str
+
+    @classmethod
+    def of(cls, run: Run, item: Evaluation, plot: CatalogPlot, curve: str) -> "ChartKey":
+        return cls(plot.title, curve, json.dumps(item.params, sort_keys=True), run.provenance.get("data_hash") or "")
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """A curve of a run with the images behind its points."""
+
+    run: Run
+    curve: Curve
+    images: list[str | None]
+    flags: list[str]  # warnings
+
+
+@dataclass(frozen=True)
+class EvaluationChart:
+    """A chart of a comparison; a clicked point gives "run" or "run|images"."""
+
+    label: str
+    plot: CatalogPlot
+    traces: list[Trace]
+    flags: dict[str, list[int]]  # warnings with the ids of their runs
+
+
+def evaluation_charts(
+    comparison: Comparison, evaluations: Mapping[int, Sequence[Evaluation]], catalog: Catalog
+) -> list[EvaluationChart]:
+    """Return a chart per evaluation curve, with a trace per group of runs.
+
+    Args:
+        comparison: the runs in groups.
+        evaluations: by run.
+        catalog: its plots specify how each curve is drawn.
+    """
+    drawn: dict[ChartKey, tuple[CatalogPlot, list[Trace]]] = {}
+    flags: dict[ChartKey, dict[str, list[int]]] = {}
+    for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True):
+        gathered: dict[ChartKey, tuple[CatalogPlot, list[RunCurve]]] = {}
+        for run in group.runs:
+            for key, plot, curve in _curves(run, evaluations.get(run.id, ()), catalog):
+                gathered.setdefault(key, (plot, []))[1].append(curve)
+                for text in curve.flags:
+                    flags.setdefault(key, {}).setdefault(text, []).append(run.id)
+        for key, (plot, members) in gathered.items():
+            drawn.setdefault(key, (plot, []))[1].extend(_traces(label, color, members, comparison))
+    labels = {key: chart_label(key, drawn) for key in drawn}
+    return [
+        EvaluationChart(labels[key], plot.model_copy(update={"title": labels[key]}), traces, flags.get(key, {}))
+        for key, (plot, traces) in drawn.items()
+    ]
+
+
+def parse_click(click: str) -> tuple[int, str | None]:
+    """Return the run and the images of a clicked point."""
+    run, _, images = click.partition("|")
+    return int(run), images or None
+
+
+def _curves(
+    run: Run, evaluations: Sequence[Evaluation], catalog: Catalog
+) -> list[tuple[ChartKey, CatalogPlot, RunCurve]]:
+    curves = []
+    for sharing in plots_by_title(evaluations, catalog).values():
+        for item, plot in sharing:
+            for name in plot.names:
+                if name in item.curves:
+                    words = trace_label(item, plot, name, sharing, catalog)
+                    key = ChartKey.of(run, item, plot, words)
+                    curve = item.curves[name]
+                    curves.append(
+                        (
+                            key,
+                            plot,
+                            RunCurve(
+                                run,
+                                curve,
+                                [images_link(item, plot, name, x) for x in curve.x],
+                                [flag.text for flag in item.flags],
+                            ),
+                        )
+                    )
+    return curves
+
+
+def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Comparison) -> list[Trace]:
+    """Return the mean over seeds where all have the same x values, else one trace per run."""
+    members = list(
+        {member.run.spec.seed: member for member in members}.values()
+    )  # of several runs with one seed the newest
+    first = members[0]
+    if len(members) == 1 or any(member.curve.x != first.curve.x for member in members):
+        return [
+            Trace(
+                comparison.label_of(member.run) if len(members) > 1 else label,
+                comparison.run_colors[member.run.id],
+                member.curve,
+                _clicks(member),
+            )
+            for member in members
+        ]
+    means = [
+        estimate([value for value in values if value is not None])
+        for values in zip(*(member.curve.y for member in members), strict=True)
+    ]
+    curve = first.curve.model_copy(
+        update={
+            "y": [mean.mean if mean else None for mean in means],
+            "low": [mean.low if mean else None for mean in means],
+            "high": [mean.high if mean else None for mean in means],
+        }
+    )
+    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first))]
+
+
+def _clicks(member: RunCurve) -> list[str]:
+    return [f"{member.run.id}|{images}" if images else str(member.run.id) for images in member.images]
+
+
+def chart_label(key: ChartKey, drawn: Mapping[ChartKey, object]) -> str:
+    """Return the chart's label, with parameters and data where the curve has several variants."""
+    label = f"{key.title}: {key.curve}"
+    rivals = [other for other in drawn if (other.title, other.curve) == (key.title, key.curve) and other != key]
+    params = json.loads(key.params)
+    apart = [
+        f"{readable(name)} {value}"
+        for name, value in params.items()
+        if any(json.loads(other.params).get(name) != value for other in rivals)
+    ]
+    if any(other.data_hash != key.data_hash for other in rivals):
+        apart.append(f"data {key.data_hash[:6] or 'unknown'}")
+    return f"{label} ({', '.join(apart)})" if apart else label

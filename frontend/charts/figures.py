@@ -1,0 +1,314 @@
+"""Plotly figures of training curves and scatter plots; the page adds the colours of its theme."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.analysis.colors import PALETTE, translucent
+
+XAxis = Literal["step", "epoch", "seconds"]
+X_LABELS: dict[XAxis, str] = {"step": "step", "epoch": "epoch", "seconds": "seconds of training"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A chart of the run page: metrics that share a unit."""
+
+    title: str
+    metrics: tuple[str, ...]
+    unit: str
+
+
+METRIC_LABELS = {
+    "loss": "loss",
+    "cross_entropy": "cross-entropy",
+    "validation_cross_entropy": "cross-entropy, validation",
+    "penalty": "penalty",
+    "train_accuracy": "accuracy, training",
+    "validation_accuracy": "accuracy, validation",
+    "gradient_norm": "‖∇ log p(x)‖",
+    "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
+    "gradient_norm_margin": "‖∇ margin‖",
+    "lambda_": "current λ",
+    "learning_rate": "learning rate",
+    "weight_gradient_norm": "‖∇ loss‖ of the weights",
+    "throughput": "images per second",
+}
+PANELS = (
+    Panel("Loss", ("loss", "cross_entropy", "validation_cross_entropy"), "nats"),
+    Panel("Accuracy", ("train_accuracy", "validation_accuracy"), "accuracy"),
+    Panel("Penalty", ("penalty",), "‖∇ log p‖ᵏ, before λ"),
+    Panel("Gradient norms", ("gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"), "L2, [0, 1] pixels"),
+)
+SECONDARY_PANELS = (
+    Panel("Current λ", ("lambda_",), "λ"),
+    Panel("Learning rate", ("learning_rate",), "first parameter group"),
+    Panel("Weight gradient norm", ("weight_gradient_norm",), "L2, before clipping"),
+    Panel("Throughput", ("throughput",), "images per second"),
+)
+MAX_OTHER_PANELS = 24  # of curves with names of a training loop elsewhere
+MAX_LEGEND = 12
+MAX_MARKERS = 600  # of a chart; each is an element of the page
+# Room for the axis labels; where it is too small, Plotly draws a second time
+MARGIN = {"l": 58, "r": 30, "t": 40, "b": 50}
+_ROW = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right", "font": {"size": 11}}
+BELOW = {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "xanchor": "left", "font": {"size": 11}}
+_COLUMN = {"orientation": "v", "y": 1, "x": 1.04, "xanchor": "left", "font": {"size": 11}}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A group of runs in a scatter plot: means over seeds in both directions."""
+
+    label: str
+    x: Estimate
+    y: Estimate
+    color: str
+    opens: int  # the run that a click opens
+    faint: bool = False  # dominated by another point
+
+
+@dataclass(frozen=True)
+class RunPoint:
+    """A run in a scatter plot."""
+
+    label: str
+    x: float
+    y: float
+    color: str
+    opens: int
+    faint: bool = False
+
+
+def panels_of(names: Iterable[str]) -> list[Panel]:
+    """Return the panels that have one of these curves; a curve that belongs to none gets its own, the first 24 by
+    name."""
+    present = set(names)
+    own = sorted(present - {name for panel in (*PANELS, *SECONDARY_PANELS) for name in panel.metrics})
+    usual = [panel for panel in PANELS if present & set(panel.metrics)]
+    return usual + [Panel(name, (name,), "") for name in own[:MAX_OTHER_PANELS]]
+
+
+def metric_label(name: str) -> str:
+    """Return the metric in words."""
+    return METRIC_LABELS.get(name, name.replace("_", " "))
+
+
+def curves(
+    panel: Panel, series: Sequence[MetricSeries], *, x: XAxis = "step", log_x: bool = False, log_y: bool = False
+) -> dict[str, Any]:
+    """Return the metrics of a panel for one run, as a plotly.js figure.
+
+    It is a dictionary since Plotly's Python validation took nine tenths of a refresh of the run page; a test validates
+    it.
+    """
+    by_name = {item.name: item for item in series}
+    traces = [
+        {
+            "type": "scatter",
+            "x": _positions(points, x),
+            "y": [point.value for point in points],
+            "name": metric_label(name),
+            "uid": name,
+            "mode": "lines+markers" if len(points) < 60 else "lines",
+            "marker": {"size": 4},
+            "hovertemplate": "%{y:.4g}",
+            "line": {
+                "color": PALETTE[index],
+                "width": 1.8,
+                "dash": "dot" if name.startswith("validation") else "solid",
+            },
+        }
+        for index, name in enumerate(panel.metrics)
+        if name in by_name
+        for points in [by_name[name].points]
+    ]
+    return {
+        "data": traces,
+        "layout": _layout(
+            panel.title, X_LABELS[x], panel.unit, log_x=log_x, log_y=log_y, legend="row" if len(traces) > 1 else None
+        ),
+    }
+
+
+def overlay(
+    title: str,
+    unit: str,
+    series: Sequence[MetricSeries],
+    names: Mapping[int, str],
+    colors: Mapping[int, str],
+    *,
+    x: XAxis = "step",
+    log_x: bool = False,
+    log_y: bool = False,
+    smoothing: float = 0.0,
+) -> go.Figure:
+    """Draw a metric of several runs; with smoothing (see `smoothed`) the raw curve stays, faint."""
+    traces: list[dict[str, object]] = []  # Plotly validates one list in half the time of single traces
+    few = sum(len(item.points) for item in series) < MAX_MARKERS
+    for item in sorted(series, key=lambda item: item.run):
+        if item.run not in names:
+            continue
+        positions, values = _positions(item.points, x), [point.value for point in item.points]
+        if smoothing:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "x": positions,
+                    "y": values,
+                    "uid": f"{item.run}-raw",
+                    "mode": "lines",
+                    "opacity": 0.25,
+                    "hoverinfo": "skip",
+                    "line": {"color": colors[item.run], "width": 1},
+                    "showlegend": False,
+                    "legendgroup": str(item.run),
+                }
+            )
+        traces.append(
+            {
+                "type": "scatter",
+                "x": positions,
+                "y": smoothed(values, smoothing) if smoothing else values,
+                "name": names[item.run],
+                "legendgroup": str(item.run),
+                "uid": str(item.run),
+                "marker": {"size": 4},
+                "mode": "lines+markers" if few and len(item.points) < 60 else "lines",
+                "hovertemplate": "%{y:.4g}",
+                "line": {"color": colors[item.run], "width": 1.6},
+                "customdata": [item.run] * len(item.points),
+            }
+        )
+    return _finished(traces, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column")
+
+
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """Return the bias-corrected exponential moving average s_t = Σ w^(t−i) x_i / Σ w^(t−i).
+
+    Args:
+        values: in order of time.
+        weight: w of the past, 0 (none) to below 1.
+    """
+    averages, total, mass = [], 0.0, 0.0
+    for value in values:
+        total, mass = weight * total + value, weight * mass + 1
+        averages.append(total / mass)
+    return averages
+
+
+def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], runs: Sequence[RunPoint]) -> go.Figure:
+    """Draw means over seeds with their intervals, single runs as dots behind them, and dominated groups faint."""
+    traces: list[dict[str, object]] = []
+    front = sorted((point.x.mean, point.y.mean) for point in points if not point.faint)
+    if len(front) < len(points):
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [x for x, _ in front],
+                "y": [y for _, y in front],
+                "mode": "lines",
+                "uid": "front",
+                "name": "Pareto front",
+                "line": {"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"},
+                "hoverinfo": "skip",
+            }
+        )
+    traces.append(
+        {
+            "type": "scatter",
+            "x": [run.x for run in runs],
+            "y": [run.y for run in runs],
+            "mode": "markers",
+            "name": "single runs",
+            "uid": "runs",
+            "text": [run.label for run in runs],
+            "marker": {"size": 7, "color": [translucent(run.color, 0.15 if run.faint else 0.5) for run in runs]},
+            "customdata": [run.opens for run in runs],
+            "showlegend": False,
+            "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+        }
+    )
+    # Few groups have a legend; many share one trace, which the browser draws faster
+    few = len(points) <= MAX_LEGEND
+    for batch in [[point] for point in points] if few else [points]:
+        colors = [translucent(point.color, 0.3) if point.faint else point.color for point in batch]
+        whisker = colors[0] if few else "rgba(128,128,128,0.3)"
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [point.x.mean for point in batch],
+                "y": [point.y.mean for point in batch],
+                "mode": "markers",
+                "name": batch[0].label if few else "means",
+                "uid": batch[0].label if few else "means",
+                "marker": {"size": 13, "color": colors, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
+                "error_x": _whiskers([point.x for point in batch], whisker),
+                "error_y": _whiskers([point.y for point in batch], whisker),
+                "customdata": [point.opens for point in batch],
+                "text": [f"{point.label}, mean of {point.x.n}" for point in batch],
+                "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+                "showlegend": few,
+            }
+        )
+    figure = _finished(traces, title, x_label, y_label, legend="row")
+    # Below the axes: above them it would cover the title, beside them it would take half of the width
+    figure.update_layout(hovermode="closest", legend=BELOW, margin={"t": 40 if title else 12})
+    return figure
+
+
+def _whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0 if item.high is None else item.high - item.mean for item in estimates],
+        "arrayminus": [0 if item.low is None else item.mean - item.low for item in estimates],
+        "color": color,
+        "thickness": 1.2,
+        "visible": any(item.high is not None for item in estimates),
+    }
+
+
+def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:
+    return [getattr(point, x) for point in points]
+
+
+def _finished(
+    traces: Sequence[Mapping[str, object]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    legend: Literal["row", "column"],
+) -> go.Figure:
+    layout = _layout(title, x_label, y_label, log_x=log_x, log_y=log_y, legend=legend)
+    return go.Figure(traces, {"template": "none", **layout})
+
+
+def _layout(
+    title: str, x_label: str, y_label: str, *, log_x: bool, log_y: bool, legend: Literal["row", "column"] | None
+) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
+        "margin": MARGIN | {"t": 46 if legend == "row" else 40},
+        "hovermode": "x unified",
+        "showlegend": legend is not None,
+        "legend": _ROW if legend == "row" else _COLUMN,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12},
+        # A change of the axes resets the zoom
+        "uirevision": f"{x_label}-{log_x}-{log_y}",
+        "xaxis": _axis(x_label, log=log_x),
+        "yaxis": _axis(y_label, log=log_y),
+    }
+
+
+def _axis(label: str, *, log: bool) -> dict[str, Any]:
+    return {"title": {"text": label, "standoff": 6}, "type": "log" if log else "linear", "automargin": True}

@@ -1,0 +1,61 @@
+"""A scatter plot of two results, one point per group, with the Pareto front."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
+from densitylab.frontend.analysis.comparison import Comparison, column_label
+from densitylab.frontend.analysis.tables import all_runs
+from densitylab.frontend.charts.figures import Point, RunPoint, scatter
+from densitylab.frontend.client.catalog import Catalog
+
+
+def tradeoff(
+    comparison: Comparison, x: Column, y: Column, catalog: Catalog, *, title: str = ""
+) -> tuple[go.Figure, list[Point]]:
+    """Return the chart and its points; dominated points are faint where both results have a direction."""
+    placed = [
+        (label, color, group, mean_x, mean_y)
+        for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True)
+        if (mean_x := mean_over_seeds(group, x)) and (mean_y := mean_over_seeds(group, y))
+    ]
+    runs = all_runs(comparison)
+    more_x, more_y = higher_is_better(runs, x), higher_is_better(runs, y)
+    faint = [False] * len(placed)
+    if more_x is not None and more_y is not None:
+        faint = dominated([(item[3].mean, item[4].mean) for item in placed], (more_x, more_y))
+    points = [
+        Point(label, mean_x, mean_y, color, group.runs[0].id, beaten)
+        for (label, color, group, mean_x, mean_y), beaten in zip(placed, faint, strict=True)
+    ]
+    single = [
+        RunPoint(comparison.label_of(run), own_x, own_y, comparison.run_colors[run.id], run.id, beaten)
+        for (_, _, group, _, _), beaten in zip(placed, faint, strict=True)
+        for run in group.runs
+        if (own_x := group.value_of(run, x)) is not None and (own_y := group.value_of(run, y)) is not None
+    ]
+    figure = scatter(
+        title, _axis(x, comparison, catalog, more_x, "→←"), _axis(y, comparison, catalog, more_y, "↑↓"), points, single
+    )
+    return figure, points
+
+
+def dominated(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) -> list[bool]:
+    """Return for each point whether another is at least as good in both directions and better in one.
+
+    Args:
+        points: (x, y) pairs.
+        higher: whether larger x and larger y are better.
+    """
+    signs = tuple(1 if more else -1 for more in higher)
+    scores = [(signs[0] * x, signs[1] * y) for x, y in points]
+    return [
+        any(other[0] >= score[0] and other[1] >= score[1] and other != score for other in scores) for score in scores
+    ]
+
+
+def _axis(column: Column, comparison: Comparison, catalog: Catalog, more: bool | None, arrows: str) -> str:
+    """Return the result in words with an arrow towards better values."""
+    direction = "" if more is None else f" ({arrows[0] if more else arrows[1]} better)"
+    return column_label(column, comparison, catalog) + direction

@@ -1,0 +1,133 @@
+"""The choice of the runs to show side by side."""
+
+import math
+from collections.abc import Sequence
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, Run, Status
+from densitylab.backend.shared.statistics.groups import group_runs
+from densitylab.frontend.analysis.comparison import compare
+from densitylab.frontend.analysis.formatting import joined, run_name
+from densitylab.frontend.analysis.origins import lambda_of, seed_of
+from densitylab.frontend.client import ApiError
+from densitylab.frontend.explore.link import key, put, value
+from densitylab.frontend.maps.view import RunColumn
+from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.entry_points import guarded
+
+MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
+
+
+def choose_runs(purpose: str) -> list[Run]:
+    """Return the chosen runs that have a model; stop the page where there is none.
+
+    Args:
+        purpose: the content of the page, as a clause after a colon.
+    """
+    choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, limit=200).items}
+    missing = []
+    for run_id in value("runs"):
+        if run_id not in choices:
+            try:
+                choices[run_id] = api().run(run_id)
+            except ApiError as error:
+                if error.status not in (404, 422):
+                    raise
+                missing.append(run_id)
+    if missing:
+        st.error(
+            f"Not found: run {joined(missing)}. It may have been deleted; the others are shown.",
+            icon=":material/link_off:",
+        )
+        put("runs", [run_id for run_id in value("runs") if run_id not in missing])
+    if not choices:
+        st.info(
+            "No trained run yet. The demo on the home page trains nine in a few minutes.",
+            icon=":material/lightbulb:",
+        )
+        st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
+        st.stop()
+    if len(value("runs")) > MAX_RUNS:
+        st.warning(
+            f"The page shows at most {MAX_RUNS} runs; the first {MAX_RUNS} of the link are shown.",
+            icon=":material/warning:",
+        )
+        put("runs", value("runs")[:MAX_RUNS])
+    runs_cell, experiment_cell = st.columns([5, 2], vertical_alignment="bottom")
+    experiments = {item.id: item for item in api().experiments(limit=50).items}
+    experiment_cell.selectbox(
+        "…or pick an experiment",
+        list(experiments),
+        index=None,
+        key=key("experiment"),
+        on_change=_take_experiment,
+        format_func=lambda number: f"{number}: {experiments[number].name}",
+        placeholder="one run per group",
+        help="The run of the first seed of each group.",
+    )
+    chosen = runs_cell.multiselect(
+        f"Runs (at most {MAX_RUNS})",
+        list(choices),
+        key=key("runs"),
+        max_selections=MAX_RUNS,
+        format_func=lambda run_id: run_name(choices[run_id], catalog()),
+        placeholder="choose trained runs",
+        wrap=True,
+    )
+    without = [
+        choices[run_id]
+        for run_id in chosen
+        if not choices[run_id].status.final or choices[run_id].checkpoint_step is None
+    ]
+    for run in without:
+        st.info(
+            f"Run {run.id} is {run.status.value} and has no trained model" + (" yet." if not run.status.final else "."),
+            icon=":material/hourglass_empty:",
+        )
+    runs = [choices[run_id] for run_id in chosen if choices[run_id] not in without]
+    if not runs:
+        st.info(
+            f"Choose runs above, for example one for each λ of an experiment: {purpose}.", icon=":material/lightbulb:"
+        )
+        st.page_link("app_pages/compare.py", label="Compare an experiment", icon=":material/scatter_plot:")
+        st.stop()
+    return runs
+
+
+@guarded
+def _take_experiment() -> None:
+    experiment = st.session_state[key("experiment")]
+    if experiment is not None:
+        put("runs", one_of_each(api().runs_of(experiment)))
+
+
+def one_of_each(runs: list[Run]) -> list[int]:
+    """Return one trained run of each group, the one of the smallest seed; of too many, runs spread over λ."""
+    trained = [run for run in runs if run.status is Status.SUCCEEDED]
+    first = [min(group.runs, key=lambda run: run.spec.seed) for group in group_runs(trained)]
+    first.sort(key=lambda run: math.inf if (known := lambda_of(run)) is None else known)
+    if len(first) > MAX_RUNS:
+        first = [first[round(index * (len(first) - 1) / (MAX_RUNS - 1))] for index in range(MAX_RUNS)]
+    return [run.id for run in first]
+
+
+def columns(chosen: Sequence[Run]) -> list[RunColumn]:
+    """Return the runs' columns, baselines first, each labelled with the settings that differ."""
+    comparison = compare(chosen, catalog())
+    runs = [run for group in comparison.groups for run in group.runs]
+    one_seed = len({seed_of(run) for run in runs} - {None}) == 1
+    return [
+        RunColumn(
+            run.id,
+            comparison.label_of(run).removesuffix(f", seed {run.spec.seed}" if one_seed else ""),
+            comparison.run_colors[run.id],
+        )
+        for run in runs
+    ]
+
+
+def class_names(chosen: Sequence[Run]) -> list[str]:
+    """Return the class names of the runs' data set; none where the catalog does not have it."""
+    data = catalog().entry("dataset", chosen[0].spec.dataset.key)
+    return data.class_names if data else []

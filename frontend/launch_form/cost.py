@@ -1,0 +1,44 @@
+"""The cost of a launch, shown before the click."""
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import ExperimentRequest, Preflight
+from densitylab.frontend.analysis.formatting import counted, escaped, size
+from densitylab.frontend.client import ApiError
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.ui.api import api
+
+
+@st.cache_data(ttl=10, max_entries=50, show_spinner=False)
+def _preflight(request_json: str) -> Preflight:
+    return api().preflight(ExperimentRequest.model_validate_json(request_json))
+
+
+def show_cost(request: ExperimentRequest) -> bool:
+    """Draw the cost of the request; return whether its data sets are prepared."""
+    try:
+        cost = _preflight(request.model_dump_json())
+    except ApiError as error:
+        # The launch shows the error beside its field
+        st.caption(f":orange[:material/warning: The cost is unknown: {escaped(str(error))}]")
+        return True
+    with st.container(border=True):
+        cells = st.columns(4)
+        cells[0].metric("Runs", f"{cost.runs:,}")
+        cells[1].metric("Steps", f"{cost.steps:,}", help="Training steps of all runs together")
+        time = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds)}"
+        workers = counted(cost.workers, "training worker")
+        cells[2].metric("Training", time, help=f"On {workers}. {cost.basis_text}")
+        memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
+        cells[3].metric("Memory per run", memory, help=cost.memory_formula)
+        st.caption(f"{workers} · {escaped(cost.basis_text)}")
+        for note in cost.notes:
+            st.info(escaped(note), icon=":material/fork_right:")
+        if not cost.workers:
+            st.warning("No training worker is running: the runs wait until one starts.", icon=":material/warning:")
+        for data in cost.data:
+            if data.status == "absent":
+                text, link = st.columns([4, 1], vertical_alignment="center")
+                text.error(f"The data set {data.key} is not prepared.", icon=":material/cloud_off:")
+                link.page_link("app_pages/datasets.py", label="Prepare it", icon=":material/download:")
+    return cost.launchable

@@ -1,0 +1,78 @@
+"""The launch form's sweep over one parameter besides λ and the seed."""
+
+from typing import Any
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import CatalogParam
+from densitylab.frontend.analysis.formatting import readable, title
+from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.launch_form.sweeps import Grid
+from densitylab.frontend.ui.field_errors import problem
+from densitylab.frontend.ui.widgets import number_list
+
+_KINDS = {
+    "dataset": "Data set",
+    "model": "Model",
+    "regularizer": "Regularizer",
+    "schedule": "λ schedule",
+    "optimizer": "Optimizer",
+}
+
+
+def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> dict[str, list[Any] | None]:
+    """Draw the choice of the parameter and its values; return them by dotted path, None for values that cannot be
+    read, and nothing where no parameter is chosen.
+
+    Args:
+        form: the form.
+        chosen: the components that the form shows now, by kind.
+        grid: the sweep that the form starts with.
+    """
+    options = _sweepable(form, chosen)
+    given = next((path for path in grid if path in options), None)
+    path = st.selectbox(
+        "Sweep another parameter",
+        [None, *options],
+        index=[None, *options].index(given),
+        key=f"{form.key}/axis",
+        persist_state="page",
+        format_func=lambda item: (
+            "none" if item is None else f"{_KINDS[item.partition('.')[0]]}: {title(options[item])}"
+        ),
+        help="Each value is combined with each λ and each seed.",
+    )
+    if path is None:
+        return {}
+    values = _draw_values(options[path], grid.get(path, []), f"{form.key}/axis/{path}")
+    form.errors.show(f"/sweep/{path}", f"/sweep/0/{path}")
+    return {path: values}
+
+
+def _sweepable(form: FormContext, chosen: dict[str, Any]) -> dict[str, CatalogParam]:
+    """Return the parameters of the chosen components by dotted path."""
+    options = {}
+    for kind in _KINDS:
+        entry = form.catalog.entry(kind, chosen[kind]["key"])
+        for param in entry.params if entry else ():
+            if param.type != "component":
+                options[f"{kind}.params.{param.name}"] = param
+    return options
+
+
+def _draw_values(param: CatalogParam, values: list[Any], key: str) -> list[Any] | None:
+    if param.choices or param.type == "bool":
+        choices = list(param.choices) or [False, True]
+        picked = st.multiselect(
+            "Values",
+            choices,
+            values or choices,
+            key=key,
+            persist_state="page",
+            format_func=lambda item: readable(str(item)),
+        )
+        if not picked:
+            problem("choose at least one value")
+        return picked or None
+    start = values or ([param.default] if param.default is not None else [0])
+    return number_list("Values", start, key=key, help=param.help, kind=int if param.type == "int" else float)

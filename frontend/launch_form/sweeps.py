@@ -1,0 +1,131 @@
+"""Sweeps of the launch form: lists of λ, several regularizers in one experiment, differences between copies."""
+
+import copy
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from densitylab.backend.shared.contracts import ExperimentRequest, RunSpec
+from densitylab.backend.shared.statistics.groups import flatten
+
+Grid = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A further regularizer of the experiment with its own λ."""
+
+    component: dict[str, Any]  # {key, params}
+    lambdas: list[float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request in the form's terms: a spec, one grid over it, and further regularizers that share the grid's seeds."""
+
+    spec: dict[str, Any]  # with every default
+    grid: Grid  # λ and the seed always, even where they have one value
+    methods: list[Method]
+
+
+def log_spaced(low: float, high: float, count: int, *, with_zero: bool) -> list[float]:
+    """Return log-spaced numbers with both ends, rounded to two digits; `with_zero` puts 0 in front.
+
+    Raises:
+        ValueError: the ends are not 0 < low < high, or `count` is below 2.
+    """
+    if not 0 < low < high:
+        raise ValueError("the first value must be above 0 and below the last")
+    if count < 2:
+        raise ValueError("choose 2 values or more")
+    steps = [low * (high / low) ** (index / (count - 1)) for index in range(count)]
+    values = dict.fromkeys(float(f"{value:.1e}") for value in steps)
+    return [0.0, *values] if with_zero else list(values)
+
+
+def form_plan(request: ExperimentRequest) -> Plan:
+    """Return the request in the form's terms.
+
+    Raises:
+        ValueError: the form cannot draw the shape of its sweep.
+    """
+    spec = RunSpec.model_validate(request.spec).model_dump(mode="json")
+    grids = request.sweep if isinstance(request.sweep, list) else [request.sweep or {}]
+    grid = copy.deepcopy(grids[0])
+    if "regularizer" in grid:
+        if len(grid["regularizer"]) != 1:
+            raise ValueError("several regularizers in one grid")
+        spec["regularizer"] = {"params": {}, **grid.pop("regularizer")[0]}
+    grid.setdefault("lambda_", [spec["lambda_"]])
+    grid.setdefault("seed", [spec["seed"]])
+    methods = []
+    for other in grids[1:]:
+        rest = {name: values for name, values in other.items() if name not in ("regularizer", "lambda_")}
+        shared = {name: values for name, values in grid.items() if name != "lambda_" and name in rest}
+        seeds = other.get("seed", [spec["seed"]])
+        if len(other.get("regularizer", [])) != 1 or rest != shared or seeds != grid["seed"]:
+            raise ValueError("grids that differ in more than the regularizer and λ")
+        methods.append(Method({"params": {}, **other["regularizer"][0]}, other.get("lambda_", [spec["lambda_"]])))
+    return Plan(spec, grid, methods)
+
+
+def build_sweep(grid: Grid, methods: Sequence[Method], path: str | None) -> Grid | list[Grid] | None:
+    """Return the sweep of a request.
+
+    Args:
+        grid: values by path. Without methods, paths with one value are left out: the spec has them.
+        methods: the further regularizers; each is combined with the grid's seeds.
+        path: the grid's further parameter; the methods sweep it too, unless it belongs to the regularizer.
+    """
+    if not methods:
+        return {name: values for name, values in grid.items() if len(values) > 1} or None
+    shared = {"seed": grid["seed"]}
+    if path and not path.startswith("regularizer."):
+        shared[path] = grid[path]
+    others: list[Grid] = [{"regularizer": [m.component], "lambda_": m.lambdas, **shared} for m in methods]
+    return [grid, *others]
+
+
+def count_runs(sweep: Grid | list[Grid] | None) -> int:
+    """Return the number of runs of the sweep."""
+    grids = sweep if isinstance(sweep, list) else [sweep or {}]
+    return sum(math.prod(len(values) for values in grid.values()) for grid in grids)
+
+
+def changes(before: ExperimentRequest, after: ExperimentRequest) -> list[tuple[str, str, str]]:
+    """Return (path, old, new) of each difference that affects the runs, in the order of the spec."""
+    old, new = _leaves(before), _leaves(after)
+    return [
+        (name, old.get(name, "—"), new.get(name, "—"))
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _leaves(request: ExperimentRequest) -> dict[str, str]:
+    plan = form_plan(request)
+    spec = {
+        **plan.spec,
+        "evaluations": {
+            item["key"]: item["params"] or {"evaluated": True}
+            for item in plan.spec["evaluations"]
+            if item["key"] != "accuracy"
+        },
+    }
+    leaves = {name: _text(value) for name, value in flatten(spec).items() if name not in plan.grid}
+    leaves.update({name: _text(values) for name, values in plan.grid.items()})
+    for method in plan.methods:
+        leaves[f"also {method.component['key']}"] = f"λ {_text(method.lambdas)}" + (
+            f" {json.dumps(method.component['params'], sort_keys=True)}" if method.component["params"] else ""
+        )
+    return leaves
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,106 @@
+"""The saliency view as HTML: a card per image with one map per run, all on one colour scale."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from densitylab.frontend.assets import read_asset, template
+from densitylab.frontend.maps.picture import Picture, picture
+from densitylab.frontend.maps.render import data_url, image_pixels, mask_pixels, scale_pixels
+from densitylab.frontend.maps.view import MapView, leakage_text, map_warning, prediction_text
+
+
+@dataclass(frozen=True)
+class _Card:
+    title: str
+    pictures: list[Picture]
+
+
+def saliency_html(
+    view: MapView, zoom: int, *, only: int | None = None, pinned: int | None = None, probe: bool = False
+) -> str:
+    """Return a card per image: the image, the mask, and one map per run.
+
+    Args:
+        view: the maps.
+        zoom: screen pixels per image pixel.
+        only: the column to show; None: all.
+        pinned: the index of the pinned image.
+        probe: whether the maps carry their values, for the one under the pointer.
+    """
+    columns = list(range(len(view.columns))) if only is None else [only]
+    cards = []
+    for sample, index in enumerate(view.answer.samples.indices):
+        pin = " · pinned" if index == pinned else ""
+        pictures = [
+            *_data_pictures(view, sample, zoom, view.panel(columns[0], sample).label),
+            *(_map_picture(view, column, sample, zoom, probe=probe) for column in columns),
+        ]
+        cards.append(_Card(view.title(sample) + pin, pictures))
+    return template("maps/saliency_panels.html.jinja").render(style=panel_style(), cards=cards)
+
+
+def _data_pictures(view: MapView, sample: int, zoom: int, label: int | None) -> list[Picture]:
+    """Return the image and, if there is one, its mask."""
+    image = view.maps.images[sample]
+    width, cell = _sizes(view, zoom)
+    pictures = [
+        picture(
+            image_pixels(image),
+            width=width,
+            cell=cell,
+            name="image",
+            description=f"{view.title(sample)}, label {view.class_name(label)}",
+            lines=["" if label is None else f"label {view.class_name(label)}"],
+        )
+    ]
+    if view.maps.masks is not None:
+        pictures.append(
+            picture(
+                mask_pixels(view.maps.masks[sample]),
+                width=width,
+                cell=cell,
+                name="null block",
+                description=f"null block of {view.title(sample)}",
+            )
+        )
+    return pictures
+
+
+def _map_picture(view: MapView, column: int, sample: int, zoom: int, *, probe: bool) -> Picture:
+    run, panel = view.columns[column], view.panel(column, sample)
+    attribution = view.maps.attributions[column, sample]
+    lines = [prediction_text(view, panel, panel.label), leakage_text(panel), map_warning(panel)]
+    width, cell = _sizes(view, zoom)
+    outlined = view.display.outline and view.maps.masks is not None
+    return picture(
+        view.pixels(column, attribution, view.maps.images[sample]),
+        width=width,
+        cell=cell,
+        name=run.label,
+        description=f"{view.method} of {run.label} on image {panel.index}: {'; '.join(filter(None, lines))}",
+        lines=lines,
+        color=run.color,
+        wrong=panel.label is not None and panel.predicted != panel.label,
+        mask=view.maps.masks[sample] if outlined and view.maps.masks is not None else None,
+        values=attribution if probe else None,
+    )
+
+
+def _sizes(view: MapView, zoom: int) -> tuple[int, int]:
+    """Return the width of a picture and of its figure, in screen pixels."""
+    width = view.maps.images.shape[-1] * zoom
+    return width, max(width, 104)
+
+
+def scale_html(view: MapView) -> str:
+    """Return the colour bar of all maps."""
+    limit = "limit" if view.display.own_scale else f"{view.limit():.3g}"
+    ticks = [f"−{limit}", "0", f"+{limit}"] if view.diverging else ["0", "", limit]
+    bar = data_url(scale_pixels(256, 12, signed=view.diverging, palette=view.display.palette))
+    return template("maps/scale.html.jinja").render(style=panel_style(), bar=bar, ticks=ticks)
+
+
+def panel_style() -> Markup:
+    """Return the style sheet of the panels."""
+    return Markup(read_asset("maps/panels.css"))

@@ -1,0 +1,65 @@
+"""The API client of the pages, the catalog, and errors of the API as sentences."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from pydantic import ValidationError
+
+from densitylab.backend.shared.contracts import violations
+from densitylab.frontend.analysis.formatting import as_sentence, escaped
+from densitylab.frontend.client import ApiClient, ApiError, connect
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.ui.field_errors import FieldErrors, named
+
+REFRESH_SECONDS = 1.0  # of a live part
+_UNPROCESSABLE = 422
+_PATIENCE = 0.5  # seconds: a page reports soon that the API is away, and asks again at its next refresh
+
+
+@st.cache_resource
+def api() -> ApiClient:
+    """Return the one client that all sessions of the page share."""
+    return connect(patience=_PATIENCE)
+
+
+# A resource and not data: data would be copied for every run that a table names
+@st.cache_resource(ttl=60, show_spinner=False)
+def catalog() -> Catalog:
+    """Return the API's catalog, at most a minute old."""
+    return api().catalog()
+
+
+@contextmanager
+def show_api_errors(fields: FieldErrors | None = None, *, retrying: bool = False) -> Iterator[None]:
+    """Show a refused, failed or unanswered request as sentences, and continue after the block.
+
+    Every request of the page is sent within such a block, or within one of `ui.entry_points`.
+
+    Args:
+        fields: of the form that makes the request; a wrong field is shown beside its input.
+        retrying: whether the same request is repeated in a moment.
+    """
+    try:
+        yield
+    except (ApiError, ValidationError) as error:
+        show_problem(error, fields)
+        if retrying:
+            st.caption("Retrying every few seconds.")
+
+
+def show_problem(error: ApiError | ValidationError, fields: FieldErrors | None = None) -> None:
+    """Show the wrong fields, beside their inputs where `fields` has them, or else the error's sentence."""
+    errors = violations(error) if isinstance(error, ValidationError) else error.errors
+    if fields is None:
+        fields = FieldErrors()
+    fields.add(errors)
+    left = [item for item in fields.left if item in errors]
+    if errors and not left:
+        st.caption(":red[Correct what is marked in red.]")
+        return
+    if isinstance(error, ValidationError) or error.status == _UNPROCESSABLE:
+        lines = [named(item) for item in left] or [str(error)]
+    else:
+        lines = [as_sentence(str(error))] + [named(item) for item in left if item.detail not in str(error)]
+    st.error("  \n".join(map(escaped, lines)), icon=":material/error:")

@@ -1,0 +1,63 @@
+"""Actions on many runs, with a confirmation before runs are deleted."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest
+from densitylab.frontend.analysis.formatting import counted, escaped, size
+from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.entry_points import dialog
+from densitylab.frontend.ui.status import flash
+
+_DONE = {
+    BulkAction.CANCEL: "Cancelling",
+    BulkAction.RETRY: "Queued again",
+    BulkAction.ARCHIVE: "Archived",
+    BulkAction.UNARCHIVE: "Unarchived",
+    BulkAction.DELETE: "Deleted",
+}
+_SHOWN = 5  # refused runs in the message
+
+
+def act(action: BulkAction, runs: Sequence[int]) -> None:
+    """Run the action, keep a message about its outcome, and rerun the page."""
+    with show_api_errors():
+        answer = api().act_on_runs(BulkRequest(action=action, runs=list(runs)))
+        flash(outcome(answer))
+        st.rerun()
+
+
+def outcome(answer: BulkAnswer) -> str:
+    """Return the message: the number of runs, freed bytes, and refused runs with their reasons."""
+    total = answer.done + answer.refused
+    text = f"{_DONE[answer.action]} {answer.done} of {counted(total, 'run')}."
+    if answer.bytes:
+        text += f" {size(answer.bytes)} freed."
+    refused = [f"Run {item.run}: {escaped(item.detail)}" for item in answer.outcomes if not item.done]
+    more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+    return "\n\n".join([text, *refused[:_SHOWN], *more])
+
+
+def freed_by_deleting(runs: Sequence[int]) -> int:
+    """Return the bytes that deleting the runs would free."""
+    if not runs:
+        return 0
+    return api().act_on_runs(BulkRequest(action=BulkAction.DELETE, runs=list(runs), dry_run=True)).bytes
+
+
+@dialog("Delete runs")
+def confirm_delete(runs: Sequence[int]) -> None:
+    """Show what is lost and the bytes to be freed, and delete on confirmation."""
+    names = ", ".join(str(run) for run in runs[:12]) + (" and more" if len(runs) > 12 else "")
+    st.markdown(
+        f"Delete {counted(len(runs), 'run')} ({names}) with their curves, results and "
+        f"files? This frees **{size(freed_by_deleting(runs))}** and cannot be undone."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:"):
+            # The rows of the table change, so its selection is reset
+            st.session_state["runs_version"] = st.session_state.get("runs_version", 0) + 1
+            act(BulkAction.DELETE, runs)
+        if st.button("Cancel", key="keep-runs"):
+            st.rerun()

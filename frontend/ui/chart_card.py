@@ -1,0 +1,70 @@
+"""Charts with their data as a table, and tables as files."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from densitylab.frontend.analysis.csv_table import to_csv
+from densitylab.frontend.ui.live_chart import live_chart
+
+
+def downloads(table: pd.DataFrame, name: str) -> None:
+    """Draw two buttons that download the table as CSV and as JSON."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "CSV",
+            lambda: to_csv(table),
+            f"{name}.csv",
+            "text/csv",
+            key=f"{name}-csv",
+            icon=":material/download:",
+            on_click="ignore",
+            help="This table as comma-separated values",
+        )
+        st.download_button(
+            "JSON",
+            lambda: table.to_json(orient="records", force_ascii=False, indent=1),
+            f"{name}.json",
+            "application/json",
+            key=f"{name}-json",
+            icon=":material/download:",
+            on_click="ignore",
+            help="This table as a list of rows",
+        )
+
+
+def show_table(table: pd.DataFrame, name: str) -> None:
+    """Draw the table with the buttons that download it."""
+    st.dataframe(table, hide_index=True)
+    downloads(table, name)
+
+
+def chart_card(
+    figure: go.Figure | str,
+    table: pd.DataFrame,
+    *,
+    key: str,
+    label: str,
+    height: int,
+    opens: Callable[[Any], Any] | None = None,
+    linked: bool = True,
+) -> None:
+    """Draw a chart and, folded below it, its data.
+
+    Args:
+        figure: a Plotly figure or its JSON.
+        table: the data of the chart.
+        key: the chart's identity on the page and the name of its files.
+        label: its content in words, for screen readers.
+        height: pixels.
+        opens: called with the `customdata` of a clicked point, such as its run.
+        linked: whether the other charts highlight the point under the pointer.
+    """
+    clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=linked)
+    if clicked and opens:
+        opens(clicked)
+    with st.expander("As a table"):
+        show_table(table, key)

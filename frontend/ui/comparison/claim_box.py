@@ -1,0 +1,77 @@
+"""The claim that one group has a better result than another at no more than a loss of accuracy."""
+
+import pandas as pd
+import streamlit as st
+
+from densitylab.backend.shared.contracts.comparisons import Claim, ClaimQuestion
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
+from densitylab.frontend.analysis.comparison import Comparison, short_label, text
+from densitylab.frontend.analysis.formatting import escaped, joined
+from densitylab.frontend.ui.api import api, catalog, show_api_errors
+
+_SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
+
+
+def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
+    """Draw the choice of two groups and the answer with its tests.
+
+    Args:
+        column: the result that is claimed to be better.
+        max_loss: the accuracy budget, 0 to 1.
+    """
+    known = {
+        label: group
+        for label, group in zip(comparison.labels, comparison.groups, strict=True)
+        if mean_over_seeds(group, column)
+    }
+    if len(known) < 2:
+        return
+    st.subheader("Claim")
+    left, right = st.columns(2)
+    first = known[left.selectbox("Group A", list(known), index=1, key="first", bind="query-params")]
+    second = known[right.selectbox("Group B", list(known), index=0, key="second", bind="query-params")]
+    if first is second:
+        st.caption("Choose two groups.")
+        return
+    result = short_label(column, comparison, catalog())
+    budget = f"{100 * max_loss:g} points of accuracy"
+    st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {budget}.")
+    with show_api_errors():
+        claim = _claim(comparison.fingerprint, _ids(first), _ids(second), column.result, max_loss)
+        _SHOWN[claim.verdict](claim.text)
+        st.dataframe(pd.DataFrame([_row(question, result, budget) for question in claim.questions]), hide_index=True)
+        for flag in claim.flags:
+            st.warning(f"{escaped(flag.text)} Runs: {joined(flag.runs)}.", icon=":material/warning:")
+        st.caption(
+            "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
+            "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
+            "the threshold, so yes is wrong with a probability of at most 2.5 %."
+        )
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _claim(fingerprint: str, first: list[int], second: list[int], result: str, max_loss: float) -> Claim:
+    """Return the API's answer, kept until a result of the comparison changes."""
+    return api().claim(first, second, result, accuracy_budget=max_loss)
+
+
+def _ids(group: Group) -> list[int]:
+    return [run.id for run in group.runs]
+
+
+def _row(question: ClaimQuestion, result: str, budget: str) -> dict[str, str]:
+    seeds, images = question.seeds, question.images
+    return {
+        "question": f"better: {result}" if question.question == "result" else f"costs at most {budget}",
+        "answer": question.verdict,
+        "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
+        "threshold": f"{question.threshold:g}",
+        "p (t test)": "—" if seeds is None or seeds.p is None else f"{seeds.p:.2g}",
+        "effect size": "—" if seeds is None or seeds.effect_size is None else f"{seeds.effect_size:.2f}",
+        "seeds": str(seeds.n) if seeds else "0",
+        "over images": "—"
+        if images is None
+        else text(Estimate(images.difference, images.low, images.high, images.n), signed=True),
+        "images": "—" if images is None else f"{images.n:,}",
+    }

@@ -1,0 +1,85 @@
+"""The comparison's plots of evaluations: one curve or one distribution at a time, over all runs."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import Evaluation, Run
+from densitylab.frontend.analysis.comparison import Comparison
+from densitylab.frontend.analysis.formatting import counted, escaped, joined
+from densitylab.frontend.charts.evaluation_curves import EvaluationChart, evaluation_charts, parse_click
+from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, draw_spreads, evaluation_spreads, sample_spreads
+from densitylab.frontend.charts.results import curve_table, description, draw, spread_table
+from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
+from densitylab.frontend.ui.chart_card import chart_card
+
+MAX_RUNS = 60
+
+
+@st.cache_data(show_spinner=False, max_entries=500)
+def evaluations_of(run_id: int, results: str) -> list[Evaluation]:
+    """Return the run's evaluations; `results` is the key of the cache."""
+    return api().evaluations(run_id)
+
+
+def show_evaluation_plots(
+    comparison: Comparison, runs: Sequence[Run], opens: Callable[[int, str | None], None]
+) -> None:
+    """Draw the chosen plot: curves with means over seeds, or violins of single test images.
+
+    Args:
+        comparison: the groups.
+        runs: all runs of the groups.
+        opens: called with the run and the images of a clicked point.
+    """
+    shown = [run for run in runs if run.results][:MAX_RUNS]
+    evaluations = {run.id: evaluations_of(run.id, repr(run.results)) for run in shown}
+    curves = {item.label: item for item in evaluation_charts(comparison, evaluations, catalog())}
+    violins = {item.label: item for item in evaluation_spreads(comparison, evaluations, catalog())}
+    if not curves and not violins:
+        return
+    st.subheader("Per-metric plots")
+    label = st.selectbox("Plot", [*curves, *violins], key="measured", bind="query-params")  # the key is part of links
+
+    def open_point(click: object) -> None:
+        opens(*parse_click(str(click)))
+
+    chosen = curves.get(label) or violins[label]
+    if isinstance(chosen, EvaluationChart):
+        chart_card(
+            draw(chosen.plot, chosen.traces),
+            curve_table(chosen.traces),
+            key="evaluation-curve",
+            label=description(chosen.label, chosen.traces),
+            height=420,
+            opens=open_point,
+            linked=False,
+        )
+        st.caption(
+            "Lines: means over seeds with 95 % Student-t intervals; with one seed, the run's own interval over its "
+            "test images. Runs whose x values differ are drawn one by one. Click a point to open a run with the "
+            "test images behind it."
+        )
+    else:
+        shown_spreads = sample_spreads(chosen, comparison, cached_sample_arrays)
+        chart_card(
+            draw_spreads(chosen, shown_spreads),
+            spread_table(shown_spreads),
+            key="evaluation-spread",
+            label=f"{chosen.label}, single test images of {counted(len(shown_spreads), 'run')}",
+            height=420,
+            opens=open_point,
+            linked=False,
+        )
+        left_out = len(chosen.members) - len(shown_spreads)
+        st.caption(
+            "One violin per run; each dot is a test image. Click a violin to open the run with its worst images."
+            + (
+                f" Not shown: {counted(left_out, 'run')} beyond {MAX_VIOLINS} or without values of single images."
+                if left_out
+                else ""
+            )
+        )
+    for text, ids in chosen.flags.items():
+        st.warning(f"{escaped(text)} (run {joined(ids)})", icon=":material/warning:")

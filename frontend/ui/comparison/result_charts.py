@@ -1,0 +1,176 @@
+"""The charts of a comparison's results: over λ, trade-offs, best at matched accuracy, and parallel coordinates."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from densitylab.backend.shared.statistics.groups import Column, higher_is_better
+from densitylab.backend.shared.statistics.selection import ACCURACY, select, selection_text
+from densitylab.frontend.analysis.comparison import (
+    Comparison,
+    column_label,
+    headline_columns,
+    selectable_columns,
+    short_label,
+    text,
+    tradeoff_columns,
+)
+from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.tables import all_runs, per_run, selections
+from densitylab.frontend.charts.lambda_response import lines
+from densitylab.frontend.ui.api import catalog
+from densitylab.frontend.ui.chart_card import chart_card, downloads
+from densitylab.frontend.ui.comparison.cached_figures import (
+    cached_lambda_response,
+    cached_parallel_coordinates,
+    cached_tradeoff,
+)
+from densitylab.frontend.ui.comparison.claim_box import show_claim
+from densitylab.frontend.ui.comparison.open_run import open_run
+
+MAX_RESPONSES, MAX_AXES, MAX_LINES = 6, 6, 60
+
+
+def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> None:
+    """Draw each result over λ, two charts in a row."""
+    drawable = [column for column in columns if any(len(line.points) > 1 for line in lines(comparison, column))]
+    if not drawable:
+        return
+    st.subheader("Over λ")
+    cells = st.columns(2)
+    for index, column in enumerate(drawable[:MAX_RESPONSES]):
+        if index and index % 2 == 0:
+            cells = st.columns(2)
+        with cells[index % 2]:
+            label = column_label(column, comparison, catalog())
+            rows = [
+                {"line": line.label, "λ": lambda_, "mean": mean.mean, "low": mean.low, "high": mean.high, "n": mean.n}
+                for line in lines(comparison, column)
+                for lambda_, _, mean in line.points
+            ]
+            chart_card(
+                cached_lambda_response(comparison.fingerprint, label, comparison, column),
+                pd.DataFrame(rows),
+                key=f"lambda-{column.result}",
+                label=f"{label} over λ",
+                height=330,
+                opens=lambda run_id: open_run(run_id, comparison),
+            )
+    st.caption(
+        "Diamonds: means over seeds. Bands: 95 % intervals. Dots: single runs. λ = 0 is at the left end of the "
+        "logarithmic axis."
+    )
+
+
+def show_tradeoffs(comparison: Comparison) -> None:
+    """Draw two scatter plots of two chosen results each."""
+    if len(comparison.columns) < 2:
+        return
+    st.subheader("Trade-offs")
+    preferred = [column.result for column in tradeoff_columns(headline_columns(comparison, catalog()))]
+    for index, cell in enumerate(st.columns(2)):
+        with cell:
+            x_cell, y_cell = st.columns(2)
+            y = _choose_column("y-axis", comparison, f"up{index + 1}", preferred[index:], y_cell)
+            x = _choose_column("x-axis", comparison, f"across{index + 1}", (ACCURACY,), x_cell)
+            names = [short_label(column, comparison, catalog()) for column in (x, y)]
+            figure, points = cached_tradeoff(comparison.fingerprint, names, comparison, x, y)
+            table = pd.DataFrame(
+                [
+                    {
+                        "group": point.label,
+                        f"{names[0]}": point.x.mean,
+                        f"{names[0]} ±": point.x.half_width,
+                        f"{names[1]} ": point.y.mean,
+                        f"{names[1]} ± ": point.y.half_width,
+                        "n": point.x.n,
+                        "dominated": point.faint,
+                    }
+                    for point in points
+                ]
+            )
+            described = "; ".join(f"{point.label}: {text(point.x)}, {text(point.y)}" for point in points)
+            chart_card(
+                figure,
+                table,
+                key=f"tradeoff-{index + 1}",
+                label=f"Trade-off: {' and '.join(names)}. {described}",
+                height=430,
+                opens=lambda run_id: open_run(run_id, comparison),
+            )
+    st.caption(
+        "Diamonds: means over seeds with 95 % intervals. Dots: single runs. Faint groups are dominated: another group "
+        "is at least as good in both results and better in one. The dotted line joins the Pareto front."
+    )
+
+
+def show_selection(comparison: Comparison) -> None:
+    """Draw the table of each method's selected λ within an accuracy budget, and the claim box."""
+    runs = all_runs(comparison)
+    offered = selectable_columns(comparison.columns, runs)
+    if not offered or not any(comparison.baselines):
+        return
+    heading = st.empty()
+    result_cell, budget_cell, _ = st.columns([2, 2, 3])
+    headlines = [item.result for item in headline_columns(comparison, catalog()) if item.result != ACCURACY]
+    column = _choose_column("Result", comparison, "best", headlines, result_cell, offered)
+    budget = budget_cell.number_input("Accuracy budget (points)", 0.0, 100.0, 2.0, 0.5, key="loss", bind="query-params")
+    heading.subheader(f"Best at ≤ {budget:g} points accuracy loss")
+    rows = select(
+        comparison.groups,
+        column,
+        higher=bool(higher_is_better(runs, column)),
+        max_loss=budget / 100,
+        baseline=comparison.baseline,
+    )
+    if not rows:
+        st.caption("No candidates yet: the accuracy or this result is missing.")
+        return
+    table = selections(rows, comparison, column, catalog())
+    st.dataframe(table, hide_index=True)
+    st.caption(selection_text(rows))
+    downloads(table, "selected-lambda")
+    show_claim(comparison, column, budget / 100)
+
+
+def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column]) -> None:
+    """Draw one line per run through its settings and results."""
+    axes = columns[:MAX_AXES]
+    names = [column_label(column, comparison, catalog()) for column in axes]
+    figure = cached_parallel_coordinates(comparison.fingerprint, names, comparison, axes)
+    if figure is None:
+        return
+    st.subheader("Parallel coordinates")
+    if not st.toggle(
+        "One line per run",
+        value=len(all_runs(comparison)) <= MAX_LINES,
+        key="lines",
+        bind="query-params",
+        help="Drawn with WebGL; slow in a browser without a GPU",
+    ):
+        return
+    table = per_run(comparison, columns, catalog())
+    chart_card(figure, table, key="parallel", label="Settings and results, one line per run", height=340)
+    lacking = sum(
+        any(group.value_of(run, column) is None for column in axes) for group in comparison.groups for run in group.runs
+    )
+    missing = f" {counted(lacking, 'run')} without some of these results." if lacking else ""
+    st.caption(f"One line per run in the colour of its group. Drag along an axis to filter the lines.{missing}")
+
+
+def _choose_column(
+    label: str,
+    comparison: Comparison,
+    key: str,
+    preferred: Sequence[str],
+    cell: DeltaGenerator,
+    columns: Sequence[Column] | None = None,
+) -> Column:
+    """Draw the choice of a result; it starts with the first preferred one."""
+    columns = comparison.columns if columns is None else columns
+    names = {short_label(column, comparison, catalog()): column for column in columns}
+    results = [column.result for column in columns]
+    start = next((results.index(result) for result in preferred if result in results), 0)
+    return names[cell.selectbox(label, list(names), index=start, key=key, bind="query-params")]

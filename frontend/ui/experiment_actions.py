@@ -1,0 +1,135 @@
+"""The buttons of an experiment: compare, clone, add runs, edit, cancel, retry, archive, delete."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import (
+    BulkAction,
+    Experiment,
+    ExperimentPatch,
+    FieldError,
+    Origin,
+    Run,
+    RunsRequest,
+    Status,
+)
+from densitylab.frontend.analysis.comparison import Comparison
+from densitylab.frontend.analysis.formatting import counted, escaped, joined, size
+from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.bulk_actions import act, freed_by_deleting
+from densitylab.frontend.ui.entry_points import dialog
+from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.label_editor import edit_notes_and_tags
+from densitylab.frontend.ui.status import flash
+from densitylab.frontend.ui.widgets import parse_numbers
+
+MAX_MAPS = 6
+
+
+def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], comparison: Comparison) -> None:
+    """Draw the buttons in a row."""
+    query = {"experiment": str(experiment.id)}
+    active = [run for run in runs if not run.status.final]
+    ended = [run for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
+    trained = [run.id for group in comparison.groups for run in group.runs[:1] if run.checkpoint_step is not None]
+    with st.container(horizontal=True):
+        if st.button("Compare", icon=":material/scatter_plot:"):
+            st.switch_page("app_pages/compare.py", query_params=query)
+        if st.button(
+            "Saliency maps",
+            icon=":material/blur_on:",
+            disabled=not trained,
+            help=f"One run of each group, at most {MAX_MAPS}",
+        ):
+            st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
+        here = any(run.origin is Origin.TRAINED for run in runs)
+        if st.button("Clone and edit", icon=":material/content_copy:", disabled=not here):
+            st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
+        _show_adding(experiment, runs)
+        _show_editor(experiment)
+        if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
+            act(BulkAction.CANCEL, [run.id for run in active])
+        if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
+            act(BulkAction.RETRY, [run.id for run in ended])
+        if st.button("Unarchive" if experiment.archived else "Archive", icon=":material/archive:"):
+            with show_api_errors():
+                api().change_experiment(experiment.id, ExperimentPatch(archived=not experiment.archived))
+                st.rerun()
+        if st.button(
+            "Delete", icon=":material/delete:", disabled=bool(active), help="Cancel all runs before you delete them"
+        ):
+            _confirm_delete(experiment, runs)
+
+
+def _show_adding(experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Draw the form that adds seeds or λ."""
+    trained = [run for run in runs if run.origin is Origin.TRAINED]
+    with st.popover("Add seeds or λ", icon=":material/add:", disabled=not trained), st.form("adding", border=False):
+        next_seed = max((run.spec.seed for run in trained), default=-1) + 1
+        fields = FieldErrors()
+        seeds_text = st.text_input(
+            "More seeds",
+            str(next_seed),
+            help="Each is combined with all configurations",
+            key=f"seeds-{experiment.id}-{next_seed}",
+            persist_state="page",
+        )
+        fields.show("/seeds")
+        lambdas_text = st.text_input(
+            "More λ",
+            help="Each is combined with all seeds. Empty: none",
+            key=f"lambdas-{experiment.id}-{next_seed}",
+            persist_state="page",
+        )
+        fields.show("/lambdas")
+        if st.form_submit_button("Add", icon=":material/add:"):
+            lists: dict[str, Any] = {}
+            for name, text, kind in (("seeds", seeds_text, int), ("lambdas", lambdas_text, float)):
+                try:
+                    lists[name] = parse_numbers(text, kind) if text.strip() else None
+                except ValueError as error:
+                    fields.add([FieldError(pointer=f"/{name}", detail=str(error))])
+            if fields.errors:
+                return
+            with show_api_errors(fields):
+                answer = api().add_runs(experiment.id, RunsRequest(**lists, duplicates="skip"))
+                skipped = f"; {len(answer.skipped)} existed already" if answer.skipped else ""
+                flash(f"Added {counted(len(answer.added), 'run')}{skipped}.")
+                st.rerun()
+
+
+def _show_editor(experiment: Experiment) -> None:
+    with st.popover("Notes and tags", icon=":material/edit:"), st.form("editor", border=False):
+        fields = FieldErrors()
+        name = st.text_input(
+            "Name",
+            experiment.name,
+            max_chars=200,
+            key=f"name-{experiment.id}-{hash(experiment.name)}",
+            persist_state="page",
+        )
+        fields.show("/name")
+        notes, tags = edit_notes_and_tags(experiment, fields)
+        if st.form_submit_button("Save", icon=":material/save:"):
+            with show_api_errors(fields):
+                api().change_experiment(experiment.id, ExperimentPatch(name=name, notes=notes, tags=tags))
+                st.rerun()
+
+
+@dialog("Delete the experiment")
+def _confirm_delete(experiment: Experiment, runs: Sequence[Run]) -> None:
+    freed = freed_by_deleting([run.id for run in runs])
+    st.markdown(
+        f"Delete **{escaped(experiment.name)}** and its {counted(len(runs), 'run')} with their curves, results and "
+        f"files? This frees **{size(freed)}** and cannot be undone."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:"):
+            with show_api_errors():
+                freed = api().delete_experiment(experiment.id).bytes
+                flash(f"Deleted experiment {experiment.id}; {size(freed)} freed.")
+                st.switch_page("app_pages/experiments.py")
+        if st.button("Cancel", key="keep-experiment"):
+            st.rerun()

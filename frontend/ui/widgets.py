@@ -1,0 +1,207 @@
+"""Streamlit controls for the catalog's parameters."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import CatalogEntry, CatalogParam, exact_float
+from densitylab.frontend.analysis.formatting import escaped, readable, title
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.ui.field_errors import FieldErrors, problem
+
+
+def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float]:
+    """Return the distinct numbers of a text, separated by commas or spaces, in their order.
+
+    Raises:
+        ValueError: the text has no number, or a part that is not a finite number or rounds to 0; the message names it.
+    """
+    numbers: list[float] = []
+    for part in text.replace(",", " ").replace(";", " ").split():
+        try:
+            number = kind(part)
+        except ValueError:
+            expected = "a whole number" if kind is int else "a number"
+            raise ValueError(f"{part!r} is not {expected}; write numbers separated by commas") from None
+        if not math.isfinite(number):
+            raise ValueError(f"{part!r} is not a finite number")
+        exact_float(part)
+        if number not in numbers:
+            numbers.append(number)
+    if not numbers:
+        raise ValueError("write at least one number")
+    return numbers
+
+
+def numbers_text(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def number_list(
+    label: str, values: Sequence[float], *, key: str, help: str = "", kind: Callable[[str], float] = float
+) -> list[float] | None:
+    """Draw a text field for a list of numbers; return None, with an error below, where it cannot be read."""
+    text = st.text_input(label, numbers_text(values), key=key, persist_state="page", help=help or None)
+    try:
+        return parse_numbers(text, kind)
+    except ValueError as error:
+        problem(str(error))
+        return None
+
+
+def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Catalog, errors: FieldErrors) -> Any:
+    """Draw the control of a parameter and return its value.
+
+    Args:
+        param: the parameter.
+        value: the start value.
+        key: Streamlit's key of the widget.
+        at: JSON pointer of the parameter, for its errors.
+        catalog: the entries of component parameters.
+        errors: of the API.
+    """
+    value = _valid_or_default(param, value)
+    chosen: Any
+    if param.type == "component":
+        if param.optional and not st.checkbox(
+            f"Set {title(param).lower()}",
+            value is not None,
+            key=f"{key}/given",
+            persist_state="page",
+            help=param.help or None,
+        ):
+            chosen = None
+        else:
+            chosen = component(
+                catalog, param.kind or "", value or {}, label=title(param), key=key, at=at, errors=errors
+            )
+    elif param.choices:
+        chosen = _choice(param, value, key)
+    elif param.type == "bool":
+        chosen = st.checkbox(title(param), bool(value), key=key, persist_state="page", help=param.help or None)
+    elif param.type in ("int", "float", "run"):
+        chosen = _number(param, value, key)
+    elif param.type == "floats":
+        chosen = number_list(title(param), value or [], key=key, help=param.help)
+    else:
+        text = st.text_input(title(param), value or "", key=key, persist_state="page", help=param.help or None)
+        chosen = None if param.optional and not text else text
+    errors.show(at)
+    return chosen
+
+
+def _valid_or_default(param: CatalogParam, value: Any) -> Any:
+    """Return the value, or the default with an error below where a link or an old spec has an invalid value."""
+    if value is None and (param.optional or param.default is None):
+        return None
+    kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "floats": list, "component": dict, "run": int}
+    fits = isinstance(value, kinds[param.type]) and (not param.choices or value in param.choices)
+    if param.type in ("int", "float", "run") and fits:
+        low = -math.inf if param.minimum is None else param.minimum
+        high = math.inf if param.maximum is None else param.maximum
+        fits = not isinstance(value, bool) and low <= value <= high
+    if param.type == "floats" and fits:
+        fits = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+    if param.type == "component" and fits:
+        fits = isinstance(value.get("key"), str) and isinstance(value.get("params", {}), dict)
+    if not fits:
+        problem(f"{title(param)} ({param.name}) cannot be {str(value)[:50]}; the default is shown")
+        return param.default
+    return value
+
+
+def _choice(param: CatalogParam, value: Any, key: str) -> Any:
+    options: list[str | int | None] = [*([None] if param.optional else []), *param.choices]
+    return st.selectbox(
+        title(param),
+        options,
+        index=options.index(value) if value in options else 0,
+        key=key,
+        persist_state="page",
+        help=param.help or None,
+        format_func=lambda option: "—" if option is None else readable(str(option)),
+    )
+
+
+def _number(param: CatalogParam, value: Any, key: str) -> int | float | None:
+    whole = param.type in ("int", "run")
+    # Streamlit's bounds are inclusive; the API checks exclusive ones
+    bounds = (None if param.exclusive_minimum else param.minimum, param.maximum, value)
+    low, high, start = (number if number is None else int(number) if whole else float(number) for number in bounds)
+    draw: Any = st.number_input  # its overloads take int for all of these or float for all
+    return draw(
+        title(param),
+        min_value=low,
+        max_value=high,
+        value=start,
+        step=1 if whole else _step(value, param.maximum),
+        format=None if whole else "%g",
+        key=key,
+        persist_state="page",
+        help=param.help or None,
+        placeholder="default" if param.optional else None,
+    )
+
+
+def _step(value: Any, maximum: float | None) -> float:
+    """Return the power of ten of the value, as the step of the buttons."""
+    reference = abs(value) if value else (maximum or 1.0) / 10
+    return 10.0 ** math.floor(math.log10(reference)) if reference else 0.1
+
+
+def component(
+    catalog: Catalog,
+    kind: str,
+    value: Mapping[str, Any],
+    *,
+    label: str,
+    key: str,
+    at: str,
+    errors: FieldErrors,
+    usable: Callable[[CatalogEntry], bool] = lambda entry: True,
+) -> dict[str, Any]:
+    """Draw the choice of an entry and its parameters; return {key, params}."""
+    entries = [entry for entry in catalog.entries(kind) if usable(entry)]
+    keys = [entry.key for entry in entries]
+    chosen = st.selectbox(
+        label,
+        entries,
+        index=keys.index(value["key"]) if value.get("key") in keys else 0,
+        key=f"{key}/key",
+        persist_state="page",
+        format_func=lambda entry: f"{entry.label} (not available)" if entry.unavailable else entry.label,
+    )
+    if chosen is None:
+        problem(f"the catalog has no {kind}")
+        return dict(value)
+    origin = f" From the plug-in {chosen.plugin.package} {chosen.plugin.version}." if chosen.plugin else ""
+    st.caption(escaped(chosen.summary + origin))
+    if chosen.unavailable:
+        st.warning(f"No worker can run it: {escaped(chosen.unavailable)}.", icon=":material/extension_off:")
+    errors.show(f"{at}/key")
+    given = value.get("params", {}) if value.get("key") == chosen.key else {}
+    params = parameters(catalog, chosen, given, key=f"{key}/{chosen.key}", at=f"{at}/params", errors=errors)
+    errors.show(at)
+    return {"key": chosen.key, "params": params}
+
+
+def parameters(
+    catalog: Catalog, entry: CatalogEntry, given: Mapping[str, Any], *, key: str, at: str, errors: FieldErrors
+) -> dict[str, Any]:
+    """Draw the parameters of an entry, three in a row; return their values."""
+    values: dict[str, Any] = {}
+    for start in range(0, len(entry.params), 3):
+        cells = st.columns(3)
+        for cell, param in zip(cells, entry.params[start : start + 3], strict=False):
+            with cell:
+                values[param.name] = control(
+                    param,
+                    given.get(param.name, param.default),
+                    key=f"{key}/{param.name}",
+                    at=f"{at}/{param.name}",
+                    catalog=catalog,
+                    errors=errors,
+                )
+    return values

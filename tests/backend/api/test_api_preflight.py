@@ -1,0 +1,163 @@
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from densitylab.backend.reconciler import System
+from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.shared.catalog import DatasetEntry
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.store import runs
+from densitylab.backend.shared.tables import TaskRow
+
+LAUNCH = "/api/v1/experiments"
+
+
+def asked(client: TestClient, **body: Any) -> dict[str, Any]:
+    answer = client.post(LAUNCH, params={"dry_run": True}, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def finish_at(work: Any, system: System, run_id: int, throughput: float) -> None:
+    work.train(run_id)
+    with system.database.write() as session:
+        runs.set_metrics(session, run_id, {"throughput": throughput})
+
+
+def test_a_dry_run_tells_the_price_and_stores_nothing(client: TestClient, system: System):
+    told = asked(client, sweep={"lambda_": [0, 0.1], "epochs": [1, 2]}, spec={"train_samples": 250, "batch_size": 100})
+    assert (told["runs"], told["steps"], told["steps_per_run"]) == (4, 18, [3, 6, 3, 6])
+    assert told["basis"] == "calibrated" and "estimated" in told["basis_text"]
+    plain, longer, penalised, _ = told["seconds_per_run"]
+    assert longer == pytest.approx(2 * plain)
+    of_parameters = 2.5 * 1_071_114 * cost_model.PARAMETER_SECONDS  # two steps and a half
+    assert penalised - of_parameters == pytest.approx(2 * (plain - of_parameters))  # 6 passes instead of 3
+    assert told["seconds"] == pytest.approx(sum(told["seconds_per_run"]))
+    assert told["data"] == [{"key": "blockmnist", "params": {"data_seed": 0}, "status": "embedded", "prepare": None}]
+    assert told["launchable"] is True and told["workers"] == 0 and told["broker"] == "ok"
+    assert client.get(LAUNCH).json()["items"] == []
+    with system.database.read() as session:
+        assert session.execute(text("SELECT count(*) FROM tasks")).scalar() == 0
+
+
+def test_time_comes_from_finished_runs_of_the_same_kind(client: TestClient, work: Any, system: System):
+    first, second, other, failed = work.launch(sweep=[{"seed": [0, 1]}, {"model.params.hidden": [64]}, {"seed": [9]}])
+    for run_id, rate in ((first, 1000.0), (second, 3000.0), (other, 9.0)):
+        finish_at(work, system, run_id, rate)
+    work.end(work.start(failed), Status.FAILED, "e")
+    told = asked(client, spec={"epochs": 10, "seed": 5})
+    assert told["basis"] == "measured" and told["seconds"] == pytest.approx(10 * 3600 / 2000)
+    assert asked(client, spec={"device": "cpu"})["basis"] == "measured"
+    assert asked(client, spec={"device": "cuda"})["basis"] == "unknown"
+    assert asked(client, spec={"device": "cuda"})["seconds"] is None
+    assert asked(client, spec={"lambda_": 0})["basis"] == "calibrated"  # its penalty is spared
+    assert asked(client, spec={"precision": "bfloat16"})["basis"] == "unknown"
+    assert asked(client, spec={"lambda_": 0, "compile": True})["basis"] == "calibrated"
+    assert "early stop" in asked(client, spec={"early_stop": {"patience": 2}})["basis_text"]
+    assert "early stop" not in asked(client)["basis_text"]
+    assert asked(client, sweep={"lambda_": [0, 0.1]})["basis"] == "mixed"
+
+
+def test_measured_is_the_time_of_runs_of_the_same_batch_size_alone(client: TestClient, work: Any, system: System):
+    hundred, ten = work.launch(sweep={"batch_size": [100, 10]})
+    finish_at(work, system, hundred, 5000.0)
+    one = asked(client, spec={"batch_size": 1})
+    assert one["basis"] == "calibrated" and "runs of other batch sizes" in one["basis_text"]
+    # A step of one image takes at least a fifth of a step of a hundred, since each updates all weights
+    assert one["seconds"] > 100 / 5 * asked(client)["seconds"]
+    finish_at(work, system, ten, 700.0)
+    assert asked(client, spec={"batch_size": 10})["basis"] == "measured"
+    assert asked(client, spec={"batch_size": 10, "epochs": 7})["seconds"] == pytest.approx(7 * 3600 / 700)
+    assert asked(client, sweep={"batch_size": [10, 100, 1]})["basis"] == "mixed"
+    assert "batch size" in asked(client)["basis_text"]
+
+
+def test_a_batch_is_at_most_the_training_images(client: TestClient, work: Any, system: System):
+    (few,) = work.launch({"train_samples": 50})
+    finish_at(work, system, few, 1000.0)
+    assert asked(client, spec={"train_samples": 50, "batch_size": 64})["basis"] == "measured"
+    assert asked(client, spec={"batch_size": 50})["basis"] == "measured"
+    assert asked(client)["basis"] == "calibrated"
+
+
+def test_without_a_model_of_its_cost_a_batch_size_lies_on_the_line_of_others(
+    client: TestClient, work: Any, system: System
+):
+    spec = {"precision": "bfloat16"}
+    first, second = work.launch(spec, {"batch_size": [100, 50]})
+    finish_at(work, system, first, 100 / 0.3)  # 0.1 s and 2 ms for each image
+    assert asked(client, spec={**spec, "batch_size": 10})["basis"] == "unknown"
+    finish_at(work, system, second, 50 / 0.2)
+    told = asked(client, spec={**spec, "batch_size": 10, "epochs": 1})
+    assert told["basis"] == "calibrated" and told["seconds"] == pytest.approx(3600 / 10 * 0.12)
+
+
+def test_the_estimate_has_a_part_for_every_step(client: TestClient):
+    seconds = {size: asked(client, spec={"batch_size": size})["seconds"] for size in (1, 10, 100, 1000)}
+    assert seconds[1] > 5 * seconds[10] > 10 * seconds[100] > 10 * seconds[1000]
+
+
+def test_memory_grows_with_batch_and_second_backward(client: TestClient):
+    model = {"key": "cnn"}
+    plain = asked(client, spec={"model": model, "lambda_": 0})["memory_bytes"]
+    double = asked(client, spec={"model": model})
+    larger = asked(client, spec={"model": model, "batch_size": 1000})
+    assert plain < double["memory_bytes"] < larger["memory_bytes"]
+    assert "activations" in double["memory_formula"]
+    mlp = asked(client, spec={"lambda_": 0})["memory_bytes"]
+    assert mlp == 4 * (4 * 1_071_114 + 100 * (1568 + 2 * 512) * 1.5)
+    kept = asked(client, spec={"lambda_": 0, "ema_decay": 0.99, "early_stop": {"patience": 2}})["memory_bytes"]
+    assert kept == mlp + 4 * 2 * 1_071_114
+    assert asked(client, spec={"model": {"key": "timm"}})["memory_bytes"] is None
+
+
+def test_data_that_is_absent_comes_with_the_link(client: TestClient, work: Any):
+    work.prepare()
+    assert asked(client)["data"][0]["status"] == "ready"
+    remote = DatasetEntry(
+        "remote",
+        "Remote",
+        "To download.",
+        "densitylab.worker.datasets.remote:load",
+        num_classes=2,
+        channels=1,
+        image_size=(8, 8),
+        train_size=100,
+    )
+    client.app.state.catalog = client.app.state.catalog.with_entries([remote])
+    told = asked(client, spec={"dataset": {"key": "remote"}, "evaluations": []})
+    assert told["launchable"] is False
+    assert told["data"] == [
+        {"key": "remote", "params": {}, "status": "absent", "prepare": "/api/v1/datasets/remote/prepare"}
+    ]
+
+
+def test_a_wrong_spec_is_named_as_at_a_launch(client: TestClient):
+    body = {"spec": {"epochs": 0}, "sweep": {"lambda_": [0, -1]}}
+    refused = client.post(LAUNCH, params={"dry_run": True}, json=body)
+    assert refused.status_code == 422 and refused.json() == client.post(LAUNCH, json=body).json()
+
+
+def test_an_experiment_tells_when_it_will_be_done(client: TestClient, work: Any, system: System):
+    first, second, third = work.launch({"evaluations": []}, sweep={"seed": [0, 1, 2]})
+
+    def eta() -> float | None:
+        return client.get(LAUNCH).json()["items"][0]["eta_seconds"]
+
+    assert eta() is None  # nothing is known yet
+    held = work.start(first)
+    assert eta() is None
+    with system.database.write() as session:
+        row = session.get_one(TaskRow, held.task_id)
+        row.eta_seconds, row.started_at = 60.0, (row.started_at or 0) - 40
+    assert eta() == pytest.approx(60 + 2 * 100, abs=5)  # it will have taken 100 s, and two are to come
+    work.end(held)
+    with system.database.write() as session:
+        row = session.get_one(TaskRow, held.task_id)
+        row.finished_at = (row.started_at or 0) + 50
+    assert eta() == pytest.approx(2 * 50, abs=1)
+    for run_id in (second, third):
+        work.end(work.start(run_id))
+    assert eta() is None

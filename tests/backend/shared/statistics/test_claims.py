@@ -1,0 +1,79 @@
+"""Claims about two groups: yes, no, undecided, and the seeds that would decide them."""
+
+import numpy as np
+import pytest
+
+from densitylab.backend.shared.statistics.claims import Claim, claim_text, judge
+from densitylab.backend.shared.statistics.paired_tests import ImageTest, compare_images, paired_t
+
+
+def claim(
+    result: list[float],
+    accuracy: list[float],
+    *,
+    higher: bool = True,
+    images: tuple[ImageTest | None, ImageTest | None] = (None, None),
+) -> Claim:
+    return judge((paired_t(result), images[0]), (paired_t(accuracy), images[1]), higher=higher, max_loss=0.02)
+
+
+def text(judged: Claim) -> str:
+    return claim_text(judged, max_loss=0.02)
+
+
+BETTER, WORSE, OPEN = [0.10, 0.12, 0.11], [-0.10, -0.12, -0.11], [0.10, -0.09, 0.03]
+CHEAP, COSTLY, UNKNOWN = [-0.005, -0.006, -0.004], [-0.05, -0.052, -0.051], [-0.03, 0.0, -0.015]
+
+
+@pytest.mark.parametrize(
+    ("result", "accuracy", "verdict"),
+    [
+        (BETTER, CHEAP, "yes"),
+        (BETTER, COSTLY, "no"),
+        (BETTER, UNKNOWN, "undecided"),
+        (WORSE, CHEAP, "no"),
+        (WORSE, UNKNOWN, "no"),
+        (OPEN, CHEAP, "undecided"),
+        (OPEN, COSTLY, "no"),
+        (OPEN, UNKNOWN, "undecided"),
+    ],
+)
+def test_yes_needs_both_and_no_needs_one(result: list[float], accuracy: list[float], verdict: str):
+    assert claim(result, accuracy).verdict == verdict
+    # Where less is better, the opposite differences say the same
+    assert claim([-value for value in result], accuracy, higher=False).verdict == verdict
+
+
+def test_sentences():
+    assert text(claim(BETTER, CHEAP)) == "Yes, over 3 seeds."
+    assert text(claim(WORSE, CHEAP)) == "No: its result is worse, over 3 seeds."
+    both = "No: its result is worse and it costs more than 2 points of accuracy, over 3 seeds."
+    assert text(claim(WORSE, COSTLY)) == both
+    assert text(claim([0.1], [0.0])).startswith("Undecided with 1 seed in common: one seed says nothing about another")
+    assert text(claim([], [])).startswith("Undecided with 0 seeds in common")
+    assert "no reasonable number" in text(claim([1.0, -1.0001, 0.0002], CHEAP))
+
+
+def test_seeds_needed_are_those_of_the_question_that_decides():
+    undecided = claim(OPEN, CHEAP)
+    assert undecided.seeds_needed == paired_t(OPEN).seeds_needed() and undecided.seeds_needed > 3
+    assert text(undecided) == f"Undecided with 3 seeds; about {undecided.seeds_needed} would do."
+    # Both open and leaning to yes: the slower of the two
+    slower = claim([0.10, 0.01, 0.04], [-0.001, 0.03, -0.015])
+    needed = [paired_t([0.10, 0.01, 0.04]).seeds_needed(), paired_t([-0.001, 0.03, -0.015]).seeds_needed(-0.02)]
+    assert slower.verdict == "undecided" and slower.seeds_needed == max(needed)
+    # One leans to no: that alone will do
+    against = claim([0.10, 0.01, 0.04], [-0.02, -0.06, -0.03])
+    assert against.seeds_needed == paired_t([-0.02, -0.06, -0.03]).seeds_needed(-0.02)
+    assert claim(BETTER, CHEAP).seeds_needed is None and claim([0.1], [0.0]).seeds_needed is None
+
+
+def test_images_must_agree_with_seeds():
+    rng = np.random.default_rng(0)
+    many, few = (compare_images(rng.normal(0.1, 0.3, n), np.zeros(n)) for n in (2000, 10))
+    even = compare_images(rng.normal(0.0, 0.01, 500), np.zeros(500))
+    assert claim(BETTER, CHEAP, images=(many, even)).verdict == "yes"
+    assert text(claim(BETTER, CHEAP, images=(many, even))) == "Yes, over 3 seeds and 500 images."
+    unsure = claim(BETTER, CHEAP, images=(few, even))
+    assert unsure.verdict == "undecided" and unsure.undecided_by_images and unsure.seeds_needed is None
+    assert text(unsure) == "Undecided: 3 seeds would be enough, but there are too few images."

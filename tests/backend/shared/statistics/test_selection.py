@@ -1,0 +1,136 @@
+"""The selected λ of each method against cases worked by hand."""
+
+import pytest
+
+from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.statistics.groups import Column, Group, columns, group_runs
+from densitylab.backend.shared.statistics.selection import Selection, edge_text, methods, select, selection_text
+from tests.backend.shared.statistics.runs_of_seeds import make_run
+
+# regularizer, λ, validation accuracy, test accuracy, PGD on validation images, PGD on test images
+ROWS = [
+    ("none", 0, 0.90, 0.80, 0.10, 0.10),
+    ("a", 0.1, 0.91, 0.81, 0.30, 0.33),
+    ("a", 1, 0.89, 0.85, 0.50, 0.40),
+    ("a", 10, 0.885, 0.88, 0.40, 0.60),
+    ("a", 100, 0.80, 0.89, 0.70, 0.70),
+    ("b", 1, 0.86, 0.87, 0.60, 0.50),
+]
+
+
+def launched(*, validation: bool = True, pgd_on_validation: bool = True) -> list[Run]:
+    return [
+        make_run(
+            name,
+            lambda_,
+            seed,
+            validation=accuracy if validation else None,
+            results={"accuracy.accuracy": test, "pgd_linf.accuracy": pgd, "leakage.share": pgd}
+            | ({"pgd_validation.accuracy": own} if pgd_on_validation else {}),
+        )
+        for name, lambda_, accuracy, test, own, pgd in ROWS
+        for seed in (0, 1)
+    ]
+
+
+def column(runs: list[Run], result: str = "pgd_linf.accuracy") -> Column:
+    return next(item for item in columns(runs) if item.result == result)
+
+
+def choice(runs: list[Run], max_loss: float, result: str = "pgd_linf.accuracy", higher: bool = True) -> list[Selection]:
+    return select(group_runs(runs), column(runs, result), higher=higher, max_loss=max_loss)
+
+
+def lambda_of(row: Selection) -> float | None:
+    return row.group.settings["lambda_"] if row.group else None
+
+
+def test_validation_images_decide_about_accuracy_and_result():
+    a, b = choice(launched(), 0.02)
+    # λ 10 is within the budget and better on the test images; λ 100 costs 10 points
+    assert (lambda_of(a), a.within, a.candidates, a.edge) == (1, 3, 4, None)
+    assert (a.accuracy_split, a.result_split) == ("validation", "validation")
+    assert a.loss == pytest.approx(0.01) and a.baseline_accuracy.mean == pytest.approx(0.90)
+    assert a.selected_by.mean == 0.50 and a.result.mean == 0.40 and a.test_accuracy.mean == 0.85
+    assert b.group is None and (b.within, b.candidates, b.edge) == (0, 1, None)
+    assert "both on validation images" in selection_text([a, b]) and "optimistic" not in selection_text([a, b])
+
+
+def test_a_loss_of_exactly_the_budget_is_within_it():
+    a, b = choice(launched(), 0.10)
+    assert (lambda_of(a), a.edge) == (100, "highest") and (lambda_of(b), b.edge) == (1, "only")
+    assert choice(launched(), 0.04)[1].within == 1
+    assert edge_text(a.edge) == "the highest λ tried: a larger one may be better"
+    assert edge_text(b.edge) == "the only λ tried" and edge_text(None) == ""
+    assert "end of its grid" in selection_text([a, b])
+
+
+def test_the_lowest_lambda_is_an_edge_too():
+    a, _ = choice(launched(), 0.0)
+    assert (lambda_of(a), a.edge, a.within) == (0.1, "lowest", 1)
+
+
+def test_lower_may_be_better():
+    runs = launched(pgd_on_validation=False)
+    a, _ = choice(runs, 0.02, "leakage.share", higher=False)
+    assert lambda_of(a) == 0.1 and a.result.mean == 0.33
+
+
+def test_without_results_on_validation_images_it_says_so():
+    a, b = choice(launched(pgd_on_validation=False), 0.02)
+    assert (a.accuracy_split, a.result_split) == ("validation", "test")
+    assert lambda_of(a) == 10 and a.selected_by == a.result
+    assert "slightly optimistic" in selection_text([a, b])
+    assert "not every run has a validation accuracy" not in selection_text([a, b])
+
+
+def test_without_a_validation_accuracy_the_test_accuracies_decide():
+    a, b = choice(launched(validation=False), 0.02)
+    assert a.accuracy_split == b.accuracy_split == "test" and a.result_split == "validation"
+    assert lambda_of(a) == 100 and a.loss == pytest.approx(-0.09)
+    assert "not every run has a validation accuracy" in selection_text([a, b])
+
+
+def test_one_run_without_validation_puts_all_methods_on_the_same_images():
+    runs = launched()
+    runs[-1].results.pop("pgd_validation.accuracy")
+    runs[-2].results.pop("pgd_validation.accuracy")
+    assert {row.result_split for row in choice(runs, 0.02)} == {"test"}
+
+
+def test_variants_of_a_method_are_methods_of_their_own():
+    runs = [make_run("none", 0, 0, validation=0.9, results={"accuracy.accuracy": 0.9, "pgd_linf.accuracy": 0.1})]
+    for estimator, pgd in (("double_backward", 0.5), ("finite_difference", 0.4)):
+        for lambda_ in (1, 10):
+            figures = {"accuracy.accuracy": 0.9, "pgd_linf.accuracy": pgd + lambda_ / 100}
+            runs.append(make_run("a", lambda_, 0, params={"estimator": estimator}, validation=0.9, results=figures))
+    rows = choice(runs, 0.02)
+    assert [row.method.groups[0].settings["regularizer.params.estimator"] for row in rows] == [
+        "double_backward",
+        "finite_difference",
+    ]
+    assert [lambda_of(row) for row in rows] == [10, 10]
+
+
+def test_a_chosen_baseline_replaces_the_own_ones():
+    groups = group_runs(launched())
+    chosen = next(group for group in groups if group.settings["lambda_"] == 100)
+    rows = select(groups, column(launched()), higher=True, max_loss=0.02, baseline=chosen)
+    assert all(row.baseline is chosen for row in rows) and lambda_of(rows[0]) == 1
+    assert chosen not in _candidates(rows)
+
+
+def _candidates(rows: list[Selection]) -> list[Group | None]:
+    return [row.group for row in rows]
+
+
+def test_methods_without_a_baseline_have_no_row():
+    runs = [run for run in launched() if run.spec.regularizer.key != "none"]
+    assert choice(runs, 0.02) == []
+    assert [len(method.groups) for method in methods(group_runs(runs))] == [4, 1]
+
+
+def test_groups_without_a_result_are_no_candidates():
+    runs = [*launched(), make_run("a", 1000, 0, validation=0.9)]
+    a, _ = choice(runs, 0.10)
+    assert a.candidates == 4 and a.edge == "highest"

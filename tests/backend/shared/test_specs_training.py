@@ -1,0 +1,52 @@
+"""Fields of the training in a spec: hashes of specs without them, and combinations that are refused."""
+
+import pytest
+
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import RunSpec
+from densitylab.backend.shared.specs import InvalidRequest, complete, content_hash, spec_hash
+
+CATALOG = Catalog.built_in()
+LATER = ("label_smoothing", "class_weights", "gradient_accumulation", "activation_checkpointing")
+
+
+def test_specs_without_the_later_fields_keep_their_hash():
+    spec = complete(CATALOG, {})
+    before = {
+        name: value for name, value in spec.model_dump().items() if name not in (*LATER, "interface", "init_from")
+    }
+    assert spec_hash(spec) == content_hash(before)
+    assert spec_hash(RunSpec.model_validate({**spec.model_dump(), "label_smoothing": 0.1})) != spec_hash(spec)
+
+
+def errors(**spec):
+    with pytest.raises(InvalidRequest) as refused:
+        complete(CATALOG, {"evaluations": [], **spec})
+    return {error.pointer: error.detail for error in refused.value.errors}
+
+
+def test_a_penalty_that_needs_masks_is_refused_without_them():
+    found = errors(dataset={"key": "cifar10"}, regularizer={"key": "right_reasons"})
+    assert found == {"/spec/regularizer/key": found["/spec/regularizer/key"]}
+    assert "needs a mask, which" in found["/spec/regularizer/key"]
+    complete(CATALOG, {"regularizer": {"key": "right_reasons"}})
+
+
+@pytest.mark.parametrize("key", ["adversarial_training", "fast_adversarial_training", "gaussian_noise"])
+def test_a_lambda_that_would_maximise_the_clean_loss_is_refused(key):
+    found = errors(regularizer={"key": key}, lambda_=1.5)
+    assert "expected at most 1" in found["/spec/lambda_"] and "maximise the loss on clean" in found["/spec/lambda_"]
+    assert complete(CATALOG, {"regularizer": {"key": key}, "lambda_": 1.0}).lambda_ == 1.0
+
+
+def test_options_that_do_not_go_together_are_refused():
+    assert "/spec/activation_checkpointing" in errors(
+        activation_checkpointing=True, compile=True, regularizer={"key": "none"}
+    )
+    assert "at most batch_size, 8" in errors(batch_size=8, gradient_accumulation=9)["/spec/gradient_accumulation"]
+
+
+def test_corruptions_need_published_ones():
+    found = errors(evaluations=[{"key": "corruptions"}])
+    assert "needs published corruptions, which" in found["/spec/evaluations/0/key"]
+    complete(CATALOG, {"dataset": {"key": "cifar10"}, "evaluations": [{"key": "corruptions"}]})

@@ -1,0 +1,240 @@
+"""Pareto set, families, colours and tables against cases worked by hand."""
+
+import itertools
+
+import pytest
+
+from densitylab.backend.shared.contracts import Origin, Run, RunSpec, Value
+from densitylab.backend.shared.statistics.estimates import estimate
+from densitylab.backend.shared.statistics.groups import (
+    Column,
+    baseline_for,
+    differing_settings,
+    group_runs,
+)
+from densitylab.frontend.analysis.comparison import compare, results_in_several_columns
+from densitylab.frontend.analysis.tables import cell, numbers, summary
+from densitylab.frontend.charts.figures import smoothed
+from densitylab.frontend.charts.lambda_response import lambda_axis, lambda_response, lines, parallel_coordinates
+from densitylab.frontend.charts.tradeoff import dominated, tradeoff
+from densitylab.frontend.client.catalog import Catalog
+
+NO_CATALOG = Catalog({})
+_numbers = itertools.count(1)
+
+
+def make_run(
+    regularizer: str,
+    lambda_: float,
+    seed: int,
+    *,
+    validation: float | None = None,
+    data_hash: str = "d",
+    model: str = "mlp",
+    results: dict[str, float] | None = None,
+    pgd_steps: int = 10,
+) -> Run:
+    number = next(_numbers)
+    spec = RunSpec.model_validate(
+        {
+            "regularizer": {"key": regularizer},
+            "lambda_": lambda_,
+            "seed": seed,
+            "model": {"key": model},
+        }
+    )
+    asked = [
+        {"key": key, "name": key, "params": {"steps": pgd_steps} if key == "pgd_linf" else {}}
+        for key in ("accuracy", "pgd_linf", "leakage")
+    ]
+    return Run(
+        id=number,
+        experiment=1,
+        task=number,
+        status="succeeded",
+        created_at="2026-01-01T00:00:00Z",
+        spec=spec,
+        evaluations=asked,
+        metrics={} if validation is None else {"validation_accuracy": validation},
+        results={
+            name: Value(value=value, n=100, higher_is_better=not name.startswith("leakage"))
+            for name, value in (results or {}).items()
+        },
+        provenance={"data_hash": data_hash},
+    )
+
+
+def measured(accuracy: float, pgd: float, share: float) -> dict[str, float]:
+    return {"accuracy.accuracy": accuracy, "pgd_linf.accuracy": pgd, "leakage.share": share}
+
+
+def test_the_pareto_set_of_five_points():
+    points = [(1.0, 5.0), (2.0, 4.0), (2.0, 3.0), (4.0, 1.0), (0.5, 5.0)]
+    assert dominated(points, (True, True)) == [False, False, True, False, True]
+    # With less being better across, the point at the far left and top beats all but itself
+    assert dominated(points, (False, True)) == [True, True, True, True, False]
+
+
+def test_equal_points_do_not_dominate_each_other():
+    assert dominated([(1.0, 1.0), (1.0, 1.0)], (True, True)) == [False, False]
+    assert dominated([(1.0, 1.0), (1.0, 2.0)], (True, True)) == [True, False]
+
+
+def matched_runs(validation: bool = True) -> list[Run]:
+    """Baseline 0.90; method a loses 0.01 and 0.05, method b 0.04."""
+    rows = [
+        ("none", 0, 0.90, 0.80, 0.1),
+        ("a", 0.1, 0.89, 0.60, 0.3),
+        ("a", 1, 0.85, 0.88, 0.6),
+        ("b", 1, 0.86, 0.70, 0.5),
+    ]
+    return [
+        make_run(name, lambda_, seed, validation=accuracy if validation else None, results=measured(test, pgd, 0.5))
+        for name, lambda_, accuracy, test, pgd in rows
+        for seed in (0, 1)
+    ]
+
+
+def test_a_baseline_is_the_same_spec_otherwise():
+    runs = [make_run("none", 0, 0), make_run("a", 1, 0), make_run("a", 1, 0, model="cnn"), make_run("a", 0, 0)]
+    groups = group_runs(runs)
+    by_id = {group.runs[0].id: group for group in groups}
+    none, ours, other, zero = (by_id[run.id] for run in runs)
+    assert baseline_for(ours, groups) is zero  # nearer than another regularizer
+    assert baseline_for(ours, [none, ours, other]) is none
+    assert baseline_for(other, groups) is None  # no baseline with its model
+
+
+def test_a_chosen_baseline_comes_first_and_changes_no_colour():
+    runs = matched_runs()
+    own, chosen = (compare(runs, NO_CATALOG, baseline=number) for number in (None, runs[4].id))
+    assert runs[4].id in [run.id for run in chosen.groups[0].runs] and chosen.baselines[0] is None
+    assert all(baseline is chosen.groups[0] for baseline in chosen.baselines[1:])
+    assert own.run_colors == chosen.run_colors
+
+
+def test_parameters_that_only_one_component_has_do_not_count_as_differing():
+    runs = [make_run("none", 0, 0), make_run("a", 1, 0)]
+    runs[1].spec.regularizer.params["power"] = 2
+    assert differing_settings(group_runs(runs)) == ["regularizer.key", "lambda_"]
+    runs.append(make_run("a", 1, 0))
+    runs[2].spec.regularizer.params["power"] = 1
+    assert "regularizer.params.power" in differing_settings(group_runs(runs))
+
+
+def test_other_data_are_another_column_and_said():
+    runs = [
+        make_run("none", 0, 0, results=measured(0.9, 0.1, 0.5)),
+        make_run("a", 1, 0, results=measured(0.8, 0.2, 0.4), data_hash="e"),
+        make_run("a", 1, 1, results=measured(0.8, 0.2, 0.4), pgd_steps=40),
+    ]
+    found = compare(runs, NO_CATALOG)
+    assert [column.result for column in found.columns].count("accuracy.accuracy") == 2
+    assert [column.result for column in found.columns].count("pgd_linf.accuracy") == 3
+    assert set(results_in_several_columns(found)) == {"accuracy.accuracy", "pgd_linf.accuracy", "leakage.share"}
+    table = summary(found, found.columns, NO_CATALOG)
+    assert table.columns.is_unique
+
+
+def test_cells_say_what_n_is():
+    assert cell(estimate([0.5, 0.5, 0.8]), seeds=3) == "0.60 ± 0.43"
+    assert cell(estimate([0.5]), seeds=3) == "0.500 (1 seed)"
+    assert cell(estimate([0.1, 0.3]), seeds=3).endswith("(n = 2)")
+    assert cell(None, seeds=3) == "—"
+
+
+def test_the_files_hold_unrounded_numbers():
+    runs = [make_run("none", 0, seed, results=measured(0.9 + seed / 100, 0.1, 0.5)) for seed in (0, 1)]
+    runs += [make_run("a", 1, seed, results=measured(0.8 + seed / 50, 0.2, 0.4)) for seed in (0, 1)]
+    found = compare(runs, NO_CATALOG)
+    row = next(
+        row
+        for row in numbers(found, found.columns, NO_CATALOG)
+        if row["regularizer.key"] == "a" and row["result"] == "accuracy.accuracy"
+    )
+    assert (row["mean"], row["n"], row["difference_mean"]) == (pytest.approx(0.81), 2, pytest.approx(-0.095))
+    # t(1) = 12.706; s of the differences −0.10 and −0.09 is 0.01 / √2
+    assert row["difference_high"] - row["difference_mean"] == pytest.approx(12.7062047 * 0.005)
+
+
+def test_the_place_of_lambda_zero():
+    axis = lambda_axis([0, 0.01, 1, 0.1])
+    assert axis.positions == pytest.approx([-3, -2, -1, 0]) and axis.labels == ["0", "0.01", "0.1", "1"]
+    assert lambda_axis([0]).positions == [0.0]
+    many = lambda_axis([0, *(10 ** (place / 4) for place in range(-8, 9))])
+    assert many.labels == ["0", "0.01", "0.1", "1", "10", "100"]
+
+
+def test_response_lines_begin_at_the_shared_baseline():
+    found = compare(matched_runs(), NO_CATALOG)
+    pgd = next(column for column in found.columns if column.result == "pgd_linf.accuracy")
+    drawn = {line.label: [(lambda_, mean.mean) for lambda_, _, mean in line.points] for line in lines(found, pgd)}
+    assert drawn == {"a": [(0, 0.1), (0.1, 0.3), (1, 0.6)], "b": [(0, 0.1), (1, 0.5)]}
+    figure = lambda_response(found, pgd, NO_CATALOG)
+    line = next(trace for trace in figure.data if trace.uid == "a")
+    assert line.x == pytest.approx((-2, -1, 0)) and line.y == pytest.approx((0.1, 0.3, 0.6))
+    dots = next(trace for trace in figure.data if trace.uid == "runs")
+    assert len(dots.x) == 8 and set(dots.customdata) == set(found.run_colors)
+
+
+def test_dominated_points_are_faint_in_the_direction_that_is_better():
+    runs = [
+        make_run("a", lambda_, 0, results=measured(accuracy, pgd, share))
+        for lambda_, accuracy, pgd, share in ((0, 0.9, 0.1, 0.5), (0.1, 0.8, 0.3, 0.2), (1, 0.7, 0.2, 0.3))
+    ]
+    found = compare(runs, NO_CATALOG)
+    accuracy, pgd, share = found.columns
+    figure, points = tradeoff(found, accuracy, pgd, NO_CATALOG)
+    assert [point.faint for point in points] == [False, False, True]
+    assert [point.faint for point in tradeoff(found, accuracy, share, NO_CATALOG)[1]] == [False, False, True]
+    front = next(trace for trace in figure.data if trace.uid == "front")
+    assert front.x == (0.8, 0.9) and front.y == (0.3, 0.1)
+
+
+def test_parallel_coordinates_have_a_line_per_run():
+    runs = matched_runs()
+    runs.append(make_run("b", 10, 0))  # not measured yet: no line
+    found = compare(runs, NO_CATALOG)
+    figure = parallel_coordinates(found, found.columns, NO_CATALOG)
+    assert figure is not None
+    names = [dimension.label for dimension in figure.data[0].dimensions]
+    assert names[:2] == ["regularizer", "λ (log, 0 lowest)"] and len(names) == 2 + len(found.columns)
+    lambdas = figure.data[0].dimensions[1]
+    assert sorted(set(lambdas["values"])) == pytest.approx([-2, -1, 0]) and lambdas.ticktext == ("0", "0.1", "1")
+    assert len(figure.data[0].line.color) == 8
+    assert parallel_coordinates(compare(runs[-1:], NO_CATALOG), found.columns, NO_CATALOG) is None
+
+
+def test_a_group_without_a_place_on_an_axis_is_drawn_where_it_has_one():
+    """Of two models from elsewhere only the one of unknown λ has PGD, and only the other one has leakage."""
+    unknown = make_run("none", 0, 0, results={"accuracy.accuracy": 0.9, "pgd_linf.accuracy": 0.2})
+    stated = make_run("none", 0, 0, results={"accuracy.accuracy": 0.8, "leakage.share": 0.5})
+    runs = [
+        unknown.model_copy(update={"origin": Origin.IMPORTED}),
+        stated.model_copy(update={"origin": Origin.LOGGED, "lambda_": 0.0}),
+    ]
+    found = compare(runs, NO_CATALOG)
+    by_name = {column.result: column for column in found.columns}
+    accuracy, pgd, leakage = (by_name[name] for name in ("accuracy.accuracy", "pgd_linf.accuracy", "leakage.share"))
+
+    def lambdas_beside(*columns: Column) -> tuple[list[float], list[str]]:  # positions of the runs, texts of the ticks
+        figure = parallel_coordinates(found, columns, NO_CATALOG)
+        assert figure is not None
+        axis = next(item for item in figure.data[0].dimensions if item.label == "λ (log, 0 lowest)")
+        return list(axis["values"]), list(axis.ticktext)
+
+    assert lambdas_beside(accuracy, pgd) == ([-1], ["not known"])
+    assert lambdas_beside(accuracy, leakage) == ([0], ["0"])
+    assert lambdas_beside(accuracy) == ([0, -1], ["not known", "0"])
+    assert parallel_coordinates(found, (pgd, leakage), NO_CATALOG) is None
+    assert [len(tradeoff(found, accuracy, column, NO_CATALOG)[1]) for column in found.columns] == [2, 1, 1]
+    assert tradeoff(found, pgd, leakage, NO_CATALOG)[1] == []
+    for column in found.columns:
+        assert lines(found, column) == [] and not lambda_response(found, column, NO_CATALOG).data[0].x
+
+
+def test_smoothing_is_a_weighted_mean_of_the_past():
+    assert smoothed([1.0, 2.0, 4.0], 0.0) == [1.0, 2.0, 4.0]
+    # (4 + 2·½ + 1·¼) / (1 + ½ + ¼)
+    assert smoothed([1.0, 2.0, 4.0], 0.5) == pytest.approx([1.0, 2.5 / 1.5, 5.25 / 1.75])
+    assert smoothed([3.0] * 5, 0.9) == pytest.approx([3.0] * 5)

@@ -1,0 +1,141 @@
+"""The Compare page against a real API: its view is its link, and what is missing is said."""
+
+import html
+import json
+
+import httpx
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.frontend.page_text import page_text
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def table(app: AppTest, *columns: str):
+    return next(item.value for item in app.dataframe if set(columns) <= set(item.value.columns))
+
+
+@pytest.fixture
+def experiment(live_api) -> int:
+    """λ 0, 0.1 and 1 with two seeds each: accuracy falls with λ, cross-entropy too."""
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 0.1, 1], "seed": [0, 1]})
+    for run_id, accuracy in zip(run_ids, (0.90, 0.92, 0.89, 0.91, 0.70, 0.72), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy, accuracy__cross_entropy=accuracy / 2)
+    return live_api.client.run(run_ids[0]).experiment
+
+
+def test_every_section_stands_and_shows_its_numbers(page, experiment):
+    app = page.open("compare", experiment=str(experiment))
+    text = page_text(app)
+    for words in ("Over λ", "Trade-offs", "Parallel coordinates", "Training curves", "best mean"):
+        assert words in text
+    shown = table(app, "λ", "mean", "low", "high")
+    assert list(shown["λ"]) == [0, 0.1, 1] and list(shown["mean"]) == pytest.approx([0.91, 0.90, 0.71])
+    # t(1) · s / √2 with s = 0.02 / √2
+    assert shown["high"][0] - shown["mean"][0] == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    assert len(table(app, "run", "group", "seed")) == 6
+    assert not any("identical" in column for column in app.dataframe[0].value.columns)
+
+
+def test_the_link_restores_the_view(page, experiment):
+    app = page.open(
+        "compare",
+        experiment=str(experiment),
+        baseline="λ 0.1",
+        deltas="true",
+        smoothing="0.5",
+        results="accuracy: cross entropy",
+        over="epoch",
+        identical="true",
+        means="true",
+        left="gradient_norm",
+    )
+    page_text(app)
+    shown = app.dataframe[0].value
+    assert list(shown["λ"]) == ["0.1", "0", "1"]  # the chosen baseline first
+    assert shown["Δ Test cross-entropy"].iloc[0] == "baseline" and "Test accuracy" not in shown
+    assert set(shown["epochs"]) == {"15"}  # the same everywhere, and asked for
+    assert next(item for item in app.slider if item.label == "Smoothing").value == 0.5
+    curve = table(app, "group", "step", "mean", "n")
+    assert set(curve["n"]) == {2} and set(curve["group"]) == {"λ 0", "λ 0.1", "λ 1"}
+
+
+def test_the_selected_lambda_says_what_it_was_selected_on(page, live_api):
+    run_ids = live_api.launch({"evaluations": [{"key": "leakage"}]}, {"lambda_": [0, 0.1, 1], "seed": [0]})
+    for run_id, accuracy, share in zip(run_ids, (0.90, 0.89, 0.70), (0.1, 0.5, 0.9), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy, leakage__share=share)
+    app = page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment), loss="5.0")
+    assert "not every run has a validation accuracy" in page_text(app)
+    row = table(app, "λ within budget", "Δ accuracy").iloc[0]
+    assert (row["λ"], row["λ within budget"], row["Δ accuracy"]) == ("0.1", "1 of 2", "-1.0 points")
+    assert row["note"] == "the lowest λ tried: a smaller one may be better"
+    assert row["Leakage, share"] == "0.500 (1 seed)" and row["Test accuracy"] == "0.890 (1 seed)"
+    assert row["baseline accuracy, test"] == "0.900 (1 seed)"
+
+
+def test_a_claim_about_two_groups_is_answered(page, live_api):
+    run_ids = live_api.launch({"evaluations": [{"key": "pgd_linf"}]}, {"lambda_": [0, 1], "seed": [0, 1, 2]})
+    for index, run_id in enumerate(run_ids):
+        with_penalty = live_api.client.run(run_id).spec.lambda_ > 0
+        pgd = (0.5 if with_penalty else 0.1) + index / 100
+        live_api.finish(run_id, accuracy__accuracy=0.9 + (index % 3) / 1000, pgd_linf__accuracy=pgd)
+    experiment = str(live_api.client.run(run_ids[0]).experiment)
+    app = page.open("compare", experiment=experiment, loss="5.0")
+    assert [item.value for item in app.success] == ["Yes, over 3 seeds."]
+    rows = table(app, "question", "answer")
+    assert list(rows["answer"]) == ["yes", "yes"] and list(rows["seeds"]) == ["3", "3"]
+    assert list(rows["threshold"]) == ["0", "-0.05"] and rows["over images"].iloc[0] == "—"
+    groups = {item.label: item for item in app.selectbox}
+    groups["Group A"].set_value("λ 0")
+    groups["Group B"].set_value("λ 1")
+    app.run()
+    assert [item.value for item in app.error] == ["No: its result is worse, over 3 seeds."]
+    answer = live_api.client.comparison("pgd_linf.accuracy", experiment=int(experiment))
+    assert [row.lambda_ for row in answer.selection] == [1] and [group.best for group in answer.groups] == [False, True]
+
+
+def test_a_failed_run_and_missing_results_among_good_ones(page, live_api):
+    good, bad, waiting = live_api.launch({"evaluations": []}, {"seed": [0, 1, 2]})
+    live_api.finish(good, accuracy__accuracy=0.9)
+    live_api.fail(bad, "RuntimeError: the disk is full")
+    live_api.client.cancel_run(waiting)
+    app = page.open("compare", experiment=str(live_api.client.run(good).experiment))
+    text = page_text(app)
+    assert "✕ failed: RuntimeError: the disk is full" in text
+    assert "3 runs: ✓ succeeded 1 · ✕ failed 1 · ⊘ cancelled 1" in text
+    row = app.dataframe[0].value.iloc[0]
+    assert (row["seeds done"], row["Test accuracy"]) == ("1 of 3", "0.900 (1 seed)")
+
+
+def test_a_run_deleted_in_another_window_is_said(page, live_api, experiment):
+    first, second, *_ = (run.id for run in live_api.client.runs_of(experiment))
+    live_api.client.delete_run(first)
+    app = page.open("compare", runs=f"{first},{second}")
+    assert f"Not found: run {first}" in page_text(app)
+    assert list(app.dataframe[0].value["seeds done"]) == ["1 of 1"]
+
+
+def test_five_hundred_runs(page, live_api):
+    body = {"name": "many", "sweep": {"lambda_": [0, 0.01, 0.1, 1, 10], "seed": list(range(100))}}
+    number = httpx.post(f"{live_api.url}/api/v1/experiments", json=body, timeout=60).raise_for_status().json()["id"]
+    app = page.open("compare", experiment=str(number))
+    assert "The first 60 of 500 runs are shown" in page_text(app)
+    assert list(app.dataframe[0].value["seeds done"]) == ["0 of 100"] * 5
+    httpx.post(
+        f"{live_api.url}/api/v1/bulk/runs",
+        timeout=60,
+        json={"action": "cancel", "runs": live_api.client.experiment(number).runs},
+    ).raise_for_status()
+
+
+def test_the_report_is_made_on_request(page, experiment, monkeypatch):
+    from densitylab.frontend.report import experiment_report
+
+    monkeypatch.setattr(experiment_report, "MAP_PATIENCE", 0.0)
+    app = page.open("compare", experiment=str(experiment))
+    app = next(item for item in app.button if item.label == "Make a report").click().run()
+    page_text(app)
+    assert app.session_state["report"][0] == experiment
+    assert app.session_state["report"][1].startswith("<!doctype html>")
+    assert json.dumps({"lambda_": [0, 0.1, 1]})[1:-1] in html.unescape(app.session_state["report"][1])

@@ -1,0 +1,123 @@
+"""The launch form beyond one grid: lists of λ, several methods, copies with their changes, priorities."""
+
+import pytest
+
+from densitylab.backend.shared.contracts import Priority
+from tests.frontend.page_text import page_text
+
+pytestmark = pytest.mark.timeout(120)
+SMALL = {"epochs": 2, "evaluations": []}
+
+
+def ending(widgets, text: str):
+    return next(item for item in widgets if (item.key or "").endswith(text))
+
+
+def launched(app, live_api):
+    value = app.query_params["experiment"]
+    return live_api.client.experiment(int(value if isinstance(value, str) else value[0]))
+
+
+def test_log_spaced_weights_are_taken_into_the_list(page):
+    app = page.open("launch")
+    ending(app.number_input, "/spaced/count").set_value(4).run()
+    app = ending(app.button, "/spaced/take").click().run()
+    page_text(app)
+    assert ending(app.text_input, "/lambda").value == "0, 0.01, 0.046, 0.22, 1"
+    assert "Launch 5 runs" in [item.label for item in app.button]
+
+
+def test_several_methods_are_launched_as_one_experiment(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(2).run()
+    ending(app.text_input, "/seeds").set_value("0, 1").run()
+    methods = ending(app.multiselect, "/methods")
+    app = methods.set_value(methods.options[:1] + [name for name in methods.options if "acobian" in name]).run()
+    page_text(app)
+    app = ending(app.text_input, "/methods/jacobian/lambda").set_value("0.1, 1").run()
+    ending(app.selectbox, "/priority").set_value(Priority.HIGH).run()
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    runs = live_api.client.runs_of(launched(app, live_api).id)
+    assert [(run.spec.regularizer.key, run.spec.lambda_) for run in runs if run.spec.seed == 0] == [
+        ("marginal_density", 0.1),
+        ("none", 0),
+        ("jacobian", 0.1),
+        ("jacobian", 1),
+    ]
+    assert len(runs) == 8 and {run.priority for run in runs} == {Priority.HIGH}
+
+
+def test_a_copy_of_an_experiment_says_what_it_changes(page, live_api):
+    run = live_api.launch(
+        SMALL, [{"lambda_": [0.1], "seed": [0, 1]}, {"regularizer": [{"key": "none"}], "lambda_": [0], "seed": [0, 1]}]
+    )[0]
+    original = live_api.client.run(run).experiment
+    app = page.open("launch", **{"from": str(original)})
+    assert "nothing is changed yet" in page_text(app)
+    assert "Launch 4 runs" in [item.label for item in app.button]
+    app = ending(app.number_input, "/epochs").set_value(3).run()
+    assert "epochs: ~~2~~ → **3**" in page_text(app)
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    copies = live_api.client.runs_of(launched(app, live_api).id)
+    assert [run.spec.regularizer.key for run in copies] == ["marginal_density"] * 2 + ["none"] * 2
+    assert {run.spec.epochs for run in copies} == {3}
+
+
+def test_an_experiment_that_the_form_cannot_draw_says_so(page, live_api):
+    run = live_api.launch(SMALL, [{"lambda_": [0.1]}, {"lambda_": [0.2]}])[0]
+    app = page.open("launch", **{"from": str(live_api.client.run(run).experiment)})
+    assert "The form cannot draw this experiment" in page_text(app)
+
+
+def test_the_price_stands_before_the_click(page):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(3).run()
+    app = ending(app.text_input, "/seeds").set_value("0, 1").run()
+    page_text(app)
+    price = {item.label: item.value for item in app.metric}
+    assert price["Runs"] == "2" and price["Steps"] == "216"  # 2 runs of 3 epochs of 36 batches
+    assert price["Training"].startswith("≈") or price["Training"] == "unknown"
+    assert "No training worker is running" in " ".join(item.value for item in app.warning)
+
+
+def test_the_advanced_fields_are_launched_as_they_are_drawn_and_come_back_in_a_copy(page, live_api):
+    app = page.open("launch")
+    ending(app.selectbox, "/precision").set_value("bfloat16").run()
+    ending(app.selectbox, "/sampling").set_value("class_balanced").run()
+    ending(app.number_input, "/clip").set_value(2.5).run()
+    ending(app.number_input, "/ema").set_value(0.99).run()
+    app = ending(app.number_input, "/patience").set_value(4).run()
+    ending(app.selectbox, "/watched").set_value("validation_accuracy").run()
+    ending(app.checkbox, "/deterministic").set_value(True).run()
+    schedule = ending(app.selectbox, "/lr_schedule/key")
+    app = schedule.set_value(next(name for name in schedule.options if "osine" in name)).run()
+    ending(app.number_input, "/lr_schedule/cosine/warm_up").set_value(0.1).run()
+    app = ending(app.checkbox, "/augment").set_value(True).run()
+    choice = ending(app.selectbox, "/augmentation/key")
+    app = choice.set_value(next(name for name in choice.options if name == "Crop")).run()
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    value = app.query_params["run"]
+    run_id = int(value if isinstance(value, str) else value[0])
+    spec = live_api.client.run(run_id).spec
+    assert (spec.precision, spec.sampling, spec.gradient_clip, spec.ema_decay) == (
+        "bfloat16",
+        "class_balanced",
+        2.5,
+        0.99,
+    )
+    assert spec.early_stop.model_dump() == {"patience": 4, "metric": "validation_accuracy"} and spec.deterministic
+    assert spec.lr_schedule.model_dump() == {"key": "cosine", "params": {"end": 0.0, "warm_up": 0.1}}
+    assert spec.augmentation.model_dump() == {"key": "random_crop", "params": {"padding": 4}}
+
+    app = page.open("launch", clone=str(run_id))
+    assert "nothing is changed yet" in page_text(app)
+
+
+def test_compile_with_double_backward_is_refused_beside_its_field(page):
+    app = page.open("launch")
+    app = ending(app.checkbox, "/compile").set_value(True).run()
+    app = ending(app.button, "launch-button").click().run()
+    assert "torch.compile refuses double backward" in page_text(app) and "Not launched" in page_text(app)

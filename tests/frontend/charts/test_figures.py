@@ -1,0 +1,106 @@
+"""Figures hold the numbers that they were given."""
+
+import itertools
+
+import plotly.graph_objects as go
+import plotly.io
+import pytest
+
+from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.analysis.colors import PALETTE, lighter, palette, shades
+from densitylab.frontend.charts import figures
+from densitylab.frontend.charts.figures import PANELS, Panel, Point, RunPoint, overlay, scatter
+
+
+def curves(*arguments, **options):
+    """As Plotly's own checks take it."""
+    return go.Figure(figures.curves(*arguments, **options))
+
+
+def series(name: str, run: int = 1) -> MetricSeries:
+    points = [MetricPoint(step=step, epoch=step / 2, value=10.0 * step, seconds=step / 4) for step in (1, 2, 3)]
+    return MetricSeries(run=run, name=name, points=points, total=3)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        ("step", (1, 2, 3)),
+        ("epoch", (0.5, 1, 1.5)),
+        ("seconds", (0.25, 0.5, 0.75)),
+    ],
+)
+def test_curves_over_each_axis(x, expected):
+    figure = curves(PANELS[0], [series("cross_entropy"), series("throughput")], x=x)
+    (trace,) = figure.data  # what the panel does not show is left out
+    assert (trace.x, trace.y, trace.name) == (expected, (10, 20, 30), "cross-entropy")
+
+
+def test_axes_may_be_logarithmic():
+    figure = curves(PANELS[0], [series("loss")], log_y=True)
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("linear", "log")
+
+
+def test_zoom_survives_new_points_but_not_another_scale():
+    before, after = (curves(PANELS[0], [series("loss")]) for _ in range(2))
+    assert before.layout.uirevision == after.layout.uirevision
+    assert curves(PANELS[0], [series("loss")], log_y=True).layout.uirevision != before.layout.uirevision
+
+
+def test_the_panels_show_each_metric_once():
+    shown = [name for panel in PANELS for name in panel.metrics]
+    assert len(shown) == len(set(shown))
+    assert {
+        "loss",
+        "cross_entropy",
+        "penalty",
+        "train_accuracy",
+        "gradient_norm",
+        "gradient_norm_log_prob",
+        "gradient_norm_margin",
+    } <= set(shown)
+
+
+def test_an_overlay_has_a_line_per_run_in_its_colour():
+    figure = overlay("t", "u", [series("loss", 2), series("loss", 1)], {1: "a", 2: "b"}, {1: "#111111", 2: "#222222"})
+    assert [(trace.name, trace.line.color) for trace in figure.data] == [("a", "#111111"), ("b", "#222222")]
+
+
+def test_a_scatter_tells_which_run_a_click_opens():
+    point = Point("λ 1", Estimate(0.5, 0.4, 0.6, 3), Estimate(0.9, None, None, 1), "#000000", 7)
+    figure = scatter("t", "x", "y", [point], [RunPoint("λ 1, seed 0", 0.5, 0.9, "#000000", 8)])
+    runs, mean = figure.data
+    assert runs.customdata == (8,) and mean.customdata == (7,)
+    assert mean.error_x.array[0] == pytest.approx(0.1) and mean.error_x.visible
+    assert not mean.error_y.visible  # one value has no interval
+
+
+def test_many_groups_are_one_trace_in_which_each_keeps_its_colour_and_its_run():
+    middle = Estimate(0.5, None, None, 1)
+    points = [
+        Point(f"λ {place}", Estimate(place, place - 1, place + 1, 3), middle, f"#0000{place:02}", place)
+        for place in range(40)
+    ]
+    means = scatter("t", "x", "y", points, []).data[-1]
+    assert means.customdata == tuple(range(40)) and means.marker.color[7] == "#000007"
+    assert means.text[7] == "λ 7, mean of 3" and set(means.error_x.array) == {1.0}
+
+
+def test_figures_survive_the_way_to_the_browser():
+    figure = curves(Panel("t", ("loss",), "u"), [series("loss")])
+    assert list(plotly.io.from_json(figure.to_json()).data[0].y) == [10, 20, 30]
+
+
+def test_colours_are_the_same_whatever_the_order():
+    assert palette([5, 3, 9]) == palette([9, 5, 3, 3]) == {3: PALETTE[0], 5: PALETTE[1], 9: PALETTE[2]}
+    assert all(a != b for a, b in itertools.combinations(PALETTE, 2))
+
+
+def test_shades_of_a_group_are_told_apart():
+    found = shades(PALETTE[0], [1, 2, 3])
+    assert found[1] == PALETTE[0] and len(set(found.values())) == 3
+
+
+def test_lighter_ends_at_white():
+    assert lighter("#0072B2", 0) == "#0072B2" and lighter("#0072B2", 1) == "#FFFFFF"

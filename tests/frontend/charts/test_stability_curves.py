@@ -1,0 +1,86 @@
+"""Curves of stability from the evaluations that were taken: which belong together, and what is drawn of them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from densitylab.backend.shared.contracts import Component, Evaluation, Status, Value
+from densitylab.frontend.charts.stability_curves import curves, evaluation_params, points, table
+from densitylab.frontend.maps.view import RunColumn
+
+GRADIENT = Component(key="gradient")
+NOISE = Component(key="noise", params={"sigma": 0.05})
+COLUMN = RunColumn(3, "λ 1", "#112233")
+
+
+def taken(
+    strength: float,
+    value: float = 0.5,
+    *,
+    n: int = 100,
+    status: Status = Status.SUCCEEDED,
+    perturbation: Component = NOISE,
+    attribution: Component = GRADIENT,
+    name: str = "stability",
+) -> Evaluation:
+    return Evaluation(
+        id=1,
+        run=3,
+        name=name,
+        key="stability",
+        status=status,
+        task=1,
+        created_at=datetime.now(UTC),
+        params=evaluation_params(attribution, perturbation, next(iter(perturbation.params)), strength, n),
+        values={
+            "cosine": Value(value=value, low=value - 0.1, high=value + 0.2, n=n),
+            "cosine_random_map": Value(value=0.0, n=n),
+        },
+    )
+
+
+def test_points_of_one_method_and_perturbation_in_order_of_their_strength():
+    shifted = Component(key="shift", params={"right": 2, "down": 0})
+    other = Component(key="shift", params={"right": 2, "down": 1})
+    items = [
+        taken(0.2),
+        taken(0.1),
+        taken(0.3, status=Status.RUNNING),
+        taken(4, perturbation=shifted),
+        taken(5, perturbation=other),
+        taken(0.4, attribution=Component(key="smoothgrad")),
+    ]
+    assert [point.strength for point in points(items, GRADIENT, NOISE, "sigma")] == [0.1, 0.2]
+    assert [point.strength for point in points(items, GRADIENT, shifted, "right")] == [4]
+
+
+def test_of_two_measures_at_one_strength_that_on_more_images_counts():
+    (point,) = points([taken(0.1, 0.9, n=500), taken(0.1, 0.2, n=100)], GRADIENT, NOISE, "sigma")
+    assert point.value("cosine").value == 0.9
+
+
+def test_a_line_has_its_interval_its_controls_and_opens_its_evaluation():
+    found = {3: points([taken(0.1, name="a"), taken(0.2, 0.4, name="b")], GRADIENT, NOISE, "sigma")}
+    figure = curves("cosine", "cosine", "Noise σ", [COLUMN], found)
+    control, line = figure.data
+    assert (control.name, list(control.y)) == ("λ 1: a random map", [0.0, 0.0])
+    assert (list(line.x), list(line.y)) == ([0.1, 0.2], [0.5, 0.4])
+    assert list(line.error_y.array) == pytest.approx([0.2, 0.2])
+    assert list(line.error_y.arrayminus) == pytest.approx([0.1, 0.1])
+    assert [list(item) for item in line.customdata] == [[3, 0.1, "a"], [3, 0.2, "b"]]
+
+
+def test_every_point_is_in_the_table():
+    found = {3: points([taken(0.1)], GRADIENT, NOISE, "sigma")}
+    assert table([COLUMN], found, "cosine") == [
+        {
+            "run": 3,
+            "settings": "λ 1",
+            "strength": 0.1,
+            "cosine": 0.5,
+            "low": 0.4,
+            "high": 0.7,
+            "n": 100,
+            "a random map": 0.0,
+        }
+    ]

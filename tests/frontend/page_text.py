@@ -1,0 +1,21 @@
+"""Text of a page that Streamlit's driver has run."""
+
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+
+def page_text(app: AppTest) -> str:
+    """Everything that the page says, as one text."""
+    assert not app.exception, app.exception[0].value
+    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def pictures(app: AppTest) -> str:
+    """Return the HTML that the page draws."""
+    return "\n".join(block.proto.body for block in app.get("html"))
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(item for item in app.button if item.label == label)

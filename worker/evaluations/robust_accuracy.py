@@ -1,0 +1,145 @@
+"""Robust accuracy under any attack, over a curve of epsilon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.errors import Interrupted
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_samples, proportion
+
+Attack = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]  # (model, x, y, epsilon) -> x_adv
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The images that stay correctly classified under an attack.
+
+    Args:
+        epsilons: ascending, 0 first.
+        robust: (N, E) bool, image by epsilon.
+        labels: (N,).
+        classes: K.
+    """
+
+    epsilons: list[float]
+    robust: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    def at(self, epsilon: float) -> np.ndarray:
+        """Return (N,) bool, the images that are robust at `epsilon`."""
+        return self.robust[:, self.epsilons.index(float(epsilon))]
+
+
+def measure_robustness(
+    attack: Attack,
+    model: nn.Module,
+    data: Dataset,
+    epsilons: Sequence[float],
+    *,
+    samples: int | None,
+    generator: torch.Generator,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+    known: dict[float, np.ndarray] | None = None,
+    each_batch: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], None] = lambda model, x, y: None,
+) -> Robustness:
+    """Attack every image at every epsilon, each epsilon separately but with the same draws.
+
+    Args:
+        attack: (model, x, y, epsilon) -> x_adv; its model asks `should_stop` at every pass.
+        model: gives logits (N, K), in eval mode.
+        data: images and labels.
+        epsilons: at least one; 0, the clean image, is added.
+        samples: number of images, the first ones; None: all.
+        generator: of the attack; its seed, not its state, determines the draws.
+        progress: called with the fraction done, 0 to 1.
+        should_stop: asked before every forward pass.
+        known: (N,) bool by epsilon, from a prior evaluation; these epsilons are not attacked again.
+        each_batch: called once with each batch.
+
+    Raises:
+        ValueError: no epsilon, or one out of range.
+        Interrupted: `should_stop()` returned True.
+    """
+    if len(epsilons) == 0:
+        raise ValueError("expected at least one epsilon, got none")
+    ascending = sorted({0.0, *map(float, epsilons)})
+    classes = 1
+
+    def polled(x: Tensor) -> Tensor:
+        # an attack on a large model takes long: asking here ends it within one pass
+        nonlocal classes
+        if should_stop():
+            raise Interrupted("the evaluation was stopped")
+        logits = model(x)
+        classes = logits.shape[1]
+        return logits
+
+    # each batch has a seed of its own, so that known epsilons do not change the draws of others
+    seed = generator.initial_seed()
+    total = len(data) if samples is None else min(samples, len(data))
+    robust = np.zeros((total, len(ascending)), bool)
+    for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+        for number, epsilon in enumerate(ascending):
+            progress((part.start + (part.stop - part.start) * number / len(ascending)) / total)
+            if known is not None and epsilon in known:
+                robust[part, number] = known[epsilon][part]
+                continue
+            generator.manual_seed(seed + part.start)
+            x_adv = attack(polled, x, y, epsilon)
+            with torch.no_grad():
+                robust[part, number] = (polled(x_adv).argmax(dim=1) == y).cpu().numpy()
+        each_batch(polled, x, y)
+    return Robustness(ascending, robust, data.labels[:total].cpu().numpy(), classes)
+
+
+def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Result:
+    """Return the result of an attack.
+
+    Returns:
+        value `accuracy` at the first requested epsilon; curve `accuracy` over 0 and all requested ones (Wilson); the
+        flags that apply to any attack; and the arrays `broken_at`, the smallest requested epsilon at which each image
+        was misclassified (0 for one that is misclassified unperturbed, inf for one that was robust throughout), and
+        `held` (N, E), the robust images.
+    """
+    shown = sorted({0.0, *map(float, requested)})
+    robust = np.array([robustness.at(epsilon) for epsilon in shown])
+    right = robust.sum(axis=1)
+    count = robust.shape[1]
+    points = [proportion(int(number), count, higher_is_better=True) for number in right]
+    broken_at = np.where(robust.all(axis=0), np.inf, np.array(shown)[robust.argmin(axis=0)])
+    flags = few_samples(count) + at_chance(robust[0], robustness.classes)
+    rises = [i for i in range(len(shown) - 1) if right[i + 1] > right[i]]
+    if rises:
+        i = rises[0]
+        flags.append(
+            Flag(
+                "rises_with_epsilon",
+                f"Accuracy rises from {right[i]} to {right[i + 1]} of {count} between "
+                f"epsilon {shown[i]:g} and {shown[i + 1]:g}, which no true robust accuracy does: the attack "
+                "is too weak there. Next: more steps and restarts, or a smaller step size.",
+            )
+        )
+    return Result(
+        values={"accuracy": points[shown.index(float(requested[0]))]},
+        curves={
+            "accuracy": Curve(
+                x=shown,
+                y=[point.value for point in points],
+                low=[point.low for point in points],
+                high=[point.high for point in points],
+                x_label="epsilon",
+                y_label="adversarial accuracy",
+            )
+        },
+        flags=flags,
+        arrays={"broken_at": broken_at.astype(np.float32), "held": robustness.robust},
+    )

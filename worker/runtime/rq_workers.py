@@ -1,0 +1,195 @@
+"""RQ workers. RQ only carries task ids; the state of a task is in the database."""
+
+import ctypes
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ConnectionError, TimeoutError
+from rq import Queue, SimpleWorker, Worker, worker_registration
+from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+from sqlalchemy.exc import SQLAlchemyError
+
+from densitylab.backend.shared.contracts import ENTRIES_FIELD, WORKER_SECONDS
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.store import instance
+from densitylab.worker.runtime import stop_signal
+from densitylab.worker.runtime.broker_connection import connect
+
+GRACE_SECONDS = 8.0  # from the request to shut down to the kill
+BROKER_WAIT_SECONDS = 0.5
+DATABASE_WAIT_SECONDS = 1.0
+_WORKER_TTL = WORKER_SECONDS - 60  # RQ looks for work for 15 s at a time, and its entry lives for 60 s more
+_MONITOR_SECONDS = 10  # between RQ's heartbeats during a job
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ResilientWorker(BaseWorker):
+    """Survives a restart of the broker; logs a line at the start and at the end of each job."""
+
+    exponential_backoff_factor = 1.0  # an idle worker tries the broker every second
+    entries: Mapping[str, str | None] = MappingProxyType({})  # report of optional entries, see `worker.resolve.report`
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        began = time.monotonic()
+        _log.info("%s starts", job.description)
+        try:
+            super().execute_job(job, queue)
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("the broker does not answer: %s", error)
+            self.wait_for_horse()  # the job needs no broker and has written its task's state
+            self._horse_pid = 0
+        _log.info("%s ended after %.1f s", job.description, time.monotonic() - began)
+        while not answers(self.connection):
+            if self._stop_requested:
+                raise StopRequested
+            time.sleep(BROKER_WAIT_SECONDS)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Register again with each heartbeat: the broker may have lost its data, or this worker's entry has expired."""
+        sent = self.connection.pipeline(transaction=False) if pipeline is None else pipeline
+        sent.hset(self.key, mapping={**self.serialize(), ENTRIES_FIELD: json.dumps(dict(self.entries))})
+        worker_registration.register(self, sent)
+        super().heartbeat(timeout, sent)
+        if pipeline is None:
+            sent.execute()  # in one round trip: RQ sends three heartbeats a job
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("stopped without unregistering, since the broker does not answer: %s", error)
+
+    def set_shutdown_requested_date(self) -> None:
+        """Do nothing: no one reads the date, and a signal handler must not call the broker."""
+
+
+class ForkingWorker(ResilientWorker, Worker):
+    """Forks for each job. SIGUSR1 asks a job to stop, and a job never outlives its worker."""
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._signal_job()
+        _exit_after_grace(self._kill_and_exit)
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        super().fork_work_horse(job, queue)
+        if self._stop_requested:  # requested between the decision to fork and the fork
+            self._signal_job()
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        assert self.pid is not None  # set at its birth
+        kill_on_parent_exit(self.pid)
+        super().main_work_horse(job, queue)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        try:
+            super().maintain_heartbeats(job, execution)
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("the broker does not answer; %s continues: %s", job.description, error)
+
+    def _signal_job(self) -> None:
+        if self.horse_pid:
+            try:
+                os.kill(self.horse_pid, stop_signal.SIGNAL)
+            except ProcessLookupError:
+                _log.debug("job process %d has ended already", self.horse_pid)
+
+    def _kill_and_exit(self) -> None:
+        _log.warning("the job did not stop within %.0f s and is killed, to continue later", GRACE_SECONDS)
+        self.kill_horse()
+        os._exit(1)
+
+
+class InProcessWorker(ResilientWorker, SimpleWorker):
+    """Runs jobs in its own process, where models stay in memory."""
+
+    def handle_warm_shutdown_request(self) -> None:
+        stop_signal.request(True)
+        _exit_after_grace(lambda: os._exit(1))
+
+
+def make_worker(
+    kind: type[ResilientWorker], role: str, queues: list[str], url: str, entries: Mapping[str, str | None]
+) -> ResilientWorker:
+    """Return a worker of `kind` on `queues`, in order of priority, once the broker answers at `url`."""
+    connection = connect(url)
+    _wait_for(connection)
+    # RQ refuses the name of another worker, even of a killed one, so each process has a new name
+    name = f"{role}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    worker = kind(
+        queues,
+        name=name,
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=_WORKER_TTL,
+        job_monitoring_interval=_MONITOR_SECONDS,
+        log_job_description=False,
+    )
+    worker.entries = entries
+    return worker
+
+
+def wait_for_instance(database: Database) -> str:
+    """Return the system's name, of which the names of its queues are made, once the database answers."""
+    logged = False
+    while True:
+        try:
+            return instance.name(database)
+        except SQLAlchemyError as error:
+            if not logged:
+                _log.warning("waiting for the database: %s", str(getattr(error, "orig", error)).strip())
+            logged = True
+        finally:
+            database.close()  # no connection survives the fork of a job
+        time.sleep(DATABASE_WAIT_SECONDS)
+
+
+def _wait_for(connection: Redis) -> None:
+    logged = False
+    while True:
+        try:
+            connection.ping()
+            return
+        except (ConnectionError, TimeoutError) as error:
+            if not logged:
+                _log.warning("waiting for the broker, which does not answer: %s", error)
+            logged = True
+        time.sleep(BROKER_WAIT_SECONDS)
+
+
+def answers(connection: Redis) -> bool:
+    """Return whether the broker answers."""
+    try:
+        return bool(connection.ping())
+    except (ConnectionError, TimeoutError):
+        return False
+
+
+def kill_on_parent_exit(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, so that no job runs beside its retry."""
+    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:  # the parent ended before prctl
+        os._exit(1)
+
+
+def _exit_after_grace(end: Callable[[], None]) -> None:
+    timer = threading.Timer(GRACE_SECONDS, end)
+    timer.daemon = True
+    timer.start()

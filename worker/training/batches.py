@@ -1,0 +1,136 @@
+"""Batches of a training run by step number: order, sampling, memory and augmentation.
+
+with closing(Batches(data, batch_size=, seed=, device=)) as batches:
+    x, y = batches.at(step)        depends only on the data, the seed and the step
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import ceil
+
+import torch
+
+from densitylab.worker.augmentations.none import none
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.training import seeds
+from densitylab.worker.training.sampling import epoch_order
+
+RESIDENT_SHARE = 0.25  # of the device's free memory (of the machine's, on the CPU) for resident images
+
+_Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class Batches:
+    """Images x (N, C, H, W) float32 in [0, 1] and labels y (N,) of each step, on the device.
+
+    Images stay uint8 and are augmented in whole batches on the device. If they fit they are kept there; otherwise they
+    stay in host memory, or in a memory-mapped file, and a thread collects the next batch while the device computes, for
+    a GPU in pinned memory. Both ways give the same bits.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        sampling: str = "shuffled",
+        augmentation: Callable[..., torch.Tensor] = none,
+        resident: bool | None = None,
+    ) -> None:
+        """
+        Args:
+            data: training images, at least one.
+            batch_size: images per step; an epoch's last batch may be smaller.
+            seed: of the run; determines the order and the augmentation.
+            device: of the batches.
+            sampling: see `densitylab.worker.training.sampling.epoch_order`.
+            augmentation: (images, *, generator) -> images of the same shape and type.
+            resident: keep the images on the device; None: if they take at most a quarter of its memory.
+
+        Raises:
+            ValueError: no images, an unknown sampling, or balanced groups without groups.
+        """
+        if len(data) == 0:
+            raise ValueError("expected training images, got none")
+        self._device = torch.device(device)
+        self.resident = _fits(data.images, self._device) if resident is None else resident
+        self._data, self._batch_size, self._seed = data, batch_size, seed
+        self._sampling, self._augmentation = sampling, augmentation
+        storage = self._device if self.resident else torch.device("cpu")
+        self._images, self._labels = data.images.to(storage), data.labels.to(storage)
+        self._epoch, self._order = 0, epoch_order(data, sampling, seed=seed, epoch=0).to(storage)
+        self._reader = None if self.resident else ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._mask_order: tuple[int, torch.Tensor] | None = None  # an epoch and its order
+        self._ahead: tuple[int, Future[_Pair]] | None = None  # the step that the reader prepares
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch, the smaller last one included."""
+        return ceil(len(self._data) / self._batch_size)
+
+    def at(self, step: int) -> _Pair:
+        """Return (x, y) of a step, counted from 1 over all epochs."""
+        images, labels = self._gather(step) if self._reader is None else self._read(self._reader, step)
+        images = self._augmentation(images, generator=seeds.generator(self._seed, seeds.AUGMENTATION, step))
+        return as_pixels(images).contiguous(), labels
+
+    def masks(self, step: int) -> torch.Tensor:
+        """Return (N, 1, H, W) bool, the masks of the images of `at(step)`, moved with them by the augmentation.
+
+        An augmentation draws as many numbers for masks as for images. Pixels that it adds are not in the mask.
+
+        Raises:
+            ValueError: the data set has no masks.
+        """
+        if self._data.masks is None:
+            raise ValueError("the regularizer needs masks of the null part, and this data set has none")
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        if self._mask_order is None or self._mask_order[0] != epoch:
+            # separate from that of the images, which a thread may have moved to the next epoch
+            self._mask_order = epoch, epoch_order(self._data, self._sampling, seed=self._seed, epoch=epoch)
+        chosen = self._mask_order[1][batch * self._batch_size : (batch + 1) * self._batch_size]
+        stored = self._data.masks[chosen].to(self._device, torch.uint8) * 255
+        moved = self._augmentation(stored, generator=seeds.generator(self._seed, seeds.AUGMENTATION, step))
+        return moved > 127
+
+    def close(self) -> None:
+        """End the thread that reads ahead, if there is one."""
+        if self._reader is not None:
+            self._reader.shutdown(cancel_futures=True)
+
+    def _gather(self, step: int) -> _Pair:
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        if epoch != self._epoch:
+            order = epoch_order(self._data, self._sampling, seed=self._seed, epoch=epoch)
+            self._epoch, self._order = epoch, order.to(self._images.device)
+        chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        return self._images[chosen], self._labels[chosen]
+
+    def _read(self, reader: ThreadPoolExecutor, step: int) -> _Pair:
+        # only the reader's thread calls `_gather`, so no other thread changes the order
+        batch = self._ahead[1] if self._ahead and self._ahead[0] == step else reader.submit(self._prepare, step)
+        images, labels = batch.result()
+        self._ahead = (step + 1, reader.submit(self._prepare, step + 1))
+        return images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+
+    def _prepare(self, step: int) -> _Pair:
+        images, labels = self._gather(step)
+        return (images.pin_memory(), labels.pin_memory()) if self._device.type == "cuda" else (images, labels)
+
+
+def as_pixels(images: torch.Tensor) -> torch.Tensor:
+    """Return images as float32 in [0, 1]: uint8 is divided by 255, floats are unchanged."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+
+
+def _fits(images: torch.Tensor, device: torch.device) -> bool:
+    if device.type == "cuda":
+        memory, _ = torch.cuda.mem_get_info(device)
+    else:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return images.nbytes <= RESIDENT_SHARE * memory

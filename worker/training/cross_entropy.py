@@ -1,0 +1,53 @@
+"""Cross-entropy with label smoothing and class weights, of a batch that may be computed in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from densitylab.worker.autograd import upcast
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Settings of the cross-entropy, and its scale in the present batch.
+
+    Args:
+        label_smoothing: ε in [0, 1): the target is 1 − ε + ε/K for the label and ε/K for every other class (Szegedy et
+            al. 2016).
+        weights: (K,) weight of each class, on the device; None: all are 1.
+        scale: N / Σ w_y over the batch, so that the mean over its samples is torch's weighted mean.
+    """
+
+    label_smoothing: float = 0.0
+    weights: torch.Tensor | None = None
+    scale: torch.Tensor | float = 1.0
+
+    def of_batch(self, y: torch.Tensor) -> CrossEntropy:
+        """Return the same for a batch of these labels (N,), of which any part may then be computed."""
+        return self if self.weights is None else replace(self, scale=len(y) / self.weights[y].sum())
+
+    def per_sample(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return (n,) scaled cross-entropies of a part of the batch, in float32 at least."""
+        losses = F.cross_entropy(
+            upcast(logits), y, weight=self.weights, reduction="none", label_smoothing=self.label_smoothing
+        )
+        return losses if self.weights is None else self.scale * losses
+
+    def mean(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the mean of `per_sample`."""
+        if self.weights is None:
+            return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        return self.per_sample(logits, y).mean()
+
+
+PLAIN = CrossEntropy()
+
+
+def balanced_weights(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return (K,) N / (K · N_c) with N_c images of class c; 0 for a class without an image."""
+    counts = torch.bincount(labels, minlength=classes).double()
+    weights = torch.where(counts > 0, len(labels) / (classes * counts.clamp_min(1)), 0.0)
+    return weights.float()

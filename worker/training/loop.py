@@ -1,0 +1,313 @@
+"""The training loop. It depends on no database: it reports to `on_step` and asks `should_stop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from math import ceil, isfinite
+from time import perf_counter
+
+import torch
+
+from densitylab.worker.autograd import random_state, set_random_state
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.training import ema, seeds
+from densitylab.worker.training.activation_checkpointing import checkpointed
+from densitylab.worker.training.batches import Batches, as_pixels
+from densitylab.worker.training.config import EarlyStop, TrainingConfig
+from densitylab.worker.training.freezing import train_mode
+from densitylab.worker.training.gradient_norms import density_gradient_norm, gradient_norms
+from densitylab.worker.training.objective import Terms, objective
+from densitylab.worker.training.state import Best, TrainingState
+
+LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
+LOGGED = (  # metrics of logged steps alone
+    "loss",
+    "cross_entropy",
+    "penalty",
+    "lambda_",
+    "learning_rate",
+    "train_accuracy",
+    "weight_gradient_norm",
+)
+OBSERVE_EVERY = 20
+VALIDATION_BATCH = 500
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Metrics of one optimizer step."""
+
+    step: int  # from 1
+    total_steps: int
+    epoch: float  # epochs done: 1.5 is the middle of the second
+    values: dict[str, float]  # the metrics of this step, by name
+
+
+def total_steps(images: int, batch_size: int, epochs: int) -> int:
+    """Return the optimizer steps of a run; an epoch's last batch may be smaller."""
+    return epochs * ceil(images / batch_size)
+
+
+def log_every(total: int) -> int:
+    """Return the distance of the logged steps of a run of `total` steps."""
+    return ceil(total / LOGGED_STEPS)
+
+
+def fit(
+    state: TrainingState,
+    batches: Batches,
+    validation: Dataset | None,
+    config: TrainingConfig,
+    *,
+    on_step: Callable[[StepReport], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Train from `state.step` to the last step, in place.
+
+    Metrics by name:
+
+    - at each logged step (the first 2000, or 2000 at even distances, and the last): `loss, cross_entropy, lambda_,
+      learning_rate, train_accuracy`, `penalty` if it was computed, and with gradient clipping
+      `weight_gradient_norm`, before the clipping;
+    - at step 1 and every 20: `gradient_norm, gradient_norm_log_prob, gradient_norm_margin`, batch means of norms of
+      input gradients;
+    - at the end of each epoch: `validation_accuracy, validation_cross_entropy`, with the averaged weights if the run
+      averages them, and those of the regularizer's monitor;
+    - every 20 steps: `throughput` in images per second, the only metric that differs between repeats.
+
+    Args:
+        state: where to begin; changed in place.
+        batches: training images, by step.
+        validation: images held out of training, or None.
+        config: settings of the run.
+        on_step: called after each optimizer step; `state` then contains that step, so it may be saved.
+        should_stop: asked before each step.
+
+    Returns:
+        True once training is done, at the last step or early; False if `should_stop` ended it.
+
+    Raises:
+        TrainingDiverged: the loss of a logged step is not finite.
+        ValueError: early stopping without validation images.
+    """
+    if config.early_stop is not None and not validation:
+        raise ValueError("early stopping needs validation images, and there are none: leave it out")
+    steps_per_epoch = batches.steps_per_epoch
+    total = config.epochs * steps_per_epoch
+    every = log_every(total)
+    images, since = 0, perf_counter()
+    state.model.to(memory_format=config.compute.memory_format(state.device))
+    train_mode(state.model)
+    recomputed = checkpointed(state.model) if config.activation_checkpointing else nullcontext()
+    with config.compute.applied(state.device) as autocast, recomputed:
+        trainer = _Trainer(state, config, config.compute.forward(state.model), autocast)
+        while state.step < total and not stops_early(state, config.early_stop, steps_per_epoch):
+            if should_stop():
+                return False
+            step = state.step + 1
+            x, y = batches.at(step)
+            logged = step % every == 0 or step == total
+            masks = batches.masks(step) if "masks" in config.uses else None
+            values = trainer.step(x, y, masks, total, logged=logged, observe=step == 1 or step % OBSERVE_EVERY == 0)
+            images += len(y)
+            if step % OBSERVE_EVERY == 0:
+                values["throughput"] = images / max(perf_counter() - since, 1e-9)
+            if step % steps_per_epoch == 0 and validation:
+                values |= trainer.validate(validation)
+                if config.monitor is not None:
+                    values |= trainer.monitor(validation, config.monitor)
+                if config.early_stop is not None:
+                    _keep_best(state, step // steps_per_epoch, values[config.early_stop.metric], config.early_stop)
+            on_step(StepReport(step, total, step / steps_per_epoch, values))
+            if step % OBSERVE_EVERY == 0:
+                images, since = 0, perf_counter()
+    return True
+
+
+def stops_early(state: TrainingState, early_stop: EarlyStop | None, steps_per_epoch: int) -> bool:
+    """Return whether `patience` epochs are done since the best one."""
+    if early_stop is None or state.best is None:
+        return False
+    return state.step // steps_per_epoch - state.best.epoch >= early_stop.patience
+
+
+def _keep_best(state: TrainingState, epoch: int, value: float, early_stop: EarlyStop) -> None:
+    if state.best is not None:
+        best = state.best.value
+        better = value > best if early_stop.metric == "validation_accuracy" else value < best
+        if not better:
+            return
+    weights = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
+    state.best = Best(epoch, value, weights)
+
+
+class _Trainer:
+    """One optimizer step after the other, with what they share."""
+
+    def __init__(
+        self,
+        state: TrainingState,
+        config: TrainingConfig,
+        forward: torch.nn.Module,
+        autocast: Callable[[], torch.autocast],
+    ) -> None:
+        self._state, self._config, self._forward, self._autocast = state, config, forward, autocast
+        self._parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+        self._scaler = state.scaler
+        if config.compute.half(state.device) is not torch.float16:
+            self._scaler = torch.amp.GradScaler(state.device.type, enabled=False)  # changes nothing
+
+    def step(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        masks: torch.Tensor | None,
+        total: int,
+        *,
+        logged: bool,
+        observe: bool,
+    ) -> dict[str, float]:
+        """Make one optimizer step of `total`; return its metrics, means over the whole batch."""
+        state, config = self._state, self._config
+        step = state.step + 1
+        lambda_ = config.schedule(config.lambda_, step, total, state.controller)
+        learning_rate = _set_learning_rate(state.optimizer, config.lr_schedule(step, total))
+        set_random_state(state.random)  # undoes draws between two steps
+        state.optimizer.zero_grad()
+        cross_entropy = config.cross_entropy.of_batch(y)
+        metrics: dict[str, torch.Tensor] = {}
+        observed: dict[str, torch.Tensor] = {}
+        for part in torch.arange(len(y)).chunk(config.parts):
+            rows = slice(int(part[0]), int(part[-1]) + 1)
+            share = len(part) / len(y)
+            part_x, part_y = (x, y) if share == 1 else (x[rows].clone(), y[rows])
+            with self._autocast():
+                terms = objective(
+                    self._forward,
+                    part_x,
+                    part_y,
+                    regularizer=config.regularizer,
+                    lambda_=lambda_,
+                    step=step,
+                    every=config.every,
+                    generator=state.penalty_generator,
+                    observe=observe,
+                    cross_entropy=cross_entropy,
+                    masks=None if masks is None else masks[rows],
+                    uses=config.uses,
+                    share=share,
+                )
+                _add(metrics, _metrics(terms, part_x, part_y, logged=logged, observe=observe), share)
+                _add(observed, _controller_inputs(terms, part_x, config.observes), share)
+            # inputs=: without it autograd also computes the gradient by x
+            self._scaler.scale(terms.loss).backward(inputs=self._parameters)
+        norm = self._update_weights()
+        if norm is not None and logged:
+            metrics["weight_gradient_norm"] = norm
+        if state.average is not None and state.ema_decay is not None:
+            ema.update(state.average, state.model, decay=state.ema_decay, step=step)
+        state.step, state.random = step, random_state(state.device)
+        state.controller = state.controller.after(lambda_, **_to_floats(observed))
+
+        values = _to_floats(metrics)
+        if logged:
+            values |= {"lambda_": lambda_, "learning_rate": learning_rate}
+            _check_finite(values, step)
+            if not isfinite(values.get("weight_gradient_norm", 0)):
+                del values["weight_gradient_norm"]  # overflow in float16: the scaler skipped this step
+        return values
+
+    def _update_weights(self) -> torch.Tensor | None:
+        """Return the norm of the gradient before it was clipped, None without clipping."""
+        norm = None
+        if self._config.gradient_clip is not None:
+            self._scaler.unscale_(self._state.optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.gradient_clip)
+        self._scaler.step(self._state.optimizer)
+        self._scaler.update()
+        return norm
+
+    def validate(self, data: Dataset) -> dict[str, float]:
+        """Return accuracy and cross-entropy of the model to evaluate; the trained one returns to training mode."""
+        model, device = self._state.evaluated, self._state.device
+        model.eval()
+        correct, total = torch.zeros(2, dtype=torch.float64, device=device)
+        with torch.no_grad(), self._autocast():
+            for start in range(0, len(data), VALIDATION_BATCH):
+                part = slice(start, start + VALIDATION_BATCH)
+                y = data.labels[part].to(device)
+                logits = model(as_pixels(data.images[part].to(device)))
+                correct += (logits.argmax(dim=1) == y).sum()
+                total += torch.nn.functional.cross_entropy(logits, y, reduction="sum")
+        train_mode(self._state.model)
+        return _to_floats({"validation_accuracy": correct / len(data), "validation_cross_entropy": total / len(data)})
+
+    def monitor(self, data: Dataset, measure: Callable[..., dict[str, float]]) -> dict[str, float]:
+        """Return the metrics of the regularizer's monitor on the first validation images, with the same draws."""
+        model, device = self._state.evaluated, self._state.device
+        generator = torch.Generator(device).manual_seed(seeds.derive_seed(self._state.seed, seeds.MONITOR, 0))
+        x = as_pixels(data.images[:VALIDATION_BATCH].to(device))
+        y = data.labels[:VALIDATION_BATCH].to(device)
+        with self._autocast():
+            return measure(model, x, y, generator=generator)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Return the rate of the first group. The initial rate is stored beside it, as torch's schedulers do."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    return optimizer.param_groups[0]["lr"]
+
+
+def _add(total: dict[str, torch.Tensor], part: dict[str, torch.Tensor], share: float) -> None:
+    """Add a part's metrics to those of the batch; its loss is a share already."""
+    for name, value in part.items():
+        added = value if share == 1 or name == "loss" else share * value
+        total[name] = total[name] + added if name in total else added
+
+
+def _metrics(terms: Terms, x: torch.Tensor, y: torch.Tensor, *, logged: bool, observe: bool) -> dict[str, torch.Tensor]:
+    metrics: dict[str, torch.Tensor] = {}
+    if logged:
+        metrics |= {"loss": terms.loss.detach(), "cross_entropy": terms.cross_entropy.detach()}
+        metrics["train_accuracy"] = (terms.logits.argmax(dim=1) == y).double().mean()
+        if terms.penalty is not None:
+            metrics["penalty"] = terms.penalty
+    if observe:
+        norms = gradient_norms(x, terms.logits, y)
+        metrics["gradient_norm"] = norms.log_density.mean()
+        metrics["gradient_norm_log_prob"] = norms.log_prob.mean()
+        metrics["gradient_norm_margin"] = norms.margin.mean()
+    return metrics
+
+
+def _controller_inputs(terms: Terms, x: torch.Tensor, observes: Collection[str]) -> dict[str, torch.Tensor]:
+    """Return the arguments of `ControllerState.after` that the schedule of λ observes."""
+    inputs: dict[str, torch.Tensor] = {}
+    if "cross_entropy" in observes:
+        inputs["cross_entropy"] = terms.cross_entropy.detach()
+    if "gradient_norm" in observes:
+        inputs["squared_gradient_norm"] = density_gradient_norm(x, terms.logits).square().mean()
+    return inputs
+
+
+def _to_floats(tensors: dict[str, torch.Tensor]) -> dict[str, float]:
+    if not tensors:
+        return {}
+    # one transfer, so that a step waits for the GPU once, and only if it reports
+    return dict(zip(tensors, torch.stack([value.double() for value in tensors.values()]).tolist(), strict=True))
+
+
+def _check_finite(values: dict[str, float], step: int) -> None:
+    if not isfinite(values["loss"]):
+        parts = ", ".join(f"{name} {values[name]:g}" for name in ("cross_entropy", "penalty") if name in values)
+        raise TrainingDiverged(
+            f"the loss at step {step} is {values['loss']:g} ({parts}, λ {values['lambda_']:g}), not a finite number: "
+            "try a smaller learning rate or a smaller λ, or precision float32"
+        )
