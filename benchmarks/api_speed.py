@@ -2,11 +2,10 @@
 
     python -m benchmarks.api_speed [--times 50] [--json FILE]
 
-Requests come over one kept connection, one at a time. Where MLflow is installed (`pip install mlflow`), the same
-amounts go through its own store and REST server, on SQLite too, in the same run.
+Requests use one connection, one at a time. Where MLflow is installed (`pip install mlflow`), the same amounts of data
+go through its store and REST server, also on SQLite, in the same run.
 
-Beside the times on the clock, which other work on the machine stretches, stands the processor time that the server
-itself took for a request.
+The table has wall-clock times, which other work on the machine lengthens, and the server's processor time per request.
 """
 
 import argparse
@@ -25,11 +24,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from backend import migrate
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import metrics
-from benchmarks.filled import (
+from benchmarks.seed_database import (
     CURVES,
     MEASURES,
     PER_EXPERIMENT,
@@ -44,27 +39,31 @@ from benchmarks.filled import (
     ids_of_runs,
     serving,
 )
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import metrics
 
 LONG = 10_000
 
 
 @dataclass
 class Figure:
-    """One measured figure beside its goal; `mlflow` the same of MLflow, where it was measured."""
+    """One measured figure and its goal; `mlflow` is the same figure of MLflow, where it is installed."""
 
     name: str
     unit: str
     goal: float
     at_most: bool
     value: float
-    cpu: float | None = None  # milliseconds of the server's processor time for one
+    cpu: float | None = None  # milliseconds of the server's processor time per request
     mlflow: float | None = None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=50, help="requests of each kind; the median counts")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--times", type=int, default=50, help="requests of each kind; the median is reported")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-speed-") as folder:
         figures = measure(Path(folder), arguments.times)
@@ -112,12 +111,12 @@ def measure(home: Path, times: int) -> list[Figure]:
 
 
 def points_per_second(database: Database, run_id: int, count: int, *, chunk: int) -> float:
-    """Stored through the store, each chunk in a transaction of its own."""
+    """Return the rate of writes through the store, with one transaction per chunk."""
     points = curve("stored", count)
     began = time.perf_counter()
     for start in range(0, count, chunk):
         with database.write() as session:
-            metrics.append(session, run_id, points[start:start + chunk])
+            metrics.append(session, run_id, points[start : start + chunk])
     return count / (time.perf_counter() - began)
 
 
@@ -134,7 +133,7 @@ def median_ms(ask: Callable[[], httpx.Response], times: int) -> float:
 
 
 def timed(ask: Callable[[], httpx.Response], times: int, server: psutil.Process) -> tuple[float, float]:
-    """(median on the clock, mean processor time of the server), in milliseconds."""
+    """Return the median wall-clock time and the mean processor time of the server, in milliseconds."""
     ask().raise_for_status()
     before = sum(server.cpu_times()[:2])
     median = median_ms(ask, times)
@@ -142,7 +141,7 @@ def timed(ask: Callable[[], httpx.Response], times: int, server: psutil.Process)
 
 
 def measure_mlflow(folder: Path, times: int, figures: list[Figure]) -> None:
-    """Runs, points and answers of the same sizes, through MLflow's own store and REST server."""
+    """Measure MLflow's own store and REST server with as many runs, points and results."""
     from mlflow.entities import Metric
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -151,8 +150,18 @@ def measure_mlflow(folder: Path, times: int, figures: list[Figure]) -> None:
     experiment = store.create_experiment("speed")
     chance = random.Random(0)
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--port", str(port),
-               "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     with serving(command, port, "/health", dict(os.environ)) as (root, _):
         http = httpx.Client(base_url=f"{root}/api/2.0/mlflow", timeout=60)
         began = time.perf_counter()
@@ -167,10 +176,9 @@ def measure_mlflow(folder: Path, times: int, figures: list[Figure]) -> None:
         points = [Metric("stored", 1 / (step + 1), step, step) for step in range(LONG)]
         began = time.perf_counter()
         for start in range(0, LONG, 1000):
-            store.log_batch(ids[0], points[start:start + 1000], [], [])
+            store.log_batch(ids[0], points[start : start + 1000], [], [])
         stored = LONG / (time.perf_counter() - began)
-        search = {"experiment_ids": [experiment], "max_results": 100,
-                  "order_by": ["metrics.`accuracy.accuracy` DESC"]}
+        search = {"experiment_ids": [experiment], "max_results": 100, "order_by": ["metrics.`accuracy.accuracy` DESC"]}
         listed = median_ms(lambda: http.post("/runs/search", json=search), times)
         history = {"run_id": ids[0], "metric_key": "stored"}
         whole = median_ms(lambda: http.get("/metrics/get-history", params=history), times)

@@ -1,10 +1,9 @@
-"""Seconds from asking for maps of 8 images under 4 runs to having their arrays, on a running system.
+"""Seconds from requesting maps of 8 images under 4 runs to downloading their arrays, on a running system.
 
-    python benchmarks/attribution_latency.py [--times 10]
+    python -m benchmarks.attribution_latency [--times 10]
 
-Four figures: gradients on an idle system, while a training runs, and of a request that was made before; integrated
-gradients of 32 steps on an idle system. Finds the API by
-DENSITYLAB_API_URL or the default address.
+Four figures: gradients on an idle system, gradients during a training, a repeated request, and integrated gradients of
+32 steps on an idle system. The API is at DENSITYLAB_API_URL or its default address.
 """
 
 import argparse
@@ -13,7 +12,7 @@ import time
 
 import httpx
 
-from backend.shared.settings import Settings
+from densitylab.backend.shared.settings import Settings
 
 RUNS, IMAGES = 4, 8
 GOALS = {"idle": 1.0, "training": 2.0, "cached": 0.2, "integrated gradients": 4.0}
@@ -31,11 +30,13 @@ def main() -> None:
         trained = launch(http, QUICK, {"seed": list(range(RUNS))})
         for run in trained["runs"]:
             wait(http, f"/runs/{run}", ("succeeded",))
-        maps(http, trained["runs"], 0)  # warms the models
+        maps(http, trained["runs"], 0)  # loads the models
         report("idle", [maps(http, trained["runs"], 1 + turn) for turn in range(times)])
         report("cached", [maps(http, trained["runs"], 1 + turn) for turn in range(times)])
-        report("integrated gradients", [
-            maps(http, trained["runs"], 1 + turn, "integrated_gradients") for turn in range(times)])
+        report(
+            "integrated gradients",
+            [maps(http, trained["runs"], 1 + turn, "integrated_gradients") for turn in range(times)],
+        )
         training = launch(http, LONG, None)
         wait(http, f"/runs/{training['runs'][0]}", ("running",))
         time.sleep(2)
@@ -60,13 +61,13 @@ def wait(http: httpx.Client, path: str, statuses: tuple[str, ...]) -> None:
 
 
 def until_deleted(http: httpx.Client, experiment: int) -> None:
-    """Its measures may still be under way."""
+    """Delete the experiment, once its evaluations have ended."""
     while http.delete(f"/experiments/{experiment}").status_code == 409:
         time.sleep(0.5)
 
 
 def maps(http: httpx.Client, runs: list[int], turn: int, method: str = "gradient") -> float:
-    """Asks for the `turn`-th eight images and fetches their maps."""
+    """Request maps of the `turn`-th eight images, download them, and return the seconds."""
     indices = list(range(turn * IMAGES, (turn + 1) * IMAGES))
     began = time.perf_counter()
     body = {"runs": runs, "method": method, "samples": {"split": "test", "indices": indices}, "target": "label"}
@@ -81,8 +82,10 @@ def maps(http: httpx.Client, runs: list[int], turn: int, method: str = "gradient
 
 
 def report(name: str, taken: list[float]) -> None:
-    print(f"{name}: median of {len(taken)} {statistics.median(taken):.3f} s, slowest {max(taken):.3f} s "
-          f"(goal: under {GOALS[name]:g} s)")
+    print(
+        f"{name}: median of {len(taken)} {statistics.median(taken):.3f} s, slowest {max(taken):.3f} s "
+        f"(goal: under {GOALS[name]:g} s)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,85 +1,114 @@
-"""The comparison in words: what each method reaches at matched accuracy, and all that was measured."""
+"""Tables of the comparison: each method at its selected λ, and every λ."""
 
 from collections.abc import Mapping
 
 from benchmarks.markdown import markdown
-from frontend.aggregate import Column, Group, mean_over_seeds
-from frontend.catalog import Catalog
-from frontend.comparison import Comparison, Family
-from frontend.selection import strongest_within, validation_accuracy
-from frontend.tables import cell
+from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
+from densitylab.backend.shared.statistics.selection import (
+    Selection,
+    edge_text,
+    is_validation,
+    select,
+    selection_text,
+    validation_accuracy,
+)
+from densitylab.frontend.analysis.comparison import Comparison, Family
+from densitylab.frontend.analysis.tables import cell
+from densitylab.frontend.client.catalog import Catalog
 
-MAX_LOSS = 0.02  # of validation accuracy, against the baseline
-RESULTS = {"accuracy.accuracy": "accuracy", "pgd_linf.accuracy": "PGD accuracy", "leakage.l2": "leakage",
-           "leakage.share": "leakage share"}
+MAX_LOSS = 0.02  # largest loss of validation accuracy against the baseline
+PGD_ACCURACY = "pgd_linf.accuracy"
+EDGE = " †"  # the λ lies at an end of its grid
+RESULTS = {
+    "accuracy.accuracy": "accuracy",
+    "pgd_linf.accuracy": "PGD accuracy",
+    "leakage.l2": "leakage",
+    "leakage.share": "leakage share",
+}
 
 
-def column(found: Comparison, result: str) -> Column:
-    """The one way in which this result was measured."""
-    (only,) = [item for item in found.columns if item.result == result]
+def column(comparison: Comparison, result: str) -> Column:
+    """Return the only column of this result on test images; all runs were evaluated with the same parameters."""
+    (only,) = [item for item in comparison.columns if item.result == result and not is_validation(item)]
     return only
 
 
-def chosen(family: Family) -> Group | None:
-    """The family's group of largest λ that keeps the baseline's validation accuracy within the loss."""
-    return strongest_within(family.groups, family.origin, max_loss=MAX_LOSS) if family.origin else None
+def selected(comparison: Comparison) -> dict[str, Selection]:
+    """Return the selected λ of each method by its label, for the best PGD accuracy within the budget of accuracy."""
+    rows = select(comparison.groups, column(comparison, PGD_ACCURACY), higher=True, max_loss=MAX_LOSS)
+    labels = {id(family.groups[0]): family.label for family in comparison.families}
+    return {labels[id(row.method.groups[0])]: row for row in rows}
 
 
-def overview(comparisons: Mapping[str, Comparison], offered: Catalog) -> str:
-    """One table: the PGD accuracy of each method on each network, and the λ that the validation images chose."""
+def overview(comparisons: Mapping[str, Comparison], catalog: Catalog) -> str:
+    """Return one table: PGD accuracy of each method on each network, at the λ selected on validation data."""
     rows: dict[str, dict[str, str]] = {}
-    for network, found in comparisons.items():
-        for label, group in _choices(found, offered):
-            rows.setdefault(label, {})[network] = "–" if group is None else _pgd_and_lambda(group, found)
-    return markdown(["method", *comparisons],
-                    [[label, *(cells.get(network, "") for network in comparisons)] for label, cells in rows.items()])
+    for network, comparison in comparisons.items():
+        edges = {label: row.edge for label, row in selected(comparison).items()}
+        for label, group in _choices(comparison, catalog):
+            mark = EDGE if edges.get(label) else ""
+            rows.setdefault(label, {})[network] = "–" if group is None else _pgd_and_lambda(group, comparison, mark)
+    return markdown(
+        ["method", *comparisons],
+        [[label, *(cells.get(network, "") for network in comparisons)] for label, cells in rows.items()],
+    )
 
 
-def _pgd_and_lambda(group: Group, found: Comparison) -> str:
-    mean = cell(mean_over_seeds(group, column(found, "pgd_linf.accuracy")), seeds=len(group.runs))
-    return mean if group.is_baseline else f"{mean} (λ {group.settings['lambda_']:g})"
+def _pgd_and_lambda(group: Group, comparison: Comparison, mark: str) -> str:
+    mean = cell(mean_over_seeds(group, column(comparison, PGD_ACCURACY)), seeds=len(group.runs))
+    return mean if group.is_baseline else f"{mean} (λ {group.settings['lambda_']:g}{mark})"
 
 
-def _choices(found: Comparison, offered: Catalog) -> list[tuple[str, Group | None]]:
-    """The baseline, and each method with its group at matched accuracy; None where no λ is within the loss."""
+def _choices(comparison: Comparison, catalog: Catalog) -> list[tuple[str, Group | None]]:
+    """Return the baseline, and each method with the group of its selected λ; None where every λ costs more."""
     baselines: list[tuple[str, Group | None]] = [
-        (offered.label("regularizer", "none"), group) for group in found.groups if found.is_baseline(group)
+        (catalog.label("regularizer", "none"), group) for group in comparison.groups if comparison.is_baseline(group)
     ]
-    return baselines + [(family.label, chosen(family)) for family in _in_order(found)]
+    rows = selected(comparison)
+    return baselines + [(label, rows[label].group) for label in sorted(rows)]
 
 
-def matched_accuracy(comparisons: Mapping[str, Comparison], offered: Catalog) -> str:
-    """A table per network: each method at the λ that the validation images chose."""
+def matched_accuracy(comparisons: Mapping[str, Comparison], catalog: Catalog) -> str:
+    """Return a table per network: each method at its selected λ, with its candidates, and how the λ were selected."""
     parts = []
-    for network, found in comparisons.items():
-        rows = [_row(label, group, found) if group else [label, "none is within the loss", *("" for _ in RESULTS)]
-                for label, group in _choices(found, offered)]
-        parts += [f"### {network}", "", markdown(["method", "λ", *RESULTS.values()], rows), ""]
+    for network, comparison in comparisons.items():
+        choices = selected(comparison)
+        rows = []
+        for label, group in _choices(comparison, catalog):
+            row = choices.get(label)
+            figures = _row(label, group, comparison) if group else [label, "no λ within budget", *("" for _ in RESULTS)]
+            rows.append([*figures, *([f"{row.within} of {row.candidates}", edge_text(row.edge)] if row else ["", ""])])
+        header = ["method", "λ", *RESULTS.values(), "λ within budget", "note"]
+        parts += [f"### {network}", "", markdown(header, rows), "", selection_text(list(choices.values())), ""]
     return "\n".join(parts)
 
 
 def every_lambda(comparisons: Mapping[str, Comparison]) -> str:
-    """A table per network: every λ of every method, with the validation accuracy that chose; the choice in bold."""
+    """Return a table per network: every λ of every method with its validation accuracy; the selected λ in bold."""
     parts = []
-    for network, found in comparisons.items():
-        picked = [chosen(family) for family in found.families]
+    for network, comparison in comparisons.items():
+        picked = [row.group for row in selected(comparison).values()]
         rows = []
-        for family in _in_order(found):
+        for family in _in_order(comparison):
             for group in family.groups:
-                label, lambda_, *results = _row(family.label, group, found)
+                label, lambda_, *results = _row(family.label, group, comparison)
                 strong = "**" if any(group is other for other in picked) else ""
                 own = cell(validation_accuracy(group), seeds=len(group.runs))
                 rows.append([label, f"{strong}{lambda_}{strong}", own, *results])
-        parts += [f"### {network}: every λ", "",
-                  markdown(["method", "λ", "validation accuracy", *RESULTS.values()], rows), ""]
+        parts += [
+            f"### {network}: every λ",
+            "",
+            markdown(["method", "λ", "validation accuracy", *RESULTS.values()], rows),
+            "",
+        ]
     return "\n".join(parts)
 
 
-def _in_order(found: Comparison) -> list[Family]:
-    """By their names, so that the tables of all networks read alike."""
-    return sorted(found.families, key=lambda family: family.label)
+def _in_order(comparison: Comparison) -> list[Family]:
+    """Sort by label, so that all tables have the same order."""
+    return sorted(comparison.families, key=lambda family: family.label)
 
 
-def _row(label: str, group: Group, found: Comparison) -> list[str]:
-    means = (mean_over_seeds(group, column(found, result)) for result in RESULTS)
+def _row(label: str, group: Group, comparison: Comparison) -> list[str]:
+    means = (mean_over_seeds(group, column(comparison, result)) for result in RESULTS)
     return [label, f"{group.settings['lambda_']:g}", *(cell(mean, seeds=len(group.runs)) for mean in means)]

@@ -1,13 +1,15 @@
-"""A hundred thousand hostile requests against a running API: no 5xx, nothing undeclared, nothing written elsewhere.
+"""Send 100,000 hostile requests to an API: no 5xx, no undeclared status, no file written elsewhere.
 
-    python -m benchmarks.fuzz [--requests 100000] [--database sqlite|postgresql] [--seed 1] [--json FILE]
+    python -m benchmarks.fuzz [--requests 100000] [--connections 3000] [--database sqlite|postgresql] [--seed 1]
+                              [--json FILE]
 
-schemathesis draws requests from the OpenAPI document, half of them wrong on purpose (`--each` per operation and kind).
-What is sent is one of them as it is, aimed at ids that exist, or with a part replaced from the lists of
-`hostile_requests.py`; one in a hundred is bytes on a bare socket. The API is a real one, with a token, on a database
-that has runs, trained and measured by the real jobs. Checked are every status (declared for that operation, no 5xx, 401
-for a wrong token), that no header was smuggled in and no file outside read, the files of the sandbox afterwards, and
-the memory of the server over time. PostgreSQL is the one at 127.0.0.1:5432, with a database that is made for this.
+schemathesis draws requests from the OpenAPI document, half of them invalid (`--each` per operation and kind). Each is
+sent unchanged, with ids that exist, or with a part replaced from the lists of `hostile_requests.py`. One in a hundred
+is raw bytes on a socket. The API is a real process with a token, on a database whose runs were trained and evaluated by
+the real jobs. The script checks every status (declared for the operation, no 5xx, 401 for a wrong token), that no
+header was injected and no outside file was read, the files of the sandbox at the end, and the memory of the server over
+time. Then come two rounds of hostile connections (`hostile_connections.py`), during which /healthz must answer, and
+requests for wrong hosts to page and API. For PostgreSQL it creates a database on the server at 127.0.0.1:5432.
 """
 
 import argparse
@@ -35,23 +37,24 @@ import schemathesis
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from backend import migrate
-from backend.shared.settings import Settings
-from benchmarks.filled import ROOT, api, broker, free_port
-from benchmarks.hostile_requests import BODIES, CANARY, RAW, Request, aimed, drawn, worsened
+from benchmarks.hostile_connections import Attack, attack, wrong_hosts
+from benchmarks.hostile_requests import BODIES, CANARY, RAW, Request, aimed, drawn, modified_request
+from benchmarks.seed_database import ROOT, api, broker, free_port, page
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.settings import Settings
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432"
 TOKEN = "t0ken-of-the-fuzzer"
 SECRET = "what-no-answer-may-hold"
 AT_ONCE = 6
 MEMORY_EVERY = 500  # requests
-FLAT = 1.10  # mean of the last quarter's memory over that of the second
-# What the jobs do in a process of their own, as workers would
+FLAT = 1.10  # largest ratio of the mean memory in the last quarter to that in the second
+# Run all waiting jobs in a separate process, as workers would
 JOBS = """
 import importlib, sys
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import outbox
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import outbox
 database = Database(Settings().database_url)
 while True:
     with database.read() as session:
@@ -59,25 +62,26 @@ while True:
     if not waiting:
         break
     for item in sorted(waiting, key=lambda item: item.kind != "prepare"):
-        importlib.import_module(f"worker.jobs.{item.kind}").run(item.task_id)
+        importlib.import_module(f"densitylab.worker.jobs.{item.kind}").run(item.task_id)
 """
 
 
 @dataclass
 class Outcome:
-    """What was sent, how it was answered, and what was wrong."""
+    """Counts of requests, answers and faults."""
 
     drawn: int = 0
     sent: dict[str, int] = field(default_factory=collections.Counter)  # by operation
     statuses: dict[int, int] = field(default_factory=collections.Counter)
-    as_drawn: int = 0
-    made_worse: int = 0
+    unchanged: int = 0
+    modified: int = 0
     raw: int = 0
-    unsayable: dict[str, int] = field(default_factory=collections.Counter)  # what the client refuses to send
+    refused_by_client: dict[str, int] = field(default_factory=collections.Counter)
     faults: dict[str, int] = field(default_factory=collections.Counter)
     examples: dict[str, str] = field(default_factory=dict)  # the first of each fault
     megabytes: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    attacks: list[Attack] = field(default_factory=list)
 
     def fault(self, what: str, example: str) -> None:
         self.faults[what] += 1
@@ -85,7 +89,7 @@ class Outcome:
 
 
 class Fuzzer:
-    """Sends requests and judges the answers by the document."""
+    """Sends requests and checks the answers against the OpenAPI document."""
 
     def __init__(self, document: dict[str, Any], pool: list[list[Request]], server: psutil.Process, seed: int) -> None:
         self._paths, self._pool, self._server = document["paths"], pool, server
@@ -112,7 +116,7 @@ class Fuzzer:
             try:
                 await self._send(http, request)
             except (httpx.LocalProtocolError, h11.LocalProtocolError, UnicodeEncodeError) as error:
-                self.outcome.unsayable[str(error)[:60]] += 1  # the bare socket says the like
+                self.outcome.refused_by_client[str(error)[:60]] += 1  # the raw requests cover these cases
             except httpx.HTTPError as error:
                 self.outcome.fault(f"no answer: {type(error).__name__}", repr(request))
 
@@ -120,30 +124,34 @@ class Fuzzer:
         request = self._chance.choice(self._chance.choice(self._pool))
         kind = self._chance.random()
         if kind < 0.2:
-            self.outcome.as_drawn += 1
+            self.outcome.unchanged += 1
             return request
         if kind < 0.35:
             return aimed(request, self._chance)
-        self.outcome.made_worse += 1
+        self.outcome.modified += 1
         if kind < 0.37:
             method = self._chance.choice(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW"])
             return Request(method, request.template, request.path, request.query, request.headers)
         if kind < 0.39:
             path = request.template + self._chance.choice(["/", "//", "/..%2f", "/.", ";a=b", "%00", f"/../{CANARY}"])
-            return Request(request.method, path, request.path, request.query, request.headers, request.body,
-                           request.has_body)
+            return Request(
+                request.method, path, request.path, request.query, request.headers, request.body, request.has_body
+            )
         if kind < 0.40:
             form = {"Content-Type": "multipart/form-data; boundary=x"}
-            return Request("POST", "/api/v1/registrations/archive", headers=form, body=self._chance.choice(BODIES),
-                           has_body=True)
-        return worsened(request, self._chance)
+            return Request(
+                "POST", "/api/v1/registrations/archive", headers=form, body=self._chance.choice(BODIES), has_body=True
+            )
+        return modified_request(request, self._chance)
 
     async def _send(self, http: httpx.AsyncClient, request: Request) -> None:
         given = {"Authorization": f"Bearer {TOKEN}", **request.headers}
         sent = http.build_request(
-            request.method, "/", headers=[(name.encode("latin-1"), value.encode("latin-1", "replace"))
-                                          for name, value in given.items()],
-            content=request.content(), extensions={"target": request.target()},
+            request.method,
+            "/",
+            headers=[(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in given.items()],
+            content=request.content(),
+            extensions={"target": request.target()},
         )
         answer = await http.send(sent, stream=True)
         try:
@@ -158,17 +166,17 @@ class Fuzzer:
         self.outcome.statuses[status] += 1
         operation = self._paths.get(request.template, {}).get(request.method.lower())
         declared = None if operation is None else {int(number) for number in operation["responses"]}
-        told = f"{request!r} -> {status} {content[:300]!r}"
+        exchange = f"{request!r} -> {status} {content[:300]!r}"
         if status >= 500 and status != 503:
-            self.outcome.fault(f"{status} at {request.label}", told)
+            self.outcome.fault(f"{status} at {request.label}", exchange)
         elif declared is not None and status not in declared:
-            self.outcome.fault(f"undeclared {status} at {request.label}", told)
+            self.outcome.fault(f"undeclared {status} at {request.label}", exchange)
         elif status < 400 and (given["Authorization"] != f"Bearer {TOKEN}") and "/api/" in request.template:
-            self.outcome.fault(f"let in without a token at {request.label}", told)
+            self.outcome.fault(f"accepted without a token at {request.label}", exchange)
         if "x-injected" in answer.headers:
-            self.outcome.fault("a header was injected", told)
+            self.outcome.fault("a header was injected", exchange)
         if SECRET.encode() in content or b"root:x:0:" in content:
-            self.outcome.fault("a file outside was read", told)
+            self.outcome.fault("a file outside was read", exchange)
 
     async def _send_raw(self, port: int) -> None:
         self.outcome.raw += 1
@@ -182,18 +190,18 @@ class Fuzzer:
             answer = b""
         except TimeoutError:
             answer = b""
-            self.outcome.fault("bytes that are no request hold a connection", repr(data[:200]))
+            self.outcome.fault("invalid bytes keep a connection open", repr(data[:200]))
         finally:
             writer.close()
         if answer.split(b" ", 2)[1:2] and answer.split(b" ", 2)[1].startswith(b"5"):
             self.outcome.fault("5xx to raw bytes", f"{data[:200]!r} -> {answer[:200]!r}")
         if b"\nx-injected" in answer.lower() or b"root:x:0:" in answer:
-            self.outcome.fault("raw bytes were taken at their word", f"{data[:200]!r} -> {answer[:200]!r}")
+            self.outcome.fault("raw bytes were accepted as a request", f"{data[:200]!r} -> {answer[:200]!r}")
 
 
 @contextmanager
 def database_url(kind: str) -> Iterator[str]:
-    """Of an empty database; "" is SQLite in the state folder."""
+    """Yield the URL of an empty database; "" is SQLite in the state folder."""
     if kind == "sqlite":
         yield ""
         return
@@ -210,61 +218,92 @@ def database_url(kind: str) -> Iterator[str]:
 
 
 def populate(settings: Settings, http: httpx.Client) -> None:
-    """Three runs trained and measured, sixty that wait."""
+    """Create three trained and evaluated runs and sixty queued ones."""
     measures = [{"key": "accuracy"}, {"key": "leakage"}]
     model = {"key": "mlp", "params": {"hidden": 8}}
     small = {"epochs": 1, "train_samples": 200, "evaluations": measures, "model": model}
     http.post("/experiments", json={"spec": small, "sweep": {"seed": [0, 1, 2]}}).raise_for_status()
     environment = {
-        **os.environ, "DENSITYLAB_HOME": str(settings.home), "DENSITYLAB_DATABASE_URL": settings.database_url,
-        "DENSITYLAB_REDIS_URL": "unix:///nowhere", "DENSITYLAB_THREADS": "1",
+        **os.environ,
+        "DENSITYLAB_HOME": str(settings.home),
+        "DENSITYLAB_DATABASE_URL": settings.database_url,
+        "DENSITYLAB_REDIS_URL": "unix:///nowhere",
+        "DENSITYLAB_THREADS": "1",
     }
     subprocess.run([sys.executable, "-c", JOBS], env=environment, cwd=ROOT, check=True)
     http.post("/experiments", json={"spec": small, "sweep": {"seed": list(range(60))}}).raise_for_status()
 
 
-def strangers(sandbox: Path, home: Path, before: set[Path]) -> list[str]:
-    """Files that are there now and belong neither to the artifacts nor to database and broker."""
+def unexpected_files(sandbox: Path, home: Path, before: set[Path]) -> list[str]:
+    """List new files that belong neither to the artifacts nor to the database or the broker."""
     own = (home / "artifacts", home / "data", home / "broker")
     return [
-        str(path.relative_to(sandbox)) for path in set(sandbox.rglob("*")) - before
+        str(path.relative_to(sandbox))
+        for path in set(sandbox.rglob("*")) - before
         if not any(path == folder or folder in path.parents for folder in own)
         and not path.name.startswith("densitylab.sqlite")
     ] + [str(path) for folder in (ROOT, Path("/tmp"), Path("/"), Path.home()) for path in folder.glob(f"*{CANARY}*")]
 
 
-def measure(kind: str, count: int, each: int, seed: int) -> Outcome:
+def attack_connections(settings: Settings, server: psutil.Process, number: int, seed: int, outcome: Outcome) -> None:
+    """Attack the API twice with hostile connections, and ask API and page for wrong hosts."""
+    for index in range(2):
+        outcome.attacks.append(asyncio.run(attack(settings.api_port, TOKEN, number, server, seed + index)))
+        for what, times in outcome.attacks[-1].faults.items():
+            outcome.fault(what, f"{times} times in round {index + 1}")
+    first, second = outcome.attacks
+    if second.descriptors[-1] > first.descriptors[-1] + 5:
+        outcome.fault("descriptors grew", f"{first.descriptors} {second.descriptors}")
+    if max(second.megabytes) > FLAT * max(first.megabytes):
+        outcome.fault("memory grew", f"{max(first.megabytes):.0f} MB, then {max(second.megabytes):.0f} MB")
+    with page(settings):
+        for port, path in (
+            (settings.api_port, "/healthz"),
+            (settings.ui_port, "/"),
+            (settings.ui_port, "/_stcore/health"),
+        ):
+            for host in wrong_hosts(port, path):
+                outcome.fault(f"{path} at port {port} was served to a wrong host", repr(host))
+
+
+def measure(kind: str, count: int, number: int, each: int, seed: int) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="dl-fuzz-") as folder, database_url(kind) as url, ExitStack() as held,
+        tempfile.TemporaryDirectory(prefix="dl-fuzz-") as folder,
+        database_url(kind) as url,
+        ExitStack() as stack,
     ):
         sandbox = Path(folder)
         home = sandbox / "deep" / "down" / "home"
         home.mkdir(parents=True)
         (sandbox / "deep" / "secret.txt").write_text(SECRET)
-        settings = Settings(home=home, api_port=free_port(), database_url=url)
+        settings = Settings(home=home, api_port=free_port(), ui_port=free_port(), database_url=url)
         migrate.upgrade(settings)
         open_settings = settings.model_copy(update={"api_port": free_port()})
         with broker(settings):
             with api(open_settings) as (http, _):
                 populate(settings, http)
             guarded = settings.model_copy(update={"api_token": SecretStr(TOKEN)})
-            log = held.enter_context((sandbox.parent / f"{sandbox.name}.log").open("wb"))
-            print(f"the server's own lines go to {log.name}")
+            log = stack.enter_context((sandbox.parent / f"{sandbox.name}.log").open("wb"))
+            print(f"the log of the server is {log.name}")
             with api(guarded, log.fileno()) as (http, server):
                 root = f"http://127.0.0.1:{settings.api_port}"
                 document = http.get(f"{root}/openapi.json").json()
                 began = time.monotonic()
-                pool = [found for found in drawn(schemathesis.openapi.from_dict(document), each) if found]
-                print(f"{sum(map(len, pool))} requests to {len(pool)} operations drawn in "
-                      f"{time.monotonic() - began:.0f} s", flush=True)
+                pool = [requests for requests in drawn(schemathesis.openapi.from_dict(document), each) if requests]
+                print(
+                    f"{sum(map(len, pool))} requests to {len(pool)} operations drawn in "
+                    f"{time.monotonic() - began:.0f} s",
+                    flush=True,
+                )
                 before = set(sandbox.rglob("*"))
                 fuzzer = Fuzzer(document, pool, server, seed)
                 began = time.monotonic()
                 asyncio.run(fuzzer.send(root, count))
                 fuzzer.outcome.seconds = time.monotonic() - began
+                attack_connections(settings, server, number, seed, fuzzer.outcome)
                 if not server.is_running() or http.get(f"{root}/healthz").status_code != 200:
                     fuzzer.outcome.fault("the server did not survive", "")
-                for path in strangers(sandbox, home, before):
+                for path in unexpected_files(sandbox, home, before):
                     fuzzer.outcome.fault("a file outside the artifacts", path)
     growth = growth_of(fuzzer.outcome.megabytes)
     if growth > FLAT:
@@ -273,37 +312,48 @@ def measure(kind: str, count: int, each: int, seed: int) -> Outcome:
 
 
 def growth_of(megabytes: list[float]) -> float:
-    """Mean of the last quarter over that of the second: by then all that is cached is."""
+    """Return mean memory of the last quarter over that of the second, when all caches are filled."""
     quarter = len(megabytes) // 4
     if quarter == 0:
         return 1.0
-    return statistics.mean(megabytes[-quarter:]) / statistics.mean(megabytes[quarter:2 * quarter])
+    return statistics.mean(megabytes[-quarter:]) / statistics.mean(megabytes[quarter : 2 * quarter])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--connections", type=int, default=3000, help="hostile connections in each of two rounds")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--each", type=int, default=40, help="requests drawn per operation, of either kind")
+    parser.add_argument("--each", type=int, default=40, help="requests drawn per operation, valid and invalid each")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    outcome = measure(arguments.database, arguments.requests, arguments.each, arguments.seed)
+    outcome = measure(arguments.database, arguments.requests, arguments.connections, arguments.each, arguments.seed)
     for label, times in sorted(outcome.sent.items()):
         print(f"{times:>8}  {label[:100]!a}")
     total = sum(outcome.statuses.values())
-    print(f"{total} answers, {outcome.raw} raw, on {arguments.database} in {outcome.seconds:.0f} s "
-          f"({total / outcome.seconds:.0f} a second); {outcome.drawn} drawn, sent as drawn {outcome.as_drawn}, made "
-          f"worse {outcome.made_worse}; statuses {dict(sorted(outcome.statuses.items()))}")
-    print(f"what the client would not send: {dict(outcome.unsayable)!a}")
+    print(
+        f"{total} answers, {outcome.raw} raw, on {arguments.database} in {outcome.seconds:.0f} s "
+        f"({total / outcome.seconds:.0f} a second); {outcome.drawn} drawn, unchanged {outcome.unchanged}, "
+        f"modified {outcome.modified}; statuses {dict(sorted(outcome.statuses.items()))}"
+    )
+    print(f"refused by the client: {dict(outcome.refused_by_client)!a}")
     if outcome.megabytes:
-        print(f"memory of the server: {outcome.megabytes[0]:.0f} MB at first, {max(outcome.megabytes):.0f} at most, "
-              f"{outcome.megabytes[-1]:.0f} at last; last quarter over second: {growth_of(outcome.megabytes):.3f}")
+        print(
+            f"memory of the server: {outcome.megabytes[0]:.0f} MB at first, {max(outcome.megabytes):.0f} at most, "
+            f"{outcome.megabytes[-1]:.0f} at last; last quarter over second: {growth_of(outcome.megabytes):.3f}"
+        )
+    for item in outcome.attacks:
+        print(
+            f"{sum(item.kinds.values())} hostile connections: answers {dict(sorted(item.answers.items()))}; refused "
+            f"{item.refused_clients}, counted by the server {item.refused_counted:.0f}; descriptors {item.descriptors} "
+            f"(before, at most, after), memory at most {max(item.megabytes):.0f} MB"
+        )
     for what, times in sorted(outcome.faults.items()):
         print(f"FAULT, {times} times: {what!a}\n    {outcome.examples[what]!a}")
     print("nothing was wrong" if not outcome.faults else f"{sum(outcome.faults.values())} faults")
     if arguments.json:
-        arguments.json.write_text(json.dumps(vars(outcome), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(vars(outcome), indent=2, default=vars) + "\n")
     raise SystemExit(1 if outcome.faults else 0)
 
 

@@ -1,4 +1,4 @@
-"""Requests that nobody means well with: drawn from the OpenAPI document by schemathesis, then made worse."""
+"""Hostile requests: schemathesis draws them from the OpenAPI document, then parts are replaced."""
 
 import copy
 import json
@@ -14,26 +14,100 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-CANARY = "dl-canary"  # the name of every file that a traversal would make
+CANARY = "dl-canary"  # the name of any file that a path traversal would create
 MIB = 2**20
 
 TRAVERSALS = [
-    f"../{CANARY}", f"../../../../../../tmp/{CANARY}", f"..%2f..%2f{CANARY}", f"%2e%2e/%2e%2e/{CANARY}",
-    f"....//....//{CANARY}", f"..\\..\\{CANARY}", f"/tmp/{CANARY}", f"file:///tmp/{CANARY}", f"a/../../{CANARY}",
-    "/etc/passwd", "../../../../../../../../etc/passwd", "/proc/self/environ", "//", ".", "..", "~", "~root/.ssh",
-    f"{CANARY}\0.png", "CON", f"s3://bucket/{CANARY}", f"memory://{CANARY}",
+    f"../{CANARY}",
+    f"../../../../../../tmp/{CANARY}",
+    f"..%2f..%2f{CANARY}",
+    f"%2e%2e/%2e%2e/{CANARY}",
+    f"....//....//{CANARY}",
+    f"..\\..\\{CANARY}",
+    f"/tmp/{CANARY}",
+    f"file:///tmp/{CANARY}",
+    f"a/../../{CANARY}",
+    "/etc/passwd",
+    "../../../../../../../../etc/passwd",
+    "/proc/self/environ",
+    "//",
+    ".",
+    "..",
+    "~",
+    "~root/.ssh",
+    f"{CANARY}\0.png",
+    "CON",
+    f"s3://bucket/{CANARY}",
+    f"memory://{CANARY}",
 ]
 STRINGS = [
-    "", " ", "\t", "\0", "a\0b", "%00", "%", "%zz", "\ud800", "\udfff\ud800", "\u202e", "\ufeff", "é" * 300, "🙈" * 100,
-    "a" * 300, "a" * 10_000, "a" * (MIB + 1), "NaN", "null", "true", "-1", "1e999", "0x10", "٣", "1_000",
-    "'; DROP TABLE runs; --", "\" OR 1=1 --", "%' ESCAPE '", "${jndi:ldap://127.0.0.1/a}", "{{7*7}}", "{0.__class__}",
-    "<script>alert(1)</script>", "$(touch /tmp/" + CANARY + ")", "`id`", "a\r\nX-Injected: 1", "%0d%0aX-Injected: 1",
-    "__proto__", "results.accuracy.accuracy) DESC; --", "-results." + "a" * 120, "http://127.0.0.1:1/", "gopher://x",
-    "http://[::1]/", "http://169.254.169.254/latest", "http://0x7f000001/", "http://a@b:99999/",
+    "",
+    " ",
+    "\t",
+    "\0",
+    "a\0b",
+    "%00",
+    "%",
+    "%zz",
+    "\ud800",
+    "\udfff\ud800",
+    "\u202e",
+    "\ufeff",
+    "é" * 300,
+    "🙈" * 100,
+    "a" * 300,
+    "a" * 10_000,
+    "a" * (MIB + 1),
+    "NaN",
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "0x10",
+    "٣",
+    "1_000",
+    "'; DROP TABLE runs; --",
+    '" OR 1=1 --',
+    "%' ESCAPE '",
+    "${jndi:ldap://127.0.0.1/a}",
+    "{{7*7}}",
+    "{0.__class__}",
+    "<script>alert(1)</script>",
+    "$(touch /tmp/" + CANARY + ")",
+    "`id`",
+    "a\r\nX-Injected: 1",
+    "%0d%0aX-Injected: 1",
+    "__proto__",
+    "results.accuracy.accuracy) DESC; --",
+    "-results." + "a" * 120,
+    "http://127.0.0.1:1/",
+    "gopher://x",
+    "http://[::1]/",
+    "http://169.254.169.254/latest",
+    "http://0x7f000001/",
+    "http://a@b:99999/",
 ]
 NUMBERS = [
-    0, -1, 1, 2**31 - 1, 2**31, -2**31 - 1, 2**53 + 1, 2**63, -2**63 - 1, 2**64, 10**400, 0.5, -0.0, 1e-320, 1e308,
-    float("nan"), float("inf"), float("-inf"), True, False,
+    0,
+    -1,
+    1,
+    2**31 - 1,
+    2**31,
+    -(2**31) - 1,
+    2**53 + 1,
+    2**63,
+    -(2**63) - 1,
+    2**64,
+    10**400,
+    0.5,
+    -0.0,
+    1e-320,
+    1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    True,
+    False,
 ]
 
 
@@ -45,38 +119,89 @@ def _nested(depth: int) -> Any:
 
 
 SHAPES = [
-    None, [], {}, [[]], [None], {"": ""}, {"a": {"b": {"c": 1}}}, _nested(50), _nested(400), list(range(5000)),
-    ["a"] * 300, {str(number): number for number in range(300)}, {"key": "mlp", "params": {"hidden": 10**9}},
-    {"key": "../x", "params": {}}, {"__class__": "os.system"},
+    None,
+    [],
+    {},
+    [[]],
+    [None],
+    {"": ""},
+    {"a": {"b": {"c": 1}}},
+    _nested(50),
+    _nested(400),
+    list(range(5000)),
+    ["a"] * 300,
+    {str(number): number for number in range(300)},
+    {"key": "mlp", "params": {"hidden": 10**9}},
+    {"key": "../x", "params": {}},
+    {"__class__": "os.system"},
 ]
-# Whole bodies that are not what their type says
+# Bodies that do not match their content type
 BODIES = [
-    b"", b"null", b"[]", b"{", b"\xff\xfe{}", b"\xef\xbb\xbf{}", "{}".encode("utf-16"), b'{"name":"\xff"}',
-    b'{"name":"\\ud800"}', b'{"a":1,"a":2}', b"{}" * 1000, b"[" * 100_000, b'{"a":' * 70 + b"1" + b"}" * 70,
-    b"1" * 5000, b'"' + b"a" * (MIB + 1) + b'"', b"\x1f\x8b\x08\x00", b"\x80\x04\x95", b"--x\r\n\r\n--x--", b"NaN",
+    b"",
+    b"null",
+    b"[]",
+    b"{",
+    b"\xff\xfe{}",
+    b"\xef\xbb\xbf{}",
+    "{}".encode("utf-16"),
+    b'{"name":"\xff"}',
+    b'{"name":"\\ud800"}',
+    b'{"a":1,"a":2}',
+    b"{}" * 1000,
+    b"[" * 100_000,
+    b'{"a":' * 70 + b"1" + b"}" * 70,
+    b"1" * 5000,
+    b'"' + b"a" * (MIB + 1) + b'"',
+    b"\x1f\x8b\x08\x00",
+    b"\x80\x04\x95",
+    b"--x\r\n\r\n--x--",
+    b"NaN",
     b'{"sweep":{"seed":[' + b",".join(b"%d" % number for number in range(20_000)) + b"]}}",
 ]
 HEADERS = [
-    ("Authorization", ""), ("Authorization", "Bearer"), ("Authorization", "Bearer no"), ("Authorization", "Basic x"),
-    ("Authorization", "Bearer dl-1-" + "A" * 43), ("Authorization", "Bearer \xe9"), ("Host", "evil.example"),
-    ("Host", ""), ("Host", "127.0.0.1:99999"), ("Content-Type", "text/plain"), ("Accept", "\xff"),
-    ("Content-Type", "application/json; charset=utf-16"), ("Content-Type", "multipart/form-data"),
-    ("Content-Type", "x" * 2000), ("Content-Encoding", "gzip"),
-    ("X-Request-ID", "a\tb"), ("X-Request-ID", "a" * 5000), ("X-Request-ID", "../" + CANARY), ("Last-Event-ID", "-1"),
-    ("Last-Event-ID", "9" * 50), ("Idempotency-Key", "\xff" * 10), ("Idempotency-Key", "a" * 201),
-    ("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site"), ("X-Forwarded-For", "1.2.3.4"),
-    ("Range", "bytes=0-,-1"), ("If-None-Match", "*"), ("Cookie", "a=" + "b" * 5000), ("Expect", "100-continue"),
+    ("Authorization", ""),
+    ("Authorization", "Bearer"),
+    ("Authorization", "Bearer no"),
+    ("Authorization", "Basic x"),
+    ("Authorization", "Bearer dl-1-" + "A" * 43),
+    ("Authorization", "Bearer \xe9"),
+    ("Host", "evil.example"),
+    ("Host", ""),
+    ("Host", "127.0.0.1:99999"),
+    ("Content-Type", "text/plain"),
+    ("Accept", "\xff"),
+    ("Content-Type", "application/json; charset=utf-16"),
+    ("Content-Type", "multipart/form-data"),
+    ("Content-Type", "x" * 2000),
+    ("Content-Encoding", "gzip"),
+    ("X-Request-ID", "a\tb"),
+    ("X-Request-ID", "a" * 5000),
+    ("X-Request-ID", "../" + CANARY),
+    ("Last-Event-ID", "-1"),
+    ("Last-Event-ID", "9" * 50),
+    ("Idempotency-Key", "\xff" * 10),
+    ("Idempotency-Key", "a" * 201),
+    ("Origin", "http://evil.example"),
+    ("Sec-Fetch-Site", "cross-site"),
+    ("X-Forwarded-For", "1.2.3.4"),
+    ("Range", "bytes=0-,-1"),
+    ("If-None-Match", "*"),
+    ("Cookie", "a=" + "b" * 5000),
+    ("Expect", "100-continue"),
     ("X-HTTP-Method-Override", "DELETE"),
 ]
 REFUSED_TOKENS = HEADERS[:6]
-# Sent as they are, past any client's checks; what is no HTTP is answered with 400, or by closing the connection
+# Bytes sent without a client's checks; the server answers invalid HTTP with 400 or closes the connection
 RAW = [
     b"GET /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n X-Injected: 1\r\n\r\n",
     b"GET /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\rX-Injected: 1\r\n\r\n",
     b"GET /api/v1/runs\r\nX-Injected: 1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-    b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n",
+    b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET  HTTP/1.1\r\n\r\n",
     b"\x16\x03\x01\x00\xa5\r\n\r\n",
-    b"GET /healthz HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n", b"GET /healthz HTTP/1.1\r\n\r\n", b"\r\n\r\n\r\n",
+    b"GET /healthz HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n\r\n",
+    b"\r\n\r\n\r\n",
     b"POST /api/v1/experiments HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
     b"POST /api/v1/experiments HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}",
     b"POST /api/v1/experiments HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n"
@@ -94,10 +219,10 @@ RAW = [
 
 @dataclass
 class Request:
-    """One request before it is sent; `body` is JSON unless it is bytes."""
+    """One request before it is sent. `body` is sent as JSON unless it is bytes."""
 
     method: str
-    template: str  # the path in the document
+    template: str  # the path in the OpenAPI document
     path: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -109,13 +234,17 @@ class Request:
         return f"{self.method} {self.template}"
 
     def target(self) -> bytes:
-        """Path and query as they go out, every reserved character escaped."""
+        """Return path and query as sent, with every reserved character escaped."""
         path = self.template
         for name, value in self.path.items():
             path = path.replace(f"{{{name}}}", _quoted(value))
         query = urlencode(
-            [(name, _text(item)) for name, value in self.query.items()
-             for item in (value if isinstance(value, list) else [value])], errors="surrogatepass",
+            [
+                (name, _text(item))
+                for name, value in self.query.items()
+                for item in (value if isinstance(value, list) else [value])
+            ],
+            errors="surrogatepass",
         )
         return f"{path}?{query}".encode() if query else path.encode()
 
@@ -126,34 +255,38 @@ class Request:
 
 
 def drawn(schema: Any, each: int) -> Iterator[list[Request]]:
-    """Of every operation up to that many requests that fit its schema and as many that do not."""
+    """Yield, for every operation, up to this many requests that fit its schema and as many that do not."""
     for result in schema.get_all_operations():
         operation = result.ok()
-        found: list[Request] = []
+        requests: list[Request] = []
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
-                _draw(operation.as_strategy(generation_mode=mode), each, found)
+                _draw(operation.as_strategy(generation_mode=mode), each, requests)
             except Unsatisfiable:
-                continue  # nothing about it can be wrong
-        yield found
+                continue  # the operation has nothing that could be wrong
+        yield requests
 
 
-def _draw(cases: Any, each: int, found: list[Request]) -> None:
-    @hypothesis_settings(max_examples=each, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
-                         suppress_health_check=list(HealthCheck))
+def _draw(cases: Any, each: int, requests: list[Request]) -> None:
+    @hypothesis_settings(
+        max_examples=each,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=cases)
     def keep(case: Any) -> None:
-        found.append(_request(case))
+        requests.append(_request(case))
 
     keep()
 
 
 def _request(case: Any) -> Request:
     sent = case.as_transport_kwargs(base_url="http://127.0.0.1")
-    # A token goes with what is sent, or a wrong one on purpose
-    headers = {
-        str(name): str(value) for name, value in (case.headers or {}).items() if name.lower() != "authorization"
-    }
+    # The fuzzer adds the right token, or a wrong one
+    headers = {str(name): str(value) for name, value in (case.headers or {}).items() if name.lower() != "authorization"}
     has_body = any(sent.get(part) is not None for part in ("data", "json", "files"))
     body = None
     if "json" in sent:
@@ -166,12 +299,19 @@ def _request(case: Any) -> Request:
         headers["Content-Type"] = prepared.headers.get("Content-Type", "application/octet-stream")
     if has_body:
         headers.setdefault("Content-Type", case.media_type or "application/json")
-    return Request(case.method.upper(), case.path, dict(case.path_parameters or {}), dict(case.query or {}), headers,
-                   body, has_body)
+    return Request(
+        case.method.upper(),
+        case.path,
+        dict(case.path_parameters or {}),
+        dict(case.query or {}),
+        headers,
+        body,
+        has_body,
+    )
 
 
-def worsened(request: Request, chance: random.Random) -> Request:
-    """A copy with one thing of it replaced by something hostile; half of them first aim at what exists."""
+def modified_request(request: Request, chance: random.Random) -> Request:
+    """Return a copy with one part replaced by something hostile; half of the copies use ids that exist."""
     worse = copy.deepcopy(request)
     if chance.random() < 0.5:
         _aim(worse, chance)
@@ -185,7 +325,7 @@ def worsened(request: Request, chance: random.Random) -> Request:
 
 
 def aimed(request: Request, chance: random.Random) -> Request:
-    """A copy whose ids are small, so that most of them exist."""
+    """Return a copy with small ids, most of which exist."""
     copied = copy.deepcopy(request)
     _aim(copied, chance)
     return copied
@@ -209,8 +349,8 @@ def hostile(chance: random.Random) -> Any:
 
 
 def _replace(values: Any, chance: random.Random) -> None:
-    place = chance.choice(list(values) if isinstance(values, dict) else range(len(values)))
-    values[place] = hostile(chance)
+    key = chance.choice(list(values) if isinstance(values, dict) else range(len(values)))
+    values[key] = hostile(chance)
 
 
 def _worsen_query(request: Request, chance: random.Random) -> None:
@@ -230,22 +370,22 @@ def _worsen_body(request: Request, chance: random.Random) -> None:
     if isinstance(request.body, bytes) or chance.random() < 0.2:
         request.body = chance.choice(BODIES)
         return
-    # Down into the body, to a place of any depth
+    # Descend into the body to a key of any depth
     node, inner = None, request.body
     while isinstance(inner, dict | list) and inner and (node is None or chance.random() < 0.7):
         node = inner
-        place = chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
-        inner = node[place]
+        key = chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        inner = node[key]
     if node is None:
         request.body = hostile(chance)
     elif isinstance(node, dict) and chance.random() < 0.15:
         node[str(hostile(chance))[:200]] = hostile(chance)
     else:
-        node[place] = hostile(chance)
+        node[key] = hostile(chance)
 
 
 def _quoted(value: Any) -> str:
-    # A slash stays now and then what it is: paths are split before they are decoded
+    # A slash sometimes stays unescaped, since paths are split before they are decoded
     return quote(_text(value), safe="/" if str(value).startswith("..") else "", errors="surrogatepass")
 
 

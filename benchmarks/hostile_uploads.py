@@ -1,8 +1,8 @@
-"""Seconds until a running system refuses a hostile image, and what its API process holds before and after.
+"""Seconds until a running system refuses a hostile image, and the memory of its API process before and after.
 
     python -m benchmarks.hostile_uploads [--times 5]
 
-Finds the API by DENSITYLAB_API_URL or the default address; it must run on this machine.
+The API is at DENSITYLAB_API_URL or its default address; it must run on this machine.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import time
 import httpx
 import psutil
 
-from backend.shared.settings import Settings
-from tests.backend.test_api_uploads import HOSTILE
+from densitylab.backend.shared.settings import Settings
+from tests.backend.api.test_api_uploads import HOSTILE
 
 GOAL = 1.0
 
@@ -23,8 +23,11 @@ def main() -> None:
     times = parser.parse_args().times
     settings = Settings()
     port = httpx.URL(settings.api_url).port
-    process = next(psutil.Process(item.pid) for item in psutil.net_connections("tcp")
-                   if item.pid and item.status == "LISTEN" and item.laddr.port == port)
+    process = next(
+        psutil.Process(item.pid)
+        for item in psutil.net_connections("tcp")
+        if item.pid and item.status == "LISTEN" and item.laddr.port == port
+    )
     token = {"Authorization": f"Bearer {settings.api_token.get_secret_value()}"} if settings.api_token else {}
     headers = {"Content-Type": "application/octet-stream", **token}
     with httpx.Client(base_url=f"{settings.api_url}/api/v1", headers=headers, timeout=30) as http:

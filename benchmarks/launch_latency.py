@@ -1,8 +1,8 @@
-"""Seconds from the answer to a launch to the first metric point that the API gives, on a running, idle system.
+"""Seconds from the answer to a launch to the first metric point of the run, on a running, idle system.
 
-    python benchmarks/launch_latency.py [--times 10]
+    python -m benchmarks.launch_latency [--times 10]
 
-Finds the API by DENSITYLAB_API_URL or the default address. The first launch, which may prepare data, is not counted.
+The API is at DENSITYLAB_API_URL or its default address. The first launch may prepare data and is not counted.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import time
 
 import httpx
 
-from backend.shared.settings import Settings
+from densitylab.backend.shared.settings import Settings
 
 GOAL_SECONDS = 1.0
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def first_point(http: httpx.Client) -> float:
-    """Launches the default run, waits for its first point, and cancels it."""
+    """Launch the default run, wait for its first point, cancel it, and return the seconds."""
     answer = http.post("/experiments", json={"name": "launch latency"}).raise_for_status()
     began = time.perf_counter()
     run = answer.json()["runs"][0]

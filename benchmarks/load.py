@@ -1,14 +1,14 @@
-"""Many clients at once on a database of 10,000 runs: how long an answer takes, and whether every one is one.
+"""Latency and errors under many concurrent clients, on a database of 10,000 runs.
 
     python -m benchmarks.load [--clients 200] [--seconds 300] [--runs 10000] [--processes 2] [--database URL]
                               [--home FOLDER] [--json FILE] [--profile FILE]
 
-Each client asks once a second, at moments of its own, for something of a mix (`MIX`): listings sorted in several ways,
-single runs, curves, experiments, the catalog, what has happened since an event, what a launch would cost, changes, and
-launches. The clients are a process of their own on the same cores, with one connection each; the API is so many
-processes as `make up` starts them (DENSITYLAB_API_PROCESSES), with an embedded broker and SQLite (or the empty
-PostgreSQL database at --database), without workers. --home FOLDER is filled once and kept. The figures are of the
-clients' clock; --profile FILE has py-spy, where installed, write what one server process did.
+Each client sends one request a second, at random moments, from a mix (`MIX`): sorted listings, single runs, curves,
+experiments, the catalog, missed events, the cost of a launch, changes, and launches. The clients run in one process on
+the same cores, with one connection each. The API runs in --processes processes, as DENSITYLAB_API_PROCESSES starts
+them, with an embedded broker and SQLite (or the empty PostgreSQL database at --database), without workers. --home
+FOLDER keeps the database for the next call. Latencies are measured by the clients. --profile FILE records one server
+process with py-spy, if that is installed.
 """
 
 import argparse
@@ -33,34 +33,45 @@ import httpx
 import psutil
 from sqlalchemy import text
 
-from backend import migrate
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from benchmarks.filled import api, broker, create, fill, free_port, ids_of_runs
+from benchmarks.seed_database import api, broker, create, fill, free_port, ids_of_runs
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
 
 GOAL_MS = 250
 LEFT_QUEUED = 50
 SPAN = 30  # seconds
 POINTS = 25  # of each run; some have LONG
 MIX = {
-    "newest runs": 15, "runs by a result": 12, "runs by λ": 8, "runs that a word finds": 3, "run": 18, "curves": 15,
-    "experiments": 6, "experiment": 6, "catalog": 4, "events": 4, "dry run": 3, "change": 5, "launch": 1,
+    "newest runs": 15,
+    "runs by a result": 12,
+    "runs by λ": 8,
+    "runs by a word": 3,
+    "run": 18,
+    "curves": 15,
+    "experiments": 6,
+    "experiment": 6,
+    "catalog": 4,
+    "events": 4,
+    "dry run": 3,
+    "change": 5,
+    "launch": 1,
 }
 
 
 @dataclass
 class Outcome:
-    """What the clients met. Milliseconds by kind of request; errors as sentences with how often."""
+    """Milliseconds by kind of request, and how often each error occurred."""
 
     seconds: float
-    cores: float = 0.0  # that the clients took
+    cores: float = 0.0  # cores that the clients used
     milliseconds: dict[str, list[float]] = field(default_factory=lambda: collections.defaultdict(list))
     by_time: dict[int, list[float]] = field(default_factory=lambda: collections.defaultdict(list))  # of each SPAN
     errors: dict[str, int] = field(default_factory=lambda: collections.defaultdict(int))
 
 
 class Client:
-    """Asks once a second, for what chance says."""
+    """Sends one random request a second."""
 
     def __init__(self, http: aiohttp.ClientSession, runs: list[int], seed: int, outcome: Outcome) -> None:
         self._http, self._runs, self._outcome = http, runs, outcome
@@ -93,14 +104,17 @@ class Client:
             "newest runs": ("GET", "/runs", {"params": {"limit": 50}}),
             "runs by a result": ("GET", "/runs", {"params": {"sort": sort, "limit": 50}}),
             "runs by λ": ("GET", "/runs", {"params": {"sort": "lambda_", "experiment": experiment, "limit": 50}}),
-            "runs that a word finds": ("GET", "/runs", {"params": {"q": "noted", "limit": 50}}),
+            "runs by a word": ("GET", "/runs", {"params": {"q": "noted", "limit": 50}}),
             "run": ("GET", f"/runs/{run}", {}),
             "curves": ("GET", f"/runs/{run}/metrics", {"params": {"max_points": 200}}),
             "experiments": ("GET", "/experiments", {"params": {"limit": 20}}),
             "experiment": ("GET", f"/experiments/{experiment}", {}),
             "catalog": ("GET", "/catalog", {}),
-            "dry run": ("POST", "/experiments", {"params": {"dry_run": "true"}, "json": {
-                "sweep": {"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]}}}),
+            "dry run": (
+                "POST",
+                "/experiments",
+                {"params": {"dry_run": "true"}, "json": {"sweep": {"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]}}},
+            ),
             "change": ("PATCH", f"/runs/{run}", {"json": {"notes": f"noted {run}", "tags": ["seen"]}}),
             "launch": ("POST", "/experiments", {"json": {"name": "one more", "sweep": {"seed": [0, 1, 2]}}}),
         }
@@ -108,7 +122,7 @@ class Client:
         return {"method": method, "url": f"/api/v1{url}", **more}
 
     async def _events(self) -> None:
-        """As a client that comes back to the stream for what it has missed."""
+        """Reconnect to the event stream and read the first missed event."""
         async with self._http.get("/api/v1/events", headers={"Last-Event-ID": "1"}) as answer:
             answer.raise_for_status()
             async for line in answer.content:
@@ -117,7 +131,7 @@ class Client:
 
 
 def clients(root: str, runs: list[int], count: int, seconds: float, send: Any) -> None:
-    """A process: that many clients for so long; sends their outcome."""
+    """Run this many clients for this many seconds in one process, and send their outcome."""
     outcome = Outcome(seconds)
 
     async def one(seed: int, until: float) -> None:
@@ -135,7 +149,7 @@ def clients(root: str, runs: list[int], count: int, seconds: float, send: Any) -
 
 
 def measure(settings: Settings, count: int, seconds: float, runs: int, profile: Path | None) -> tuple[Outcome, float]:
-    """The outcome, and how many cores the server took."""
+    """Return the outcome, and how many cores the server used."""
     migrate.upgrade(settings)
     with ExitStack() as stack:
         stack.enter_context(broker(settings))
@@ -143,7 +157,7 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
         http, servers = started[0][0], [server for _, server in started]
         ids = ids_of_runs(http)
         if len(ids) < runs:
-            ids = filled(http, settings, runs)
+            ids = seed_runs(http, settings, runs)
             analyse(settings)
         receive, send = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("spawn").Process(
@@ -152,31 +166,43 @@ def measure(settings: Settings, count: int, seconds: float, runs: int, profile: 
         before, began = cpu_seconds(servers), time.monotonic()
         process.start()
         if profile is not None:
-            subprocess.Popen([
-                Path(sys.executable).with_name("py-spy"), "record", "--pid", str(servers[0].pid), "--gil",
-                "--nonblocking", "--output", str(profile), "--format", "raw", "--duration", str(int(seconds)),
-            ])  # fmt: skip
+            subprocess.Popen(
+                [
+                    Path(sys.executable).with_name("py-spy"),
+                    "record",
+                    "--pid",
+                    str(servers[0].pid),
+                    "--gil",
+                    "--nonblocking",
+                    "--output",
+                    str(profile),
+                    "--format",
+                    "raw",
+                    "--duration",
+                    str(int(seconds)),
+                ]
+            )
         outcome: Outcome = receive.recv()
         share = (cpu_seconds(servers) - before) / (time.monotonic() - began)
         process.join()
     return outcome, share
 
 
-def filled(http: httpx.Client, settings: Settings, runs: int) -> list[int]:
-    """That many runs with results and curves, all but the last ones; their ids."""
+def seed_runs(http: httpx.Client, settings: Settings, runs: int) -> list[int]:
+    """Create this many runs, with results and curves for all but the last; return their ids."""
     for _ in create(http, runs):
         pass
     ids = ids_of_runs(http)
     database = Database(settings.database_url)
-    # Not all at once: a crash of the machine's memory would be ours and not the server's
+    # In portions, so that this script needs little memory
     for start in range(0, len(ids) - LEFT_QUEUED, 500):
-        fill(database, ids[start:min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
+        fill(database, ids[start : min(start + 500, len(ids) - LEFT_QUEUED)], POINTS)
     database.close()
     return ids
 
 
 def analyse(settings: Settings) -> None:
-    """What PostgreSQL does by itself unless autovacuum is off: without statistics it plans as for empty tables."""
+    """Update PostgreSQL's statistics, as autovacuum would: without them it plans as for empty tables."""
     database = Database(settings.database_url)
     if database.engine.dialect.name == "postgresql":
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -198,21 +224,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--home", type=Path, help="state folder, filled unless it is, and kept")
+    parser.add_argument("--home", type=Path, help="state folder to fill once and keep")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database; SQLite unless given")
     parser.add_argument("--profile", type=Path)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-load-") as folder:
         settings = Settings(
-            home=arguments.home or Path(folder), api_port=free_port(), database_url=arguments.database,
+            home=arguments.home or Path(folder),
+            api_port=free_port(),
+            database_url=arguments.database,
             api_processes=arguments.processes,
-        )  # fmt: skip
-        outcome, share = measure(
-            settings, arguments.clients, arguments.seconds, arguments.runs, arguments.profile
         )
+        outcome, share = measure(settings, arguments.clients, arguments.seconds, arguments.runs, arguments.profile)
     every = [value for values in outcome.milliseconds.values() for value in values]
-    print(f"{'request':<26}{'asked':>8}{'p50':>9}{'p95':>9}{'p99':>9}{'most':>9}  ms")
+    print(f"{'request':<26}{'count':>8}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}  ms")
     for kind, values in [*sorted(outcome.milliseconds.items()), ("all", every)]:
         figures = statistics.median(values), percentile(values, 0.95), percentile(values, 0.99), max(values)
         print(f"{kind:<26}{len(values):>8}" + "".join(f"{value:>9.1f}" for value in figures))
@@ -220,13 +246,17 @@ def main() -> None:
     print(f"p99 of each {SPAN} s:", *(f"{percentile(values, 0.99):.0f}" for values in spans))
     for sentence, times in outcome.errors.items():
         print(f"error, {times} times: {sentence}")
-    print(f"{len(every) / outcome.seconds:.0f} requests a second; {arguments.processes} server processes took "
-          f"{share:.2f} cores and the clients {outcome.cores:.2f}; load average {os.getloadavg()[0]:.1f} on "
-          f"{os.cpu_count()}")
+    print(
+        f"{len(every) / outcome.seconds:.0f} requests a second; {arguments.processes} server processes used "
+        f"{share:.2f} cores and the clients {outcome.cores:.2f}; load average {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()}"
+    )
     p99 = percentile(every, 0.99)
     met = p99 < GOAL_MS and not outcome.errors
-    print(f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "
-          f"{'met' if met else 'NOT met'}")
+    print(
+        f"p99 {p99:.0f} ms (goal: under {GOAL_MS}), {sum(outcome.errors.values())} errors (goal: none): "
+        f"{'met' if met else 'NOT met'}"
+    )
     if arguments.json:
         arguments.json.write_text(json.dumps(vars(outcome), indent=2) + "\n")
     raise SystemExit(0 if met else 1)

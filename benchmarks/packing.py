@@ -1,6 +1,6 @@
-"""Decoding and packing 60,000 images of 32×32: `python -m benchmarks.packing`. Goal: under 60 s on two cores.
+"""Seconds of preparing 60,000 images of 32×32: `python -m benchmarks.packing`. Goal: under 60 s on two cores.
 
-Twice: a user's folder of JPEG files, where every image is decoded, and arrays in memory, as CIFAR's batches are.
+Measures a folder of JPEG files, where every image is decoded, and arrays in memory, like CIFAR's batches.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from worker.datasets import compact, image_folder, tree
-from worker.datasets.arrays import store
+from densitylab.worker.datasets import image_folder, image_source, npy_store
+from densitylab.worker.datasets.arrays import store
 
 CLASSES = 10
 
 
 def pictures(count: int) -> np.ndarray:
-    """(N, 32, 32, 3) smooth random colours: JPEG files of about the size that photographs have."""
+    """Return (N, 32, 32, 3) smooth random colors, whose JPEG files are about as large as those of photographs."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2)
 
@@ -37,10 +37,12 @@ def write_files(root: Path, images: np.ndarray) -> None:
 
 @contextmanager
 def clocked(what: str) -> Iterator[None]:
-    """Prints the time by the clock, and that of the processor, which other work on the machine does not lengthen."""
+    """Print the wall-clock time and the processor time, which other work on the machine does not lengthen."""
     began, worked = time.perf_counter(), time.process_time()
     yield
-    print(f"{what}: {time.perf_counter() - began:.2f} s, {time.process_time() - worked:.2f} s of processor", flush=True)
+    print(
+        f"{what}: {time.perf_counter() - began:.2f} s, {time.process_time() - worked:.2f} s processor time", flush=True
+    )
 
 
 def main() -> None:
@@ -52,17 +54,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_files(root / "files", images)
-        with clocked(f"{count:,} JPEG files, checked, decoded and packed"), tree.opened(root / "files") as files:
+        with (
+            clocked(f"{count:,} JPEG files, checked, decoded and packed"),
+            image_source.opened(root / "files") as files,
+        ):
             image_folder.register(root / "a", files, **quiet)
 
         arrays, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), np.arange(count) % CLASSES
         held = count // 6
         with clocked(f"{count:,} images from arrays, split and packed"):
-            store(root / "b", (arrays[held:], labels[held:]), (arrays[:held], labels[:held]), num_classes=CLASSES,
-                  data_seed=0, **quiet)
+            store(
+                root / "b",
+                (arrays[held:], labels[held:]),
+                (arrays[:held], labels[:held]),
+                num_classes=CLASSES,
+                data_seed=0,
+                **quiet,
+            )
         with clocked("all three splits opened"):
-            for split in compact.SPLITS:
-                compact.load(root / "a", split)
+            for split in npy_store.SPLITS:
+                npy_store.load(root / "a", split)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python -m benchmarks.page_speed [--times 5] [--json FILE]
 
-Usable: the page's own content stands (its table, its first charts drawn, its form) and its script has ended; charts
-further down are drawn as they come near the window. Each page is measured twice: opened by its link, which loads the
-whole application anew from the browser's cache, and reached from another page of the open application. One load of each
-kind goes before and is not counted: warm is what is asked for.
+A page is usable when its own content is visible (its table, first charts or form) and its script has ended; charts
+further down are drawn when they come near the window. Each page is measured in two ways: opened by its link, which
+reloads the application from the browser's cache, and reached from another page of the open application. One load of
+each kind goes first and is not counted.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from backend import migrate
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from benchmarks.filled import api, broker, create, fill, free_port, ids_of_runs, page
+from benchmarks.seed_database import api, broker, create, fill, free_port, ids_of_runs, page
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
 
 GOAL = 1.0  # seconds
 CHART = ".densitylab-chart[data-points]"
 COMPARE, FAR = "compare?experiment=2", ".densitylab-chart[aria-label*=' of 60 runs']"
-# Address -> what has to be there
+# Address -> selector of the content
 PAGES = {
     "": "[data-testid=stMetric]",
     "launch": "button:has-text('Launch 1 run')",
@@ -41,7 +41,7 @@ PAGES = {
     "system": "[data-testid=stMetric]",
 }
 ENDED = "[data-testid=stApp][data-test-script-state=notRunning]"
-# As a click on a link does: the application asks for the page without being loaded anew
+# Like a click on a link: the application opens the page without a reload
 GO = """path => {
     history.pushState({}, '', '/' + path);
     window.dispatchEvent(new PopStateEvent('popstate', {state: {}}));
@@ -53,28 +53,28 @@ class Timing:
     """Median seconds of one page."""
 
     page: str
-    opened: float  # by its link
-    reached: float  # within the open application
+    opened: float  # opened by its link
+    reached: float  # reached within the open application
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=5, help="loads of each kind; the median counts")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--times", type=int, default=5, help="loads of each kind; the median is reported")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-pages-") as folder:
         timings, far = measure(Settings(home=Path(folder), api_port=free_port(), ui_port=free_port()), arguments.times)
     print(f"{'page':<28}{'by its link':>14}{'from within':>14}  seconds, goal {GOAL:g}")
     for item in timings:
         print(f"{item.page or 'home':<28}{item.opened:>14.2f}{item.reached:>14.2f}")
-    print(f"The comparison's curves of 60 runs are drawn {far:.2f} s after one scrolls to them")
+    print(f"The comparison's curves of 60 runs are drawn {far:.2f} s after scrolling to them")
     if arguments.json:
         content = {"pages": [asdict(item) for item in timings], "curves_scrolled_to": far}
         arguments.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def measure(settings: Settings, times: int) -> tuple[list[Timing], float]:
-    """The pages, and the seconds from scrolling to a chart far down until it is drawn."""
+    """Return the timings, and the seconds from scrolling to a chart far down until it is drawn."""
     migrate.upgrade(settings)
     with broker(settings), api(settings) as (http, _), page(settings) as (root, _), sync_playwright() as playwright:
         list(create(http))
@@ -84,8 +84,11 @@ def measure(settings: Settings, times: int) -> tuple[list[Timing], float]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
         timings = [
-            Timing(path, statistics.median([opened(tab, root, path) for _ in range(times + 1)][1:]),
-                   statistics.median([reached(tab, path) for _ in range(times + 1)][1:]))
+            Timing(
+                path,
+                statistics.median([opened(tab, root, path) for _ in range(times + 1)][1:]),
+                statistics.median([reached(tab, path) for _ in range(times + 1)][1:]),
+            )
             for path in PAGES
         ]
         far = statistics.median([scrolled(tab) for _ in range(times)])
@@ -100,7 +103,7 @@ def opened(tab: Page, root: str, path: str) -> float:
 
 
 def reached(tab: Page, path: str) -> float:
-    """From the System page; from the home page, if it is that one."""
+    """Open the page from the System page; open the System page from Home."""
     away = "" if path == "system" else "system"
     tab.evaluate(GO, away)
     tab.wait_for_timeout(300)
@@ -119,7 +122,7 @@ def scrolled(tab: Page) -> float:
 
 
 def until_usable(tab: Page, path: str, began: float) -> float:
-    """Seconds since `began`."""
+    """Return the seconds since `began`."""
     tab.locator(PAGES[path]).first.wait_for()
     tab.locator(ENDED).wait_for()
     return time.perf_counter() - began

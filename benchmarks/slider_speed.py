@@ -1,10 +1,10 @@
-"""Seconds from a move of the λ slider to the paint of the new maps, in a real browser on a running system.
+"""Seconds from a move of the λ slider to the first frame with the new maps, in a real browser on a running system.
 
     python -m benchmarks.slider_speed [--times 20] [--runs 1,4,7,10]
 
-8 images under 4 runs, one run at a time, their maps kept: what is timed is the page. The clock starts in the browser at
-the key that moves the slider, and stops at the first frame after the new run's maps stand on the page and are decoded.
-Finds API and page by DENSITYLAB_API_URL, DENSITYLAB_UI_HOST and DENSITYLAB_UI_PORT or the default addresses.
+Shows 8 images under 4 runs, one run at a time. The maps are cached, so only the page is timed: from the key press that
+moves the slider to the first frame after the new maps are on the page and decoded. API and page are at
+DENSITYLAB_API_URL, DENSITYLAB_UI_HOST and DENSITYLAB_UI_PORT or their default addresses.
 """
 
 import argparse
@@ -13,20 +13,22 @@ import statistics
 
 from playwright.sync_api import Page, sync_playwright
 
-from backend.shared.contracts import ExperimentRequest
-from backend.shared.settings import Settings
 from benchmarks.launched import launched
-from frontend.client import connect
-from frontend.progress_line import ProgressLine
-from frontend.words import joined
+from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.settings import Settings
+from densitylab.frontend.analysis.formatting import joined
+from densitylab.frontend.client import connect
+from densitylab.frontend.command_line.progress_line import ProgressLine
 
 GOAL = 0.3  # seconds
 IMAGES = 8
 REQUEST = ExperimentRequest(
-    name="Slider speed", spec={"epochs": 1, "train_samples": 1000, "evaluations": []},
-    sweep={"lambda_": [0, 0.01, 0.1, 1]}, tags=["benchmark"],
+    name="Slider speed",
+    spec={"epochs": 1, "train_samples": 1000, "evaluations": []},
+    sweep={"lambda_": [0, 0.01, 0.1, 1]},
+    tags=["benchmark"],
 )
-# Milliseconds until the first map's name has changed, its pictures are decoded, and a frame has been painted since
+# Milliseconds until the maps have changed, their pictures are decoded, and a frame has been painted
 TIMED = """() => new Promise((resolve, reject) => {
     const maps = () => [...document.querySelectorAll('.dl-card img[data-values]')];
     const shown = () => maps().map((image) => image.dataset.name).join();
@@ -48,12 +50,14 @@ TIMED = """() => new Promise((resolve, reject) => {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--runs", help="of one data set, with commas; none: four short ones are trained")
+    parser.add_argument("--runs", help="ids of runs of one data set, with commas; default: train four short runs")
     given = parser.parse_args()
     runs = [int(item) for item in given.runs.split(",")] if given.runs else trained()
     settings = Settings()
-    address = (f"http://{settings.ui_host}:{settings.ui_port}/saliency?runs={joined(runs)}"
-               f"&samples={joined(range(IMAGES))}&layout=one+run+at+a+time&at={runs[0]}")
+    address = (
+        f"http://{settings.ui_host}:{settings.ui_port}/saliency?runs={joined(runs)}"
+        f"&samples={joined(range(IMAGES))}&layout=one+run+at+a+time&at={runs[0]}"
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_context(viewport={"width": 1400, "height": 1400}).new_page()
@@ -62,12 +66,14 @@ def main() -> None:
         tab.locator(".dl-card").first.wait_for()
         tab.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
         keys = ["ArrowRight"] * (len(runs) - 1) + ["ArrowLeft"] * (len(runs) - 1)
-        for key in keys:  # warm
+        for key in keys:  # warm-up
             moved(tab, key)
         taken = [moved(tab, keys[turn % len(keys)]) for turn in range(given.times)]
         browser.close()
-    print(f"slider: median of {len(taken)} {statistics.median(taken):.3f} s, slowest {max(taken):.3f} s "
-          f"(goal: under {GOAL:g} s; {IMAGES} images, {len(runs)} runs)")
+    print(
+        f"slider: median of {len(taken)} {statistics.median(taken):.3f} s, slowest {max(taken):.3f} s "
+        f"(goal: under {GOAL:g} s; {IMAGES} images, {len(runs)} runs)"
+    )
 
 
 def trained() -> list[int]:
@@ -76,7 +82,7 @@ def trained() -> list[int]:
 
 
 def moved(tab: Page, key: str) -> float:
-    """Moves the slider by one run."""
+    """Move the slider by one run and return the seconds."""
     thumb = tab.get_by_role("slider").last
     thumb.focus()
     tab.evaluate(f"window.dlTimed = ({TIMED})(); 0")

@@ -1,10 +1,10 @@
-"""What live pages cost the server: one alone for a minute, then twenty sessions and two real browsers for five.
+"""Server cost of live pages: one page for a minute, then twenty sessions and two real browsers for five minutes.
 
     python -m benchmarks.soak [--alone 60] [--together 300] [--json FILE]
 
-All of them look at one run whose curves grow twice a second, each page refreshes once a second. The twenty are raw
-clients of Streamlit's websocket protocol, which ask for every refresh that a browser would ask for and draw nothing.
-A session is live where its refreshes come; a browser where its chart has grown in every minute.
+All of them show one run whose curves grow twice a second, and each page refreshes once a second. The twenty sessions
+are raw clients of Streamlit's websocket protocol: they request every refresh that a browser would request, and draw
+nothing. A session is live if its refreshes arrive; a browser is live if its chart has grown in every minute.
 """
 
 import argparse
@@ -24,22 +24,22 @@ from playwright.async_api import Page, async_playwright
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from backend import migrate
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import metrics, runs, tasks
-from benchmarks.filled import CURVES, api, broker, free_port, page
+from benchmarks.seed_database import CURVES, api, broker, free_port, page
+from densitylab.backend.ops import migrate
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import metrics, runs, tasks
 
 SESSIONS, BROWSERS = 20, 2
 SAMPLE_SECONDS = 10.0
-SETTLING_SECONDS = 30.0  # until all pages stand; memory is compared from here on
+SETTLING_SECONDS = 30.0  # until all pages are loaded; memory is compared from then on
 DRAWN = "() => Number(document.querySelector('.densitylab-chart').dataset.points)"
 HEAP = "() => performance.memory.usedJSHeapSize / 1e6"
 
 
 @dataclass
 class Outcome:
-    """Shares of one core, megabytes, and refreshes a second."""
+    """Shares of one core, megabytes, and refreshes per second."""
 
     alone_page: float = 0.0
     alone_api: float = 0.0
@@ -47,14 +47,14 @@ class Outcome:
     together_page: float = 0.0
     together_api: float = 0.0
     page_megabytes: list[float] = field(default_factory=list)  # every ten seconds
-    browser_megabytes: list[list[float]] = field(default_factory=list)  # of each, every minute
+    browser_megabytes: list[list[float]] = field(default_factory=list)  # per browser, every minute
     browser_points: list[list[float]] = field(default_factory=list)
     slowest_session: float = 0.0  # refreshes a second
     fastest_session: float = 0.0
 
 
 class Session:
-    """One websocket session that looks at the run."""
+    """One websocket session that shows the run."""
 
     def __init__(self, url: str, query: str) -> None:
         self.url, self.query = url, query
@@ -64,7 +64,7 @@ class Session:
         self._idle = asyncio.Event()  # no refresh is under way
 
     async def live(self) -> None:
-        """Asks for the page, then for its live part as often as the server tells it to; ends when cancelled."""
+        """Request the page, then its live part at the interval that the server sets, until cancelled."""
         async with websockets.connect(self.url, subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
             await self._ask(socket)
             async for data in socket:
@@ -80,7 +80,7 @@ class Session:
                     self._idle.set()
 
     async def _again(self, socket: websockets.ClientConnection, fragment: str, interval: float) -> None:
-        """As a browser does: every interval, unless the refresh before has not ended, which is waited for."""
+        """Request a refresh every interval, or when the previous one has ended, as a browser does."""
         due = time.monotonic()
         while True:
             due = max(due + interval, time.monotonic())
@@ -103,21 +103,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--alone", type=float, default=60, help="seconds with one session")
     parser.add_argument("--together", type=float, default=300, help="seconds with all")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dl-soak-") as folder:
         settings = Settings(home=Path(folder), api_port=free_port(), ui_port=free_port())
         outcome = measure(settings, arguments.alone, arguments.together)
-    print(f"one page, {outcome.alone_refreshes:.2f} refreshes a second: {outcome.alone_page:.1%} of a core in the "
-          f"page's server, {outcome.alone_api:.1%} in the API")
-    print(f"{SESSIONS} sessions and {BROWSERS} browsers: {outcome.together_page:.0%} and {outcome.together_api:.0%}; "
-          f"refreshes a second of a session: {outcome.slowest_session:.2f} to {outcome.fastest_session:.2f}")
+    print(
+        f"one page, {outcome.alone_refreshes:.2f} refreshes a second: {outcome.alone_page:.1%} of a core in the "
+        f"page's server, {outcome.alone_api:.1%} in the API"
+    )
+    print(
+        f"{SESSIONS} sessions and {BROWSERS} browsers: {outcome.together_page:.0%} and {outcome.together_api:.0%}; "
+        f"refreshes a second of a session: {outcome.slowest_session:.2f} to {outcome.fastest_session:.2f}"
+    )
     memory = outcome.page_megabytes
-    print(f"memory of the page's server: {memory[0]:.0f} MB when all stood, {memory[-1]:.0f} MB at the end, "
-          f"{max(memory):.0f} MB at most")
-    for place, (heap, points) in enumerate(zip(outcome.browser_megabytes, outcome.browser_points, strict=True), 1):
-        print(f"browser {place}, minute by minute: heap {[round(value) for value in heap]} MB, points drawn "
-              f"{[round(value) for value in points]}")
+    print(
+        f"memory of the page's server: {memory[0]:.0f} MB after loading, {memory[-1]:.0f} MB at the end, "
+        f"{max(memory):.0f} MB at most"
+    )
+    for number, (heap, points) in enumerate(zip(outcome.browser_megabytes, outcome.browser_points, strict=True), 1):
+        print(
+            f"browser {number}, minute by minute: heap {[round(value) for value in heap]} MB, points drawn "
+            f"{[round(value) for value in points]}"
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
 
@@ -138,7 +146,7 @@ def measure(settings: Settings, alone: float, together: float) -> Outcome:
 
 
 def train(database: Database, run_id: int, ended: threading.Event) -> None:
-    """As a worker that trains: two points of each curve, twice a second."""
+    """Write two points of each curve, twice a second, as a training worker does."""
     with database.write() as session:
         held = tasks.claim(session, runs.train_task(session, run_id) or 0, worker="soak", lease_seconds=3600)
         runs.set_started(session, run_id, device="cpu", data_hash="0" * 64, provenance={})
@@ -147,10 +155,17 @@ def train(database: Database, run_id: int, ended: threading.Event) -> None:
     while not ended.wait(0.5):
         with database.write() as session:
             tasks.fence(session, held)
-            metrics.append(session, run_id, [
-                metrics.Point(name=name, step=step + more, epoch=step / 36, value=1 / (step + more + 1), seconds=step)
-                for name in CURVES for more in range(2)
-            ])
+            metrics.append(
+                session,
+                run_id,
+                [
+                    metrics.Point(
+                        name=name, step=step + more, epoch=step / 36, value=1 / (step + more + 1), seconds=step
+                    )
+                    for name in CURVES
+                    for more in range(2)
+                ],
+            )
         step += 2
 
 
@@ -184,13 +199,13 @@ async def watch(
     outcome.slowest_session, outcome.fastest_session = min(rates), max(rates)
     for task in at_work:
         if task.done():
-            task.result()  # a session that was lost says why
+            task.result()  # a lost session reports the reason
         task.cancel()
     return outcome
 
 
 async def shares(seconds: float, *servers: psutil.Process) -> list[float]:
-    """Of one core, that each server takes over that time."""
+    """Return the share of one core that each server uses over this time."""
     before, began = [sum(server.cpu_times()[:2]) for server in servers], time.monotonic()
     await asyncio.sleep(seconds)
     passed = time.monotonic() - began
@@ -198,16 +213,16 @@ async def shares(seconds: float, *servers: psutil.Process) -> list[float]:
 
 
 async def look(outcome: Outcome, tabs: list[Page], page_server: psutil.Process) -> None:
-    """Memory of the server every ten seconds; of the browsers, with what they have drawn, every minute."""
+    """Record the server's memory every ten seconds, and the browsers' memory and points every minute."""
     outcome.browser_megabytes = [[] for _ in tabs]
     outcome.browser_points = [[] for _ in tabs]
     with suppress(asyncio.CancelledError):
         for count in range(10**6):
             outcome.page_megabytes.append(page_server.memory_info().rss / 1e6)
             if count % round(60 / SAMPLE_SECONDS) == 0:
-                for place, tab in enumerate(tabs):
-                    outcome.browser_megabytes[place].append(await tab.evaluate(HEAP))
-                    outcome.browser_points[place].append(await tab.evaluate(DRAWN))
+                for number, tab in enumerate(tabs):
+                    outcome.browser_megabytes[number].append(await tab.evaluate(HEAP))
+                    outcome.browser_points[number].append(await tab.evaluate(DRAWN))
             await asyncio.sleep(SAMPLE_SECONDS)
 
 

@@ -1,13 +1,13 @@
-"""What a training step costs: each regularizer and estimator against plain cross-entropy, interleaved in one run.
+"""Cost of a training step: each regularizer and estimator against plain cross-entropy, interleaved in one run.
 
     python -m benchmarks.steps [--models vgg11 resnet18] [--repeats 15] [--batch N] [--threads 2] [--device auto]
                                [--only NAME ...] [--out FOLDER] [--profile]
 
-In every round each variant makes one step (the lazy one as many as its period), forwards and backwards in turn, so
-that a slow minute of the machine meets all of them. A ratio is the median over rounds of the step's time over that of
-the plain step *of the same round*. Passes are counted multiplications, where a plain step is 3. Peak memory is what a
-step needs beyond what the process holds before it. Writes steps-DEVICE.json and steps-DEVICE.md. With --profile
-nothing is timed: the operators that take most of each step are printed.
+In every round each variant makes one step (the lazy one as many as its period), in alternating order, so that a slow
+phase of the machine affects all of them. A ratio is the median over rounds of the step's time divided by the plain
+step's time *of the same round*. Passes are counted multiplications, where a plain step is 3. Peak memory is the memory
+of a step beyond the memory before it. Writes steps-DEVICE.json and steps-DEVICE.md. With --profile it times nothing and
+prints the most expensive operators of each step.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from backend.shared.catalog import CATALOG, find
-from worker.arithmetic import USUAL
-from worker.objective import objective
-from worker.resolve import component
+from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
+from densitylab.worker.resolve import component
+from densitylab.worker.training.objective import objective
+from densitylab.worker.training.precision import DEFAULT
+
+CATALOG = Catalog.built_in()
 
 LAMBDA = 0.1
 SIDE, CHANNELS, CLASSES = 32, 3, 10
@@ -40,7 +42,7 @@ ESTIMATOR = "marginal_density"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make a step; `period` steps are timed together."""
+    """A kind of training step; `period` steps are timed together."""
 
     name: str
     step: Callable[[int], None]
@@ -49,20 +51,20 @@ class Variant:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one variant on one network."""
+    """Figures of one variant on one network."""
 
     model: str
     variant: str
     seconds: float  # median per step
-    ratio: float  # median of the rounds' ratios to the plain step
-    ratio_low: float  # quartiles of those
+    ratio: float  # median ratio to the plain step
+    ratio_low: float  # quartiles of the ratio
     ratio_high: float
     passes: float  # counted; a plain step is 3
-    peak_mib: float | None  # beyond what was held before the step; None where it can't be measured
+    peak_mib: float | None  # beyond the memory before the step; None where it cannot be measured
 
 
 class Multiplications(TorchDispatchMode):
-    """Adds up the multiplications of matrix products and convolutions."""
+    """Counts the multiplications of matrix products and convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,34 +78,43 @@ class Multiplications(TorchDispatchMode):
 
 
 def variants(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Variant]:
-    """Plain, straightforward, every regularizer of the catalog, every estimator, and lazy application."""
+    """Return the plain and the straightforward step, every regularizer and estimator, and lazy application."""
     plain = copy.deepcopy(model)
-    model.to(memory_format=USUAL.memory_format(x.device))
+    model.to(memory_format=DEFAULT.memory_format(x.device))
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9)
     others = torch.optim.SGD(plain.parameters(), lr=1e-6, momentum=0.9)
     generator = torch.Generator(x.device).manual_seed(0)
 
     def ours(key: str, params: dict[str, object], every: int = 1) -> Callable[[int], None]:
-        regularizer = component("regularizer", key, params).function
+        regularizer = component(CATALOG, RegularizerEntry, key, params)
+        masks = torch.ones_like(x[:, :1], dtype=torch.bool)
 
         def step(number: int) -> None:
             optimizer.zero_grad()
-            with USUAL.applied(x.device) as autocast:
+            with DEFAULT.applied(x.device) as autocast:
                 with autocast():
                     terms = objective(
-                        model, x.detach().clone(), y, regularizer=regularizer, lambda_=LAMBDA, step=number, every=every,
+                        model,
+                        x.detach().clone(),
+                        y,
+                        regularizer=regularizer.function,
+                        uses=regularizer.entry.uses,
+                        masks=masks,
+                        lambda_=LAMBDA,
+                        step=number,
+                        every=every,
                         generator=generator,
-                    )  # fmt: skip
+                    )
                 terms.loss.backward(inputs=parameters)
             optimizer.step()
 
         return step
 
     def straightforward(number: int) -> None:
-        """As one would write it down: a forward of its own for the penalty, and a plain backward()."""
+        """Make the simplest correct step: a separate forward pass for the penalty, and a plain backward()."""
         others.zero_grad()
-        half = USUAL.half(x.device)
+        half = DEFAULT.half(x.device)
         with torch.autocast(x.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             cross_entropy = torch.nn.functional.cross_entropy(plain(x), y)
             image = x.detach().clone().requires_grad_(True)
@@ -113,27 +124,27 @@ def variants(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[V
         loss.backward()
         others.step()
 
-    estimator = find("regularizer", ESTIMATOR).param("estimator")
-    found = [Variant(PLAIN, ours(PLAIN, {})), Variant("straightforward", straightforward)]
-    found += [Variant(f"{ESTIMATOR}, {name}", ours(ESTIMATOR, {"estimator": name})) for name in estimator.choices]
-    found.append(Variant(f"{ESTIMATOR}, {estimator.default}, every 4", ours(ESTIMATOR, {}, every=4), period=4))
-    for entry in CATALOG["regularizer"]:
+    estimator = CATALOG.find("regularizer", ESTIMATOR).param("estimator")
+    steps = [Variant(PLAIN, ours(PLAIN, {})), Variant("straightforward", straightforward)]
+    steps += [Variant(f"{ESTIMATOR}, {name}", ours(ESTIMATOR, {"estimator": name})) for name in estimator.choices]
+    steps.append(Variant(f"{ESTIMATOR}, {estimator.default}, every 4", ours(ESTIMATOR, {}, every=4), period=4))
+    for entry in CATALOG.all("regularizer"):
         if entry.key not in (PLAIN, ESTIMATOR):
-            found.append(Variant(entry.key, ours(entry.key, {})))
-    return found
+            steps.append(Variant(entry.key, ours(entry.key, {})))
+    return steps
 
 
 def prepared(name: str, device: torch.device, batch: int, only: list[str]) -> list[Variant]:
-    """The plain step and those of `only`, or all, on a network with random weights and images."""
+    """Return the plain step and those named in `only` (or all), on a network with random weights and images."""
     torch.manual_seed(0)
-    model = component("model", name).function(CHANNELS, (SIDE, SIDE), CLASSES).to(device).train()
+    model = component(CATALOG, "model", name).function(CHANNELS, (SIDE, SIDE), CLASSES).to(device).train()
     x = torch.rand(batch, CHANNELS, SIDE, SIDE, device=device)
     y = torch.randint(CLASSES, (batch,), device=device)
     return [variant for variant in variants(model, x, y) if not only or variant.name in (PLAIN, *only)]
 
 
 def measure(name: str, device: torch.device, batch: int, repeats: int, only: list[str]) -> list[Row]:
-    """All variants on one network, interleaved."""
+    """Measure all variants on one network, interleaved."""
     chosen = prepared(name, device, batch, only)
     passes, peaks = {}, {}
     for variant in chosen:  # also warms up
@@ -153,22 +164,30 @@ def measure(name: str, device: torch.device, batch: int, repeats: int, only: lis
         own = times[variant.name]
         ratios = [mine / plain for mine, plain in zip(own, times[PLAIN], strict=True)]
         low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
-        rows.append(Row(
-            name, variant.name, median(own), median(ratios), low, high, 3 * passes[variant.name] / passes[PLAIN],
-            peaks[variant.name],
-        ))  # fmt: skip
+        rows.append(
+            Row(
+                name,
+                variant.name,
+                median(own),
+                median(ratios),
+                low,
+                high,
+                3 * passes[variant.name] / passes[PLAIN],
+                peaks[variant.name],
+            )
+        )
     return rows
 
 
 def profiled(name: str, device: torch.device, batch: int, only: list[str]) -> str:
-    """Which operators the steps of one network spend their time in, variant by variant."""
+    """Return the most expensive operators of each variant on one network."""
     tables, order = [], f"self_{'device' if device.type == 'cuda' else 'cpu'}_time_total"
     for variant in prepared(name, device, batch, only):
         variant.step(1)  # warms up
-        with torch.profiler.profile() as seen:
+        with torch.profiler.profile() as profile:
             for number in range(1, 4):
                 variant.step(number)
-        spent = seen.key_averages().table(sort_by=order, row_limit=8, max_name_column_width=60)
+        spent = profile.key_averages().table(sort_by=order, row_limit=8, max_name_column_width=60)
         tables.append(f"{name}, {variant.name}, three steps\n{spent}")
     return "\n".join(tables)
 
@@ -188,15 +207,15 @@ def _wait(device: torch.device) -> None:
 
 
 def _peak(variant: Variant, device: torch.device) -> float | None:
-    """MiB at the highest moment of the variant's steps, beyond those before it."""
+    """Return the peak memory of the variant's steps in MiB, beyond the memory before them."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         _timed(variant, device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps of earlier steps would hide this one's
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+        ctypes.CDLL(None).malloc_trim(0)  # memory kept by the allocator would hide this step's peak
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: reset the peak
     except (AttributeError, OSError):
         return None
     before = _status("VmRSS")
@@ -205,15 +224,19 @@ def _peak(variant: Variant, device: torch.device) -> float | None:
 
 
 def _status(field: str) -> int:
-    """KiB of a field of this process."""
+    """Return a memory field of this process in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def table(rows: list[Row], heading: str) -> str:
-    """The rows as markdown."""
-    lines = [heading, "", "| model | step | seconds | × plain (quartiles) | counted passes | peak MiB |",
-             "| --- | --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    """Return the rows as a markdown table."""
+    lines = [
+        heading,
+        "",
+        "| model | step | seconds | × plain (quartiles) | counted passes | peak MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
     for row in rows:
         peak = "–" if row.peak_mib is None else f"{row.peak_mib:,.0f}"
         lines.append(
@@ -224,7 +247,7 @@ def table(rows: list[Row], heading: str) -> str:
 
 
 def hardware(device: torch.device) -> str:
-    """The processor that did the work."""
+    """Return the name of the processor or GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -233,23 +256,23 @@ def hardware(device: torch.device) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measures what a training step of each regularizer costs.")
+    parser = argparse.ArgumentParser(description="Measure the cost of a training step of each regularizer.")
     parser.add_argument("--models", nargs="+", default=["vgg11", "resnet18"])
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--batch", type=int, help="images per step (32 on the CPU, 512 on a GPU)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--only", nargs="+", default=[], help="names of variants beside the plain step")
+    parser.add_argument("--only", nargs="+", default=[], help="names of the variants to measure beside the plain step")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--profile", action="store_true", help="print the operators of each step instead")
     given = parser.parse_args()
     if given.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {given.repeats}")
-    names = [variant.name for variant in variants(torch.nn.Linear(1, 1), torch.zeros(1), torch.zeros(1))]
+    names = [variant.name for variant in variants(torch.nn.Linear(1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1))]
     if unknown := [name for name in given.only if name not in names]:
         parser.error(f"--only: unknown {', '.join(unknown)}; there are: {'; '.join(names)}")
     if given.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU here; leave it out to measure on the CPU")
+        parser.error("--device cuda: torch finds no GPU; leave the option out to measure on the CPU")
     torch.set_num_threads(given.threads)
     wanted = "cuda" if given.device == "auto" and torch.cuda.is_available() else given.device
     device = torch.device("cpu" if wanted == "auto" else wanted)
@@ -258,7 +281,7 @@ def main() -> None:
         print("\n".join(profiled(name, device, batch, given.only) for name in given.models))
         return
     rows = [row for name in given.models for row in measure(name, device, batch, given.repeats, given.only)]
-    precision = "float32" if USUAL.half(device) is None else "bfloat16 autocast"
+    precision = "float32" if DEFAULT.half(device) is None else "bfloat16 autocast"
     heading = (
         f"{hardware(device)}; torch {torch.__version__}, {precision}; {SIDE}×{SIDE} images, batch {batch}; "
         f"{given.repeats} interleaved rounds; {time.strftime('%Y-%m-%d')}"

@@ -1,4 +1,4 @@
-"""A whole system below one state folder, as `make up` starts it: its processes, and what its runs come to."""
+"""A whole system in one state folder, as `make up` starts it: its processes and the results of its runs."""
 
 import contextlib
 import io
@@ -11,47 +11,52 @@ from pathlib import Path
 import psutil
 import torch
 
-from backend.shared.artifacts import ArtifactStore
-from backend.shared.database import Database
-from backend.shared.settings import Settings
-from backend.shared.store import metrics, runs
+from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import metrics, run_artifacts
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def start_launcher(environment: dict[str, str], output: int | None = None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-P", "-m", "backend.launcher"], cwd=ROOT, stdout=output,
-                            env={**environment, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "densitylab", "up"],
+        cwd=ROOT,
+        stdout=output,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def belonging(home: Path) -> list[psutil.Process]:
-    """Every process that was started for this state folder, whoever its parent is by now."""
-    found = []
-    # Valkey writes its title over its environment
+    """Return every process of this state folder, whatever its parent is."""
+    processes = []
+    # Valkey overwrites its environment with its title
     socket = str(Settings(home=home).broker_socket)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             own = process.environ().get("DENSITYLAB_HOME") == str(home) or socket in " ".join(process.cmdline())
             if own and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def metric_rows(database: Database, run: int) -> set[tuple[str, int, float, float]]:
-    """All points of a run: (curve, step, epoch, value)."""
+    """Return all points of a run: (curve, step, epoch, value)."""
     with database.read() as session:
         series = metrics.read(session, run)
-    # throughput is a speed, the one curve that differs between repeats; its steps do not
+    # throughput is a speed and differs between repetitions; its steps do not
     return {
         (item.name, point.step, point.epoch, 0.0 if item.name == "throughput" else point.value)
-        for item in series for point in item.points
+        for item in series
+        for point in item.points
     }
 
 
 def weights_hash(database: Database, store: ArtifactStore, run: int) -> str:
-    """SHA-256 of the names and bits of all tensors of the run's checkpoint, those of the optimizer included."""
+    """Return the SHA-256 of names and bits of all tensors in the run's checkpoint, optimizer included."""
     with database.read() as session:
-        stored = runs.artifact(session, run, "checkpoint.pt")
+        stored = run_artifacts.artifact(session, run, "checkpoint.pt")
     if stored is None:
         return "none"
     digest = sha256()

@@ -1,4 +1,4 @@
-"""Compares our measures with other people's code, and writes docs/crosschecks.md: `make crosscheck`."""
+"""Compare our evaluations with other packages, and write docs/crosschecks.md: `make crosscheck`."""
 
 import datetime
 import os
@@ -14,8 +14,16 @@ from benchmarks.crosschecks.subjects import EPOCHS, subjects
 from benchmarks.crosschecks.table import HEAD
 
 PAGE = Path(__file__).parents[2] / "docs" / "crosschecks.md"
-PACKAGES = ("torch", "foolbox", "torchattacks", "scikit-learn", "pytorch-ood",
-            "torchmetrics", "quantus", "scikit-image")
+PACKAGES = (
+    "torch",
+    "foolbox",
+    "torchattacks",
+    "scikit-learn",
+    "pytorch-ood",
+    "torchmetrics",
+    "quantus",
+    "scikit-image",
+)
 
 
 def main() -> None:
@@ -25,21 +33,25 @@ def main() -> None:
     bound = [row for row in rows if row.tolerance is not None]
     failed = [row for row in bound if not row.holds]
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    PAGE.write_text(f"""# Cross-checks
+    PAGE.write_text(
+        f"""# Cross-checks
 
-Our measures beside other people's code on the same models and images; written by `make crosscheck`, which makes an
-environment of its own (torchattacks pins an old requests). {datetime.date.today()}, {torch.get_num_threads()} threads
-of {platform.machine()}, no GPU.
+Our evaluations beside other packages on the same models and images; written by `make crosscheck`, which creates a
+separate environment (torchattacks pins an old requests). {datetime.date.today()}, {torch.get_num_threads()} threads of
+{platform.machine()}, no GPU.
 
 {versions}
 
 A plain and a smoothed MLP (λ = 1) on BlockMNIST, {EPOCHS} epochs, {len(chosen.y)} test images. PGD: cross-entropy, 40
-steps of 2.5 ε / 40, no random start, batches of 250, the fastest of three turns; ours ends with a sample's first
-success, the others climb to the last step. Square searches at random, so its accuracies are near and not equal.
-{len(bound) - len(failed)} of the {len(bound)} rows with a bound hold; the others are told side by side.
+steps of 2.5 ε / 40, no random start, batches of 250, the fastest of three repetitions; ours stops at a sample's first
+success, the others always take all steps. Square searches at random, so its accuracies are close and not equal.
+{len(bound) - len(failed)} of the {len(bound)} rows with a tolerance agree within it; the others are shown side by side.
 
 {HEAD}
-""" + "\n".join(row.line() for row in rows) + "\n")
+"""
+        + "\n".join(row.line() for row in rows)
+        + "\n"
+    )
     for row in failed:
         print(row.line(), file=sys.stderr)
     sys.exit(bool(failed))

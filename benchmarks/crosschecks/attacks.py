@@ -1,4 +1,4 @@
-"""Attacks against Foolbox and torchattacks."""
+"""Compare attacks with Foolbox and torchattacks."""
 
 import math
 import time
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.crosschecks.subjects import Subjects
 from benchmarks.crosschecks.table import Row
-from worker.attacks.pgd import pgd_l2, pgd_linf
-from worker.attacks.square import square
+from densitylab.worker.attacks.pgd import pgd_l2, pgd_linf
+from densitylab.worker.attacks.square import square
 
 BATCH, STEPS = 250, 40
 EPSILONS = {"L∞": {"plain": 0.03, "smoothed, λ = 1": 0.1}, "L2": {"plain": 0.5, "smoothed, λ = 1": 1.5}}
@@ -58,17 +58,17 @@ PGD: dict[str, tuple[Attack, dict[str, Attack]]] = {
 
 
 def attacked(attack: Attack, model: nn.Module, subjects: Subjects, epsilon: float) -> tuple[float, float]:
-    """(accuracy, seconds)."""
-    held, began = 0, time.perf_counter()
+    """Return (accuracy under attack, seconds)."""
+    robust, began = 0, time.perf_counter()
     for x, y in zip(subjects.x.split(BATCH), subjects.y.split(BATCH), strict=True):
         x_adv = attack(model, x, y, epsilon)
         with torch.no_grad():
-            held += int((model(x_adv).argmax(1) == y).sum())
-    return held / len(subjects.y), time.perf_counter() - began
+            robust += int((model(x_adv).argmax(1) == y).sum())
+    return robust / len(subjects.y), time.perf_counter() - began
 
 
 def rows(subjects: Subjects, repeats: int = 3) -> Iterator[Row]:
-    """PGD with the same parameters and no random start; the fastest of `repeats` turns, taken in turn."""
+    """Compare PGD with the same parameters and no random start; the fastest of interleaved repetitions."""
     for norm, (ours, others) in PGD.items():
         for name, model in subjects.models.items():
             epsilon = EPSILONS[norm][name]
@@ -79,21 +79,41 @@ def rows(subjects: Subjects, repeats: int = 3) -> Iterator[Row]:
                     accuracy[package], took = attacked(attack, model, subjects, epsilon)
                     seconds[package] = min(took, seconds.get(package, took))
             for package in others:
-                yield Row(f"PGD {norm}, ε = {epsilon:g}, accuracy", name, package, accuracy["ours"], accuracy[package],
-                          0.005, f"n = {len(subjects.y)}")
-                yield Row(f"PGD {norm}, ε = {epsilon:g}, seconds", name, package, seconds["ours"], seconds[package],
-                          None, "at least as fast" if seconds["ours"] <= seconds[package] else "**slower**")
+                yield Row(
+                    f"PGD {norm}, ε = {epsilon:g}, accuracy",
+                    name,
+                    package,
+                    accuracy["ours"],
+                    accuracy[package],
+                    0.005,
+                    f"n = {len(subjects.y)}",
+                )
+                yield Row(
+                    f"PGD {norm}, ε = {epsilon:g}, seconds",
+                    name,
+                    package,
+                    seconds["ours"],
+                    seconds[package],
+                    None,
+                    "at least as fast" if seconds["ours"] <= seconds[package] else "**slower**",
+                )
 
 
 def square_rows(subjects: Subjects, queries: int = 300, images: int = 200) -> Iterator[Row]:
-    """The Square attack draws at random in each package: near, not equal. The toolbox's takes square images only."""
+    """Compare the Square attack, whose random draws differ: accuracies are close and not equal."""
     x, y = subjects.x[:images], subjects.y[:images]
     for name, model in subjects.models.items():
         epsilon = EPSILONS["L∞"][name]
         ours = square(model, x, y, epsilon=epsilon, queries=queries, generator=torch.Generator().manual_seed(0))
         theirs = torchattacks.Square(model, eps=epsilon, n_queries=queries, seed=0)(x, y)
         with torch.no_grad():
-            held = [float((model(x_adv).argmax(1) == y).double().mean()) for x_adv in (ours, theirs)]
-        scatter = 2 * math.sqrt(2 * held[0] * (1 - held[0]) / images)  # two standard errors of a difference
-        yield Row(f"Square, ε = {epsilon:g}, {queries} queries, accuracy", name, "torchattacks", *held, scatter,
-                  f"n = {images}; random search")
+            robust = [float((model(x_adv).argmax(1) == y).double().mean()) for x_adv in (ours, theirs)]
+        scatter = 2 * math.sqrt(2 * robust[0] * (1 - robust[0]) / images)  # two standard errors of a difference
+        yield Row(
+            f"Square, ε = {epsilon:g}, {queries} queries, accuracy",
+            name,
+            "torchattacks",
+            *robust,
+            scatter,
+            f"n = {images}; random search",
+        )

@@ -1,4 +1,4 @@
-"""What the cross-checks measure: a plain and a smoothed MLP on BlockMNIST, trained here by a loop of its own."""
+"""Models of the cross-checks: a plain and a smoothed MLP on BlockMNIST, trained here by a separate loop."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backend.shared.catalog import find
-from worker.datasets import blockmnist
-from worker.datasets.dataset import Dataset
-from worker.regularizers.marginal_density import marginal_density
-from worker.resolve import build_model
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.worker.datasets import blockmnist
+from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.regularizers.marginal_density import marginal_density
+from densitylab.worker.resolve import build_model
+
+CATALOG = Catalog.built_in()
 
 EPOCHS, BATCH = 15, 100
 
 
 @dataclass(frozen=True)
 class Subjects:
-    """The models by name, and the test images: as a data set, and as x in [0, 1] with y."""
+    """The models by name, training images, and the test images as a data set and as x in [0, 1] with labels y."""
 
     models: dict[str, nn.Module]
+    train: Dataset
     data: Dataset
     x: Tensor
     y: Tensor
@@ -35,13 +38,13 @@ def subjects(images: int = 1000) -> Subjects:
     masks = None if test.masks is None else test.masks[:images]
     data = Dataset(test.images[:images], test.labels[:images], masks)
     models = {"plain": trained(train, 0.0), "smoothed, λ = 1": trained(train, 1.0)}
-    return Subjects(models, data, data.images.float() / 255, data.labels)
+    return Subjects(models, train, data, data.images.float() / 255, data.labels)
 
 
 def trained(train: Dataset, lambda_: float) -> nn.Module:
-    """The default MLP after 15 epochs of Adam, cross-entropy + λ ‖∇ log p‖², in eval mode."""
+    """Return the default MLP after 15 epochs of Adam on cross-entropy + λ ‖∇ log p‖², in eval mode."""
     torch.manual_seed(0)
-    model = build_model("mlp", {}, find("dataset", "blockmnist"))
+    model = build_model(CATALOG, "mlp", {}, CATALOG.find("dataset", "blockmnist"))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(EPOCHS):
         for part in torch.randperm(len(train)).split(BATCH):

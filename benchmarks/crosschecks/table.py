@@ -1,13 +1,13 @@
-"""Rows of the cross-checks' table."""
+"""Rows of the cross-check table."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, ours and another package's, and how far apart they may be; None: they are told, not held."""
+    """A metric by our code and by another package. tolerance: largest allowed difference; None: shown only."""
 
-    measure: str
+    metric: str
     subject: str
     package: str
     ours: float
@@ -23,9 +23,11 @@ class Row:
         bound = "—" if self.tolerance is None else f"{self.tolerance:g}"
         verdict = "—" if self.tolerance is None else "yes" if self.holds else "**no**"
         difference = abs(self.ours - self.theirs)
-        return (f"| {self.measure} | {self.subject} | {self.package} | {self.ours:.6g} | {self.theirs:.6g} | "
-                f"{difference:.2g} | {bound} | {verdict} | {self.note} |")
+        return (
+            f"| {self.metric} | {self.subject} | {self.package} | {self.ours:.6g} | {self.theirs:.6g} | "
+            f"{difference:.2g} | {bound} | {verdict} | {self.note} |"
+        )
 
 
-HEAD = """| measure | of | package | ours | theirs | difference | may be | holds | |
+HEAD = """| metric | model | package | ours | theirs | difference | tolerance | agrees | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""

@@ -1,21 +1,21 @@
-"""The paper's story in six pictures, with captions that hold what was measured.
+"""Draw the effects of smoothing in six pictures, with captions that contain the results.
 
     python -m benchmarks.gallery [--out FOLDER]
 
-Launches 15 short runs on a running system (DENSITYLAB_API_URL) and waits; then asks for their maps, slices of log p and
-measures, and writes gallery.md and the folder gallery. What is there already is not asked for again.
+Launches 15 short runs on a running system (DENSITYLAB_API_URL) and waits for them. Then requests their maps, slices of
+log p and evaluations, and writes gallery.md and the folder gallery. Results that exist are not computed again.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from backend.shared.contracts import Status
-from benchmarks.gallery.asked import MINUTES, REQUEST, ask
 from benchmarks.gallery.page import FIGURES, file_name, page
+from benchmarks.gallery.requests import MINUTES, REQUEST, fetch
 from benchmarks.launched import launched
-from frontend.client import ApiError, connect
-from frontend.progress_line import ProgressLine
+from densitylab.backend.shared.contracts import Status
+from densitylab.frontend.client import ApiError, connect
+from densitylab.frontend.command_line.progress_line import ProgressLine
 
 DOTS_PER_INCH = 120
 
@@ -32,19 +32,20 @@ def main() -> int:
         failed = [run for run in runs if run.status is not Status.SUCCEEDED]
         if failed:
             raise SystemExit("\n".join(f"run {run.id} {run.status.value}: {run.error}" for run in failed))
-        print("Asking for maps, slices of log p, and stability")
-        found = ask(client, runs)
+        print("Requesting maps, slices of log p, and stability")
+        data = fetch(client, runs)
     except ApiError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nThe runs go on without this window; the same command waits for them again.", file=sys.stderr)
+        print("\nThe runs continue. Run the same command again to wait for them.", file=sys.stderr)
         return 130
     (out / "gallery").mkdir(parents=True, exist_ok=True)
     for number, (key, (_, draw, _)) in enumerate(FIGURES.items(), start=1):
-        draw(found).savefig(out / "gallery" / file_name(number, key), dpi=DOTS_PER_INCH, facecolor="white",
-                            metadata={"Software": None})
-    (out / "gallery.md").write_text(page(found))
+        draw(data).savefig(
+            out / "gallery" / file_name(number, key), dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None}
+        )
+    (out / "gallery.md").write_text(page(data))
     print(f"Written: {out / 'gallery.md'} and {len(FIGURES)} pictures beside it")
     return 0
 

@@ -1,4 +1,4 @@
-"""The gallery's first three figures: maps, an attack, and log p around an image."""
+"""The first three figures of the gallery: maps, an attack, and log p around an image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from backend.shared.contracts import Panel
-from backend.shared.contracts import View as Numbers
-from benchmarks.gallery.asked import EPSILON, IMAGES, Found, Seen
-from frontend.density_charts import relative
-from frontend.maps import flat, image_pixels, mask_pixels
+from benchmarks.gallery.requests import EPSILON, IMAGES, GalleryData, MapSet
+from densitylab.backend.shared.contracts import Panel
+from densitylab.backend.shared.contracts import View as Numbers
+from densitylab.frontend.charts.density import relative
+from densitylab.frontend.maps.render import channel_mean, image_pixels, mask_pixels
 
 COLORS = colormaps["RdBu_r"]
 LINES = {0.0: "#0072B2", 0.01: "#56B4E9", 0.1: "#D55E00", 1.0: "#009E73", 10.0: "#CC79A7"}  # Okabe & Ito (2008)
@@ -26,67 +26,82 @@ def name(lambda_: float) -> str:
     return f"λ = {lambda_:g}"
 
 
-def gradients(found: Found) -> Figure:
-    """A row per image and scale: above on the one scale of all maps, below each map on its own."""
-    seen = found.gradients
+def gradients(data: GalleryData) -> Figure:
+    """Draw one row per image: above with one scale for all maps, below with one scale per map."""
+    map_set = data.gradients
     drawn = Figure(figsize=(9.6, 12.2), layout="constrained")
     blocks = drawn.subfigures(2, 1)
-    limit = seen.answer.limit or 1.0
+    limit = map_set.answer.limit or 1.0
     for block, own in zip(blocks, (False, True), strict=True):
-        grid = block.subplots(len(IMAGES), 2 + len(seen.lambdas))
-        block.suptitle("Each map on its own scale: where it lies" if own else
-                       f"All maps on one scale, −{limit:.2g} to +{limit:.2g}: how strong it is", fontsize=11,
-                       fontweight="bold")
+        grid = block.subplots(len(IMAGES), 2 + len(map_set.lambdas))
+        block.suptitle(
+            "One scale per map: location"
+            if own
+            else f"One scale for all maps, −{limit:.2g} to +{limit:.2g}: magnitude",
+            fontsize=11,
+            fontweight="bold",
+        )
         for sample, line in enumerate(grid):
-            panels = [_panel(seen, place, sample) for place in range(len(seen.lambdas))]
-            _show(line[0], image_pixels(seen.maps.images[sample]), "image" if sample == 0 else "",
-                  f"test image {IMAGES[sample]},\nlabel {found.class_names[panels[0].label or 0]}")
-            if seen.maps.masks is not None:
-                _show(line[1], mask_pixels(seen.maps.masks[sample]), "null block (white)" if sample == 0 else "", "")
-            for place, (axes, panel) in enumerate(zip(line[2:], panels, strict=True)):
-                values = flat(seen.maps.attributions[place, sample])
+            panels = [_panel(map_set, row, sample) for row in range(len(map_set.lambdas))]
+            _show(
+                line[0],
+                image_pixels(map_set.maps.images[sample]),
+                "image" if sample == 0 else "",
+                f"test image {IMAGES[sample]},\nlabel {data.class_names[panels[0].label or 0]}",
+            )
+            if map_set.maps.masks is not None:
+                _show(line[1], mask_pixels(map_set.maps.masks[sample]), "null block (white)" if sample == 0 else "", "")
+            for row, (axes, panel) in enumerate(zip(line[2:], panels, strict=True)):
+                values = channel_mean(map_set.maps.attributions[row, sample])
                 end = float(np.abs(values).max()) or 1.0
-                said = f"scale ±{end:.2g}" if own else f"leak {panel.leakage:.2g}\nshare {_share(panel)}"
-                _map(axes, values, end if own else limit, name(seen.lambdas[place]) if sample == 0 else "", said)
+                caption = f"scale ±{end:.2g}" if own else f"leak {panel.leakage:.2g}\nshare {_share(panel)}"
+                _map(axes, values, end if own else limit, name(map_set.lambdas[row]) if sample == 0 else "", caption)
     return drawn
 
 
-def attack(found: Found) -> Figure:
-    """A row per λ: the image, the attacked one, the change, and the maps before and after on the row's own scale."""
-    seen = found.attack
+def attack(data: GalleryData) -> Figure:
+    """Draw one row per λ: image, attacked image, change, and the maps before and after, with one scale per row."""
+    map_set = data.attack
     drawn = Figure(figsize=(9.2, 10.4), layout="constrained")
-    heads = ("image", f"attacked, L∞ ≤ {EPSILON:g}", "the change", "gradient, before", "gradient, after", "difference")
-    after, changed = seen.maps.perturbed_attributions, seen.maps.perturbed_images
+    heads = (
+        "image",
+        f"attacked, L∞ ≤ {EPSILON:g}",
+        "perturbation",
+        "gradient, before",
+        "gradient, after",
+        "difference",
+    )
+    after, changed = map_set.maps.perturbed_attributions, map_set.maps.perturbed_images
     if after is None or changed is None:
-        raise ValueError("these maps are of no perturbation")
-    grid = drawn.subplots(len(seen.lambdas), len(heads))
-    for place, (line, lambda_) in enumerate(zip(grid, seen.lambdas, strict=True)):
-        panel, image = _panel(seen, place, 0), seen.maps.images[0]
+        raise ValueError("these maps have no perturbation")
+    grid = drawn.subplots(len(map_set.lambdas), len(heads))
+    for row, (line, lambda_) in enumerate(zip(grid, map_set.lambdas, strict=True)):
+        panel, image = _panel(map_set, row, 0), map_set.maps.images[0]
         clean = image / 255 if image.dtype == np.uint8 else image
-        one, other = flat(seen.maps.attributions[place, 0]), flat(after[place, 0])
+        one, other = channel_mean(map_set.maps.attributions[row, 0]), channel_mean(after[row, 0])
         limit = float(max(np.abs(one).max(), np.abs(other).max())) or 1.0
         moved = panel.perturbed
         if moved is None:
-            raise ValueError("this panel is of no perturbation")
-        titles = heads if place == 0 else [""] * len(heads)
-        _show(line[0], image_pixels(image), titles[0], _said(found, panel, panel.label))
+            raise ValueError("this panel has no perturbation")
+        titles = heads if row == 0 else [""] * len(heads)
+        _show(line[0], image_pixels(image), titles[0], _prediction(data, panel, panel.label))
         line[0].set_ylabel(name(lambda_), fontsize=11, fontweight="bold")
-        _show(line[1], image_pixels(changed[place, 0]), titles[1], _said(found, moved, panel.label))
-        _map(line[2], flat(changed[place, 0] - clean), EPSILON, titles[2], f"scale ±{EPSILON:g}")
+        _show(line[1], image_pixels(changed[row, 0]), titles[1], _prediction(data, moved, panel.label))
+        _map(line[2], channel_mean(changed[row, 0] - clean), EPSILON, titles[2], f"scale ±{EPSILON:g}")
         _map(line[3], one, limit, titles[3], f"scale ±{limit:.2g}")
         _map(line[4], other, limit, titles[4], f"scale ±{limit:.2g}")
         _map(line[5], other - one, limit, titles[5], f"scale ±{limit:.2g}\ncosine {moved.similarity['cosine']:.2f}")
     return drawn
 
 
-def density(found: Found) -> Figure:
-    """log p along two directions, and on a plane for each λ."""
+def density(data: GalleryData) -> Figure:
+    """Draw log p along two directions, and on a plane for each λ."""
     drawn = Figure(figsize=(9.6, 7.6), layout="constrained")
     above, below = drawn.subfigures(2, 1, height_ratios=(1, 1.05))
     titles = {"random": "Along one random direction", "gradient": "Along each network's own ∇ log p(x)"}
     for axes, (direction, title) in zip(above.subplots(1, 2, sharey=True), titles.items(), strict=True):
-        slices = found.slices[direction]
-        for lambda_, item in zip(found.attack.lambdas, slices.of_runs, strict=True):
+        slices = data.slices[direction]
+        for lambda_, item in zip(data.attack.lambdas, slices.of_runs, strict=True):
             axes.plot(slices.distances, _numbers(relative(item.curve, item)), color=LINES[lambda_], label=name(lambda_))
         axes.axvline(0, color="0.6", linewidth=0.8, linestyle=":")
         axes.set_title(title, fontsize=11)
@@ -94,19 +109,25 @@ def density(found: Found) -> Figure:
         plain(axes)
     above.axes[0].set_ylabel("log p(x + t d) − log p(x)")
     above.axes[0].legend(frameon=False, fontsize=9)
-    slices = found.slices["gradient"]
+    slices = data.slices["gradient"]
     planes = [np.array([_numbers(relative(row, item)) for row in item.plane]) for item in slices.of_runs]
     limit = float(max(np.nanmax(np.abs(plane)) for plane in planes)) or 1.0
     ends = (slices.sides[0], slices.sides[-1])
     grid = below.subplots(1, len(planes), sharey=True)
-    for axes, plane, lambda_ in zip(grid, planes, found.attack.lambdas, strict=True):
+    for axes, plane, lambda_ in zip(grid, planes, data.attack.lambdas, strict=True):
         axes.imshow(plane, origin="lower", extent=(*ends, *ends), cmap=COLORS, vmin=-limit, vmax=limit)
-        axes.contour(np.array(slices.sides), np.array(slices.sides), plane, levels=np.linspace(-limit, limit, 21),
-                     colors="0.25", linewidths=0.5)
+        axes.contour(
+            np.array(slices.sides),
+            np.array(slices.sides),
+            plane,
+            levels=np.linspace(-limit, limit, 21),
+            colors="0.25",
+            linewidths=0.5,
+        )
         axes.plot(0, 0, "x", color="black", markersize=6)
         axes.set_title(name(lambda_), fontsize=11)
         axes.set_xlabel("along ∇ log p(x)")
-    grid[0].set_ylabel("along a random direction\nat right angles")
+    grid[0].set_ylabel("along an orthogonal\nrandom direction")
     below.colorbar(ScalarMappable(Normalize(-limit, limit), COLORS), ax=grid, label="log p(x′) − log p(x)")
     return drawn
 
@@ -116,18 +137,18 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _panel(seen: Seen, place: int, sample: int) -> Panel:
-    return seen.answer.panels[place * len(seen.answer.samples.indices) + sample]
+def _panel(map_set: MapSet, row: int, sample: int) -> Panel:
+    return map_set.answer.panels[row * len(map_set.answer.samples.indices) + sample]
 
 
 def _share(panel: Panel) -> str:
     return "undefined" if panel.leakage_share is None else f"{panel.leakage_share:.0%}"
 
 
-def _said(found: Found, panel: Numbers, label: int | None) -> str:
-    """What a network says of an image."""
+def _prediction(data: GalleryData, panel: Numbers, label: int | None) -> str:
+    """Describe the prediction of an image."""
     right = "right" if panel.predicted == label else "wrong"
-    return f"“{found.class_names[panel.predicted]}” at {panel.confidence:.0%},\n{right}"
+    return f"“{data.class_names[panel.predicted]}” at {panel.confidence:.0%},\n{right}"
 
 
 def _numbers(values: Sequence[float | None]) -> list[float]:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, to be killed at will; whoever starts it as root gets it as the user postgres."""
+"""A temporary PostgreSQL server that a benchmark can kill; started by root, it runs as the user postgres."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.filled import free_port
+from benchmarks.seed_database import free_port
 
 
-class OwnPostgres:
-    """Initialised and stopped in a temporary folder; `started()` is its life."""
+class TempPostgres:
+    """A server with its data in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,14 +28,25 @@ class OwnPostgres:
         _run([_binary("initdb"), "--pgdata", str(self.folder / "data"), "--username", "postgres", "--auth", "trust"])
 
     def start(self) -> None:
-        """Returns when it answers; after a kill that takes until its children have ended and its log is replayed."""
+        """Start the server and wait until it answers; after a kill it first replays its log."""
         deadline = time.monotonic() + 120
         while True:
             if self.process is None or self.process.poll() is not None:
                 self.process = subprocess.Popen(
-                    [_binary("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), "-c",
-                     "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"],
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as_postgres(),
+                    [
+                        _binary("postgres"),
+                        "-D",
+                        str(self.folder / "data"),
+                        "-p",
+                        str(self.port),
+                        "-c",
+                        "listen_addresses=127.0.0.1",
+                        "-c",
+                        f"unix_socket_directories={self.folder}",
+                    ],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    **_as_postgres(),
                 )
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres", connect_timeout=2).close()
@@ -45,18 +56,19 @@ class OwnPostgres:
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """As a crash would end it, with all its connections."""
+        """Kill the server with all its connections, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
 
 @contextlib.contextmanager
-def own_postgres() -> Iterator[OwnPostgres]:
+def temp_postgres() -> Iterator[TempPostgres]:
+    """Start a server in a temporary folder, and stop and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="dl-pg-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-    server = OwnPostgres(folder)
+    server = TempPostgres(folder)
     try:
         server.initialise()
         server.start()
@@ -72,10 +84,10 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 
 def _binary(name: str) -> str:
-    found = shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
-    if found is None:
+    binary = shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+    if binary is None:
         raise SystemExit(f"PostgreSQL's {name} is not installed")
-    return found
+    return binary
 
 
 def _as_postgres() -> dict[str, object]:
