@@ -197,10 +197,10 @@ def test_a_run_deleted_in_another_window_is_reported(running_system, tab):
 
 
 def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running_system, tab):
-    """Forms that Streamlit's own driver cannot reach, or whose popover must stay open."""
-    launched = running_system.client.launch(ExperimentRequest(name="tagged", spec={"epochs": 1, "evaluations": []}))
+    """Forms that Streamlit's own driver cannot reach, or whose popover must stay open while the row below changes."""
+    client = running_system.client
+    launched = client.launch(ExperimentRequest(name="tagged", spec={"epochs": 2000, "evaluations": []}))
     (run,) = launched.runs
-    running_system.client.wait(launched.id)  # a row that changes draws its buttons anew
     tab.goto(f"{running_system.page}/runs?experiment={launched.id}")
     table = tab.get_by_test_id("stDataFrame").locator("canvas").first
     table.wait_for()
@@ -208,6 +208,10 @@ def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running
     tab.mouse.click(box["x"] + 12, box["y"] + 52)  # the box of the first row
     tab.get_by_role("button", name="Tag 1").click()
     field = tab.get_by_role("textbox", name="Tag", exact=True)
+    field.fill("half a ta")
+    client.cancel_run(run)
+    expect(tab.get_by_role("button", name="Retry 1")).to_be_enabled()  # the page has seen it
+    expect(field).to_have_value("half a ta")
     field.fill("bad tag")
     tab.get_by_role("button", name="Add tag").click()
     expect(tab.get_by_text("A tag has letters, digits")).to_be_visible()
