@@ -27,6 +27,7 @@ from densitylab.backend.api.middleware.cors import CrossOrigin
 from densitylab.backend.api.middleware.csrf import CsrfProtection
 from densitylab.backend.api.middleware.etag import ETags
 from densitylab.backend.api.middleware.head import Head
+from densitylab.backend.api.middleware.header_lists import HeaderLists
 from densitylab.backend.api.middleware.rate_limit import RateLimit
 from densitylab.backend.api.middleware.request_ids import RequestIds
 from densitylab.backend.api.process_metrics import ApiProcesses
@@ -166,6 +167,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last added middleware gets a request first
     app.add_middleware(ETags)
     app.add_middleware(Compression)
+    app.add_middleware(HeaderLists)
     app.add_middleware(Head)
     app.add_middleware(Audit)
     app.add_middleware(BodyLimit, model_bytes=settings.model_mib * 2**20)

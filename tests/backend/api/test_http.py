@@ -5,6 +5,7 @@ import gzip
 import hashlib
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import insert
@@ -197,3 +198,16 @@ def test_the_answer_to_a_change_has_the_tag_for_the_next_one(client: TestClient,
             tag = changed.headers["etag"]
             assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
         assert client.patch(path, json={"notes": "c"}, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_several_lines_of_tags_are_one_list(client: TestClient, trained: int):
+    for path in (f"{RUNS}/{trained}", f"{RUNS}/{trained}/artifacts/checkpoint.pt"):
+        tag = client.get(path).headers["etag"]
+        for lines in (['"other"', tag], [tag, '"other"'], ['"other"', f'"x", {tag}', '"y"']):
+            sent = [("If-None-Match", line) for line in lines]
+            assert client.get(path, headers=httpx.Headers(sent)).status_code == 304, (path, lines)
+        assert client.get(path, headers=httpx.Headers([("If-None-Match", '"x"')] * 2)).status_code == 200
+    path = f"{RUNS}/{trained}"
+    for lines, status in ((['"other"', client.get(path).headers["etag"]], 200), (['"other"', '"x"'], 412)):
+        sent = httpx.Headers([("If-Match", line) for line in lines])
+        assert client.patch(path, json={"notes": "new"}, headers=sent).status_code == status
