@@ -13,6 +13,7 @@ from densitylab.frontend.client.resources.experiments import ExperimentRoutes
 from densitylab.frontend.client.resources.runs import RunRoutes
 
 _TRAINING = 0.6  # share of a run's time; the evaluations take the rest
+_UNSUCCESSFUL = {Status.FAILED, Status.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,26 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
             until = poll_seconds if timeout is None else min(poll_seconds, timeout - state.seconds)
             await self._connection.sleep(until)
         if check:
-            await self._raise_unsuccessful(current)
+            unsuccessful = await self.unsuccessful_evaluations(current)
+            if unsuccessful or any(run.status is not Status.SUCCEEDED for run in current):
+                raise RunsFailed(current, unsuccessful)
         return current
 
-    async def _raise_unsuccessful(self, current: list[Run]) -> None:
-        unsuccessful = [
+    @sync_and_async
+    async def unsuccessful_evaluations(self, runs: Sequence[Run]) -> list[Evaluation]:
+        """Return the evaluations of these runs that failed or were cancelled; those of runs that did not succeed
+        themselves are left out.
+
+        Raises:
+            ApiError: refused, or the API does not answer.
+        """
+        return [
             item
-            for run in current
-            if run.status is Status.SUCCEEDED and set(run.evaluation_counts) - {Status.SUCCEEDED}
+            for run in runs
+            if run.status is Status.SUCCEEDED and set(run.evaluation_counts) & _UNSUCCESSFUL
             for item in await self.evaluations(run.id)
-            if item.status is not Status.SUCCEEDED
+            if item.status in _UNSUCCESSFUL
         ]
-        if unsuccessful or any(run.status is not Status.SUCCEEDED for run in current):
-            raise RunsFailed(current, unsuccessful)
 
 
 def _state(runs: list[Run], shares: Sequence[float], seconds: float, expected: float | None) -> WaitState:

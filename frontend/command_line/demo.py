@@ -50,7 +50,7 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
     print(f"Done in {(time.monotonic() - started) / 60:.1f} min\n")
     print(table(compare(runs, catalog), catalog))
     print(f"\nCurves, trade-offs and maps: {page_url()}/compare?experiment={experiment.id}")
-    return report_unsuccessful(runs)
+    return report_unsuccessful(client, runs)
 
 
 def page_url() -> str:

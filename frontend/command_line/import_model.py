@@ -93,7 +93,7 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
         print(f"\n{check_table(run.source.normalization_check)}")
     for flag in run.flags:
         print(f"! {flag.text}")
-    return report_unsuccessful([run]) if run.status.final else DONE
+    return report_unsuccessful(client, [run]) if run.status.final else DONE
 
 
 def check_table(check: NormalizationCheck) -> str:

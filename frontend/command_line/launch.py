@@ -89,7 +89,7 @@ def watch(client: ApiClient, experiment: Experiment, as_json: bool) -> int:
         write_data(run_json(runs) + "\n")
     else:
         print(run_table(runs, client.catalog()))
-    return report_unsuccessful(runs)
+    return report_unsuccessful(client, runs)
 
 
 def cost(preflight: Preflight) -> str:

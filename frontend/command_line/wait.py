@@ -35,4 +35,4 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
         print("\nThe runs go on.", file=sys.stderr)
         return INTERRUPTED
     print(run_table(runs, client.catalog()) if runs else "The experiment has no runs any more.")
-    return report_unsuccessful(runs)
+    return report_unsuccessful(client, runs)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import EvaluationSpec, Status
 from densitylab.cli import main
 from densitylab.frontend.report import experiment_report as report_module
 
@@ -241,6 +241,15 @@ def test_waiting_and_cancelling(live_api, told):
     assert code == 3 and f"Run {second} cancelled" in errors
     assert told("cancel", "--experiment", experiment)[1] == "No run of it is queued or running.\n"
     assert told("cancel", "0")[0] == 2
+
+
+def test_a_failed_evaluation_of_a_trained_run_is_named_and_gives_exit_code_3(live_api, told):
+    (run,) = live_api.train({"evaluations": []})
+    live_api.client.evaluate(run, EvaluationSpec(key="leakage"))
+    live_api.fail_evaluation(run, "leakage", "Out of memory.")
+    code, output, errors = told("wait", str(run))
+    assert code == 3 and "succeeded" in output
+    assert f"Evaluation leakage of run {run} failed: Out of memory." in errors
 
 
 def test_a_reader_that_has_enough_is_no_error(live_api):
