@@ -127,7 +127,7 @@ def _index(number: Any) -> int | None:
     """Return the index of an output, which files have as a number or its digits; None if it is neither."""
     if isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) < 10:
         return int(number)
-    return number if isinstance(number, int) else None
+    return number if isinstance(number, int) and 0 <= number < _MOST_CLASSES else None
 
 
 def _walk(value: Any, keys: tuple[str, ...], depth: int, entries: Iterator[int]) -> Iterator[Part]:

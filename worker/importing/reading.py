@@ -1,5 +1,8 @@
 """Read a model file without running code: safetensors, or a checkpoint by PyTorch's restricted unpickler.
 
+A process of its own reads each file first, within limits of time and memory; only a file that it could read is read
+in this process.
+
 read(path) -> Content(format, value)        nested dicts with tensors, as the file has them
 """
 
@@ -9,10 +12,8 @@ import argparse
 import json
 import pickle
 import re
-import resource
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -24,11 +25,13 @@ import torch
 from torch.serialization import safe_globals
 
 from densitylab.worker.errors import out_of_memory
+from densitylab.worker.importing import own_process
 from densitylab.worker.importing.errors import BadModelFile
 from densitylab.worker.importing.nested import nested
 from densitylab.worker.importing.numpy_scalars import STAND_INS
 from densitylab.worker.importing.recognition import SAFETENSORS, recognise
 
+SECONDS = 60  # of processor time; 100,000 tensors take 7 s
 _HEADER_BYTES = 100 * 2**20  # most that the safetensors format allows
 _ITEM_BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -49,17 +52,32 @@ class Content:
     value: Any  # nested dicts and lists with tensors
 
 
-def read(path: Path) -> Content:
+def read(path: Path, *, seconds: int = SECONDS, should_stop: Callable[[], bool] = lambda: False) -> Content:
     """Return the content of a model file; the memory that this takes is bounded by the file's size.
 
+    Args:
+        path: of the file.
+        seconds: of processor time that reading it may take.
+        should_stop: asked while it is read.
+
     Raises:
-        BadModelFile: the file is of another kind, damaged, contains code, or would need far more memory than its size.
+        BadModelFile: the file is of another kind, damaged, contains code, or would need far more time or memory than
+            its size explains.
+        Interrupted: `should_stop()` returned True.
     """
+    own_process.succeeds(
+        lambda: _content(path),
+        seconds=seconds,
+        further_bytes=4 * path.stat().st_size + 2**30,
+        should_stop=should_stop,
+    )
+    return _content(path)
+
+
+def _content(path: Path) -> Content:
     kind = recognise(path)
-    size = path.stat().st_size
-    with _bounded_memory(4 * size + 2**30):
-        value = _read_safetensors(path) if kind == SAFETENSORS else _read_checkpoint(path)
-    _check_storage(value, size)
+    value = _read_safetensors(path) if kind == SAFETENSORS else _read_checkpoint(path)
+    _check_storage(value, path.stat().st_size)
     return Content(kind, value)
 
 
@@ -153,28 +171,6 @@ def _check_storage(value: Any, size: int) -> None:
             raise BadModelFile("The checkpoint has a tensor that is larger than its values: it can't be read safely.")
     if sum(storages.values()) > size:
         raise BadModelFile("The tensors of the checkpoint are larger than the file: it can't be read safely.")
-
-
-@contextmanager
-def _bounded_memory(further: int) -> Iterator[None]:
-    """Let allocations beyond so many further bytes fail."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _has_statm() else None
-    if used is None:
-        yield
-        return
-    limit = used + further
-    if before[0] != resource.RLIM_INFINITY:
-        limit = min(limit, before[0])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def _has_statm() -> bool:
-    return Path("/proc/self/statm").exists()
 
 
 def _first_line(error: BaseException) -> str:

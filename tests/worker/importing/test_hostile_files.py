@@ -5,6 +5,8 @@ import collections
 import struct
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from densitylab.worker.errors import Interrupted
 from densitylab.worker.importing import parts, reading, weights
 from densitylab.worker.importing.errors import BadModelFile
 from densitylab.worker.importing.fitting import Fit, best_fit
@@ -145,6 +148,50 @@ def test_values_that_share_or_contain_each_other_take_no_time(tmp_path: Path):
         empty = {f"k{index}": empty for index in range(60)}
     with pytest.raises(BadModelFile, match="more than 1,000,000 entries"):
         parts.parts(empty)
+
+
+def key_of_pairs(depth: int) -> Any:
+    """Return a tuple whose hash takes 2^depth steps, since each level has the one below twice."""
+    key: Any = ()
+    for _ in range(depth):
+        key = (key, key)
+    return key
+
+
+def one_in_another(depth: int) -> bytes:
+    """Return a pickle of a dict whose key is that many tuples in each other, which hashing follows on the stack."""
+    return b"\x80\x02}(" + b")" + b"\x85" * depth + b"K\x01u."
+
+
+class Hashless:
+    """Is pickled as a dict with a key that is not hashed while it is saved."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def __reduce__(self) -> Any:
+        return collections.OrderedDict, (), None, None, iter([(self.key, 1)])
+
+
+@pytest.mark.timeout(30)
+def test_a_key_whose_hash_takes_for_ever_ends_within_the_limit_of_time(tmp_path: Path):
+    path = saved(tmp_path / "m.pt", {**WEIGHTS, "x": Hashless(key_of_pairs(60))})
+    began = time.monotonic()
+    with pytest.raises(BadModelFile, match="takes more than 1 s of processor time"):
+        reading.read(path, seconds=1)
+    with pytest.raises(Interrupted):
+        reading.read(path, should_stop=lambda: time.monotonic() > began + 1)
+
+
+def test_a_key_that_overflows_the_stack_ends_the_reading_process_alone(tmp_path: Path):
+    path = saved(tmp_path / "m.pt", WEIGHTS)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, one_in_another(300_000) if name.endswith("data.pkl") else content)
+    with pytest.raises(BadModelFile, match="makes PyTorch crash"):
+        reading.read(path)
 
 
 def test_the_same_weights_under_two_keys_are_found_under_both(tmp_path: Path):
