@@ -51,22 +51,26 @@ class ValuesPerImage:
         self._session, self._store, self._cache = session, store, cache
 
     def of(self, run: Run, column: Column) -> Values | None:
-        """Return the values (N,) of which the run's result is the mean, NaN where undefined; None: none are stored."""
+        """Return the values of which the run's result is the mean, by the image's index in its split.
+
+        NaN stands for images without a value, None where no such values are stored.
+        """
         name, result = column.result.partition(".")[0], run.results[column.result]
-        for array in self._candidates(run, name, column):
-            if array is not None and array.ndim == 1 and len(array):
-                values = array.astype(np.float64)
+        for values in self._candidates(run, name, column):
+            if values is not None:
                 known = np.isfinite(values)
                 if result.value is not None and known.any() and np.isclose(values[known].mean(), result.value, 1e-4):
                     return np.where(known, values, np.nan)
         return None
 
-    def _candidates(self, run: Run, name: str, column: Column) -> list[NDArray[np.generic] | None]:
-        def stored(array: str) -> NDArray[np.generic] | None:
+    def _candidates(self, run: Run, name: str, column: Column) -> list[Values | None]:
+        def stored(array: str) -> Values | None:
             return stored_array(self._session, self._store, self._cache, run, name, array, False)
 
         broken_at, epsilons = stored("broken_at"), json.loads(column.params).get("epsilons")
-        robust = broken_at > epsilons[0] * (1 + 1e-6) if broken_at is not None and epsilons else None  # type: ignore[operator]
+        robust = None
+        if broken_at is not None and epsilons:
+            robust = np.where(np.isnan(broken_at), np.nan, broken_at > epsilons[0] * (1 + 1e-6))
         return [stored(column.value), robust, stored("correct")]
 
 
@@ -260,9 +264,10 @@ def _image_test(pairs: Sequence[tuple[Values | None, Values | None]]) -> ImageTe
     """Return the test of means over pairs of arrays, of the images with a value in all of them."""
     firsts = [first for first, second in pairs if first is not None and second is not None]
     seconds = [second for first, second in pairs if first is not None and second is not None]
-    if len(firsts) < len(pairs) or not pairs or len({len(array) for array in [*firsts, *seconds]}) > 1:
+    if len(firsts) < len(pairs) or not pairs:
         return None
-    first, second = np.mean(firsts, axis=0), np.mean(seconds, axis=0)
+    size = min(map(len, [*firsts, *seconds]))  # an index beyond is not in all of them
+    first, second = (np.mean([array[:size] for array in arrays], axis=0) for arrays in (firsts, seconds))
     known = np.isfinite(first) & np.isfinite(second)
     return compare_images(first[known], second[known]) if known.any() else None
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services.attributions import RunNotReady, shared_dataset, trained_runs
+from densitylab.backend.services.image_arrays import at_indices, indices_of, of_images
 from densitylab.backend.services.previews import SampleCache
 from densitylab.backend.shared.artifacts import ArtifactStore, DamagedFile
 from densitylab.backend.shared.contracts import BrowsedSample, Run, SamplesFound
@@ -18,6 +19,7 @@ from densitylab.backend.shared.tables import DatasetRow
 Only = Literal["all", "wrong_any", "wrong_all", "disagree"]
 ACCURACY = "accuracy"  # the evaluation that every run has, with its prediction for each test image
 Numbers = NDArray[np.generic]
+Values = NDArray[np.float64]
 
 
 def browse(
@@ -64,12 +66,11 @@ def browse(
     predicted = [
         stored_array(session, store, values_cache, run, ACCURACY, "predicted", only != "all") for run in members
     ]
-    # Of a large data set the API has only the first images
-    predicted = [None if array is None else array[: len(labels)] for array in predicted]
+    predicted = [None if array is None else _of_size(array, len(labels)) for array in predicted]
     known = [array for array in predicted if array is not None]
     if only != "all":
         passing &= _qualifies(np.stack(known), labels, only)
-    values: NDArray[np.float64] | None = None
+    values: Values | None = None
     chosen = np.flatnonzero(passing)
     if worst is not None:
         values, higher = _mean_values(session, store, values_cache, members, worst, len(labels))
@@ -83,7 +84,9 @@ def browse(
                 index=int(index),
                 label=int(labels[index]),
                 group=None if groups is None else int(groups[index]),
-                predicted=[None if array is None else int(array[index]) for array in predicted],
+                predicted=[
+                    None if array is None or np.isnan(array[index]) else int(array[index]) for array in predicted
+                ],
                 value=None if values is None else float(values[index]),
             )
             for index in chosen
@@ -91,14 +94,15 @@ def browse(
     )
 
 
-def _qualifies(predicted: Numbers, labels: Numbers, only: Only) -> NDArray[np.bool_]:
-    """Return a mask (N,) for predictions (R, N)."""
+def _qualifies(predicted: Values, labels: Numbers, only: Only) -> NDArray[np.bool_]:
+    """Return a mask (N,) for predictions (R, N); an image without a prediction does not qualify."""
     wrong = predicted != labels
-    return {
+    chosen = {
         "wrong_any": wrong.any(axis=0),
         "wrong_all": wrong.all(axis=0),
         "disagree": (predicted != predicted[0]).any(axis=0),
     }[only]
+    return chosen & np.isfinite(predicted).all(axis=0)
 
 
 def _images(store: ArtifactStore, cache: SampleCache, row: DatasetRow) -> Mapping[str, Numbers]:
@@ -112,34 +116,40 @@ def _images(store: ArtifactStore, cache: SampleCache, row: DatasetRow) -> Mappin
 
 def stored_array(
     session: Session, store: ArtifactStore, cache: SampleCache, run: Run, evaluation: str, name: str, needed: bool
-) -> Numbers | None:
-    """Return one stored value per test image; None if it is missing and not needed."""
+) -> Values | None:
+    """Return one stored value per image, by its index in the split, NaN where the evaluation did not use the image;
+    None if it is missing and not needed."""
     stored = run_artifacts.artifact(session, run.id, f"{evaluation}.npz")
     try:
-        values = None if stored is None else cache.arrays(store, stored.location).get(name)
+        arrays = {} if stored is None else cache.arrays(store, stored.location)
     except (FileNotFoundError, DamagedFile):
-        values = None
+        arrays = {}
+    values = of_images(arrays).get(name)
     if values is None and needed:
         raise RunNotReady(
             f"run {run.id} has stored no {name!r} per image of an evaluation {evaluation!r}: run that evaluation first",
             "/query/run",
         )
-    return values
+    return None if values is None else at_indices(values, indices_of(arrays, len(values)))
+
+
+def _of_size(values: Values, size: int) -> Values:
+    """Return the values of the first `size` images, of which alone the API has pictures; NaN where there are none."""
+    placed = np.full(size, np.nan)
+    placed[: len(values)] = values[:size]
+    return placed
 
 
 def _mean_values(
     session: Session, store: ArtifactStore, cache: SampleCache, members: Sequence[Run], worst: str, size: int
-) -> tuple[NDArray[np.float64], bool]:
+) -> tuple[Values, bool]:
     """Return the mean over the runs (N,), NaN where a run has no value, and whether higher is better."""
     evaluation, _, name = worst.partition(".")
     rows = []
     higher: bool | None = None
     for run in members:
         array = stored_array(session, store, cache, run, evaluation, name, True)
-        padded = np.full(size, np.nan)
-        if array is not None and array.ndim == 1:
-            padded[: len(array)] = array[:size]
-        rows.append(padded)
+        rows.append(np.full(size, np.nan) if array is None else _of_size(array, size))
         higher = _directions(session, run).get(worst, higher)
     if higher is None:
         raise InvalidField(

@@ -72,7 +72,7 @@ def sample_spreads(
                     item,
                     chart.plot,
                     chart.name,
-                    values[chart.name],
+                    values,
                     label=comparison.label_of(run),
                     color=comparison.run_colors[run.id],
                     click=f"{run.id}|{images}" if images else str(run.id),

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation
 from densitylab.frontend.analysis.colors import PALETTE, translucent
 from densitylab.frontend.analysis.formatting import number, readable
+from densitylab.frontend.analysis.sample_arrays import Arrays
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.client.catalog import Catalog
 
@@ -35,6 +36,7 @@ class Spread:
     values: np.ndarray  # (N,); values that are not finite are left out
     controls: dict[str, tuple[float, float | None, float | None]] = field(default_factory=dict)
     click: str | None = None
+    indices: np.ndarray | None = None  # of the images in their split; None: the first ones
 
 
 def plots_by_title(
@@ -100,15 +102,15 @@ def distinct_words(name: str, names: Sequence[str]) -> str:
 
 
 def spread_of(
-    item: Evaluation, plot: CatalogPlot, name: str, values: np.ndarray, *, label: str, color: str, click: str | None
+    item: Evaluation, plot: CatalogPlot, name: str, arrays: Arrays, *, label: str, color: str, click: str | None
 ) -> Spread:
     """Return the values of single images with the plot's controls from the same evaluation."""
     controls = {}
     for control in plot.controls:
-        value = item.values.get(f"{name}_{control}")
+        value = item.values.get(f"{name}_{control}") or item.values.get(control)
         if value and value.value is not None:
             controls[control] = (value.value, value.low, value.high)
-    return Spread(label, color, values.astype(float), controls, click)
+    return Spread(label, color, arrays[name].astype(float), controls, click, arrays.get("indices"))
 
 
 def draw(plot: CatalogPlot, shown: Sequence[Trace]) -> go.Figure:
@@ -211,7 +213,9 @@ def spread_table(shown: Sequence[Spread]) -> pd.DataFrame:
     rows: list[dict[str, object]] = [
         {"value of": spread.label, "test image": str(index), "value": float(value) if np.isfinite(value) else None}
         for spread in shown
-        for index, value in enumerate(spread.values)
+        for index, value in zip(
+            range(len(spread.values)) if spread.indices is None else spread.indices, spread.values, strict=True
+        )
     ]
     rows += [
         {"value of": spread.label, "test image": f"mean, {readable(control)}", "value": mean}

@@ -45,7 +45,7 @@ def pgd_linf_accuracy(
         data: images and labels.
         epsilons: at least one; the headline is at the first. [0, 1] pixel scale.
         steps, step_size, restarts, random_start, loss: see `densitylab.worker.attacks.pgd`.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         prior_results: stored results; an epsilon attacked there with the same parameters is not attacked again.
         generator: draws the random starts.
         progress: called with the fraction done, 0 to 1.

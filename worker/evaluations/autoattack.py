@@ -29,7 +29,7 @@ def autoattack_accuracy(
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         epsilons: at least one; the headline is at the first. [0, 1] pixel scale.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: seeds the attack.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before every forward pass.

@@ -14,6 +14,7 @@ from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Curve, Flag, Result, Value, few_samples, mean_value
 from densitylab.worker.evaluations.similarity import SIMILARITIES
 from densitylab.worker.evaluations.stability import random_map
+from densitylab.worker.evaluations.subset import draw_subset
 
 MEASURES = ("cosine", "spearman", "ssim", "top_k")
 
@@ -41,7 +42,7 @@ def cascading_randomisation(
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x.
         stages: most points of the curves after 0; a network of more layers has several of them randomised at once.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         fresh_model: gives the same network with random weights, on the same device, in eval mode.
         generator: draws the random maps of the control.
         progress: called with the fraction done, 0 to 1.
@@ -57,6 +58,7 @@ def cascading_randomisation(
     Raises:
         Interrupted: `should_stop()` returned True.
     """
+    indices = draw_subset(data, samples)
     layers = _layers(model, data)
     groups = [list(part) for part in np.array_split(layers[::-1], min(stages, len(layers)))] if layers else []
     shares = [0.0, *(np.cumsum([len(group) for group in groups]) / len(layers)).tolist()] if layers else [0.0]
@@ -73,7 +75,7 @@ def cascading_randomisation(
         def report(share: float, number: int = number) -> None:
             progress((number + share) / (1 + len(groups)))
 
-        for index, (_, x, _) in enumerate(batches(model, data, samples, progress=report, should_stop=should_stop)):
+        for index, (_, x, _) in enumerate(batches(model, data, indices, progress=report, should_stop=should_stop)):
             if number == 0:
                 with torch.no_grad():
                     targets.append(model(x).argmax(dim=1))
@@ -85,7 +87,7 @@ def cascading_randomisation(
     controls = [_similarities(original, random_map(original, generator)) for original in originals]
     chance = {name: np.concatenate([part[name] for part in controls] or [np.zeros(0)]) for name in MEASURES}
     count = sum(map(len, targets))
-    labels = data.labels[:count].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
 
     def mean(numbers: np.ndarray, higher_is_better: bool | None = None) -> Value:
         known = np.isfinite(numbers)
@@ -101,7 +103,7 @@ def cascading_randomisation(
         values,
         curves,
         [*few_samples(count), *_zero_maps(columns)],
-        {name: columns[-1][name].astype(np.float32) for name in MEASURES},
+        {"indices": indices, **{name: columns[-1][name].astype(np.float32) for name in MEASURES}},
     )
 
 
@@ -114,7 +116,9 @@ def _layers(model: nn.Module, data: Dataset) -> list[str]:
         for name, module in own.items()
     ]
     try:
-        for _, x, _ in batches(model, data, 1, progress=lambda share: None, should_stop=lambda: False):
+        for _, x, _ in batches(
+            model, data, np.arange(min(1, len(data))), progress=lambda share: None, should_stop=lambda: False
+        ):
             with torch.no_grad():
                 model(x)
     finally:

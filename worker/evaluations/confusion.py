@@ -19,6 +19,7 @@ from densitylab.worker.evaluations.result import (
     proportion,
     resampled,
 )
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def confusion(
@@ -35,7 +36,7 @@ def confusion(
     Args:
         model: gives logits (N, K), in eval mode.
         data: images and labels.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -50,15 +51,16 @@ def confusion(
     Raises:
         Interrupted: `should_stop()` returned True.
     """
-    count, classes = len(data) if samples is None else min(samples, len(data)), 1
+    indices = draw_subset(data, samples)
+    count, classes = len(indices), 1
     predicted, finite = np.zeros(count, np.int64), np.zeros(count, bool)
-    for part, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for part, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         with torch.no_grad():
             logits = model(x)
         predicted[part] = logits.argmax(dim=1).cpu().numpy()
         finite[part] = logits.isfinite().all(dim=1).cpu().numpy()
         classes = logits.shape[1]
-    labels = data.labels[:count].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     correct = (predicted == labels) & finite  # an image with NaN logits has no prediction
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels[finite], predicted[finite]), 1)
@@ -95,7 +97,7 @@ def confusion(
             **{f"confusion_{c}": _row(matrix[c], int(sizes[c])) for c in present},
         },
         flags=[*few_samples(count), *_without_images(sizes), *at_chance(correct, classes)],
-        arrays={"label": labels, "predicted": predicted, "correct": correct},
+        arrays={"indices": indices, "label": labels, "predicted": predicted, "correct": correct},
     )
 
 

@@ -12,6 +12,7 @@ from densitylab.worker.datasets.corrupted import CORRUPTIONS, SEVERITIES, Corrup
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Curve, Result, Value, at_chance, few_samples, mean_value, resampled
+from densitylab.worker.evaluations.subset import draw_indices, draw_subset
 
 
 def corruptions(
@@ -34,7 +35,7 @@ def corruptions(
     Args:
         model: gives logits (N, K), in eval mode.
         data: the clean test images.
-        samples: number of images of each corruption and severity, the first ones; None: all.
+        samples: number of images of each corruption and severity, see `draw_indices`; None: all.
         reference: another run's model, on the same device; None: errors are not divided.
         corruptions: the corrupted images.
         generator: not used.
@@ -45,21 +46,23 @@ def corruptions(
         values `mean` (accuracy over all corruptions and severities), one per corruption by its name (over severities),
         `mce`, and `clean` on as many clean images; curve `accuracy` over the severity from 0, clean, and one per
         corruption from 1. Intervals resample images by class, since the versions of one image are not independent;
-        n is the number of images. Arrays, where the corrupted images are the first test images in order: `robust`, the
+        n is the number of images. Arrays, where the corrupted images are the test images in their order: `robust`, the
         share of an image's 75 versions that are classified correctly, and one per corruption, of its 5.
 
     Raises:
         Interrupted: `should_stop()` returned True.
     """
+    drawn, clean_indices = draw_indices(corruptions.labels, None, samples), draw_subset(data, samples)
+    labels, clean_labels = corruptions.labels[drawn], data.labels[clean_indices].cpu().numpy()
     passes = len(CORRUPTIONS) * len(SEVERITIES) * (1 if reference is None else 2) + 1
     done = 0
 
-    def correct(network: nn.Module, images: Dataset, count: int | None = None) -> np.ndarray:
+    def correct(network: nn.Module, images: Dataset, indices: np.ndarray | None = None) -> np.ndarray:
         """Return (N,) bool, of one of the passes."""
         nonlocal done
         parts = []
         for _, x, y in batches(
-            network, images, count, progress=lambda share: progress((done + share) / passes), should_stop=should_stop
+            network, images, indices, progress=lambda share: progress((done + share) / passes), should_stop=should_stop
         ):
             with torch.no_grad():
                 parts.append((network(x).argmax(dim=1) == y).cpu().numpy())
@@ -68,24 +71,22 @@ def corruptions(
 
     def corrupted(network: nn.Module, name: str) -> np.ndarray:
         """Return (N, 5) bool."""
-        return np.stack([correct(network, corruptions.load(name, level, samples)) for level in SEVERITIES], axis=1)
+        return np.stack([correct(network, corruptions.load(name, level, drawn)) for level in SEVERITIES], axis=1)
 
-    labels = corruptions.load(CORRUPTIONS[0], SEVERITIES[0], samples).labels.numpy()
-    clean = correct(model, data, len(labels))
+    clean = correct(model, data, clean_indices)
     right = np.stack([corrupted(model, name) for name in CORRUPTIONS], axis=1)  # (N, 15, 5)
     theirs = None if reference is None else np.stack([corrupted(reference, name) for name in CORRUPTIONS], axis=1)
 
-    def error(drawn: np.ndarray) -> np.ndarray:
+    def error(rows: np.ndarray) -> np.ndarray:
         """Return (r,) mean corruption errors of resampled images."""
-        own = 1 - right.mean(axis=2)[drawn].mean(axis=1)
+        own = 1 - right.mean(axis=2)[rows].mean(axis=1)
         if theirs is None:
             return own.mean(axis=1)
-        return (own / (1 - theirs.mean(axis=2)[drawn].mean(axis=1))).mean(axis=1)
+        return (own / (1 - theirs.mean(axis=2)[rows].mean(axis=1))).mean(axis=1)
 
     def mean(numbers: np.ndarray) -> Value:
         return mean_value(numbers, labels, higher_is_better=True)
 
-    clean_labels = data.labels[: len(clean)].cpu().numpy()
     of_clean = mean_value(clean.astype(float), clean_labels, higher_is_better=True)
     with np.errstate(divide="ignore", invalid="ignore"):  # a reference without an error
         values = {
@@ -103,7 +104,8 @@ def corruptions(
         },
     }
     arrays: dict[str, np.ndarray] = {}
-    if np.array_equal(labels, clean_labels):
+    if np.array_equal(corruptions.labels, data.labels.cpu().numpy()):
+        arrays["indices"] = drawn
         arrays["robust"] = right.mean(axis=(1, 2)).astype(np.float32)
         arrays |= {name: right[:, index].mean(axis=1).astype(np.float32) for index, name in enumerate(CORRUPTIONS)}
     classes = 1 + int(max(labels.max(initial=0), clean_labels.max(initial=0)))

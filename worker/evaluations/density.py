@@ -13,6 +13,7 @@ from densitylab.worker.evaluations.density_scores import density_scores
 from densitylab.worker.evaluations.histogram import histograms
 from densitylab.worker.evaluations.ood_data import noise_like, other_data
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def density(
@@ -38,7 +39,7 @@ def density(
         train_data: gives the training images.
         against: split -> images of another data set; None: none.
         resize: see `other_data`.
-        samples: number of images of each set, the first ones; None: all.
+        samples: number of images of each set, see `draw_subset`; None: all.
         generator: draws the noise, uniform in [0, 1].
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -51,23 +52,23 @@ def density(
         ValueError: shapes differ and `resize` is None.
         Interrupted: `should_stop()` returned True.
     """
-    count = len(data) if samples is None else min(samples, len(data))
-    train = train_data()
-    sets = {
-        "train": Dataset(train.images[:samples], train.labels[:samples]),
-        "test": Dataset(data.images[:samples], data.labels[:samples]),
-        "noise": noise_like(data, "uniform", count, generator),
+    indices, train = draw_subset(data, samples), train_data()
+    count = len(indices)
+    sets: dict[str, tuple[Dataset, np.ndarray | None]] = {
+        "train": (train, draw_subset(train, samples)),
+        "test": (data, indices),
+        "noise": (noise_like(data, "uniform", count, generator), None),
     }
     if against is not None:
-        sets["other"] = other_data(against, data, resize, samples)
+        sets["other"] = (other_data(against, data, resize, samples), None)
     log_density: dict[str, np.ndarray] = {}
     gradient_norm: dict[str, np.ndarray] = {}
-    for number, (name, images) in enumerate(sets.items()):
+    for number, (name, (images, chosen)) in enumerate(sets.items()):
 
         def report(share: float, number: int = number) -> None:
             progress((number + share) / len(sets))
 
-        scores = density_scores(model, images, None, progress=report, should_stop=should_stop)
+        scores = density_scores(model, images, chosen, progress=report, should_stop=should_stop)
         log_density[name], gradient_norm[name] = scores["energy"], scores["gradient_norm"]
     values, curves = {}, {}
     for quantity, label, scores_of in (
@@ -79,7 +80,7 @@ def density(
             finite = numbers[np.isfinite(numbers)]
             values[f"{quantity}_{name}"] = mean_value(finite, np.zeros(len(finite)), higher_is_better=None)
             curves[f"{quantity}_{name}"] = curve
-    flags = few_samples(min(map(len, sets.values())), of="of the smallest set")
+    flags = few_samples(min(map(len, log_density.values())), of="of the smallest set")
     flat = int((gradient_norm["test"] == 0).sum())
     if flat > 0:
         flags.append(
@@ -94,6 +95,7 @@ def density(
         curves,
         flags,
         {
+            "indices": indices,
             "log_density": log_density["test"].astype(np.float32),
             "gradient_norm": gradient_norm["test"].astype(np.float32),
         },

@@ -15,7 +15,7 @@ from densitylab.worker.evaluations.batches import batches
 def density_scores(
     model: nn.Module,
     data: Dataset,
-    samples: int | None,
+    indices: np.ndarray | None,
     *,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
@@ -29,7 +29,7 @@ def density_scores(
         Interrupted: `should_stop()` returned True.
     """
     scores: dict[str, list[np.ndarray]] = {"msp": [], "max_logit": [], "energy": [], "gradient_norm": []}
-    for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         with torch.enable_grad():
             inputs = x.detach().requires_grad_()
             logits = model(inputs).double()

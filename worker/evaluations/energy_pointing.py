@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def energy_pointing(
@@ -33,7 +34,7 @@ def energy_pointing(
         model: gives logits (N, K), in eval mode.
         data: images, labels and masks.
         attribution: (model, x, target) -> attributions shaped like x.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -49,10 +50,11 @@ def energy_pointing(
     """
     if data.masks is None:
         raise ValueError("the pointing game needs a data set with a mask of its null part; this one has none")
+    indices = draw_subset(data, samples)
     shares, hits, areas = [], [], []
-    for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for part, x, y in batches(model, data, indices, progress=progress, should_stop=should_stop):
         maps = attribution(model, x, y).double().sum(dim=1).flatten(1)
-        on_object = ~data.masks[part].to(x.device).flatten(1)
+        on_object = ~data.masks[indices[part]].to(x.device).flatten(1)
         positive = maps.clamp_min(0)
         shares.append(((positive * on_object).sum(dim=1) / positive.sum(dim=1)).cpu().numpy())
         hits.append(on_object.gather(1, maps.argmax(dim=1, keepdim=True)).squeeze(1).cpu().numpy())
@@ -60,7 +62,7 @@ def energy_pointing(
     energy = np.concatenate(shares) if shares else np.zeros(0)
     hit = np.concatenate(hits) if hits else np.zeros(0, bool)
     area = np.concatenate(areas) if areas else np.zeros(0)
-    labels = data.labels[: len(energy)].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     known = np.isfinite(energy)
     flags = few_samples(len(energy))
     if not known.all():
@@ -78,5 +80,9 @@ def energy_pointing(
             "chance": mean_value(area[known], labels[known], higher_is_better=None),
         },
         flags=flags,
-        arrays={"energy": energy.astype(np.float32), "hit": np.where(known, hit, np.nan).astype(np.float32)},
+        arrays={
+            "indices": indices,
+            "energy": energy.astype(np.float32),
+            "hit": np.where(known, hit, np.nan).astype(np.float32),
+        },
     )

@@ -12,6 +12,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Curve, Flag, Result, Value, few_samples, mean_value, proportion
 from densitylab.worker.evaluations.similarity import cosine
+from densitylab.worker.evaluations.subset import draw_subset
 from densitylab.worker.perturbations.gradient_step import along, direction
 
 Attribution = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
@@ -36,7 +37,7 @@ def input_gradient_perturbation(
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x; the target is the prediction for x in both cases.
         epsilons: at least one; the headline is at the first. L2 lengths in [0, 1] pixel units.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -93,11 +94,12 @@ def _evaluate(
     if len(epsilons) == 0:
         raise ValueError("expected at least one epsilon, got none")
     ascending = sorted({0.0, *map(float, epsilons)})
+    indices = draw_subset(data, samples)
     columns: dict[str, list[np.ndarray]] = {
         f"{side}_{metric}": [] for side in SIDES for metric in ("changed", "log_density", "attribution")
     }
     stuck = 0
-    for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         with torch.no_grad():
             logits = model(x).double()
         predicted, log_density = logits.argmax(dim=1), logits.logsumexp(dim=1)
@@ -115,9 +117,10 @@ def _evaluate(
             for metric, parts in changes.items():
                 columns[f"{side}_{metric}"].append(torch.stack(parts).cpu().numpy())
     rows_by_name = {name: np.concatenate(parts, axis=1) for name, parts in columns.items()}
-    count = rows_by_name["up_changed"].shape[1]
-    labels = data.labels[:count].cpu().numpy()
-    values, curves, arrays = {}, {}, {}
+    count = len(indices)
+    labels = data.labels[indices].cpu().numpy()
+    values, curves = {}, {}
+    arrays = {"indices": indices}
     for name, rows in rows_by_name.items():
         points = [_point(row, labels) for row in rows]
         values[name] = points[ascending.index(float(epsilons[0]))]

@@ -41,7 +41,7 @@ class Head:
 def read_head(
     model: nn.Module,
     data: Dataset,
-    samples: int | None,
+    indices: np.ndarray | None,
     *,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
@@ -51,7 +51,7 @@ def read_head(
     Args:
         model: in eval mode.
         data: images.
-        samples: number of images, the first ones; None: all.
+        indices: of the images in the data set; None: all.
         progress: called with the fraction done.
         should_stop: asked before each batch.
 
@@ -70,7 +70,7 @@ def read_head(
     hooks = [layer.register_forward_hook(keep) for layer in model.modules() if isinstance(layer, nn.Linear)]
     parts: list[np.ndarray] = []
     try:
-        for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+        for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
             with torch.no_grad():
                 model(x)
             if not calls or calls[0][1].shape[:-1] != (len(x),):

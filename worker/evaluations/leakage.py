@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def leakage(
@@ -37,7 +38,7 @@ def leakage(
         attribution: (model, x, target) -> attributions shaped like x, signed and raw.
         target: output of the labelled class to attribute: its "logit", its "log_prob" log softmax_y f(x), or its
             "margin" f_y − max_{j≠y} f_j.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -55,10 +56,11 @@ def leakage(
     if target not in _OUTPUTS:
         raise ValueError(f"expected target to be one of {', '.join(_OUTPUTS)}, got {target!r}")
     explained = _Explained(model, _OUTPUTS[target]).eval()
+    indices = draw_subset(data, samples)
     on_null, whole, mass = [], [], []
-    for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for part, x, y in batches(model, data, indices, progress=progress, should_stop=should_stop):
         attributions = attribution(explained, x, y).double()
-        mask = data.masks[part].to(x.device)
+        mask = data.masks[indices[part]].to(x.device)
         on_null.append(torch.linalg.vector_norm((attributions * mask).flatten(1), dim=1).cpu().numpy())
         sizes = attributions.abs()
         mass.append(((sizes * mask).flatten(1).sum(1) / sizes.flatten(1).sum(1)).cpu().numpy())
@@ -67,7 +69,7 @@ def leakage(
     norm = np.concatenate(whole) if whole else np.zeros(0)
     null_mass = np.concatenate(mass) if mass else np.zeros(0)
     count = len(l2)
-    labels = data.labels[:count].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     finite = np.isfinite(norm)
     defined = finite & (norm > 0)
     ratio = np.full(count, np.nan)
@@ -102,6 +104,7 @@ def leakage(
         },
         flags=flags,
         arrays={
+            "indices": indices,
             "l2": l2.astype(np.float32),
             "share": (ratio**2).astype(np.float32),
             "ratio": ratio.astype(np.float32),

@@ -16,7 +16,7 @@ from densitylab.worker.evaluations.batches import batches
 def odin_scores(
     model: nn.Module,
     data: Dataset,
-    samples: int | None,
+    indices: np.ndarray | None,
     *,
     temperature: float,
     epsilon: float,
@@ -31,7 +31,7 @@ def odin_scores(
     Args:
         model: gives logits (N, K), in eval mode.
         data: images.
-        samples: number of images, the first ones; None: all.
+        indices: of the images in the data set; None: all.
         temperature: T, above 0.
         epsilon: on the [0, 1] pixel scale, at least 0.
         progress: called with the fraction done.
@@ -41,7 +41,7 @@ def odin_scores(
         Interrupted: `should_stop()` returned True.
     """
     scores = []
-    for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         with torch.enable_grad():
             inputs = x.detach().requires_grad_()
             logits = model(inputs).double() / temperature

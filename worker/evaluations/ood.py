@@ -18,6 +18,7 @@ from densitylab.worker.evaluations.odin import odin_scores
 from densitylab.worker.evaluations.ood_data import noise_like, other_data
 from densitylab.worker.evaluations.ood_metrics import OodMetrics, ood_metrics, roc
 from densitylab.worker.evaluations.result import Curve, Flag, Result, Value, few_samples
+from densitylab.worker.evaluations.subset import draw_subset
 
 FITTED = ("knn", "mahalanobis", "vim")  # scores of features
 
@@ -53,7 +54,7 @@ def ood(
         against: split -> the out-of-distribution images; None: noise images, as many as test images.
         noise: "uniform" or "gaussian", if `against` is None; see `noise_like`.
         resize: see `other_data`.
-        samples: number of images of each set, the first ones; None: all.
+        samples: number of images of each set, see `draw_subset`; None: all.
         train_samples: number of training images that the scores of features are fitted to; None: all.
         neighbours: the k of `knn`, at least 1.
         temperature: the T of `odin`, above 0.
@@ -75,13 +76,14 @@ def ood(
         ValueError: shapes differ and `resize` is None, or the noise is unknown.
         Interrupted: `should_stop()` returned True.
     """
-    count = len(data) if samples is None else min(samples, len(data))
+    indices = draw_subset(data, samples)
+    count = len(indices)
     if against is None:
         others = noise_like(data, noise, count, generator)
     else:
         others = other_data(against, data, resize, samples)
     train = train_data()
-    fitted_to = len(train) if train_samples is None else min(train_samples, len(train))
+    fitted_to = draw_subset(train, train_samples)
     passes = iter(range(7))
 
     def report() -> Callable[[float], None]:
@@ -89,29 +91,32 @@ def ood(
         number = next(passes)
         return lambda share: progress((number + share) / 7)
 
-    sets = [(data, count), (others, len(others))]
-    here, there = (density_scores(model, part, n, progress=report(), should_stop=should_stop) for part, n in sets)
-    for scores, (part, n) in zip((here, there), sets, strict=True):
+    sets = [(data, indices), (others, np.arange(len(others)))]
+    here, there = (
+        density_scores(model, part, chosen, progress=report(), should_stop=should_stop) for part, chosen in sets
+    )
+    for scores, (part, chosen) in zip((here, there), sets, strict=True):
         scores["density_gradient"] = -scores.pop("gradient_norm")
         scores["odin"] = odin_scores(
             model,
             part,
-            n,
+            chosen,
             temperature=temperature,
             epsilon=epsilon,
             progress=report(),
             should_stop=should_stop,
         )
     train_head, *heads = (
-        read_head(model, part, n, progress=report(), should_stop=should_stop) for part, n in [(train, fitted_to), *sets]
+        read_head(model, part, chosen, progress=report(), should_stop=should_stop)
+        for part, chosen in [(train, fitted_to), *sets]
     )
-    train_labels = train.labels[:fitted_to].cpu().numpy()
-    for scores, head, (_, n) in zip((here, there), heads, sets, strict=True):
-        scores.update(_fitted_scores(train_head, train_labels, head, n, neighbours, dimension))
+    train_labels = train.labels[fitted_to].cpu().numpy()
+    for scores, head, (_, chosen) in zip((here, there), heads, sets, strict=True):
+        scores.update(_fitted_scores(train_head, train_labels, head, len(chosen), neighbours, dimension))
     values = {
         "in_images": _count(count),
         "out_images": _count(len(others)),
-        "train_images": _count(fitted_to if train_head else 0),
+        "train_images": _count(len(fitted_to) if train_head else 0),
     }
     curves: dict[str, Curve] = {}
     flags = few_samples(min(count, len(others)), of="of the smaller set")
@@ -135,7 +140,8 @@ def ood(
             )
         values.update({f"{name}_{metric}": value for metric, value in score.values().items()})
         curves.update({f"{name}_{metric}": curve for metric, curve in score.curves(name).items()})
-    return Result(values, curves, flags, {name: scores.astype(np.float32) for name, scores in here.items()})
+    arrays = {"indices": indices, **{name: scores.astype(np.float32) for name, scores in here.items()}}
+    return Result(values, curves, flags, arrays)
 
 
 def _fitted_scores(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def noise_like(data: Dataset, kind: str, count: int, generator: torch.Generator) -> Dataset:
@@ -34,20 +35,21 @@ def noise_like(data: Dataset, kind: str, count: int, generator: torch.Generator)
 
 
 def other_data(against: Callable[[str], Dataset], data: Dataset, resize: str | None, samples: int | None) -> Dataset:
-    """Return the first test images of another data set, resized for the model.
+    """Return test images of another data set, resized for the model.
 
     Args:
         against: split -> data set.
         data: the model's own data set, with the channels and size to return.
         resize: "bilinear" (antialiased) or "nearest"; grey is repeated over channels, colour averaged. None: the
             images must have the model's shape already.
-        samples: number of images; None: all.
+        samples: number of images, see `draw_subset`; None: all.
 
     Raises:
         ValueError: the shapes differ and `resize` is None.
     """
     other = against("test")
-    images, shape = other.images[:samples], data.images.shape[1:]
+    chosen = torch.from_numpy(draw_subset(other, samples))
+    images, shape = other.images[chosen], data.images.shape[1:]
     if images.shape[1:] != shape:
         if resize is None:
             raise ValueError(
@@ -55,7 +57,7 @@ def other_data(against: Callable[[str], Dataset], data: Dataset, resize: str | N
                 "height, width): set resize"
             )
         images = torch.cat([_resized(part, shape, resize) for part in images.split(250)])
-    return Dataset(images, other.labels[:samples])
+    return Dataset(images, other.labels[chosen])
 
 
 def _resized(images: Tensor, shape: torch.Size, mode: str) -> Tensor:

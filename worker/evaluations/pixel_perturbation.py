@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Curve, Result, Value, at_chance, few_samples, mean_value, proportion
+from densitylab.worker.evaluations.subset import draw_subset
 
 ORDERS = ("most_first", "least_first")
 
@@ -44,7 +45,7 @@ def pixel_perturbation(
         fill: value of a removed pixel: "zero" (black), "mean" (of the image, by channel) or "blur" (of the image,
             by a Gaussian with σ = an eighth of its shorter side).
         fractions: of removed pixels, in (0, 1]; 0, the whole image, is added.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -67,8 +68,8 @@ def pixel_perturbation(
         )
     correct: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
     probabilities: dict[str, list[np.ndarray]] = {order: [] for order in ORDERS}
-    classes = 1
-    for _, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    indices, classes = draw_subset(data, samples), 1
+    for _, x, y in batches(model, data, indices, progress=progress, should_stop=should_stop):
         with torch.no_grad():
             logits = model(x)
             target, classes = logits.argmax(dim=1), logits.shape[1]
@@ -89,9 +90,9 @@ def pixel_perturbation(
             probabilities[order].append(np.array(probability))
     values: dict[str, Value] = {}
     curves: dict[str, Curve] = {}
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {"indices": indices}
     hits = {order: np.concatenate(parts, axis=1) for order, parts in correct.items()}
-    labels = data.labels[: hits["most_first"].shape[1]].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     for order in ORDERS:
         better = order == "least_first"
         for metric, at_share in (

@@ -13,6 +13,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_samples, proportion
+from densitylab.worker.evaluations.subset import draw_subset
 
 Attack = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]  # (model, x, y, epsilon) -> x_adv
 
@@ -26,12 +27,14 @@ class Robustness:
         robust: (N, E) bool, image by epsilon.
         labels: (N,).
         classes: K.
+        indices: (N,) of the images in the data set.
     """
 
     epsilons: list[float]
     robust: np.ndarray
     labels: np.ndarray
     classes: int
+    indices: np.ndarray
 
     def at(self, epsilon: float) -> np.ndarray:
         """Return (N,) bool, the images that are robust at `epsilon`."""
@@ -58,7 +61,7 @@ def measure_robustness(
         model: gives logits (N, K), in eval mode.
         data: images and labels.
         epsilons: at least one; 0, the clean image, is added.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: of the attack; its seed, not its state, determines the draws.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before every forward pass.
@@ -85,9 +88,10 @@ def measure_robustness(
 
     # each batch has a seed of its own, so that known epsilons do not change the draws of others
     seed = generator.initial_seed()
-    total = len(data) if samples is None else min(samples, len(data))
+    indices = draw_subset(data, samples)
+    total = len(indices)
     robust = np.zeros((total, len(ascending)), bool)
-    for part, x, y in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for part, x, y in batches(model, data, indices, progress=progress, should_stop=should_stop):
         for number, epsilon in enumerate(ascending):
             progress((part.start + (part.stop - part.start) * number / len(ascending)) / total)
             if known is not None and epsilon in known:
@@ -98,7 +102,7 @@ def measure_robustness(
             with torch.no_grad():
                 robust[part, number] = (polled(x_adv).argmax(dim=1) == y).cpu().numpy()
         each_batch(polled, x, y)
-    return Robustness(ascending, robust, data.labels[:total].cpu().numpy(), classes)
+    return Robustness(ascending, robust, data.labels[indices].cpu().numpy(), classes, indices)
 
 
 def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Result:
@@ -141,5 +145,5 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
             )
         },
         flags=flags,
-        arrays={"broken_at": broken_at.astype(np.float32), "held": robustness.robust},
+        arrays={"indices": robustness.indices, "broken_at": broken_at.astype(np.float32), "held": robustness.robust},
     )

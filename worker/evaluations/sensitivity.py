@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def sensitivity(
@@ -37,7 +38,7 @@ def sensitivity(
         attribution: (model, x, target) -> attributions shaped like x.
         radius: on the [0, 1] pixel scale.
         draws: noisy copies of each image, at least 1; the maximum grows with their number.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: seeds the noise, which Captum draws from torch's global state; its state is restored.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
@@ -49,11 +50,12 @@ def sensitivity(
     Raises:
         Interrupted: `should_stop()` returned True.
     """
+    indices = draw_subset(data, samples)
     parts: list[np.ndarray] = []
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(generator.initial_seed())
-        for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+        for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
             with torch.no_grad():
                 target = model(x).argmax(dim=1)
 
@@ -70,7 +72,7 @@ def sensitivity(
             zero = (attribution(model, x, target) == 0).flatten(1).all(dim=1)
             parts.append(torch.where(zero, torch.nan, largest).cpu().numpy())
     measured = np.concatenate(parts) if parts else np.zeros(0)
-    labels = data.labels[: len(measured)].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     known = np.isfinite(measured)
     flags = few_samples(len(measured))
     if not known.all():
@@ -85,5 +87,5 @@ def sensitivity(
         {"sensitivity_max": mean_value(measured[known], labels[known], higher_is_better=False)},
         {},
         flags,
-        {"sensitivity_max": measured.astype(np.float32)},
+        {"indices": indices, "sensitivity_max": measured.astype(np.float32)},
     )

@@ -34,7 +34,7 @@ def square_accuracy(
         data: images and labels.
         epsilons: at least one; the headline is at the first, where PGD runs too. [0, 1] pixel scale.
         queries: forward passes of one image, at each epsilon.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: draws the squares, and PGD's starts.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before every forward pass.

@@ -12,6 +12,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
 from densitylab.worker.evaluations.similarity import SIMILARITIES
+from densitylab.worker.evaluations.subset import draw_subset
 from densitylab.worker.perturbations.perturbed import Perturbed
 
 
@@ -37,7 +38,7 @@ def stability(
         data: images and labels.
         attribution: (model, x, target) -> attributions shaped like x.
         perturbation: (model, x, target, *, generator) -> Perturbed.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         fresh_model: gives the same network with random weights, on the same device, in eval mode.
         generator: draws perturbations and random maps.
         progress: called with the fraction done, 0 to 1.
@@ -54,12 +55,13 @@ def stability(
     Raises:
         Interrupted: `should_stop()` returned True.
     """
+    indices = draw_subset(data, samples)
     untrained = fresh_model()
     suffixes = ("", "_random_map", "_random_weights")
     columns: dict[str, list[np.ndarray]] = {f"{name}{suffix}": [] for name in SIMILARITIES for suffix in suffixes}
     columns["changed"] = []
     seed = generator.initial_seed()
-    for _, x, _ in batches(model, data, samples, progress=progress, should_stop=should_stop):
+    for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         generator.manual_seed(seed)  # every batch gets the same draws, whatever its images
         with torch.no_grad():
             target = model(x).argmax(dim=1)
@@ -77,7 +79,7 @@ def stability(
                 columns[f"{name}{suffix}"].append(similarity(one, other).cpu().numpy())
     measured = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
     changed = measured.pop("changed").astype(bool)
-    labels = data.labels[: len(changed)].cpu().numpy()
+    labels = data.labels[indices].cpu().numpy()
     everyone = np.ones(len(changed), bool)
     values = {"changed": proportion(int(changed.sum()), len(changed), higher_is_better=False)}
     for name, (_, higher) in SIMILARITIES.items():
@@ -106,6 +108,7 @@ def stability(
         {},
         flags,
         {
+            "indices": indices,
             "changed": changed,
             **{name: measured[name].astype(np.float32) for name in SIMILARITIES},
         },

@@ -39,7 +39,7 @@ def transfer_accuracy(
         source: the other model, on the same device.
         epsilons: at least one; the headline is at the first, where PGD runs too. [0, 1] pixel scale.
         steps: gradient steps on the source.
-        samples: number of images, the first ones; None: all.
+        samples: number of images, see `draw_subset`; None: all.
         generator: draws the random starts.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked between attacks.

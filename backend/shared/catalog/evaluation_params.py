@@ -12,11 +12,12 @@ SAMPLES = Param(
     minimum=1,
     maximum=1_000_000,
     label="Test images",
-    help="How many test images, the first in order. Empty: all of them.",
+    help="How many images: a subset with the shares of the classes and groups, the same for every run. Empty: all of "
+    "them.",
 )
 
-FIRST_500 = replace(SAMPLES, default=500)
-FIRST_1000 = replace(SAMPLES, default=1000)
+SAMPLES_500 = replace(SAMPLES, default=500)
+SAMPLES_1000 = replace(SAMPLES, default=1000)
 ATTRIBUTION = Param(
     name="attribution",
     type="component",

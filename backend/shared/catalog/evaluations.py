@@ -7,11 +7,11 @@ from densitylab.backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, Rule
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
-    FIRST_500,
-    FIRST_1000,
     LINF,
     RESIZE,
     SAMPLES,
+    SAMPLES_500,
+    SAMPLES_1000,
     against,
     epsilons,
 )
@@ -47,6 +47,7 @@ EVALUATIONS = (
         "Accuracy of each class, their mean and the worst, and the confusion matrix: which classes the images of each "
         "class are taken for.",
         "densitylab.worker.evaluations.confusion:confusion",
+        version=2,
         params=(SAMPLES,),
         plots=(
             Plot(
@@ -88,8 +89,9 @@ EVALUATIONS = (
         "Accuracy on the published corrupted test images of CIFAR-10, CIFAR-100 and Tiny ImageNet (Hendrycks, "
         "Dietterich 2019): fifteen corruptions at five severities, and the mean corruption error.",
         "densitylab.worker.evaluations.corruptions:corruptions",
+        version=2,
         params=(
-            FIRST_1000,
+            SAMPLES_1000,
             Param(
                 name="reference",
                 type="run",
@@ -120,6 +122,7 @@ EVALUATIONS = (
         "the mean L2 norm "
         "there, and its share ‖a·m‖² / ‖a‖² of the whole (chance 0.5).",
         "densitylab.worker.evaluations.leakage:leakage",
+        version=2,
         params=(
             ATTRIBUTION,
             Param(
@@ -171,7 +174,7 @@ EVALUATIONS = (
         "densitylab.worker.evaluations.adversarial:pgd_linf_accuracy",
         params=(LINF, *PGD_PARAMS, SAMPLES),
         uses=("prior_results",),
-        version=2,
+        version=3,
         plots=attacked("L∞", "attack"),
         metrics=(Metric(name="accuracy", label="PGD accuracy, L∞ ε = {epsilons}", higher_is_better=True, headline=2),),
     ),
@@ -186,7 +189,7 @@ EVALUATIONS = (
             SAMPLES,
         ),
         uses=("prior_results",),
-        version=2,
+        version=3,
         plots=attacked("L2"),
         metrics=(Metric(name="accuracy", label="PGD accuracy, L2 ε = {epsilons}", higher_is_better=True, headline=3),),
     ),
@@ -196,7 +199,8 @@ EVALUATIONS = (
         "Accuracy under the Square attack, which needs no gradient, beside PGD's on the same images: where it is "
         "lower, the gradients are masked.",
         "densitylab.worker.evaluations.square:square_accuracy",
-        params=(LINF, QUERIES, FIRST_500),
+        version=2,
+        params=(LINF, QUERIES, SAMPLES_500),
         plots=attacked("L∞"),
         metrics=(Metric(name="accuracy", label="Square accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
     ),
@@ -206,6 +210,7 @@ EVALUATIONS = (
         "Accuracy under PGD on another run's model, beside PGD's on this one's on the same images: where it is lower, "
         "the gradients are masked.",
         "densitylab.worker.evaluations.transfer:transfer_accuracy",
+        version=2,
         params=(
             Param(
                 name="source",
@@ -229,6 +234,7 @@ EVALUATIONS = (
         "Accuracy under AutoAttack (Croce & Hein 2020), slow and strong. The package adversarial-robustness-toolbox "
         "must be installed where the workers run.",
         "densitylab.worker.evaluations.autoattack:autoattack_accuracy",
+        version=2,
         params=(LINF, replace(SAMPLES, default=200)),
         package="art",
         plots=attacked("L∞"),
@@ -240,7 +246,8 @@ EVALUATIONS = (
         "Histograms of log p(x), comparable within one model only, and of the size of its gradient, on training and "
         "test images, noise and another data set.",
         "densitylab.worker.evaluations.density:density",
-        params=(against("Empty: none."), RESIZE, FIRST_1000),
+        version=2,
+        params=(against("Empty: none."), RESIZE, SAMPLES_1000),
         uses=("train_data",),
         plots=DENSITIES,
     ),
@@ -251,7 +258,7 @@ EVALUATIONS = (
         "set: AUROC, AUPR-In, AUPR-Out and FPR at 95 % TPR.",
         "densitylab.worker.evaluations.ood:ood",
         uses=("train_data",),
-        version=2,
+        version=3,
         params=(
             against("Empty: noise."),
             Param(
@@ -263,7 +270,7 @@ EVALUATIONS = (
                 help="Where there is no other data set.",
             ),
             RESIZE,
-            FIRST_1000,
+            SAMPLES_1000,
             *OOD_PARAMS,
         ),
         plots=DETECTED,

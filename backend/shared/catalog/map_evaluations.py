@@ -5,9 +5,9 @@ from dataclasses import replace
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
-    FIRST_500,
-    FIRST_1000,
     SAMPLES,
+    SAMPLES_500,
+    SAMPLES_1000,
     STEP_LENGTHS,
 )
 from densitylab.backend.shared.catalog.params import Param
@@ -21,6 +21,7 @@ MAP_EVALUATIONS = (
         "and how often its largest value does (Zhang et al. 2018). By chance both are the object's share of the "
         "pixels.",
         "densitylab.worker.evaluations.energy_pointing:energy_pointing",
+        version=2,
         params=(ATTRIBUTION, SAMPLES),
         needs_mask=True,
         plots=(
@@ -42,6 +43,7 @@ MAP_EVALUATIONS = (
         "Accuracy and probability as pixels are removed in order of attribution: most important first (a low area is "
         "good) and least important first (a high one is).",
         "densitylab.worker.evaluations.pixel_perturbation:pixel_perturbation",
+        version=2,
         params=(
             ATTRIBUTION,
             Param(
@@ -70,7 +72,7 @@ MAP_EVALUATIONS = (
                 label="Fractions",
                 help="Shares of the pixels removed.",
             ),
-            FIRST_1000,
+            SAMPLES_1000,
         ),
         plots=REMOVED,
     ),
@@ -80,7 +82,8 @@ MAP_EVALUATIONS = (
         "One step up and down the gradient of the predicted class's logit: what it changes in the prediction, log p(x) "
         "and the attribution.",
         "densitylab.worker.evaluations.gradient_steps:input_gradient_perturbation",
-        params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        version=2,
+        params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
         plots=STEPPED,
     ),
     EvaluationEntry(
@@ -88,7 +91,8 @@ MAP_EVALUATIONS = (
         "Density perturbation",
         "One step up and down ∇ log p(x): what it changes in the prediction, log p(x) and the attribution.",
         "densitylab.worker.evaluations.gradient_steps:density_perturbation",
-        params=(ATTRIBUTION, STEP_LENGTHS, FIRST_1000),
+        version=2,
+        params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
         plots=STEPPED,
     ),
     EvaluationEntry(
@@ -97,6 +101,7 @@ MAP_EVALUATIONS = (
         "The attribution of x against that of a perturbed x by six measures of likeness, between two controls: a "
         "random map and a model with random weights.",
         "densitylab.worker.evaluations.stability:stability",
+        version=2,
         params=(
             ATTRIBUTION,
             Param(
@@ -106,7 +111,7 @@ MAP_EVALUATIONS = (
                 default={"key": "noise", "params": {}},
                 label="Perturbation",
             ),
-            FIRST_500,
+            SAMPLES_500,
         ),
         uses=("fresh_model",),
         plots=ALIKE,
@@ -116,6 +121,7 @@ MAP_EVALUATIONS = (
         "Largest sensitivity",
         "The largest relative change of the attribution among noisy copies of x (Yeh et al. 2019).",
         "densitylab.worker.evaluations.sensitivity:sensitivity",
+        version=2,
         params=(
             ATTRIBUTION,
             Param(
@@ -137,7 +143,7 @@ MAP_EVALUATIONS = (
                 label="Draws",
                 help="Noisy copies of each image; the maximum grows with them.",
             ),
-            FIRST_500,
+            SAMPLES_500,
         ),
         plots=(
             Plot(
@@ -155,6 +161,7 @@ MAP_EVALUATIONS = (
         "The attribution of the trained model against that of copies whose layers are random, from the last to the "
         "first (Adebayo et al. 2018), beside a random map: a map that stays alike shows the image and not the model.",
         "densitylab.worker.evaluations.cascading_randomisation:cascading_randomisation",
+        version=2,
         params=(
             ATTRIBUTION,
             Param(

@@ -11,7 +11,7 @@ OOD_PARAMS = (
         minimum=2,
         maximum=1_000_000,
         label="Training images",
-        help="That the scores knn, mahalanobis and vim are fitted to, the first in order. Empty: all of them.",
+        help="That the scores knn, mahalanobis and vim are fitted to, drawn by class. Empty: all of them.",
     ),
     Param(
         name="neighbours",

@@ -165,6 +165,17 @@ def test_two_runs_image_by_image(client: TestClient, launched: dict[float, list[
     assert get(client, "/images", first=first, second=second, result="leakage.share")["test"]["name"] == "bootstrap"
 
 
+def test_images_are_matched_by_their_indices(client: TestClient, launched: dict[float, list[int]], work: Any):
+    first, second = launched[1.0][0], launched[0.0][0]
+    plain = get(client, "/images", first=first, second=second, result="pgd_linf.accuracy")["test"]
+    location = f"runs/{second}/evaluations/pgd_linf.npz"
+    broken_at = np.load(io.BytesIO(work.system.store.read(location)))["broken_at"]
+    file = io.BytesIO()
+    np.savez(file, broken_at=broken_at[::-1], indices=np.arange(IMAGES)[::-1])  # the same, in another order
+    work.system.store.write(location, file.getvalue())
+    assert get(client, "/images", first=first, second=second, result="pgd_linf.accuracy")["test"] == plain
+
+
 @pytest.mark.parametrize(
     ("path", "query", "pointer", "words"),
     [

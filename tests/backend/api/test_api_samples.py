@@ -88,6 +88,13 @@ def test_the_worst_of_a_measure_come_first(client: TestClient, work: Any, pair: 
     assert set(found["orders"]) == {"leakage.l2", "sparse.cosine"}
 
 
+def test_values_belong_to_the_images_of_their_indices(client: TestClient, work: Any, pair: list[int]):
+    keep(work, pair[0], "sparse", {"cosine": True}, cosine=[0.9, 0.1, 0.5], indices=[4, 11, 25])
+    assert indices(client, pair[:1], worst="sparse.cosine") == [11, 25, 4]
+    keep(work, pair[1], "sparse", {"cosine": True}, cosine=[0.2, 0.8], indices=[4, 12])
+    assert indices(client, pair, worst="sparse.cosine") == [4]  # the only image of both
+
+
 def test_pages_go_on_where_they_ended(client: TestClient, pair: list[int]):
     first = client.get(SAMPLES, params={"run": pair, "limit": 20}).json()
     second = client.get(SAMPLES, params={"run": pair, "limit": 20, "cursor": first["next_cursor"]}).json()

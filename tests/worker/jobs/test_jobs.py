@@ -87,6 +87,11 @@ def test_a_run_is_trained_and_evaluated(lab):
         stored = run_artifacts.artifact(session, run_id, "accuracy.npz")
     with np.load(io.BytesIO(lab.artifacts.read(stored.location)), allow_pickle=False) as arrays:
         assert arrays["correct"].mean() == pytest.approx(results["accuracy.accuracy"].value)
+        assert np.array_equal(arrays["correct"], arrays["predicted"] == arrays["label"])
+    with lab.database.read() as session:
+        stored = run_artifacts.artifact(session, run_id, "pgd_linf.npz")
+    with np.load(io.BytesIO(lab.artifacts.read(stored.location)), allow_pickle=False) as arrays:
+        assert len(arrays["indices"]) == 40 and np.bincount(arrays["label"]).tolist() == [4] * 10
 
 
 def test_evaluations_get_the_data_the_runs_and_the_prior_results_that_they_use(lab):
