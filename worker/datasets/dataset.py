@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A property of every image of a split.
+
+    Args:
+        values: names of its values, in order.
+        codes: (N,) int64, the index of each image's value.
+    """
+
+    values: tuple[str, ...]
+    codes: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -17,12 +31,14 @@ class Dataset:
         masks: (N, 1, H, W) bool, True on the null part, which is independent of the label; None if there is no
             such part.
         groups: (N,) int64, the sub-population of each image; None if there are none.
+        attributes: by name; empty if there are none.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     masks: torch.Tensor | None = None
     groups: torch.Tensor | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -41,6 +57,7 @@ class PreparedInfo:
         std: per-channel standard deviation of the training images on the [0, 1] scale.
         group_counts: per split, images per group, in the order of the groups; empty if there are none.
         files: sha256 (hex) of each file, by its path in the folder; empty for one that was prepared without.
+        attributes: names of the values of each attribute, in order; empty if there are none.
     """
 
     data_hash: str
@@ -50,3 +67,4 @@ class PreparedInfo:
     std: list[float]
     group_counts: dict[str, list[int]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, list[str]] = field(default_factory=dict)

@@ -26,7 +26,7 @@ def read_groups(content: bytes, files: list[str], base: str) -> tuple[dict[str, 
         files: of the images, relative to the folder of the table.
         base: the folder around everything, with which the names in the table may begin.
     """
-    text = unicodedata.normalize("NFC", _text(content)).replace("\r\n", "\n").replace("\r", "\n")
+    text = unicodedata.normalize("NFC", decoded_text(content)).replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
     start = next((index for index, line in enumerate(lines) if line.strip() and not line.startswith("sep=")), None)
     delimiter, columns = _columns("" if start is None else lines[start])
@@ -78,7 +78,8 @@ class _Names:
         return same[0] if len(same) == 1 else None
 
 
-def _text(content: bytes) -> str:
+def decoded_text(content: bytes) -> str:
+    """Return the text of a table in UTF-8, UTF-16, UTF-32 or Windows-1252."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding, "replace")

@@ -1,20 +1,13 @@
-"""A user's own images: a folder, or a zip archive, with one folder of images for each class.
+"""A user's own images as a data set: read, checked, and stored once, when they are registered.
 
-    cats/1.jpg dogs/2.jpg                              random splits: 20 % for testing, 10 % for validation
-    train/cats/1.jpg test/cats/2.jpg                   given splits, in any case; missing ones are drawn from train
-                                                       ("Training", "val", "valid", "dev", "Testing" are understood)
-    groups.csv   with the columns file and group       optional: the sub-population of every image
-    masks/cats/1.png                                   optional: of every image, white (or not 0) on the object
-
-A single folder around all of that is skipped, and files that are no images are passed over and counted. Unlike other
-data sets this one is prepared once, when it is registered: its facts are determined from the images, and everything
-that is needed later is stored.
+Unlike other data sets this one is prepared once: its facts are determined from the images, and everything that is
+needed later is stored. `own_images_reader.py` says in which forms the images may come.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -23,17 +16,19 @@ import numpy as np
 
 from densitylab.worker.datasets import npy_store, photographs
 from densitylab.worker.datasets.dataset import PreparedInfo
-from densitylab.worker.datasets.groups_csv import read_groups
-from densitylab.worker.datasets.image_layout import (
-    MAX_LINES,
-    BadFolder,
-    LabelledImage,
-    Layout,
-    read_layout,
-    require_none,
-)
 from densitylab.worker.datasets.image_source import BadTree, Tree
 from densitylab.worker.datasets.npy_store import Part, stopping
+from densitylab.worker.datasets.own_images import (
+    MAX_LINES,
+    Attribute,
+    BadFolder,
+    Masks,
+    OwnImages,
+    ReadOptions,
+    Report,
+    require_none,
+)
+from densitylab.worker.datasets.own_images_reader import read
 from densitylab.worker.datasets.splits import VALIDATION_SHARE, hold_out
 
 TEST_SHARE = 0.2
@@ -65,12 +60,13 @@ class Facts:
 
     Args:
         info: facts of every prepared data set.
-        class_names: the names of the class folders, in order.
-        group_names: the groups' names, in order; empty without a groups.csv.
+        class_names: the names of the classes, in order.
+        group_names: the groups' names, in order; empty without groups.
         channels: 1 if all images are grey, else 3.
         image_size: (height, width).
         has_mask: whether there are masks.
-        notes: sentences about files that were passed over and about small groups.
+        attributes: the names of each attribute's values.
+        notes: sentences about what was passed over and about small groups.
     """
 
     info: PreparedInfo
@@ -79,6 +75,7 @@ class Facts:
     channels: int
     image_size: tuple[int, int]
     has_mask: bool
+    attributes: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list, compare=False)
 
 
@@ -87,6 +84,7 @@ def register(
     tree: Tree,
     decoder: Decoder,
     *,
+    options: ReadOptions | None = None,
     image_size: tuple[int, int] | None = None,
     mask_marks: Literal["object", "null"] = "object",
     data_seed: int = 0,
@@ -97,8 +95,9 @@ def register(
 
     Args:
         root: the folder to create.
-        tree: the images, in the layout that this module's docstring shows.
+        tree: the images, in a form that `own_images_reader.py` describes.
         decoder: of the images.
+        options: what should not be recognised.
         image_size: (height, width) to which all images are cropped and scaled; None: all must have the same size.
         mask_marks: meaning of the marked part of the masks, the object or the null part.
         data_seed: draws the splits that are not given, and the order of the training images.
@@ -109,62 +108,45 @@ def register(
         BadFolder, BadTree: the images are not a data set.
         Interrupted: `should_stop()` returned True.
     """
-    layout = read_layout(tree, decoder.SUFFIXES)
-    images = layout.images
-    groups, group_names = _groups(tree, layout)
-    channels, size, shapes = _shape(tree, decoder, images, image_size, should_stop)
-    masks = None
-    if layout.masks is not None:
-        masks = _masks(tree, decoder, layout.masks, shapes, size, mask_marks, should_stop)
-    order = _splits(images, groups, np.random.default_rng(data_seed))
-    labels = np.array([image.label for image in images])
+    own = read(tree, decoder.SUFFIXES, options or ReadOptions(), Report())
+    channels, size, shapes = _shape(decoder, own, image_size, should_stop)
+    masks = None if own.masks is None else _masks(decoder, own.masks, shapes, size, mask_marks, should_stop)
+    order = draw_splits(own, np.random.default_rng(data_seed))
     parts = {}
     for split, chosen in order.items():
-        arrays = {} if groups is None else {"groups": groups[chosen]}
+        arrays = {} if own.groups is None else {"groups": own.groups.codes[chosen]}
+        if own.attributes:
+            arrays["attributes"] = np.stack([item.codes[chosen] for item in own.attributes], axis=1).astype(np.uint8)
         if masks is not None:
             arrays["masks"] = np.stack([masks[index] for index in chosen])
-        split_images = stopping([images[index] for index in chosen], should_stop)
-        decoded = photographs.blocks(_decoded(tree, decoder, split_images, channels, size))
-        parts[split] = Part(labels[chosen], decoded, arrays)
+        decoded = photographs.blocks(_decoded(decoder, own, stopping(chosen.tolist(), should_stop), channels, size))
+        parts[split] = Part(own.labels[chosen], decoded, arrays)
+    group_names = [] if own.groups is None else own.groups.values
+    attributes = {item.name: item.values for item in own.attributes}
     info = npy_store.pack(
         root,
         parts,
         shape=(channels, *size),
-        num_classes=len(layout.class_names),
+        num_classes=len(own.class_names),
         num_groups=len(group_names),
+        attributes=attributes,
         progress=progress,
         should_stop=should_stop,
     )
-    notes = [*_notes(layout), *_small_groups(layout, groups, group_names, order)]
-    return Facts(info, layout.class_names, group_names, channels, size, masks is not None, notes)
-
-
-def _groups(tree: Tree, layout: Layout) -> tuple[np.ndarray | None, list[str]]:
-    """Return the group of each image and the group names, (None, []) without a groups.csv. Raises BadFolder."""
-    if layout.groups_csv is None:
-        return None, []
-    files = [image.file for image in layout.images]
-    group_of, problems = read_groups(tree.read(layout.groups_csv), files, layout.base)
-    require_none(problems)
-    names = sorted(set(group_of.values()))
-    number = {name: index for index, name in enumerate(names)}
-    return np.array([number[group_of[file]] for file in files]), names
+    notes = [*own.notes, *small_groups(own, order)]
+    return Facts(info, own.class_names, group_names, channels, size, masks is not None, attributes, notes)
 
 
 def _shape(
-    tree: Tree,
-    decoder: Decoder,
-    images: list[LabelledImage],
-    expected: tuple[int, int] | None,
-    should_stop: Callable[[], bool],
+    decoder: Decoder, own: OwnImages, expected: tuple[int, int] | None, should_stop: Callable[[], bool]
 ) -> tuple[int, tuple[int, int], list[tuple[int, int]]]:
     """Return (channels, (height, width), sizes of the images) from their headers. Raises BadFolder."""
     sizes, all_grey, problems = [], True, []
-    for image in stopping(images, should_stop):
+    for index in stopping(range(len(own.files)), should_stop):
         try:
-            size, grey = decoder.header(tree.read(image.name))
+            size, grey = decoder.header(own.read(index))
         except ValueError as error:
-            problems.append(_unreadable(image.file, error))
+            problems.append(unreadable(own.files[index], error))
             if len(problems) > MAX_LINES:
                 break
         else:
@@ -174,7 +156,7 @@ def _shape(
     other = next((index for index, size in enumerate(sizes) if size != sizes[0]), None)
     if expected is None and other is not None:
         raise BadFolder(
-            f"the images have different sizes: {images[0].file} has {_by(sizes[0])} pixels and {images[other].file} "
+            f"the images have different sizes: {own.files[0]} has {_by(sizes[0])} pixels and {own.files[other]} "
             f"{_by(sizes[other])}; set an image size, to which all are cropped and scaled"
         )
     size = expected or sizes[0]
@@ -190,24 +172,25 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def _unreadable(name: str, error: ValueError) -> str:
+def unreadable(name: str, error: ValueError) -> str:
+    """Return a sentence about an image that can't be read."""
     return str(error) if isinstance(error, BadTree) else f"{name} can't be read: {error}"
 
 
 def _masks(
-    tree: Tree,
     decoder: Decoder,
-    names: list[str],
-    shapes: list[tuple[int, int]],
+    own: Masks,
+    shapes: Sequence[tuple[int, int]],
     size: tuple[int, int],
     mask_marks: str,
     should_stop: Callable[[], bool],
 ) -> list[np.ndarray]:
     """Return packed bits for each image, True on the null part. Raises BadFolder."""
     masks, problems = [], []
-    for name, shape in stopping(zip(names, shapes, strict=True), should_stop):
+    for index in stopping(range(len(shapes)), should_stop):
+        name, shape = own.names[index], shapes[index]
         try:
-            content = tree.read(name)
+            content = own.read(index)
             height, width = decoder.header(content)[0]
             if abs(height * shape[1] - width * shape[0]) > max(*shape, height, width):
                 problems.append(f"the mask {name} has {_by((height, width))} pixels, but its image {_by(shape)}")
@@ -217,28 +200,31 @@ def _masks(
                 problems.append(f"the mask {name} marks {'every' if marked.any() else 'no'} pixel")
             masks.append(npy_store.packed_masks((marked if mask_marks == "null" else ~marked)[None])[0])
         except ValueError as error:
-            problems.append(_unreadable(f"the mask {name}", error))
+            problems.append(unreadable(f"the mask {name}", error))
         if len(problems) > MAX_LINES:
             break
     require_none(problems)
     return masks
 
 
-def _splits(images: list[LabelledImage], groups: np.ndarray | None, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return indices by split. Given splits stay; the others are drawn, stratified by class and group."""
-    labels = np.array([image.label for image in images])
-    given = np.array([image.split or "train" for image in images])
-    order = {split: rng.permutation(np.flatnonzero(given == split)) for split in ("train", "validation", "test")}
+def draw_splits(own: OwnImages, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return indices by split. Given splits stay; the others are drawn, stratified by class and group.
+
+    Raises BadFolder if a class has too few images.
+    """
+    labels = own.labels
+    given = np.array([split or "train" for split in own.splits])
+    order = {split: rng.permutation(np.flatnonzero(given == split)) for split in npy_store.SPLITS}
     for split, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE / (1 - TEST_SHARE))):
         if not len(order[split]):
             train = order["train"]
             alone = [label for label in np.unique(labels[train]) if np.sum(labels[train] == label) < 2]
             if alone:
-                image = images[train[np.flatnonzero(labels[train] == alone[0])[0]]]
+                file = own.files[train[np.flatnonzero(labels[train] == alone[0])[0]]]
                 raise BadFolder(
-                    f"too few images to draw the {split} split: {image.file} would be the last of its class in training"
+                    f"too few images to draw the {split} split: {file} would be the last of its class in training"
                 )
-            strata = _strata(labels[train], None if groups is None else groups[train])
+            strata = _strata(labels[train], None if own.groups is None else own.groups.codes[train])
             kept, held_out = hold_out(strata, share, rng)
             order["train"], order[split] = train[kept], train[held_out]
     return order
@@ -260,52 +246,41 @@ def _strata(labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _decoded(
-    tree: Tree, decoder: Decoder, images: Iterable[LabelledImage], channels: int, size: tuple[int, int]
+    decoder: Decoder, own: OwnImages, indices: Iterable[int], channels: int, size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
     """Yield the images (C, H, W). Raises BadFolder at the end of the split, or after MAX_LINES problems."""
     problems: list[str] = []
-    for image in images:
+    for index in indices:
         try:
-            yield decoder.decode(tree.read(image.name), channels, size)
+            yield decoder.decode(own.read(index), channels, size)
         except ValueError as error:
-            problems.append(_unreadable(image.file, error))
+            problems.append(unreadable(own.files[index], error))
             if len(problems) > MAX_LINES:
                 break
             yield np.zeros((channels, *size), np.uint8)
     require_none(problems)
 
 
-def _notes(layout: Layout) -> Iterator[str]:
-    """Yield a sentence about the files that were passed over, and one about masks without an image."""
-    for names, kind in (
-        (layout.passed_over, "Files that are no images, passed over"),
-        (layout.unused_masks, "Masks without an image"),
-    ):
-        if names:
-            shown = ", ".join(repr(name)[1:-1] for name in names[:3])
-            yield f"{kind}: {len(names):,} ({shown}{', …' if len(names) > 3 else ''})."
-
-
-def _small_groups(
-    layout: Layout, groups: np.ndarray | None, group_names: list[str], order: dict[str, np.ndarray]
-) -> Iterator[str]:
+def small_groups(own: OwnImages, order: dict[str, np.ndarray]) -> Iterator[str]:
     """Yield a sentence that lists the groups that are missing in a split."""
-    if groups is None:
+    if own.groups is None:
         return
-    kinds = [(image.label, group) for image, group in zip(layout.images, groups.tolist(), strict=True)]
+    kinds = list(zip(own.labels.tolist(), own.groups.codes.tolist(), strict=True))
     total = Counter(kinds)
     present = {split: {kinds[index] for index in chosen} for split, chosen in order.items()}
     small = []
-    for kind in sorted(total):
-        missing = [split for split in order if kind not in present[split]]
+    for label, group in sorted(total):
+        missing = [split for split in order if (label, group) not in present[split]]
         if missing:
-            label, group = kind
-            small.append(
-                f"{layout.class_names[label]} × {group_names[group]} ({total[kind]} in all, none in "
-                f"{' and '.join(missing)})"
-            )
+            name = _group_name(own.class_names[label], own.groups, group)
+            small.append(f"{name} ({total[label, group]} in all, none in {' and '.join(missing)})")
     if small:
         yield f"Small groups: {', '.join(small[:MAX_LINES])}{', …' if len(small) > MAX_LINES else ''}."
+
+
+def _group_name(class_name: str, groups: Attribute, group: int) -> str:
+    name = groups.values[group]
+    return name if name.startswith(f"{class_name}, ") else f"{class_name} × {name}"
 
 
 __all__ = ["BadFolder", "BadTree", "Facts", "register"]

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from densitylab.worker.datasets.image_source import BadTree, Tree
+from densitylab.worker.datasets.image_source import Tree
+from densitylab.worker.datasets.own_images import MAX_CLASSES, SPLIT_NAMES, require_none
 
-MAX_CLASSES = 1000
-MAX_LINES = 20  # of problems in one message
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "tests"), "test"),
-}
 # Files and folders of operating systems and of disk stations; hidden ones (".name") are too
 _LITTER = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 # Pictures that are not read: passing them over would lose images
@@ -24,10 +18,6 @@ _OTHER_PICTURES = (
     *(".heic", ".heif", ".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".tga", ".ico", ".svg", ".eps", ".ps", ".pdf", ".exr"),
     *(".hdr", ".pcx", ".dds", ".dcm", ".nii", ".npy", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2"),
 )
-
-
-class BadFolder(BadTree):
-    """Raised if the images are not a data set; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +53,6 @@ class Layout:
     unused_masks: list[str]
 
 
-def require_none(problems: Collection[str]) -> None:
-    """Raise BadFolder if there are problems, with a line for each of the first MAX_LINES."""
-    if len(problems) == 1:
-        raise BadFolder(next(iter(problems)))
-    if problems:
-        lines = list(problems)
-        if len(lines) > MAX_LINES:
-            lines = [*lines[: MAX_LINES - 1], f"and {len(lines) - MAX_LINES + 1:,} more"]
-        raise BadFolder(f"{len(problems):,} things are wrong:\n" + "\n".join(lines))
-
-
 def read_layout(tree: Tree, suffixes: tuple[str, ...]) -> Layout:
     """Sort the files of the tree.
 
@@ -84,15 +63,15 @@ def read_layout(tree: Tree, suffixes: tuple[str, ...]) -> Layout:
     Raises:
         BadFolder: the files are not a data set.
     """
-    problems = [reason for name, reason in sorted(tree.problems.items()) if not _litter(name)]
-    pictures, tables, passed_over = [], [], [name for name in tree.problems if _litter(name)]
+    problems = [reason for name, reason in sorted(tree.problems.items()) if not litter(name)]
+    pictures, tables, passed_over = [], [], [name for name in tree.problems if litter(name)]
     for name in tree.names:
         suffix = PurePosixPath(name).suffix.lower()
-        if _litter(name):
+        if litter(name):
             passed_over.append(name)
         elif suffix in suffixes:
             pictures.append(name)
-        elif _is_table(name):
+        elif is_groups_csv(name):
             tables.append(name)
         elif suffix in _OTHER_PICTURES:
             problems.append(f"{name} is not an image of a kind that is read; expected {', '.join(suffixes)}")
@@ -100,7 +79,7 @@ def read_layout(tree: Tree, suffixes: tuple[str, ...]) -> Layout:
             passed_over.append(name)
     if not pictures:
         require_none([*problems, "there are no images: expected a folder for each class, with its images inside"])
-    base = _base([*pictures, *tables])
+    base = base_folder([*pictures, *tables])
     files = [name.removeprefix(base) for name in pictures]
     problems += [f"{name}: expected it beside the folders of images" for name in tables if "/" in name[len(base) :]]
     given = any(_split_of(file) == "train" for file in files if file.count("/") >= 2)
@@ -126,12 +105,12 @@ def read_layout(tree: Tree, suffixes: tuple[str, ...]) -> Layout:
     )
 
 
-def _litter(name: str) -> bool:
+def litter(name: str) -> bool:
     parts = [part for part in name.split("/") if part != ".."]
     return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
 
 
-def _is_table(name: str) -> bool:
+def is_groups_csv(name: str) -> bool:
     return PurePosixPath(name).name.lower() == "groups.csv"
 
 
@@ -139,7 +118,7 @@ def _split_of(file: str) -> str | None:
     return SPLIT_NAMES.get(file.split("/")[0].lower())
 
 
-def _base(names: list[str]) -> str:
+def base_folder(names: list[str]) -> str:
     """Return the folder around everything, "" if there is none."""
     base = ""
     while True:
@@ -148,7 +127,7 @@ def _base(names: list[str]) -> str:
         # a single folder of folders is around everything; a single folder of images is a class
         if (
             len(tops) == 1
-            and all(name.count("/") >= 2 or _is_table(name) for name in below)
+            and all(name.count("/") >= 2 or is_groups_csv(name) for name in below)
             and not _split_of(below[0])
         ):
             base += f"{tops.pop()}/"
@@ -196,7 +175,7 @@ def _empty_folders(tree: Tree, base: str, files: list[str], given: bool, has_mas
     parents = {
         str(parent) for name in (*tree.names, *(f"{folder}/x" for folder in tree.folders)) for parent in _above(name)
     }
-    inside = {parent[len(base) :] for parent in parents if parent.startswith(base) and not _litter(parent)}
+    inside = {parent[len(base) :] for parent in parents if parent.startswith(base) and not litter(parent)}
     used = {parent for file in files for parent in _above(file)}
     bad = [name.removeprefix(base) for name in tree.problems]
     for folder in sorted(inside - used):

@@ -11,13 +11,14 @@ import os
 import re
 import stat
 import struct
+import tempfile
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 MAX_FILES = 2_000_000
 # An archive's directory is held in memory, by `zipfile` as some 700 bytes per entry
@@ -25,6 +26,7 @@ MAX_ENTRIES = 250_000
 MAX_DIRECTORY_BYTES = 64 * 2**20
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 100  # unpacked to packed: about 1 for photographs, thousands for a zip bomb
+_COPY_BYTES = 2**20
 FREE_BYTES = 2**30  # the ratio of smaller archives is not checked
 
 
@@ -38,9 +40,14 @@ class Tree(Protocol):
     names: list[str]  # of the readable files, sorted
     folders: list[str]
     problems: dict[str, str]  # by the name of a file or folder that can't be read: "NAME is …"
+    scratch_folder: Path | None  # for temporary files; None: the system's
 
     def read(self, name: str) -> bytes:
         """Return the file's content. Raises BadTree."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file of any size on the disk; a packed one is unpacked to a temporary file. Raises BadTree."""
         ...
 
 
@@ -50,10 +57,12 @@ class Folder:
     Args:
         root: the folder.
         within: links to files and folders below it are followed; `root` unless given.
+        scratch: folder for temporary files; None: the system's.
     """
 
-    def __init__(self, root: Path, within: Path | None = None) -> None:
+    def __init__(self, root: Path, within: Path | None = None, scratch: Path | None = None) -> None:
         self._within = (within or root).resolve()
+        self.scratch_folder = scratch
         self._paths: dict[str, str] = {}
         self._folders: dict[str, str] = {}
         self.problems: dict[str, str] = {}
@@ -67,17 +76,24 @@ class Folder:
         self.names, self.folders = sorted(self._paths), sorted(self._folders)
 
     def read(self, name: str) -> bytes:
+        with self.open(name) as file:
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+                raise BadTree(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            try:
+                return file.read(MAX_FILE_BYTES)
+            except OSError as error:
+                raise BadTree(f"{name} can't be read: {error.strerror}") from None
+
+    def open(self, name: str) -> IO[bytes]:
         try:
             # without waiting: a pipe may have taken the file's place
-            with open(os.open(self._paths[name], os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise BadTree(f"{name} is not a regular file")
-                if status.st_size > MAX_FILE_BYTES:
-                    raise BadTree(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB")
-                return file.read(MAX_FILE_BYTES)
+            file = os.fdopen(os.open(self._paths[name], os.O_RDONLY | os.O_NONBLOCK), "rb")
         except OSError as error:
             raise BadTree(f"{name} can't be read: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise BadTree(f"{name} is not a regular file")
+        return file
 
     def _children(self, name: str, path: str, around: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """Enter the files and problems of a folder; yield (name, path) of the folders in it."""
@@ -121,8 +137,9 @@ class Folder:
 class Archive:
     """The regular files of a zip archive. Raises BadTree for a zip bomb."""
 
-    def __init__(self, file: zipfile.ZipFile) -> None:
+    def __init__(self, file: zipfile.ZipFile, scratch: Path | None = None) -> None:
         self._file = file
+        self.scratch_folder = scratch
         self._members: dict[str, zipfile.ZipInfo] = {}
         self.problems: dict[str, str] = {}
         folders = set()
@@ -164,35 +181,68 @@ class Archive:
             raise BadTree(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB")
         return content
 
+    def open(self, name: str) -> IO[bytes]:
+        size, unpacked = self._members[name].file_size, scratch_file(self)
+        try:
+            with self._file.open(self._members[name]) as file:
+                while block := file.read(_COPY_BYTES):
+                    unpacked.write(block)
+                    if unpacked.tell() > size:
+                        raise BadTree(f"{name} is larger than the archive says")
+            unpacked.seek(0)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, *_DAMAGED) as error:
+            unpacked.close()
+            raise error if isinstance(error, BadTree) else BadTree(f"{name} can't be unpacked: {error}") from None
+        except BaseException:
+            unpacked.close()
+            raise
+        return unpacked
+
+
+def scratch_file(tree: Tree) -> IO[bytes]:
+    """Return a new file on the disk, which disappears when it is closed."""
+    return tempfile.TemporaryFile(dir=tree.scratch_folder)
+
 
 @contextmanager
-def opened(path: Path, *, within: Path | None = None, name: str | None = None) -> Iterator[Tree]:
+def opened(
+    path: Path, *, within: Path | None = None, name: str | None = None, scratch: Path | None = None
+) -> Iterator[Tree]:
     """Open a folder or a zip archive.
 
     Args:
         path: of the folder or archive.
         within: see `Folder`.
         name: of the archive in error messages; the file's name unless given.
+        scratch: folder for temporary files; None: the system's.
 
     Raises:
         BadTree: there is none, or it can't be used.
     """
     if path.is_dir():
-        yield Folder(path, within)
+        yield Folder(path, within, scratch)
         return
     if not path.exists():
         raise BadTree(f"there is no folder or archive {path}")
     if not path.is_file():
         raise BadTree(f"{path} is neither a folder nor a zip archive")
-    with _ZipReader(open(path, "rb", buffering=0)) as file:
-        try:
-            archive = zipfile.ZipFile(file)
-        except BadTree:
-            raise
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, *_DAMAGED) as error:
-            raise BadTree(f"{name or path.name} is not a complete zip archive ({error})") from None
-        with archive:
-            yield Archive(archive)
+    with _ZipReader(open(path, "rb", buffering=0)) as file, _archive(file, name or path.name) as archive:
+        yield Archive(archive, scratch)
+
+
+def nested_archive(tree: Tree, name: str) -> Archive:
+    """Return an archive within a folder or archive, such as an .npz. Raises BadTree."""
+    # closed with the objects that refer to it
+    return Archive(_archive(_ZipReader(tree.open(name).detach()), name), tree.scratch_folder)  # type: ignore[attr-defined]
+
+
+def _archive(file: _ZipReader, name: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except BadTree:
+        raise
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, *_DAMAGED) as error:
+        raise BadTree(f"{name} is not a complete zip archive ({error})") from None
 
 
 _UNPACK = "register the unpacked images from a folder in the data folder"

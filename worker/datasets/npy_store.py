@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from densitylab.worker.datasets.dataset import Dataset, PreparedInfo
+from densitylab.worker.datasets.dataset import Attribute, Dataset, PreparedInfo
 from densitylab.worker.errors import Interrupted
 
 SPLITS = ("train", "validation", "test")
@@ -44,7 +44,8 @@ class Part:
     Args:
         labels: (N,) int64, classes counted from 0.
         images: blocks (n, C, H, W) uint8 with N images in total.
-        arrays: further arrays of length N by name, such as "groups" (int64) and "masks" (see `packed_masks`).
+        arrays: further arrays of length N by name, such as "groups" (int64), "attributes" (N, A) uint8 and "masks" (see
+            `packed_masks`).
     """
 
     labels: np.ndarray
@@ -59,6 +60,7 @@ def pack(
     shape: tuple[int, int, int],
     num_classes: int,
     num_groups: int = 0,
+    attributes: Mapping[str, list[str]] | None = None,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> PreparedInfo:
@@ -70,6 +72,7 @@ def pack(
         shape: (C, H, W) of every image.
         num_classes: counted per split.
         num_groups: counted per split; 0 without groups.
+        attributes: names of the values of each attribute, in the order of the array "attributes"; None: there are none.
         progress: called with the fraction of written images.
         should_stop: asked at every block.
 
@@ -102,6 +105,7 @@ def pack(
             moments.std(),
             {split: _counts(part.arrays["groups"], num_groups) for split, part in parts.items()} if num_groups else {},
             files,
+            dict(attributes or {}),
         )
         with (folder / "manifest.json").open("w") as file:
             json.dump({**asdict(info), "checksum": _checksum(asdict(info))}, file, indent=1)
@@ -195,8 +199,22 @@ def load(root: Path, split: str) -> Dataset:
         masks = torch.from_numpy(bits.view(bool).reshape(len(bits), 1, height, width))
     groups = stored.get("groups")
     return Dataset(
-        images, torch.from_numpy(stored["labels"]), masks, None if groups is None else torch.from_numpy(groups)
+        images,
+        torch.from_numpy(stored["labels"]),
+        masks,
+        None if groups is None else torch.from_numpy(groups),
+        _attributes(root, stored),
     )
+
+
+def _attributes(root: Path, stored: Mapping[str, np.ndarray]) -> dict[str, Attribute]:
+    info = read_info(root)
+    if info is None or "attributes" not in stored:
+        return {}
+    codes = torch.from_numpy(stored["attributes"].astype(np.int64))
+    return {
+        name: Attribute(tuple(values), codes[:, index]) for index, (name, values) in enumerate(info.attributes.items())
+    }
 
 
 def packed_masks(masks: np.ndarray) -> np.ndarray:
