@@ -65,6 +65,7 @@ def _front_matter(catalog: Catalog, run: Run, finished: Sequence[Evaluation]) ->
             "value": value.value,
         }
         for item in finished
+        if item.split == "test"
         for name, value in item.values.items()
         if value.value is not None
     ]
@@ -146,6 +147,7 @@ def _results(catalog: Catalog, finished: Sequence[Evaluation]) -> str:
         f"| {_cell(_metric(catalog, item, name))} | {_number(value.value)} | {_number(value.low)} to "
         f"{_number(value.high)} | {value.n} |"
         for item in finished
+        if item.split == "test"
         for name, value in item.values.items()
     ]
     if not rows:

@@ -209,6 +209,7 @@ class EvaluationRow(Base):
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), unique=True)
     name: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(64))
+    split: Mapped[str] = mapped_column(String(16), server_default="test")
     params: Mapped[Json]
     values: Mapped[Json] = mapped_column(default=dict)
     curves: Mapped[Json] = mapped_column(default=dict)

@@ -209,7 +209,7 @@ def setting_text(name: str, group: Group, catalog: Catalog) -> str:
 
 def column_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
     """Return the result in words, with its parameters and data where the comparison has several variants of it."""
-    label = result_label(column.result, column.evaluation, json.loads(column.params), catalog)
+    label = result_label(column.result, column.evaluation, json.loads(column.params), catalog, column.split)
     return label + _apart(column, comparison)
 
 
@@ -217,7 +217,7 @@ def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str
     """Return the shortest words that tell the result from the comparison's others."""
 
     def brief(item: Column) -> str:
-        words = result_label(item.result, item.evaluation, json.loads(item.params), catalog)
+        words = result_label(item.result, item.evaluation, json.loads(item.params), catalog, item.split)
         if catalog.metric(item.evaluation, item.result.partition(".")[2]) is not None:
             return words
         label, apart, value = words.partition(": ")

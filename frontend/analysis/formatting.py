@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from densitylab.backend.shared.contracts import LOCAL_NAME, CatalogParam, Origin, Run, Status, Value
+from densitylab.backend.shared.contracts import LOCAL_NAME, CatalogParam, EvaluationSplit, Origin, Run, Status, Value
 from densitylab.frontend.client.catalog import Catalog
 
 _SYMBOLS = {
@@ -104,9 +104,17 @@ def run_name(run: Run, catalog: Catalog) -> str:
     return f"{numbered}: {network}, {regularizer}, seed {spec.seed}"
 
 
-def result_label(result: str, evaluation: str, params: Mapping[str, Any], catalog: Catalog) -> str:
+def result_label(
+    result: str, evaluation: str, params: Mapping[str, Any], catalog: Catalog, split: EvaluationSplit = "test"
+) -> str:
     """Return the label of a result: the catalog's, else the evaluation's label, its strength and the metric's name."""
-    name = result.partition(".")[2]
+    label = _metric_label(result.partition(".")[2], evaluation, params, catalog)
+    if split == "test":
+        return label
+    return f"{split.capitalize()}{label.removeprefix('Test')}" if label.startswith("Test ") else f"{label}, {split}"
+
+
+def _metric_label(name: str, evaluation: str, params: Mapping[str, Any], catalog: Catalog) -> str:
     entry, metric = catalog.entry("evaluation", evaluation), catalog.metric(evaluation, name)
     if metric is not None:
         return _filled(metric.label, params)
@@ -134,7 +142,7 @@ def labels_of(run: Run, catalog: Catalog) -> dict[str, str]:
     for result in run.results:
         item = params.get(result.partition(".")[0])
         key = item.key if item else result.partition(".")[0]
-        labels[result] = result_label(result, key, item.params if item else {}, catalog)
+        labels[result] = result_label(result, key, item.params if item else {}, catalog, item.split if item else "test")
     return labels
 
 

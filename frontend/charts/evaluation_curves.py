@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation, Run
+from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation, EvaluationSplit, Run
 from densitylab.backend.shared.statistics.estimates import estimate
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import readable
@@ -14,16 +14,18 @@ from densitylab.frontend.client.catalog import Catalog
 
 @dataclass(frozen=True)
 class ChartKey:
-    """The key of a chart: a curve evaluated with the same parameters on the same data."""
+    """The key of a chart: a curve evaluated with the same parameters on the same images."""
 
     title: str
     curve: str  # its label
     params: str  # canonical JSON
     data_hash: str
+    split: EvaluationSplit
 
     @classmethod
     def of(cls, run: Run, item: Evaluation, plot: CatalogPlot, curve: str) -> "ChartKey":
-        return cls(plot.title, curve, json.dumps(item.params, sort_keys=True), run.provenance.get("data_hash") or "")
+        data_hash = run.provenance.get("data_hash") or ""
+        return cls(plot.title, curve, json.dumps(item.params, sort_keys=True), data_hash, item.split)
 
 
 @dataclass(frozen=True)
@@ -152,4 +154,6 @@ def chart_label(key: ChartKey, drawn: Mapping[ChartKey, object]) -> str:
     ]
     if any(other.data_hash != key.data_hash for other in rivals):
         apart.append(f"data {key.data_hash[:6] or 'unknown'}")
+    if key.split != "test":
+        apart.append(f"{key.split} images")
     return f"{label} ({', '.join(apart)})" if apart else label

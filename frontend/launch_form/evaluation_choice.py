@@ -13,8 +13,8 @@ from densitylab.frontend.ui.widgets import parameters
 def draw_evaluations(
     form: FormContext, dataset: CatalogEntry | None, field: str = "/spec/evaluations"
 ) -> list[dict[str, Any]]:
-    """Draw the evaluations that the data set allows; return the chosen ones as {key, params}. `field` is the JSON
-    pointer of their list in the request."""
+    """Draw the evaluations that the data set allows; return the chosen ones as {key, params}, followed by those on
+    validation images, which have a split. `field` is the JSON pointer of their list in the request."""
     entries = [entry for entry in form.catalog.entries("evaluation") if applicable(entry, dataset)]
     given = {item["key"]: item.get("params", {}) for item in form.spec["evaluations"]}
     picked = st.multiselect(
@@ -43,4 +43,15 @@ def draw_evaluations(
                 )
         form.errors.show(at)
         chosen.append({"key": entry.key, "params": params})
+    again = st.toggle(
+        "On validation images too",
+        any(item.get("split") == "validation" for item in form.spec["evaluations"]),
+        key=f"{form.key}/validation",
+        persist_state="page",
+        help="Then λ is selected by these results on validation images, and test images stay unseen until the end. "
+        "Takes as long again.",
+    )
+    if again:
+        kept = [item for item, entry in zip(chosen, picked, strict=True) if not entry.needs_corruptions]
+        chosen += [{**item, "split": "validation"} for item in [{"key": "accuracy", "params": {}}, *kept]]
     return chosen

@@ -47,9 +47,20 @@ def show_evaluation_form(run: Run) -> None:
             "numbered if the run has it already.",
         )
         errors.show("/name")
+        split = st.segmented_control(
+            "Images",
+            ["test", "validation"],
+            default="test",
+            required=True,
+            key="evaluation/split",
+            help="Results on validation images serve to select λ, an epoch or a method.",
+        )
+        errors.show("/split")
         if st.button("Evaluate", type="primary", icon=":material/straighten:", key="evaluation/start"):
             with show_api_errors(errors):
-                answer = api().evaluate(run.id, EvaluationSpec(name=name or None, **chosen))
+                answer = api().evaluate(
+                    run.id, EvaluationSpec.model_validate({"name": name or None, "split": split, **chosen})
+                )
                 flash(
                     f"{answer.name} has been evaluated already." if answer.status.final else f"{answer.name} is queued."
                 )

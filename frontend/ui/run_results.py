@@ -47,7 +47,10 @@ def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) 
     _show_charts(run, evaluations, catalog)
     with st.expander("Evaluation settings and provenance"):
         st.json(
-            {item.name: {"evaluation": item.key, **item.params, "provenance": item.provenance} for item in evaluations}
+            {
+                item.name: {"evaluation": item.key, "split": item.split, **item.params, "provenance": item.provenance}
+                for item in evaluations
+            }
         )
 
 
@@ -58,6 +61,7 @@ def result_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
             {
                 "evaluation": item.name,
                 "key": item.key,
+                "split": item.split,
                 "result": name,
                 "value": value.value,
                 "low": value.low,
@@ -83,8 +87,8 @@ def _rows(evaluations: Sequence[Evaluation], catalog: Catalog) -> list[dict[str,
         for name, value in values.items():
             rows.append(
                 {
-                    "Metric": result_label(f"{item.name}.{name}", item.key, item.params, catalog)
-                    + (f" ({item.name})" if item.name != item.key else ""),
+                    "Metric": result_label(f"{item.name}.{name}", item.key, item.params, catalog, item.split)
+                    + (f" ({item.name})" if item.name not in (item.key, f"{item.key}_{item.split}") else ""),
                     "Value": number(value.value) if value else "—",
                     "95 % interval": f"{number(value.low)} to {number(value.high)}"
                     if value and value.low is not None
@@ -169,7 +173,7 @@ def _spreads(run: Run, sharing: Sharing, catalog: Catalog) -> list[Spread]:
                         item,
                         plot,
                         name,
-                        arrays[name],
+                        arrays,
                         label=trace_label(item, plot, name, sharing, catalog),
                         color=PALETTE[len(spreads) % len(PALETTE)],
                         click=images_link(item, plot, name, 0.0),

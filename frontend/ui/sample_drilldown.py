@@ -1,8 +1,9 @@
-"""The test images behind a point of a chart, with labels, predictions, values and links to their maps."""
+"""The images behind a point of a chart, with labels, predictions and values; test images with links to their maps."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -11,9 +12,9 @@ from markupsafe import Markup
 from densitylab.backend.shared.contracts import CatalogImages, DatasetSample, Evaluation, Run, SampleValue
 from densitylab.frontend.analysis.formatting import escaped, joined, number, readable
 from densitylab.frontend.assets import read_asset, template
-from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
 
 LINK = "images"  # of the page's link: evaluation|title of the plot|curve|x
 SHOWN, MAPS_AT_ONCE = 24, 16
@@ -56,8 +57,9 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
     """Draw the images that the link asks for."""
     query = read_link(link, evaluations, catalog)
     if query is None:
-        st.error("This link asks for test images that this run does not have.", icon=":material/link_off:")
+        st.error("This link asks for images that this run does not have.", icon=":material/link_off:")
         return
+    split = query.evaluation.split
     with st.container(border=True), show_api_errors():
         order = "index" if query.images.pick == "x" else query.images.pick
         samples = api().sample_values(
@@ -70,7 +72,7 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
         )
         head, maps, close = st.columns([6, 2, 1], vertical_alignment="center")
         head.markdown(
-            f"**Test images {escaped(query.words)}** · {escaped(query.evaluation.name)}, "
+            f"**{split.capitalize()} images {escaped(query.words)}** · {escaped(query.evaluation.name)}, "
             f"{min(samples.total, SHOWN)} of {samples.total}"
         )
         indices = [item.index for item in samples.items]
@@ -80,18 +82,28 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
             return
         page, words = maps_link(query, catalog)
         words["runs"] = str(run.id)
-        maps.page_link(
-            f"app_pages/{page}.py",
-            label="Maps of these images",
-            icon=":material/blur_on:",
-            query_params={**words, "samples": joined(indices[:MAPS_AT_ONCE])},
-        )
+        if split == "test":  # the pages with maps show test images alone
+            maps.page_link(
+                f"app_pages/{page}.py",
+                label="Maps of these images",
+                icon=":material/blur_on:",
+                query_params={**words, "samples": joined(indices[:MAPS_AT_ONCE])},
+            )
         dataset = run.spec.dataset
-        images = {
-            sample.index: sample
-            for sample in api().samples(dataset.key, indices=indices, data_seed=dataset.params.get("data_seed")).items
-        }
-        predicted = _predictions(run, indices, samples.items)
+        pictures = partial(
+            api().samples,
+            dataset.key,
+            split=split,
+            data_seed=dataset.params.get("data_seed"),
+            image_size=dataset.params.get("image_size"),
+        )
+        stored = pictures(limit=1).total or 0  # of a large data set the API has pictures of the first images alone
+        shown = [index for index in indices if index < stored]
+        if hidden := [index for index in indices if index >= stored]:
+            st.caption(f"Without a picture, since only the first {stored:,} images have one here: {joined(hidden)}.")
+        images = {sample.index: sample for sample in (pictures(indices=shown).items if shown else [])}
+        accuracy = next((item for item in evaluations if (item.key, item.split) == ("accuracy", split)), None)
+        predicted = _predictions(run, accuracy, samples.items)
         entry = catalog.entry("dataset", dataset.key)
         st.html(
             cards(
@@ -99,7 +111,7 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
                 images,
                 predicted,
                 entry.class_names if entry else [],
-                lambda index: f"{page}?{urlencode({**words, 'samples': index})}",
+                (lambda index: f"{page}?{urlencode({**words, 'samples': index})}") if split == "test" else None,
             )
         )
 
@@ -108,19 +120,14 @@ def _close() -> None:
     st.query_params.pop(LINK, None)
 
 
-def _predictions(run: Run, indices: Sequence[int], items: Sequence[SampleValue]) -> dict[int, int]:
-    """Return the predicted class of each image, from this evaluation or else from the run's accuracy evaluation."""
-    if all("predicted" not in item.values for item in items):
-        try:
-            items = api().sample_values(run.id, "accuracy", "predicted", limit=500).items
-        except ApiError as error:
-            if error.status not in (404, 409, 422):
-                raise
-    return {
-        item.index: int(value)
-        for item in items
-        if item.index in indices and (value := item.values.get("predicted")) is not None
-    }
+def _predictions(run: Run, accuracy: Evaluation | None, items: Sequence[SampleValue]) -> dict[int, int]:
+    """Return the predicted class of each image, from this evaluation or else from that of the accuracy on its split."""
+    predicted = {item.index: value for item in items if (value := item.values.get("predicted")) is not None}
+    if not predicted and accuracy is not None:
+        arrays = cached_sample_arrays(run.id, accuracy)
+        of_all = dict(zip(arrays["indices"].tolist(), arrays.get("predicted", arrays["indices"][:0]), strict=False))
+        predicted = {item.index: of_all[item.index] for item in items if item.index in of_all}
+    return {index: int(value) for index, value in predicted.items()}
 
 
 def maps_link(query: ImageQuery, catalog: Catalog) -> tuple[str, dict[str, str]]:
@@ -153,9 +160,9 @@ def cards(
     images: Mapping[int, DatasetSample],
     predicted: Mapping[int, int],
     class_names: Sequence[str],
-    link: Callable[[int], str],
+    link: Callable[[int], str] | None,
 ) -> str:
-    """Return the HTML of one card per image, each linked by the image's index."""
+    """Return the HTML of one card per image, each linked by the image's index, if there are links."""
 
     def class_name(label: int) -> str:
         return class_names[label] if 0 <= label < len(class_names) else str(label)
@@ -170,14 +177,14 @@ def cards(
             {
                 "index": item.index,
                 "image": image.image,
-                "link": link(item.index),
+                "link": link(item.index) if link else None,
                 "label": class_name(image.label),
                 "prediction": None if prediction is None else class_name(prediction),
                 "correct": prediction == image.label,
                 "values": [
                     f"{readable(name)} {number(value)}"
                     for name, value in item.values.items()
-                    if name not in ("predicted", "correct", "group")
+                    if name not in ("predicted", "correct", "group", "label")
                 ],
             }
         )

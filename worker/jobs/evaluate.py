@@ -16,10 +16,12 @@ from densitylab.backend.shared.contracts import Curve, Flag, Status, Value
 from densitylab.backend.shared.store import evaluations, run_artifacts, runs
 from densitylab.backend.shared.store.tasks import LeaseLost
 from densitylab.worker import resolve
+from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import open_data
 from densitylab.worker.jobs.device import choose_device, provenance, training_threads
 from densitylab.worker.jobs.evaluation_inputs import inputs
+from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
@@ -49,6 +51,9 @@ def _evaluate(context: Context, lease: Lease) -> None:
         should_stop=lease.should_stop,
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
     )
+    images = data.load(evaluation.split)
+    if not len(images):
+        raise JobFailed(f"{data.entry.label} has no {evaluation.split} images: evaluate on the others.")
     model = trained_model(context, record, stored, device)
     method = resolve.component(context.catalog, EvaluationEntry, evaluation.key, evaluation.params)
     given = inputs(context, lease, record, data, device, evaluation, method.entry)
@@ -56,7 +61,7 @@ def _evaluate(context: Context, lease: Lease) -> None:
     began = time.monotonic()
     result = method.function(
         model,
-        data.load("test"),
+        images,
         generator=torch.Generator(device).manual_seed(SEED),
         progress=lambda share: _progress(lease, share, time.monotonic() - began),
         should_stop=lease.should_stop,
@@ -66,7 +71,8 @@ def _evaluate(context: Context, lease: Lease) -> None:
     location, size = None, 0
     if result.arrays:
         file = io.BytesIO()
-        np.savez_compressed(file, **result.arrays)
+        arrays: dict[str, Any] = _with_images(result.arrays, images)
+        np.savez_compressed(file, **arrays)
         location = checked_location(
             f"runs/{record.id}/evaluations/{evaluation.id}-{lease.task.token}.npz", file.getvalue()
         )
@@ -97,6 +103,19 @@ def _evaluate(context: Context, lease: Lease) -> None:
         lease.finish(session, Status.SUCCEEDED)
     if replaced is not None:
         context.artifacts.delete(replaced)
+
+
+def _with_images(arrays: dict[str, np.ndarray], images: Dataset) -> dict[str, np.ndarray]:
+    """Return the arrays with the `indices` of their images in the split (without any: the first ones), and with their
+    `label` and `group`."""
+    own = [len(array) for name, array in arrays.items() if "/" not in name]
+    indices = arrays.get("indices", np.arange(own[0] if own else 0))
+    if set(own) - {len(indices)} or indices.max(initial=-1) >= len(images):
+        return arrays  # of a plug-in, and not of the split's images
+    of_images = {"indices": indices, "label": images.labels.cpu().numpy()[indices]}
+    if images.groups is not None:
+        of_images["group"] = images.groups.cpu().numpy()[indices]
+    return {**of_images, **arrays}
 
 
 def _progress(lease: Lease, share: float, seconds: float) -> None:

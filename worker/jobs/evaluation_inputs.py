@@ -1,4 +1,4 @@
-"""Inputs of an evaluation besides the model and its test images: opened only if its entry uses them."""
+"""Inputs of an evaluation besides the model and its images: opened only if its entry uses them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from densitylab.backend.shared import specs
 from densitylab.backend.shared.artifacts import DamagedFile
 from densitylab.backend.shared.catalog import EvaluationEntry
 from densitylab.backend.shared.contracts import Evaluation, Run
@@ -53,7 +54,7 @@ def inputs(
         if param.type == "run":
             given[param.name] = _model_of(context, value, record, device)
         elif param.kind == "dataset":
-            given[param.name] = _data_set(context, lease, value)
+            given[param.name] = _data_set(context, lease, value, evaluation.split)
     return given
 
 
@@ -77,7 +78,9 @@ def _prior_results(context: Context, record: Run, evaluation: Evaluation, data_h
     matching = []
     with context.database.read() as session:
         for item in reversed(evaluations.of_run(session, record.id)):
-            same = evaluations.is_current(context.catalog, item, record.checkpoint_step) and item.key == evaluation.key
+            same = (item.key, item.split) == (evaluation.key, evaluation.split) and evaluations.is_current(
+                context.catalog, item, record.checkpoint_step
+            )
             stored = run_artifacts.artifact(session, record.id, f"{item.name}.npz")
             if same and stored is not None and item.provenance.get("data_hash") == data_hash:
                 matching.append((item.params, stored.location))
@@ -94,7 +97,10 @@ def _corruptions(context: Context, data: Data) -> Any:
     """Return the published corruptions of the data set's test images, which a launch has checked that it has."""
     folder = context.settings.data_dir
     source = Source(placed=folder, downloads=datasets.downloads_folder(folder, data.entry.key))
-    return resolve.load(replace(data.entry, path=data.entry.corruptions or ""))(source)
+    corruptions = resolve.load(replace(data.entry, path=data.entry.corruptions or ""))
+    if data.entry.sized_by is None or data.entry.image_size is None:
+        return corruptions(source)
+    return corruptions(source, **{data.entry.sized_by: data.entry.image_size[0]})
 
 
 def _model_of(context: Context, run_id: int, record: Run, device: torch.device) -> torch.nn.Module:
@@ -103,16 +109,19 @@ def _model_of(context: Context, run_id: int, record: Run, device: torch.device) 
         stored = run_artifacts.artifact(session, run_id, run_artifacts.CHECKPOINT)
     if source is None:
         raise JobFailed(f"Run {run_id}, which this evaluation names, was deleted: choose another.")
-    if source.spec.dataset != record.spec.dataset:
+    if not specs.same_data(source.spec.dataset, record.spec.dataset):
         raise JobFailed(f"Run {run_id}, which this evaluation names, was trained on other data: choose another.")
     return trained_model(context, source, stored, device)
 
 
-def _data_set(context: Context, lease: Lease, value: dict[str, Any]) -> Callable[[str], Dataset]:
-    return open_data(
+def _data_set(context: Context, lease: Lease, value: dict[str, Any], own: str) -> Callable[[str], Dataset]:
+    """Return a function that loads a split of another data set, in place of its test images those of the split `own`,
+    on which the evaluation runs."""
+    data = open_data(
         context,
         value["key"],
         value["params"],
         should_stop=lease.should_stop,
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    ).load
+    )
+    return lambda split: data.load(own if split == "test" else split)

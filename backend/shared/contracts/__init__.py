@@ -67,7 +67,18 @@ from densitylab.backend.shared.contracts.experiments import (
     SweepGrids,
 )
 from densitylab.backend.shared.contracts.exports import ExportFormat, ExportRequest, ModelConfig, ModelPlugin
-from densitylab.backend.shared.contracts.fields import Answer, Id, ImageSize, Key, Name, Notes, Request, Tag, Tags
+from densitylab.backend.shared.contracts.fields import (
+    Answer,
+    EvaluationSplit,
+    Id,
+    ImageSize,
+    Key,
+    Name,
+    Notes,
+    Request,
+    Tag,
+    Tags,
+)
 from densitylab.backend.shared.contracts.imports import (
     NORMALIZATIONS,
     FittingModel,
@@ -203,6 +214,7 @@ __all__ = [
     "EarlyStop",
     "Evaluation",
     "EvaluationSpec",
+    "EvaluationSplit",
     "Event",
     "EventType",
     "Experiment",

@@ -4,10 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from densitylab.backend.shared.contracts.fields import Answer
+from densitylab.backend.shared.contracts.fields import Answer, EvaluationSplit
 
 Verdict = Literal["yes", "no", "undecided"]
-SplitName = Literal["validation", "test"]
 
 
 class SeedMean(Answer):
@@ -91,8 +90,8 @@ class SelectedLambda(Answer):
     )
     candidates: int = Field(description="number of λ whose accuracy and result are known")
     within_budget: int = Field(description="number of them within the accuracy budget")
-    accuracy_split: SplitName = Field(description="images on which accuracies were compared with the budget")
-    result_split: SplitName = Field(description="images on which results were compared")
+    accuracy_split: EvaluationSplit = Field(description="images on which accuracies were compared with the budget")
+    result_split: EvaluationSplit = Field(description="images on which results were compared")
     baseline_accuracy: SeedMean = Field(description="accuracy of the baseline on `accuracy_split`")
     accuracy: SeedMean | None = Field(description="accuracy of the selected group on `accuracy_split`")
     loss: float | None = Field(description="the baseline's accuracy minus the group's; negative: a gain")

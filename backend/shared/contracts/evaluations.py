@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from densitylab.backend.shared.contracts.fields import Answer
+from densitylab.backend.shared.contracts.fields import Answer, EvaluationSplit
 from densitylab.backend.shared.contracts.work import Status
 
 
@@ -44,6 +44,7 @@ class Evaluation(Answer):
     run: int = Field(description="number of the run")
     name: str = Field(description="unique in the run")
     key: str = Field(description="key of the catalog entry")
+    split: EvaluationSplit = Field(default="test", description="images that it runs on")
     params: dict[str, Any] = Field(description="its parameters, complete")
     status: Status = Field(description="its state")
     progress: float = Field(default=0.0, description="0 to 1")
@@ -60,16 +61,17 @@ class Evaluation(Answer):
 
 
 class SampleValue(Answer):
-    """One image of the test split, by its index; a value that is not a finite number is null."""
+    """One image of the evaluation's split, by its index; a value that is not a finite number is null."""
 
-    index: int = Field(description="index of the image in the test split")
+    index: int = Field(description="index of the image in the split")
     value: float | None = Field(description="value of the array that was asked for")
     values: dict[str, float | None] = Field(description="values of every array by its name")
 
 
 class SampleValues(Answer):
-    """Test images with their values of an evaluation."""
+    """Images with their values of an evaluation."""
 
+    split: EvaluationSplit = Field(default="test", description="split of the images")
     array: str = Field(description="name of the array")
     total: int = Field(description="number of matching images, listed or not")
     items: list[SampleValue] = Field(description="the images of this answer, in order")

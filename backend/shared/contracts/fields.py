@@ -1,7 +1,7 @@
 """Base classes and field types: requests forbid unknown fields, answers ignore them."""
 
 import unicodedata
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -76,4 +76,5 @@ class DocumentedAs:
         return handler(self.model.__pydantic_core_schema__)
 
 
+EvaluationSplit = Literal["test", "validation"]
 ImageSize = Annotated[list[int], Field(min_length=2, max_length=2, description="height and width")]

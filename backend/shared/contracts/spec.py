@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from densitylab.backend.shared.contracts.fields import ImageSize, Key, Request
+from densitylab.backend.shared.contracts.fields import EvaluationSplit, ImageSize, Key, Request
 from densitylab.backend.shared.contracts.origins import ChannelOrder, ValueRange
 
 SPEC_VERSION = 3
@@ -21,9 +21,18 @@ class Component(Request):
 
 
 class EvaluationSpec(Component):
-    """An evaluation of a trained run. `name` is its key unless given, and unique within the run."""
+    """An evaluation of a trained run. `name` is unique within the run; unless given it is the key, with `_validation`
+    on validation images."""
 
-    name: Key | None = Field(default=None, description="unique in the run; null: the key")
+    name: Key | None = Field(
+        default=None, description="unique in the run; null: the key, with _validation on validation images"
+    )
+    split: EvaluationSplit = Field(default="test", description="images that it runs on; select on validation images")
+
+    @property
+    def default_name(self) -> str:
+        """The name of an evaluation whose request gives none."""
+        return self.key if self.split == "test" else f"{self.key}_{self.split}"
 
 
 class EarlyStop(Request):

@@ -30,14 +30,19 @@ def check_evaluations(
     for index, item in enumerate(evaluations):
         here = f"{at}/{index}"
         entry, item.params = complete_params(catalog, "evaluation", item.key, item.params, here, errors)
-        item.name = item.name or item.key
+        item.name = item.name or item.default_name
         if item.name in names:
             errors.append(FieldError(pointer=f"{here}/name", detail=f"{item.name!r} is named twice in this run"))
-        if item.name == "accuracy" and item.key != "accuracy":
-            errors.append(FieldError(pointer=f"{here}/name", detail="'accuracy' names the accuracy alone"))
+        if item.name == "accuracy" and (item.key, item.split) != ("accuracy", "test"):
+            errors.append(
+                FieldError(pointer=f"{here}/name", detail="'accuracy' names the accuracy on test images alone")
+            )
         names.add(item.name)
         if isinstance(entry, EvaluationEntry) and dataset:
             errors.extend(_impossible(catalog, entry, item.params, dataset, model, here))
+            if entry.needs_corruptions and item.split != "test":
+                detail = f"{entry.label} is of test images, since corruptions are published for those alone"
+                errors.append(FieldError(pointer=f"{here}/split", detail=detail))
 
 
 def _impossible(
@@ -64,11 +69,12 @@ def _impossible(
             continue  # said already
         if isinstance(chosen, AttributionEntry):
             given = value.get("params")
-            reason = incompatibility(catalog, chosen, given if isinstance(given, dict) else {}, model, dataset.key)
+            reason = incompatibility(catalog, chosen, given if isinstance(given, dict) else {}, model, dataset)
             if reason is not None:
                 yield FieldError(pointer=f"{at}/params/{param.name}/key", detail=reason)
         if not isinstance(chosen, DatasetEntry):
             continue
+        chosen = chosen.sized(value.get("params", {}))
         if param.resized_by is not None and params.get(param.resized_by) is None and chosen.shape != dataset.shape:
             yield FieldError(
                 pointer=f"{at}/params/{param.resized_by}",
@@ -87,12 +93,11 @@ def incompatibility(
     attribution: AttributionEntry,
     params: dict[str, Any],
     model: Component,
-    dataset: str,
+    images: DatasetEntry,
 ) -> str | None:
     """Return why the attribution method cannot be used with the model or its images; None where it can."""
     try:
         entry = catalog.find(ModelEntry, model.key)
-        images = catalog.find(DatasetEntry, dataset)
     except UnknownKey:
         return None  # no longer on offer
     window, stride = (params.get(name) for name in (attribution.window or "", attribution.stride or ""))

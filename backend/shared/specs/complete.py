@@ -31,9 +31,9 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
         if entry:
             entries[kind] = entry
         if isinstance(entry, DatasetEntry):
-            dataset = entry
+            entries[kind] = dataset = entry.sized(part.params)
     check_evaluations(catalog, spec.evaluations, dataset, spec.model, f"{at}/evaluations", errors)
-    if not any(item.key == "accuracy" for item in spec.evaluations):
+    if not any((item.key, item.split) == ("accuracy", "test") for item in spec.evaluations):
         # Always evaluated; put in front after the check, so that pointers keep the request's positions
         spec.evaluations.insert(0, EvaluationSpec(key="accuracy", name="accuracy"))
     check_together(spec, entries, at, errors)
@@ -44,7 +44,7 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
 
 def _lost_layers(catalog: Catalog, spec: RunSpec) -> list[Flag]:
     """Return a warning if pretrained weights do not fill the whole network at this image size."""
-    model, dataset = catalog.find(ModelEntry, spec.model.key), catalog.find(DatasetEntry, spec.dataset.key)
+    model, dataset = catalog.find(ModelEntry, spec.model.key), catalog.dataset(spec.dataset.key, spec.dataset.params)
     size = (spec.interface and spec.interface.image_size) or dataset.image_size
     wanted = model.pretrained_image_size
     begins = any(param.first_weights and spec.model.params.get(param.name) for param in model.params)

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from densitylab.backend.shared.contracts import Origin, Run, Value
+from densitylab.backend.shared.contracts import EvaluationSplit, Origin, Run, Value
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate, estimate_proportion, wilson
 from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
 
 
 @dataclass(frozen=True)
 class Column:
-    """A result evaluated with the same parameters on the same data: values that are comparable."""
+    """A result evaluated with the same parameters on the same images: values that are comparable."""
 
     result: str  # "<evaluation name>.<value name>"
     evaluation: str  # the catalog's key
     params: str  # canonical JSON
     data_hash: str = ""  # "" where it is unknown
+    split: EvaluationSplit = "test"
 
     @property
     def value(self) -> str:
@@ -197,9 +198,12 @@ def columns(runs: Iterable[Run]) -> list[Column]:
 def columns_of(run: Run) -> list[Column]:
     """Return the column of each result of the run."""
     data_hash = run.provenance.get("data_hash") or ""
-    evaluations = {item.name: (item.key, json.dumps(item.params, sort_keys=True)) for item in run.evaluations}
+    evaluations = {
+        item.name: (item.key, json.dumps(item.params, sort_keys=True), data_hash, item.split)
+        for item in run.evaluations
+    }
     names = {result: result.partition(".")[0] for result in run.results}
-    return [Column(result, *evaluations.get(name, (name, "{}")), data_hash) for result, name in names.items()]
+    return [Column(result, *evaluations.get(name, (name, "{}", data_hash))) for result, name in names.items()]
 
 
 def higher_is_better(runs: Iterable[Run], column: Column) -> bool | None:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import EvaluationSplit, Status
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, baseline_for, mean_over_seeds
 
 ACCURACY = "accuracy.accuracy"  # the one result that every trained run has
-Split = Literal["validation", "test"]
 Edge = Literal["lowest", "highest", "only"]
 _VALIDATION_CURVE = "validation_accuracy"
 _TOLERANCE = 1e-9  # a loss of exactly the budget is within it
@@ -32,8 +31,8 @@ class Selection:
     baseline: Group
     candidates: int  # groups whose accuracy and result are known
     within: int  # of them, those within the budget
-    accuracy_split: Split  # where accuracies were compared with the budget
-    result_split: Split  # where results were compared
+    accuracy_split: EvaluationSplit  # where accuracies were compared with the budget
+    result_split: EvaluationSplit  # where results were compared
     baseline_accuracy: Estimate  # on accuracy_split
     group: Group | None = None  # None, as all below: no candidate is within the budget
     edge: Edge | None = None  # where the λ lies at an end of the candidates; None: it has both neighbours
@@ -85,15 +84,14 @@ def validation_accuracy(group: Group) -> Estimate | None:
 
 def is_validation(column: Column) -> bool:
     """Return whether the result was evaluated on the validation images."""
-    return json.loads(column.params).get("split") == "validation"
+    return column.split == "validation"
 
 
 def on_validation(column: Column, group: Group) -> Column | None:
     """Return the column of the same result of this group on the validation images; None where it has none."""
 
     def key(item: Column) -> tuple[object, ...]:
-        params = {name: value for name, value in json.loads(item.params).items() if name != "split"}
-        return item.evaluation, item.value, params, item.data_hash
+        return item.evaluation, item.value, item.params, item.data_hash
 
     return next((item for item in group.means if is_validation(item) and key(item) == key(column)), None)
 
@@ -149,8 +147,8 @@ class _Figures:
     """The figures of a group that its selection rests on."""
 
     result: Column
-    accuracy_split: Split
-    result_split: Split
+    accuracy_split: EvaluationSplit
+    result_split: EvaluationSplit
 
     def accuracy(self, group: Group) -> Estimate | None:
         on_test = self.accuracy_split == "test"

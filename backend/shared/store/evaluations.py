@@ -22,8 +22,9 @@ def create(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> int
     row = EvaluationRow(
         run_id=run_id,
         task_id=task.id,
-        name=spec.name or spec.key,
+        name=spec.name or spec.default_name,
         key=spec.key,
+        split=spec.split,
         params=spec.params,
         values={},
         curves={},
@@ -56,9 +57,16 @@ def named(session: Session, run_id: int, name: str) -> contracts.Evaluation | No
     return None if result is None else _answer(result[0], result[1])
 
 
-def alike(session: Session, run_id: int, key: str, params: dict[str, Any]) -> contracts.Evaluation | None:
-    """Return the run's newest evaluation with that key and those parameters, whatever its name."""
-    return next((item for item in reversed(of_run(session, run_id)) if (item.key, item.params) == (key, params)), None)
+def alike(session: Session, run_id: int, spec: contracts.EvaluationSpec) -> contracts.Evaluation | None:
+    """Return the run's newest evaluation with that key, split and parameters, whatever its name."""
+    return next((item for item in reversed(of_run(session, run_id)) if same_settings(item, spec)), None)
+
+
+def same_settings(
+    first: contracts.Evaluation | contracts.EvaluationSpec, second: contracts.Evaluation | contracts.EvaluationSpec
+) -> bool:
+    """Return whether both have the same key, split and parameters."""
+    return (first.key, first.split, first.params) == (second.key, second.split, second.params)
 
 
 def is_current(catalog: Catalog, evaluation: contracts.Evaluation, checkpoint_step: int | None) -> bool:
@@ -109,6 +117,7 @@ def _answer(row: EvaluationRow, task: TaskRow) -> contracts.Evaluation:
         run=row.run_id,
         name=row.name,
         key=row.key,
+        split=row.split,
         params=row.params,
         status=Status(task.status),
         progress=task.progress,

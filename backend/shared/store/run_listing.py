@@ -146,6 +146,8 @@ _EVALUATIONS = (
             + cast(EvaluationRow.params, Text)
             + ',"name":"'
             + EvaluationRow.name
+            + '","split":"'
+            + EvaluationRow.split
             + '"}'
         ).label("text"),
         _EVALUATE.status,

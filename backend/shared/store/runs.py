@@ -126,8 +126,9 @@ def queue_evaluations(
             {
                 "run_id": run_id,
                 "task_id": task_id,
-                "name": item.name or item.key,
+                "name": item.name or item.default_name,
                 "key": item.key,
+                "split": item.split,
                 "params": item.params,
                 "values": {},
                 "curves": {},
@@ -165,7 +166,9 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
     counts: dict[int, Counter[str]] = {}
     # Before the runs: on PostgreSQL an evaluation may end between two statements, and a count has to have its results
     for item in session.execute(_evaluations(run_ids)):
-        spec = contracts.EvaluationSpec.model_construct(key=item.key, params=item.params, name=item.name)
+        spec = contracts.EvaluationSpec.model_construct(
+            key=item.key, params=item.params, name=item.name, split=item.split
+        )
         requested.setdefault(item.run_id, []).append(spec)
         counts.setdefault(item.run_id, Counter())[item.status] += 1
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
@@ -195,10 +198,11 @@ def is_measured(status: str, evaluation_counts: Mapping[str, int]) -> bool:
 
 
 def _evaluations(run_ids: Sequence[int]) -> Select:
-    """Return a statement for run_id, name, key, params and status of the runs' evaluations, in the order of the
+    """Return a statement for run_id, name, key, split, params and status of the runs' evaluations, in the order of the
     requests."""
+    row = EvaluationRow
     return (
-        select(EvaluationRow.run_id, EvaluationRow.name, EvaluationRow.key, EvaluationRow.params, TaskRow.status)
+        select(row.run_id, row.name, row.key, row.split, row.params, TaskRow.status)
         .join(TaskRow, EvaluationRow.task_id == TaskRow.id)
         .where(EvaluationRow.run_id.in_(run_ids))
         .order_by(EvaluationRow.id)

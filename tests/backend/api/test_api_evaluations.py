@@ -206,14 +206,15 @@ def test_the_images_behind_a_figure(client: TestClient, work: Any, trained: int)
     samples = f"{path(trained)}/pgd_linf/samples"
     assert client.get(samples, params={"array": "broken_at"}).status_code == 409
     broken_at = np.array([0.0, 0.1, np.inf, 0.1, 0.05], np.float32)
-    finish(work, answer, {"broken_at": broken_at, "held": np.ones((5, 2), bool)})
+    drawn = np.array([2, 4, 7, 11, 30])
+    finish(work, answer, {"indices": drawn, "broken_at": broken_at, "held": np.ones((5, 2), bool)})
     flipped = client.get(samples, params={"array": "broken_at", "equals": 0.1}).json()
-    assert flipped["total"] == 2 and [item["index"] for item in flipped["items"]] == [1, 3]
+    assert flipped["total"] == 2 and [item["index"] for item in flipped["items"]] == [4, 11]
     assert flipped["items"][0]["values"] == {"broken_at": pytest.approx(0.1)}
     lowest = client.get(samples, params={"array": "broken_at", "order": "lowest", "limit": 2}).json()
-    assert lowest["total"] == 5 and [item["index"] for item in lowest["items"]] == [0, 4]
+    assert lowest["total"] == 5 and [item["index"] for item in lowest["items"]] == [2, 30]
     highest = client.get(samples, params={"array": "broken_at", "order": "highest", "limit": 1}).json()["items"]
-    assert (highest[0]["index"], highest[0]["value"]) == (2, None)  # infinite: never broken
+    assert (highest[0]["index"], highest[0]["value"]) == (7, None)  # infinite: never broken
     refused = client.get(samples, params={"array": "held"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/array")
     assert client.get(f"{path(trained)}/nope/samples", params={"array": "x"}).status_code == 404
@@ -237,3 +238,31 @@ def test_an_evaluation_with_a_damaged_file_is_run_again(client: TestClient, work
     assert (again.status_code, again.json()["status"]) == (202, "queued")
     finish(work, added, {"robust": np.ones(4)})
     assert client.get(f"{path(run_id)}/pgd_l2/samples", params={"array": "robust"}).json()["total"] == 4
+
+
+def test_an_evaluation_on_validation_images_is_another_one(client: TestClient, work: Any, trained: int):
+    answers = {}
+    for split in ("test", "validation"):
+        added = client.post(path(trained), json={"key": "pgd_linf", "split": split})
+        assert (added.status_code, added.json()["split"]) == (202, split)
+        answers[split] = added.json()["name"]
+        assert client.post(path(trained), json={"key": "pgd_linf", "split": split}).json()["id"] == added.json()["id"]
+    assert answers == {"test": "pgd_linf", "validation": "pgd_linf_validation"}
+    taken = client.post(path(trained), json={"key": "pgd_linf", "split": "validation", "name": "pgd_linf"})
+    assert taken.status_code == 409 and taken.json()["errors"][0]["pointer"] == "/name"
+    wrong = client.post(path(trained), json={"key": "pgd_linf", "split": "train"})
+    assert wrong.status_code == 422 and wrong.json()["errors"][0]["pointer"] == "/split"
+
+
+def test_a_launch_may_ask_for_both_splits(client: TestClient, work: Any):
+    evaluations = [{"key": "accuracy", "split": "validation"}, {"key": "leakage"}]
+    (run_id,) = work.launch({"evaluations": evaluations})
+    expected = [("accuracy", "test"), ("accuracy_validation", "validation"), ("leakage", "test")]
+    one = client.get(f"/api/v1/runs/{run_id}").json()
+    listed = client.get("/api/v1/runs").json()["items"][0]
+    for run in (one, listed):
+        assert [(item["name"], item["split"]) for item in run["evaluations"]] == expected
+    assert [(item["name"], item["split"]) for item in client.get(path(run_id)).json()["items"]] == expected
+    named = {"spec": {"evaluations": [{"key": "accuracy", "split": "validation", "name": "accuracy"}]}}
+    refused = client.post("/api/v1/experiments", json=named)
+    assert refused.json()["errors"][0]["pointer"] == "/spec/evaluations/0/name"

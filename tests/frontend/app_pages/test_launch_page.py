@@ -121,3 +121,19 @@ def test_compile_with_double_backward_is_refused_beside_its_field(page):
     app = ending(app.checkbox, "/compile").set_value(True).run()
     app = ending(app.button, "launch-button").click().run()
     assert "torch.compile refuses double backward" in page_text(app) and "Not launched" in page_text(app)
+
+
+def test_evaluations_run_on_validation_images_too(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(2).run()
+    app = ending(app.toggle, "/validation").set_value(True).run()
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    value = app.query_params["run"]
+    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    asked = [(item.key, item.split) for item in run.evaluations]
+    assert sorted(key for key, split in asked if split == "test") == sorted(
+        key for key, split in asked if split == "validation"
+    )
+    again = page.open("launch", clone=str(run.id))
+    assert ending(again.toggle, "/validation").value is True

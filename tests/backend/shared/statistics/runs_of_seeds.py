@@ -31,12 +31,12 @@ def make_run(
     number = next(_numbers)
     spec = {"regularizer": {"key": regularizer, "params": params or {}}, "lambda_": lambda_, "seed": seed}
     evaluations = [
-        {"key": key, "name": name, "params": {"steps": 10, **({"split": "validation"} if on_validation else {})}}
-        for key, name, on_validation in (
-            ("accuracy", "accuracy", False),
-            ("pgd_linf", "pgd_linf", False),
-            ("pgd_linf", "pgd_validation", True),
-            ("leakage", "leakage", False),
+        {"key": key, "name": name, "split": split, "params": {"steps": 10}}
+        for key, name, split in (
+            ("accuracy", "accuracy", "test"),
+            ("pgd_linf", "pgd_linf", "test"),
+            ("pgd_linf", "pgd_validation", "validation"),
+            ("leakage", "leakage", "test"),
         )
     ]
 
