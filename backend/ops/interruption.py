@@ -1,5 +1,6 @@
 """Signals that end a command."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ def raised() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        logging.getLogger("psycopg").disabled = True  # its warning that a statement under way cannot be rolled back
         raise KeyboardInterrupt
 
     with _handled_by(interrupt):

@@ -25,7 +25,7 @@ READERS = 20
 WRITER = """
 import sys, time
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.store import logs, metrics, runs, tasks
+from densitylab.backend.shared.store import logs, metrics, run_artifacts, runs, tasks
 from densitylab.backend.shared.store.metrics import Point
 
 url, run_id, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])

@@ -231,7 +231,10 @@ def test_without_disk_space_the_training_waits_with_its_metrics_stored(lab, monk
     def make_room() -> None:
         while "waits until there is room" not in lab.log(run_id):
             time.sleep(0.05)
-        seen.extend([lab.run(run_id), lab.rows(run_id), lab.artifacts.locations(f"runs/{run_id}")])
+        files = lab.artifacts.locations(f"runs/{run_id}")
+        while any(name.endswith(".partial") for name in files):  # of the next attempt, which is under way
+            files = lab.artifacts.locations(f"runs/{run_id}")
+        seen.extend([lab.run(run_id), lab.rows(run_id), files])
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (before[1], before[1]))
 
