@@ -50,6 +50,19 @@ CATALOG = Catalog.built_in()
 POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the selection by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with many cases only the first one runs on PostgreSQL too, unless the slow tests run."""
+    seen: set[str] = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and getattr(item, "callspec", None) is not None:
+            test = item.nodeid.partition("[")[0]
+            if item.callspec.params.get("database_url") == "postgresql":
+                if test in seen:
+                    item.add_marker(pytest.mark.slow)
+                seen.add(test)
+
+
 class Broker:
     """A real Valkey on a Unix socket (with TEST_SERVERS a Redis), that can be started and stopped; its data
     is kept."""
