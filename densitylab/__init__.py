@@ -19,6 +19,7 @@ from densitylab.extras import required
 
 if TYPE_CHECKING:
     from densitylab.backend.shared.catalog import (
+        AlgorithmEntry,
         AttackEntry,
         AttributionEntry,
         AugmentationEntry,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AlgorithmEntry",
     "ApiError",
     "AttackEntry",
     "AttributionEntry",

@@ -12,7 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # A folder of components may import folders of its own rank and of earlier ranks
 RANKS = [
-    {"models", "datasets", "attacks", "attributions", "schedules", "lr_schedules", "augmentations", "optimizers"},
+    {
+        "models",
+        "datasets",
+        "attacks",
+        "attributions",
+        "schedules",
+        "lr_schedules",
+        "augmentations",
+        "algorithms",
+        "optimizers",
+    },
     {"perturbations", "regularizers"},
     {"evaluations"},
 ]

@@ -22,6 +22,7 @@ to each wrong field. Listings are pages: pass `next_cursor` as `cursor` to get t
 # Forms with a file, by FastAPI's name of their schema
 _FORMS = {
     "Body_register_archive": ("ArchiveForm", "A zip archive of images and how to register it."),
+    "Body_preview_archive": ("PreviewForm", "A zip archive of images and how to read it."),
     "Body_import_model_file": ("ModelForm", "A file of weights and how to import it."),
     "Body_inspect_model": ("InspectionForm", "A file of weights and the data set that it should fit."),
 }
@@ -64,6 +65,7 @@ _KINDS = {
         "optimizer": "optimizer",
         "lr_schedule": "lr_schedule",
         "augmentation": "augmentation",
+        "algorithm": "algorithm",
         "evaluations": "evaluation",
     },
     "AttributionRequest": {"method": "attribution", "perturbation": "perturbation"},

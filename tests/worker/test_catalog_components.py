@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from densitylab.backend.shared.catalog import Catalog, UnknownKey
+from densitylab.worker.algorithms.algorithm import TrainingSamples
 from densitylab.worker.datasets.corrupted import Corrupted
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.result import Result
@@ -30,6 +31,7 @@ POSITIONAL = {
     "optimizer": ["parameters"],
     "lr_schedule": ["step", "total_steps"],
     "augmentation": ["images"],
+    "algorithm": ["samples"],
     "attack": ["model", "x", "y"],
     "attribution": ["model", "x", "target"],
     "perturbation": ["model", "x", "target"],
@@ -227,6 +229,33 @@ def test_an_augmentation_gives_images_like_those_it_got(entry, dataset):
     assert torch.equal(stored, before)
 
 
+@pytest.mark.parametrize("entry", entries("algorithm"))
+def test_an_algorithm_does_what_it_announces(entry, dataset):
+    data = images(dataset)
+    losses = torch.tensor([0.5, 1.0, 1.5, 2.0])
+
+    def built():
+        samples = TrainingSamples(data.labels, data.groups, dataset.num_classes, torch.device("cpu"))
+        return component(CATALOG, "algorithm", entry.key).function(samples)
+
+    algorithm, other = built(), built()
+    if algorithm.weighs_losses:
+        weights = algorithm.loss_weights(losses if algorithm.needs_losses else None, data.labels, data.groups)
+        assert weights.shape == (4,) and (weights >= 0).all() and weights.dtype == torch.float32
+    if algorithm.first_stage:
+        algorithm.start_over(data.labels.roll(1))
+    if algorithm.retrains_head:
+        features = torch.randn(40, 3, generator=generator(), dtype=torch.float64)
+        labels, groups = torch.arange(40) % dataset.num_classes, torch.arange(40) % 4
+        weight, bias = algorithm.retrain_head(features, labels, groups, seed=0)
+        assert weight.shape == (dataset.num_classes, 3) and bias.shape == (dataset.num_classes,)
+    drawn = algorithm.sampling_weights()
+    assert drawn is None or (drawn.shape == (4,) and drawn.min() >= 0 < drawn.max())
+    other.load_state_dict(algorithm.state_dict())
+    assert (other.sampling_weights() is None) == (drawn is None)
+    assert entry.describe({param.name: param.default for param in entry.params}, 15).count("{") == 0
+
+
 @pytest.mark.parametrize("entry", entries("attack"))
 def test_an_attack_stays_in_the_image_range_and_leaves_the_model_alone(entry, model, batch):
     if entry.package is not None and importlib.util.find_spec(entry.package) is None:
@@ -279,7 +308,7 @@ def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
         "train_data": lambda: data,
         "fresh_model": lambda: copy.deepcopy(model),
         "prior_results": [],
-        "corruptions": Corrupted(lambda corruption, severity, samples: data),
+        "corruptions": Corrupted(lambda corruption, severity, indices: data, data.labels.numpy()),
     }
     named = {param.name: model for param in entry.params if param.type == "run"}
     result = component(CATALOG, "evaluation", entry.key, params).function(
@@ -299,7 +328,7 @@ def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
         assert 0 <= value.n <= 8  # four of the test set and four others
         if value.value is not None and value.low is not None:
             assert value.low <= value.value <= value.high
-    assert all(len(array) == 4 for array in result.arrays.values())
+    assert all(len(array) == 4 for name, array in result.arrays.items() if "/" not in name)
     assert shares == sorted(shares) and shares[-1] == 1
 
 

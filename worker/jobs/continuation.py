@@ -35,22 +35,25 @@ def schedule_lines(config: TrainingConfig, state: TrainingState, epochs: int, to
         total: steps of the continued run.
     """
     before = total // config.epochs * epochs
+    first = state.algorithm.first_stage * (total // config.epochs)  # steps of a first stage, with schedules of its own
     group = state.optimizer.param_groups[0]
     rate = group.get("initial_lr", group["lr"])
 
     def learning_rate(step: int, steps: int) -> float:
-        return rate * config.lr_schedule(step, steps)
+        return rate * config.lr_schedule(step - first, steps - first)
 
     def lambda_(step: int, steps: int) -> float:
-        return config.schedule(config.lambda_, step, steps, state.controller)
+        return config.schedule(config.lambda_, step - first, steps - first, state.controller)
 
+    if state.step <= first:
+        return [("info", "the first stage goes on, with schedules of its own; those of the second begin after it")]
     names = {"the learning rate": learning_rate, "λ": lambda_}
-    return [("info", _line(name, of, state.step, before, total)) for name, of in names.items()]
+    return [("info", _line(name, of, state.step, before, total, first)) for name, of in names.items()]
 
 
-def _line(name: str, of: Callable[[int, int], float], step: int, before: int, total: int) -> str:
+def _line(name: str, of: Callable[[int, int], float], step: int, before: int, total: int, first: int) -> str:
     following = of(step + 1, total)
-    compared = range(1, step + 1, max(1, step // _COMPARED))
+    compared = range(first + 1, step + 1, max(1, step // _COMPARED))
     if all(of(earlier, before) == of(earlier, total) for earlier in compared):
         return f"{name} goes on at {following:g}; its schedule does not depend on the number of epochs"
     return (

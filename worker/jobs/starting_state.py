@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from densitylab.backend.shared import parameter_patterns
 from densitylab.backend.shared.artifacts import DamagedFile
 from densitylab.backend.shared.contracts import InitFrom, Run
 from densitylab.backend.shared.store import run_artifacts, runs
 from densitylab.worker import resolve
+from densitylab.worker.algorithms.algorithm import Algorithm
 from densitylab.worker.jobs.checkpointing import remove_orphans
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data
@@ -38,16 +40,23 @@ class Start:
     provenance: dict[str, Any] = field(default_factory=dict)  # what is known of the source now; empty: nothing new
 
 
-def starting_state(context: Context, lease: Lease, record: Run, data: Data, device: torch.device) -> Start:
+def starting_state(
+    context: Context,
+    lease: Lease,
+    record: Run,
+    data: Data,
+    device: torch.device,
+    algorithm: Callable[[], Algorithm],
+) -> Start:
     """Return the state of the newest checkpoint of the run that can be used; else that of the run that it continues,
-    or a new one, with the weights of the run that it starts from.
+    or a new one, with the weights of the run that it starts from; `algorithm` makes the run's algorithm.
 
     Raises:
         JobFailed: the other run's checkpoint is gone, is another one than at the launch, or does not fit.
     """
 
     def new(*, weights_follow: bool = False, load: Callable[[torch.nn.Module], None] = lambda _: None) -> TrainingState:
-        return _new_state(context, record, data, device, weights_follow=weights_follow, load=load)
+        return _new_state(context, record, data, device, algorithm(), weights_follow=weights_follow, load=load)
 
     own, lines = _own_checkpoint(context, lease, record, new)
     init_from = record.spec.init_from
@@ -77,6 +86,7 @@ def _new_state(
     record: Run,
     data: Data,
     device: torch.device,
+    algorithm: Algorithm,
     *,
     weights_follow: bool,
     load: Callable[[torch.nn.Module], None],
@@ -95,7 +105,7 @@ def _new_state(
         )
         load(model)
         if init_from is not None:
-            freeze(_network(model), init_from.freeze)
+            freeze(_network(model), _frozen(model, init_from.freeze))
         return model
 
     state = TrainingState.new(
@@ -103,6 +113,7 @@ def _new_state(
         device=device,
         threads=training_threads(context.settings),
         ema_decay=spec.ema_decay,
+        algorithm=algorithm,
         build_model=build_model,
         build_optimizer=lambda parameters: resolve.build_optimizer(
             context.catalog, spec.optimizer.key, spec.optimizer.params, parameters
@@ -115,6 +126,14 @@ def _new_state(
         layer = _network(state.model).get_submodule(head)
         scale_learning_rate(state.optimizer, layer.parameters(), init_from.head_learning_rate_factor)
     return state
+
+
+def _frozen(model: torch.nn.Module, patterns: list[str]) -> list[str]:
+    """Return the names of the parameters that match. Raises JobFailed where one pattern matches none, or all match."""
+    names = parameter_names(model)
+    if (problem := parameter_patterns.problem(names, patterns)) is not None:
+        raise JobFailed(problem)
+    return parameter_patterns.matching(names, patterns)
 
 
 def _own_checkpoint(
@@ -204,6 +223,11 @@ def _with_weights(
 def _network(model: torch.nn.Module) -> torch.nn.Module:
     """Return the catalog's network within a model, by whose names weights are loaded and frozen."""
     return model.get_submodule(_PREFIX.removesuffix("."))
+
+
+def parameter_names(model: torch.nn.Module) -> list[str]:
+    """Return the names of the parameters of the catalog's network within a model."""
+    return [name for name, _ in _network(model).named_parameters()]
 
 
 def _head(model: torch.nn.Module, data: Data) -> str | None:

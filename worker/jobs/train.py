@@ -14,14 +14,16 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import LrScheduleEntry, RegularizerEntry, ScheduleEntry
-from densitylab.backend.shared.contracts import Component, Run, Status
+from densitylab.backend.shared.contracts import Component, Flag, Run, Status
 from densitylab.backend.shared.disk_full import DatabaseFull, DiskFull
 from densitylab.backend.shared.store import logs, metrics, runs
 from densitylab.backend.shared.store.tasks import LeaseLost
+from densitylab.backend.shared.validation_bias import biased_validation
 from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted, out_of_memory
 from densitylab.worker.jobs import failures
+from densitylab.worker.jobs.algorithm import build_algorithm, keep_files
 from densitylab.worker.jobs.checkpointing import Checkpoints
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.continuation import copy_curves, schedule_lines
@@ -29,7 +31,7 @@ from densitylab.worker.jobs.data import open_data
 from densitylab.worker.jobs.device import choose_device, device_name, provenance
 from densitylab.worker.jobs.outcome import CURVES, outcome_flags
 from densitylab.worker.jobs.recorder import Recorder
-from densitylab.worker.jobs.starting_state import Start, starting_state
+from densitylab.worker.jobs.starting_state import Start, parameter_names, starting_state
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
 from densitylab.worker.runtime.room import wait_for_room
@@ -79,11 +81,13 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
         progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
     )
     train, validation = _first(data.load("train"), spec.train_samples), data.load("validation")
-    start = starting_state(context, lease, record, data, device)
+    classes = data.entry.num_classes or 2
+    algorithm = build_algorithm(context, record, train, classes, device)
+    start = starting_state(context, lease, record, data, device, algorithm)
     state = start.state
     total = total_steps(len(train), spec.batch_size, spec.epochs)
     compute, not_compiled = _compute_config(record, device)
-    config = _config(context, record, compute, train, data.entry.num_classes or 2, device)
+    config = _config(context, record, compute, train, classes, device)
     opening = [*_opening(lease, start, train, validation, device, total), *start.lines]
     if start.continued is not None:
         opening += schedule_lines(config, state, start.continued.spec.epochs, total)
@@ -102,6 +106,7 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
             data_hash=data.info.data_hash,
             provenance=provenance(device, plugins) | ({"init_from": start.provenance} if start.provenance else {}),
         )
+        runs.set_parameter_names(session, record.id, parameter_names(state.model))
         logs.append(session, record.id, [(time.time(), level, text) for level, text in [*not_compiled, *opening]])
         lease.report(stage="starting", progress=state.step / total)
         lease.renew(session)
@@ -132,16 +137,25 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
         recorder.log(f"finished: {state.step} steps in {recorder.seconds:.1f} s of training")
         if state.best is not None and config.early_stop is not None:
             recorder.log(_best_epoch_line(state.best, config.early_stop, stopped=state.step < total))
+        for line in state.algorithm.lines():
+            recorder.log(line)
+        point_to_files = keep_files(context, lease, record.id, state.algorithm)
+        replaced: list[str] = []
 
         def succeed(session: Session) -> None:
             curves = metrics.read(session, record.id, CURVES)
             epoch = None if state.best is None else state.best.epoch
-            classes = data.entry.num_classes or 2
             flags = outcome_flags(curves, epoch=epoch, images=len(validation), classes=classes)
+            bias = biased_validation(data.info.group_counts)
+            if bias is not None and config.early_stop is not None:
+                flags.append(Flag(key="validation_biased", text=bias))
             runs.add_flags(session, record.id, flags)
+            replaced[:] = point_to_files(session)
             lease.finish(session, Status.SUCCEEDED)
 
         _save_final(lease, checkpointer, recorder, state, succeed)
+        for location in replaced:
+            context.artifacts.delete(location)
     else:
         why = "cancelled" if lease.cancelled else "the worker shuts down, another one continues"
         recorder.log(f"stopped after step {state.step}: {why}")
@@ -290,7 +304,7 @@ def _opening(
 
 
 def _epoch_line(report: StepReport, epochs: int) -> str:
-    shown = ("loss", "cross_entropy", "penalty", "train_accuracy", "validation_accuracy")
+    shown = ("loss", "cross_entropy", "penalty", "train_accuracy", "validation_accuracy", "validation_worst_group")
     values = ", ".join(f"{name} {report.values[name]:.4g}" for name in shown if name in report.values)
     return f"epoch {int(report.epoch)} of {epochs}: {values}"
 

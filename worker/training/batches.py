@@ -63,10 +63,16 @@ class Batches:
         self._sampling, self._augmentation = sampling, augmentation
         storage = self._device if self.resident else torch.device("cpu")
         self._images, self._labels = data.images.to(storage), data.labels.to(storage)
-        self._epoch, self._order = 0, epoch_order(data, sampling, seed=seed, epoch=0).to(storage)
+        self._weights: torch.Tensor | None = None  # of the images, in the draws of an epoch
+        self._epoch, self._order = 0, self._order_of(0).to(storage)
         self._reader = None if self.resident else ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
-        self._mask_order: tuple[int, torch.Tensor] | None = None  # an epoch and its order
+        self._own_order: tuple[int, torch.Tensor] | None = None  # an epoch and its order, of `_chosen`
         self._ahead: tuple[int, Future[_Pair]] | None = None  # the step that the reader prepares
+
+    @property
+    def data(self) -> Dataset:
+        """The training images."""
+        return self._data
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,25 +95,40 @@ class Batches:
         """
         if self._data.masks is None:
             raise ValueError("the regularizer needs masks of the null part, and this data set has none")
-        epoch, batch = divmod(step - 1, self.steps_per_epoch)
-        if self._mask_order is None or self._mask_order[0] != epoch:
-            # separate from that of the images, which a thread may have moved to the next epoch
-            self._mask_order = epoch, epoch_order(self._data, self._sampling, seed=self._seed, epoch=epoch)
-        chosen = self._mask_order[1][batch * self._batch_size : (batch + 1) * self._batch_size]
-        stored = self._data.masks[chosen].to(self._device, torch.uint8) * 255
+        stored = self._data.masks[self._chosen(step)].to(self._device, torch.uint8) * 255
         moved = self._augmentation(stored, generator=seeds.generator(self._seed, seeds.AUGMENTATION, step))
         return moved > 127
+
+    def groups(self, step: int) -> torch.Tensor | None:
+        """Return the groups (N,) of the images of `at(step)`, on the device; None if the data set has none."""
+        return None if self._data.groups is None else self._data.groups[self._chosen(step)].to(self._device)
+
+    def sample_by(self, weights: torch.Tensor | None) -> None:
+        """Draw the images of the steps that follow with replacement, with probabilities in proportion to `weights`
+        (N,); None: as `sampling` says."""
+        if self._ahead is not None:
+            self._ahead[1].result()  # the thread reads the order until then
+        self._weights, self._ahead, self._own_order, self._epoch = weights, None, None, -1
 
     def close(self) -> None:
         """End the thread that reads ahead, if there is one."""
         if self._reader is not None:
             self._reader.shutdown(cancel_futures=True)
 
+    def _order_of(self, epoch: int) -> torch.Tensor:
+        return epoch_order(self._data, self._sampling, seed=self._seed, epoch=epoch, weights=self._weights)
+
+    def _chosen(self, step: int) -> torch.Tensor:
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        if self._own_order is None or self._own_order[0] != epoch:
+            # separate from that of the images, which a thread may have moved to the next epoch
+            self._own_order = epoch, self._order_of(epoch)
+        return self._own_order[1][batch * self._batch_size : (batch + 1) * self._batch_size]
+
     def _gather(self, step: int) -> _Pair:
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         if epoch != self._epoch:
-            order = epoch_order(self._data, self._sampling, seed=self._seed, epoch=epoch)
-            self._epoch, self._order = epoch, order.to(self._images.device)
+            self._epoch, self._order = epoch, self._order_of(epoch).to(self._images.device)
         chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         return self._images[chosen], self._labels[chosen]
 

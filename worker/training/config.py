@@ -17,7 +17,7 @@ class EarlyStop:
     """End a run after `patience` epochs without a better value, and keep the weights of the best epoch."""
 
     patience: int  # epochs
-    metric: str = "validation_cross_entropy"  # lower is better, or "validation_accuracy": higher is
+    metric: str = "validation_cross_entropy"  # lower is better; of any other metric, higher is
 
 
 @dataclass(frozen=True, kw_only=True)

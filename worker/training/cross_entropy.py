@@ -1,4 +1,4 @@
-"""Cross-entropy with label smoothing and class weights, of a batch that may be computed in parts."""
+"""Cross-entropy with label smoothing and weights of classes and samples, of a batch that may be computed in parts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ class CrossEntropy:
             al. 2016).
         weights: (K,) weight of each class, on the device; None: all are 1.
         scale: N / Σ w_y over the batch, so that the mean over its samples is torch's weighted mean.
+        sample_weights: (n,) weights of the samples of a part, as an algorithm sets them; None: all are 1.
     """
 
     label_smoothing: float = 0.0
     weights: torch.Tensor | None = None
     scale: torch.Tensor | float = 1.0
+    sample_weights: torch.Tensor | None = None
 
     def of_batch(self, y: torch.Tensor) -> CrossEntropy:
         """Return the same for a batch of these labels (N,), of which any part may then be computed."""
@@ -34,11 +36,13 @@ class CrossEntropy:
         losses = F.cross_entropy(
             upcast(logits), y, weight=self.weights, reduction="none", label_smoothing=self.label_smoothing
         )
-        return losses if self.weights is None else self.scale * losses
+        if self.weights is not None:
+            losses = self.scale * losses
+        return losses if self.sample_weights is None else self.sample_weights * losses
 
     def mean(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the mean of `per_sample`."""
-        if self.weights is None:
+        if self.weights is None and self.sample_weights is None:
             return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
         return self.per_sample(logits, y).mean()
 

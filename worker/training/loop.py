@@ -10,16 +10,20 @@ from time import perf_counter
 
 import torch
 
-from densitylab.worker.autograd import random_state, set_random_state
+from densitylab.worker.algorithms.algorithm import Algorithm
+from densitylab.worker.autograd import frozen_running_statistics, random_state, replay, set_random_state
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.training import ema, seeds
 from densitylab.worker.training.activation_checkpointing import checkpointed
 from densitylab.worker.training.batches import Batches, as_pixels
 from densitylab.worker.training.config import EarlyStop, TrainingConfig
+from densitylab.worker.training.cross_entropy import CrossEntropy
 from densitylab.worker.training.freezing import train_mode
 from densitylab.worker.training.gradient_norms import density_gradient_norm, gradient_norms
+from densitylab.worker.training.head import retrained_weights
 from densitylab.worker.training.objective import Terms, objective
 from densitylab.worker.training.state import Best, TrainingState
+from densitylab.worker.training.validation import EVALUATION_BATCH, predict, validation_metrics
 
 LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
 LOGGED = (  # metrics of logged steps alone
@@ -32,7 +36,6 @@ LOGGED = (  # metrics of logged steps alone
     "weight_gradient_norm",
 )
 OBSERVE_EVERY = 20
-VALIDATION_BATCH = 500
 
 
 class TrainingDiverged(ArithmeticError):
@@ -77,8 +80,9 @@ def fit(
       `weight_gradient_norm`, before the clipping;
     - at step 1 and every 20: `gradient_norm, gradient_norm_log_prob, gradient_norm_margin`, batch means of norms of
       input gradients;
-    - at the end of each epoch: `validation_accuracy, validation_cross_entropy`, with the averaged weights if the run
-      averages them, and those of the regularizer's monitor;
+    - at the end of each epoch: `validation_accuracy, validation_cross_entropy`, with groups `validation_worst_group`
+      too, with the averaged weights if the run averages them, and those of the regularizer's monitor;
+    - at step 1 and every 20: those of the algorithm, such as the weights of groups;
     - every 20 steps: `throughput` in images per second, the only metric that differs between repeats.
 
     Args:
@@ -90,17 +94,23 @@ def fit(
         should_stop: asked before each step.
 
     Returns:
-        True once training is done, at the last step or early; False if `should_stop` ended it.
+        True once training is done, at the last step or early, and the last layer is retrained if the algorithm does so;
+        False if `should_stop` ended it.
 
     Raises:
         TrainingDiverged: the loss of a logged step is not finite.
-        ValueError: early stopping without validation images.
+        ValueError: early stopping without validation images, or the algorithm lacks what it needs, such as groups.
     """
     if config.early_stop is not None and not validation:
         raise ValueError("early stopping needs validation images, and there are none: leave it out")
     steps_per_epoch = batches.steps_per_epoch
     total = config.epochs * steps_per_epoch
     every = log_every(total)
+    algorithm = state.algorithm
+    first_stage = min(algorithm.first_stage * steps_per_epoch, total)
+    if first_stage and state.step == 0:
+        state.keep_first()
+    _draw_by(algorithm, batches)
     images, since = 0, perf_counter()
     state.model.to(memory_format=config.compute.memory_format(state.device))
     train_mode(state.model)
@@ -110,11 +120,21 @@ def fit(
         while state.step < total and not stops_early(state, config.early_stop, steps_per_epoch):
             if should_stop():
                 return False
+            if state.first is not None and state.step == first_stage:
+                predicted = predict(state.evaluated, batches.data, state.device, autocast, should_stop)
+                if predicted is None:
+                    return False
+                state.start_over(predicted)
+                train_mode(state.model)
+                _draw_by(algorithm, batches)
             step = state.step + 1
+            stage = Stage(0, first_stage) if state.first is not None else Stage(first_stage, total)
             x, y = batches.at(step)
             logged = step % every == 0 or step == total
             masks = batches.masks(step) if "masks" in config.uses else None
-            values = trainer.step(x, y, masks, total, logged=logged, observe=step == 1 or step % OBSERVE_EVERY == 0)
+            groups = batches.groups(step) if algorithm.weighs_losses else None
+            observe = step == 1 or step % OBSERVE_EVERY == 0
+            values = trainer.step(x, y, masks, groups, stage, logged=logged, observe=observe)
             images += len(y)
             if step % OBSERVE_EVERY == 0:
                 values["throughput"] = images / max(perf_counter() - since, 1e-9)
@@ -122,12 +142,30 @@ def fit(
                 values |= trainer.validate(validation)
                 if config.monitor is not None:
                     values |= trainer.monitor(validation, config.monitor)
-                if config.early_stop is not None:
+                if config.early_stop is not None and state.first is None:
                     _keep_best(state, step // steps_per_epoch, values[config.early_stop.metric], config.early_stop)
             on_step(StepReport(step, total, step / steps_per_epoch, values))
             if step % OBSERVE_EVERY == 0:
                 images, since = 0, perf_counter()
+        if algorithm.retrains_head and state.retrained is None:
+            if should_stop():
+                return False
+            state.retrained = retrained_weights(state, validation, autocast)
     return True
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The steps of a training, or of one of its two stages, over which schedules and averages extend."""
+
+    before: int  # steps done when it begins
+    end: int  # the last step
+
+
+def _draw_by(algorithm: Algorithm, batches: Batches) -> None:
+    weights = algorithm.sampling_weights()
+    if weights is not None:
+        batches.sample_by(weights)
 
 
 def stops_early(state: TrainingState, early_stop: EarlyStop | None, steps_per_epoch: int) -> bool:
@@ -140,7 +178,7 @@ def stops_early(state: TrainingState, early_stop: EarlyStop | None, steps_per_ep
 def _keep_best(state: TrainingState, epoch: int, value: float, early_stop: EarlyStop) -> None:
     if state.best is not None:
         best = state.best.value
-        better = value > best if early_stop.metric == "validation_accuracy" else value < best
+        better = value < best if early_stop.metric == "validation_cross_entropy" else value > best
         if not better:
             return
     weights = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
@@ -168,25 +206,27 @@ class _Trainer:
         x: torch.Tensor,
         y: torch.Tensor,
         masks: torch.Tensor | None,
-        total: int,
+        groups: torch.Tensor | None,
+        stage: Stage,
         *,
         logged: bool,
         observe: bool,
     ) -> dict[str, float]:
-        """Make one optimizer step of `total`; return its metrics, means over the whole batch."""
+        """Make one optimizer step of a stage; return its metrics, means over the whole batch."""
         state, config = self._state, self._config
-        step = state.step + 1
+        step, total = state.step + 1 - stage.before, stage.end - stage.before
         lambda_ = config.schedule(config.lambda_, step, total, state.controller)
         learning_rate = _set_learning_rate(state.optimizer, config.lr_schedule(step, total))
         set_random_state(state.random)  # undoes draws between two steps
         state.optimizer.zero_grad()
         cross_entropy = config.cross_entropy.of_batch(y)
+        weights = self._weights_in_parts(x, y, groups, cross_entropy)
         metrics: dict[str, torch.Tensor] = {}
         observed: dict[str, torch.Tensor] = {}
-        for part in torch.arange(len(y)).chunk(config.parts):
-            rows = slice(int(part[0]), int(part[-1]) + 1)
-            share = len(part) / len(y)
+        for rows in _parts(len(y), config.parts):
+            share = (rows.stop - rows.start) / len(y)
             part_x, part_y = (x, y) if share == 1 else (x[rows].clone(), y[rows])
+            weigh = self._weigh(part_y, groups, None if weights is None else weights[rows])
             with self._autocast():
                 terms = objective(
                     self._forward,
@@ -202,6 +242,7 @@ class _Trainer:
                     masks=None if masks is None else masks[rows],
                     uses=config.uses,
                     share=share,
+                    weigh=weigh,
                 )
                 _add(metrics, _metrics(terms, part_x, part_y, logged=logged, observe=observe), share)
                 _add(observed, _controller_inputs(terms, part_x, config.observes), share)
@@ -212,16 +253,41 @@ class _Trainer:
             metrics["weight_gradient_norm"] = norm
         if state.average is not None and state.ema_decay is not None:
             ema.update(state.average, state.model, decay=state.ema_decay, step=step)
-        state.step, state.random = step, random_state(state.device)
+        state.step, state.random = state.step + 1, random_state(state.device)
         state.controller = state.controller.after(lambda_, **_to_floats(observed))
 
         values = _to_floats(metrics)
         if logged:
             values |= {"lambda_": lambda_, "learning_rate": learning_rate}
-            _check_finite(values, step)
+            _check_finite(values, state.step)
             if not isfinite(values.get("weight_gradient_norm", 0)):
                 del values["weight_gradient_norm"]  # overflow in float16: the scaler skipped this step
-        return values
+        return values | (state.algorithm.metrics() if observe else {})
+
+    def _weights_in_parts(
+        self, x: torch.Tensor, y: torch.Tensor, groups: torch.Tensor | None, cross_entropy: CrossEntropy
+    ) -> torch.Tensor | None:
+        """Return the algorithm's weights (N,) of a batch that is divided; None if it is whole, or the algorithm weighs
+        nothing. Losses come from a forward pass of its own, with the random draws of that which follows."""
+        algorithm = self._state.algorithm
+        if not algorithm.weighs_losses or self._config.parts == 1:
+            return None
+        losses = None
+        if algorithm.needs_losses:
+            own = frozen_running_statistics(self._state.model)
+            with torch.no_grad(), self._autocast(), own, replay(self._state.random):
+                parts = _parts(len(y), self._config.parts)
+                losses = torch.cat([cross_entropy.per_sample(self._forward(x[rows]), y[rows]) for rows in parts])
+        return algorithm.loss_weights(losses, y, groups)
+
+    def _weigh(
+        self, y: torch.Tensor, groups: torch.Tensor | None, known: torch.Tensor | None
+    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Return what `objective` weighs a part's samples with: the weights of its batch, or those of a whole batch."""
+        algorithm = self._state.algorithm
+        if known is not None:
+            return lambda losses: known
+        return (lambda losses: algorithm.loss_weights(losses, y, groups)) if algorithm.weighs_losses else None
 
     def _update_weights(self) -> torch.Tensor | None:
         """Return the norm of the gradient before it was clipped, None without clipping."""
@@ -234,26 +300,17 @@ class _Trainer:
         return norm
 
     def validate(self, data: Dataset) -> dict[str, float]:
-        """Return accuracy and cross-entropy of the model to evaluate; the trained one returns to training mode."""
-        model, device = self._state.evaluated, self._state.device
-        model.eval()
-        correct, total = torch.zeros(2, dtype=torch.float64, device=device)
-        with torch.no_grad(), self._autocast():
-            for start in range(0, len(data), VALIDATION_BATCH):
-                part = slice(start, start + VALIDATION_BATCH)
-                y = data.labels[part].to(device)
-                logits = model(as_pixels(data.images[part].to(device)))
-                correct += (logits.argmax(dim=1) == y).sum()
-                total += torch.nn.functional.cross_entropy(logits, y, reduction="sum")
+        """Return the metrics of the model to evaluate; the trained one returns to training mode."""
+        values = validation_metrics(self._state.evaluated, data, self._state.device, self._autocast)
         train_mode(self._state.model)
-        return _to_floats({"validation_accuracy": correct / len(data), "validation_cross_entropy": total / len(data)})
+        return values
 
     def monitor(self, data: Dataset, measure: Callable[..., dict[str, float]]) -> dict[str, float]:
         """Return the metrics of the regularizer's monitor on the first validation images, with the same draws."""
         model, device = self._state.evaluated, self._state.device
         generator = torch.Generator(device).manual_seed(seeds.derive_seed(self._state.seed, seeds.MONITOR, 0))
-        x = as_pixels(data.images[:VALIDATION_BATCH].to(device))
-        y = data.labels[:VALIDATION_BATCH].to(device)
+        x = as_pixels(data.images[:EVALUATION_BATCH].to(device))
+        y = data.labels[:EVALUATION_BATCH].to(device)
         with self._autocast():
             return measure(model, x, y, generator=generator)
 
@@ -263,6 +320,10 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float
     for group in optimizer.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
     return optimizer.param_groups[0]["lr"]
+
+
+def _parts(images: int, parts: int) -> list[slice]:
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in torch.arange(images).chunk(parts)]
 
 
 def _add(total: dict[str, torch.Tensor], part: dict[str, torch.Tensor], share: float) -> None:

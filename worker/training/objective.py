@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -39,6 +39,7 @@ def objective(
     masks: torch.Tensor | None = None,
     uses: Collection[str] = (),
     share: float = 1.0,
+    weigh: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Terms:
     """Return CE(f(x), y) + λ · every · mean penalty if step % every == 0, else CE(f(x), y).
 
@@ -61,14 +62,19 @@ def objective(
         uses: what the regularizer takes by keyword: "cross_entropy", (logits, y) -> (N,) with these settings, and
             "masks".
         share: of the batch's samples that x has; sums over all parts are the batch's loss, and its gradient.
+        weigh: (N,) cross-entropies without a graph -> (N,) weights of the samples, in the loss and in penalties that
+            are differences of cross-entropies; None: all are 1.
 
     Returns:
         The terms of the loss.
     """
-    inputs = {"cross_entropy": cross_entropy.per_sample, "masks": masks}
     x.requires_grad_(True)
     state = random_state(x.device)
     logits = model(x)
+    if weigh is not None:
+        weights = weigh(cross_entropy.per_sample(logits.detach(), y))
+        cross_entropy = replace(cross_entropy, sample_weights=weights)
+    inputs = {"cross_entropy": cross_entropy.per_sample, "masks": masks}
     mean_loss = cross_entropy.mean(logits, y)
     loss, penalty = mean_loss, None
     applied = lambda_ != 0 and step % every == 0

@@ -1,4 +1,5 @@
-"""Order of the images in an epoch: each once, or sampled with equal weight of all classes or groups."""
+"""Order of the images in an epoch: each once, or sampled with equal weight of all classes or groups, or with weights
+that an algorithm gives."""
 
 from __future__ import annotations
 
@@ -10,13 +11,17 @@ from densitylab.worker.training import seeds
 SAMPLINGS = ("shuffled", "class_balanced", "group_balanced")
 
 
-def epoch_order(data: Dataset, sampling: str, *, seed: int, epoch: int) -> torch.Tensor:
+def epoch_order(
+    data: Dataset, sampling: str, *, seed: int, epoch: int, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the indices of an epoch, which depend only on seed and epoch, so that a run can resume in mid-epoch.
 
     - shuffled: each image once.
     - class_balanced, group_balanced: N draws with replacement, each image with probability 1 / (number of classes ·
       images of its class), or the same with groups; so all classes are equally likely (Idrissi et al. 2022 compare
       this with reweighting).
+
+    With `weights` (N,) the draws have probabilities in proportion to them, whatever `sampling` is.
 
     Returns:
         (N,) int64 on the CPU.
@@ -27,6 +32,8 @@ def epoch_order(data: Dataset, sampling: str, *, seed: int, epoch: int) -> torch
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
     generator = seeds.generator(seed, seeds.ORDER, epoch)
+    if weights is not None:
+        return torch.multinomial(weights, len(data), replacement=True, generator=generator)
     if sampling == "shuffled":
         return torch.randperm(len(data), generator=generator)
     kinds = data.labels if sampling == "class_balanced" else data.groups

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from densitylab.worker.algorithms.algorithm import Algorithm
 from densitylab.worker.autograd import RandomState, random_state
 from densitylab.worker.schedules.controller_state import ControllerState
 from densitylab.worker.training import seeds
@@ -32,6 +33,15 @@ class Best:
 
 
 @dataclass
+class First:
+    """What a training begins with, kept while an algorithm may start over."""
+
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+
+@dataclass
 class TrainingState:
     """Everything that the rest of a training run depends on."""
 
@@ -47,6 +57,9 @@ class TrainingState:
     best: Best | None = None  # with early stopping only
     step: int = 0  # optimizer steps done; with the seed it gives the position in the epoch
     controller: ControllerState = field(default_factory=ControllerState)  # memory of the schedule of λ
+    algorithm: Algorithm = field(default_factory=Algorithm)
+    first: First | None = None  # in the first of two stages only
+    retrained: dict[str, torch.Tensor] | None = None  # the weights with the last layer that the algorithm retrained
 
     @classmethod
     def new(
@@ -58,6 +71,7 @@ class TrainingState:
         build_optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
         threads: int | None = None,
         ema_decay: float | None = None,
+        algorithm: Algorithm | None = None,
     ) -> TrainingState:
         """Return a state before its first step. Seeds torch's global generators, which draw the weights.
 
@@ -68,6 +82,7 @@ class TrainingState:
             build_optimizer: gives the optimizer of the parameters.
             threads: CPU threads of this process, on which the rounding of sums depends; None: unchanged.
             ema_decay: see `densitylab.worker.training.ema`; None: the weights are not averaged.
+            algorithm: weighs and draws the images; None: empirical risk minimisation.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -78,7 +93,9 @@ class TrainingState:
         optimizer = build_optimizer(model.parameters())
         average = None if ema_decay is None else copy.deepcopy(model).eval()
         scaler = torch.amp.GradScaler(device.type)
-        return cls(model, optimizer, seed, device, generator, random_state(device), scaler, ema_decay, average)
+        state = cls(model, optimizer, seed, device, generator, random_state(device), scaler, ema_decay, average)
+        state.algorithm = algorithm or state.algorithm
+        return state
 
     @property
     def evaluated(self) -> torch.nn.Module:
@@ -86,8 +103,34 @@ class TrainingState:
         return self.model if self.average is None else self.average
 
     def kept_weights(self) -> dict[str, torch.Tensor]:
-        """Return the weights to evaluate: those of the best epoch with early stopping, averaged if the run averages."""
+        """Return the weights to evaluate: those of the best epoch with early stopping, averaged if the run averages,
+        and with the last layer that the algorithm has retrained."""
+        if self.retrained is not None:
+            return self.retrained
         return self.evaluated.state_dict() if self.best is None else self.best.weights
+
+    def keep_first(self) -> None:
+        """Keep what the training begins with, for an algorithm of two stages."""
+        self.first = copy.deepcopy(
+            First(self.model.state_dict(), self.optimizer.state_dict(), self.scaler.state_dict())
+        )
+
+    def start_over(self, predicted: torch.Tensor) -> None:
+        """Begin the second stage: the algorithm gets the first network's predictions (N,) for the training images;
+        weights, optimizer, average and the memory of λ are again what they were at first. Random numbers go on.
+
+        Raises:
+            ValueError: the training is not in its first stage.
+        """
+        if self.first is None:
+            raise ValueError("the training is not in the first of two stages")
+        self.algorithm.start_over(predicted)
+        self.model.load_state_dict(self.first.model)
+        self.optimizer.load_state_dict(self.first.optimizer)
+        self.scaler.load_state_dict(self.first.scaler)
+        if self.average is not None:
+            self.average.load_state_dict(self.first.model)
+        self.controller, self.best, self.first = ControllerState(), None, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, generators, position and thread count, as tensors and plain values."""
@@ -104,6 +147,8 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "best": None if self.best is None else vars(self.best),
+            "algorithm": self.algorithm.state_dict(),
+            "first": None if self.first is None else vars(self.first),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -131,4 +176,8 @@ class TrainingState:
             self.average.load_state_dict(saved["average"])
         best = saved.get("best")
         self.best = None if best is None else Best(**best)
+        first = saved.get("first")
+        self.first = None if first is None else First(**first)
+        self.algorithm.load_state_dict(saved.get("algorithm", {}))
+        self.retrained = None
         torch.set_num_threads(saved["threads"])

@@ -18,7 +18,7 @@ _Entries = TypeAdapter(dict[str, list[CatalogEntry]])
 @router.get("/catalog", response_model=dict[str, list[CatalogEntry]])
 def get_catalog(request: Request, catalog: CatalogDep, queue: QueueDep) -> Response:
     """Return every choice by kind, with its parameters: data sets, models, regularizers, schedules, optimizers,
-    learning-rate schedules, augmentations, attacks, attributions, perturbations, evaluations."""
+    learning-rate schedules, augmentations, algorithms, attacks, attributions, perturbations, evaluations."""
     installed: Catalog = request.app.state.catalog
     answers: dict[str, list[CatalogEntry]] = request.app.state.catalog_answers
     prepared = {kind: dict(zip(installed.by_kind[kind], answers[kind], strict=True)) for kind in answers}

@@ -13,10 +13,11 @@ from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, ModelEntry, RegularizerEntry
+from densitylab.backend.shared.catalog import AlgorithmEntry, Catalog, DatasetEntry, ModelEntry, RegularizerEntry
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, PreflightData, QueueName, RunSpec
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import datasets, throughput
+from densitylab.backend.shared.validation_bias import biased_validation
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,20 @@ def check(
         workers=workers,
         broker=broker,
         data=data,
-        notes=initial_weights.notes(session, catalog, every),
+        notes=[*initial_weights.notes(session, catalog, every), *_notes(session, catalog, planned)],
         launchable=all(item.status != "absent" for item in data),
     )
+
+
+def _notes(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[str]:
+    """Return what algorithms will do, and of which data sets the validation images are biased, each sentence once."""
+    sentences: dict[str, None] = {}
+    for spec in planned:
+        entry = catalog.find(AlgorithmEntry, spec.algorithm.key)
+        row = datasets.get(session, spec.dataset.key, spec.dataset.params)
+        bias = biased_validation(row.group_counts) if row is not None and row.ready else None
+        sentences |= dict.fromkeys(filter(None, (entry.describe(spec.algorithm.params, spec.epochs), bias)))
+    return list(sentences)
 
 
 def _train_size(catalog: Catalog, spec: RunSpec) -> int:
@@ -132,7 +144,7 @@ def _step_model(session: Session, catalog: Catalog, settings: Settings, spec: Ru
         return None  # the cost model does not apply to GPUs
     if spec.precision in ("bfloat16", "float16"):
         return None  # half precision is faster on some CPUs and many times slower on others
-    entry = catalog.find(DatasetEntry, spec.dataset.key)
+    entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
     network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
     passes = cost_model.passes(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
@@ -148,7 +160,7 @@ def _threads(settings: Settings) -> int:
 
 
 def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
-    entry = catalog.find(DatasetEntry, spec.dataset.key)
+    entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
     network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
     copies = cost_model.copies(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_

@@ -1,5 +1,5 @@
 """Every choice on offer: data sets, models, regularizers, schedules, optimizers, learning-rate schedules,
-augmentations, attacks, attributions, perturbations, evaluations.
+augmentations, algorithms, attacks, attributions, perturbations, evaluations.
 
 One entry per choice, one file per kind. `Catalog` is the value that holds them; nothing here imports torch or the
 worker.
@@ -9,7 +9,9 @@ from densitylab.backend.shared.catalog.catalog import BUILT_IN, Catalog, Unknown
 from densitylab.backend.shared.catalog.cost import NetworkCost, PenaltyCost
 from densitylab.backend.shared.catalog.entries import (
     KINDS,
+    AlgorithmEntry,
     AttackEntry,
+    Attribute,
     AttributionEntry,
     AugmentationEntry,
     Caution,
@@ -34,7 +36,9 @@ from densitylab.backend.shared.catalog.plugins import PluginProblem
 __all__ = [
     "BUILT_IN",
     "KINDS",
+    "AlgorithmEntry",
     "AttackEntry",
+    "Attribute",
     "AttributionEntry",
     "AugmentationEntry",
     "Catalog",

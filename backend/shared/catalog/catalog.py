@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from densitylab.backend.shared.catalog.algorithms import ALGORITHMS
 from densitylab.backend.shared.catalog.attacks import ATTACKS
 from densitylab.backend.shared.catalog.attributions import ATTRIBUTIONS
 from densitylab.backend.shared.catalog.augmentations import AUGMENTATIONS
 from densitylab.backend.shared.catalog.datasets import DATASETS
-from densitylab.backend.shared.catalog.entries import KINDS, Entry
+from densitylab.backend.shared.catalog.entries import KINDS, DatasetEntry, Entry
 from densitylab.backend.shared.catalog.evaluations import EVALUATIONS
 from densitylab.backend.shared.catalog.lr_schedules import LR_SCHEDULES
 from densitylab.backend.shared.catalog.models import MODELS
@@ -31,6 +32,7 @@ BUILT_IN: tuple[Entry, ...] = (
     *OPTIMIZERS,
     *LR_SCHEDULES,
     *AUGMENTATIONS,
+    *ALGORITHMS,
     *ATTACKS,
     *ATTRIBUTIONS,
     *PERTURBATIONS,
@@ -114,6 +116,10 @@ class Catalog:
         if key not in offered:
             raise UnknownKey(_name(kind), key, offered)
         return offered[key]
+
+    def dataset(self, key: str, params: Mapping[str, Any]) -> DatasetEntry:
+        """Return the data set's entry with the image size that these parameters give it. Raises UnknownKey."""
+        return self.find(DatasetEntry, key).sized(params)
 
 
 def _name(kind: type[Entry] | str) -> str:

@@ -4,9 +4,9 @@ An entry is metadata. The API validates requests against it, the page draws its 
 callable that its path names. A fact that nobody knows has the value None, which means "not known" everywhere.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from densitylab.backend.shared.catalog.cost import NetworkCost, PenaltyCost, Shape
 from densitylab.backend.shared.catalog.params import Param
@@ -49,7 +49,8 @@ class Plot:
     names: tuple[str, ...]  # of curves; of "violins": of arrays over the test images
     mark: Literal["lines", "bars", "steps", "violins"] = "lines"
     diagonal: str = ""  # label of the line y = x
-    controls: tuple[str, ...] = ()  # of "violins": suffixes of the values that random maps or weights would give
+    # of "violins": the values that chance would give, by their names or their suffixes after the name of the array
+    controls: tuple[str, ...] = ()
     images: Images | None = None
 
 
@@ -100,6 +101,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """A property of every image of a data set: its name, and the names of its values."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DatasetEntry(Entry):
     """A data set. `prepare(root, [source], *, ..., progress, should_stop) -> PreparedInfo` stores its images."""
 
@@ -108,14 +117,17 @@ class DatasetEntry(Entry):
     num_classes: int | None = None
     class_names: tuple[str, ...] = ()
     channels: int | None = None
-    image_size: tuple[int, int] | None = None  # (height, width)
+    image_size: tuple[int, int] | None = None  # (height, width), with the default parameters
+    sized_by: str | None = None  # the parameter that is height and width of its images; None: they have one size
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     train_size: int | None = None  # images that a run trains on, validation excluded
     has_groups: bool = False
     group_names: tuple[str, ...] = ()
+    attributes: tuple[Attribute, ...] = ()  # properties of its images that groups can be made of
     has_mask: bool = False
-    # "package.module:callable" (source) -> the published corruptions of its test images; None: there are none
+    # "package.module:callable" (source, *, the parameter `sized_by`) -> the published corruptions of its test images;
+    # None: there are none
     corruptions: str | None = None
     augmentation: str = "none"  # key of the augmentation that a spec takes unless it names another
     embedded: bool = False  # needs no download, so a launch may prepare it
@@ -127,6 +139,11 @@ class DatasetEntry(Entry):
         if self.channels is None or self.image_size is None:
             return None
         return self.channels, *self.image_size
+
+    def sized(self, params: Mapping[str, Any]) -> Self:
+        """Return the entry with the image size that it has with these parameters."""
+        side = params.get(self.sized_by) if self.sized_by else None
+        return replace(self, image_size=(side, side)) if isinstance(side, int) and side > 0 else self
 
 
 @dataclass(frozen=True)
@@ -204,6 +221,25 @@ class AugmentationEntry(Entry):
 
 
 @dataclass(frozen=True)
+class AlgorithmEntry(Entry):
+    """How a training weighs and draws its images. `build(samples, *, ...) -> Algorithm`."""
+
+    kind: ClassVar[str] = "algorithm"
+
+    # It needs groups wherever each of these parameters has a listed value (no parameter: always; None: never)
+    needs_groups_if: dict[str, tuple[Any, ...]] | None = None
+    # It draws the images of an epoch itself, in place of the spec's sampling (as above)
+    draws: dict[str, tuple[Any, ...]] | None = None
+    first_stage: str | None = None  # the parameter of the epochs after which training starts over; below the run's
+    fits_validation: bool = False  # it fits weights to the validation images
+    note: str = ""  # what a run does, in sentences, with {names} of parameters, or {epochs}
+
+    def describe(self, params: Mapping[str, Any], epochs: int) -> str:
+        """Return the note with the values of a run."""
+        return self.note.format(**{**params, "epochs": epochs})
+
+
+@dataclass(frozen=True)
 class AttackEntry(Entry):
     """An attack. `(model, x, y, *, epsilon, ..., generator) -> x_adv`, on the [0, 1] pixel scale."""
 
@@ -262,6 +298,7 @@ KINDS: dict[str, type[Entry]] = {
         OptimizerEntry,
         LrScheduleEntry,
         AugmentationEntry,
+        AlgorithmEntry,
         AttackEntry,
         AttributionEntry,
         PerturbationEntry,

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from string import Formatter
 
 from pydantic import TypeAdapter, ValidationError
 
-from densitylab.backend.shared.catalog.entries import KINDS, DatasetEntry, Entry
+from densitylab.backend.shared.catalog.entries import KINDS, AlgorithmEntry, DatasetEntry, Entry
 from densitylab.backend.shared.catalog.params import Param
 
 # Names of the arguments that a kind's caller passes beside the parameters
@@ -18,6 +19,7 @@ _RESERVED = {
     "optimizer": {"parameters"},
     "lr_schedule": {"step", "total_steps"},
     "augmentation": {"images", "generator"},
+    "algorithm": {"samples"},
     "attack": {"model", "x", "y", "generator"},
     "attribution": {"model", "x", "target"},
     "perturbation": {"model", "x", "target", "generator"},
@@ -70,8 +72,11 @@ def _wrong_default(param: Param) -> str | None:
 def _wrong_rules(entry: Entry) -> str | None:
     names = {param.name for param in entry.params}
     named = {path.partition(".")[0] for rule in entry.rules for path in (*rule.when, *rule.allowed)}
-    for fact in ("double_backward", "draws", "multivariate"):
+    for fact in ("double_backward", "draws", "multivariate", "needs_groups_if"):
         named |= set(getattr(entry, fact, None) or {})
+    if isinstance(entry, AlgorithmEntry):
+        named |= {entry.first_stage} if entry.first_stage else set()
+        named |= {field.partition(".")[0] for _, field, _, _ in Formatter().parse(entry.note) if field} - {"epochs"}
     unknown = sorted(named - names)
     return f"a rule or fact names {unknown[0]!r}, which is no parameter" if unknown else None
 
@@ -81,6 +86,13 @@ def _wrong_images(entry: Entry) -> str | None:
         return None
     if len(entry.mean) != len(entry.std) or (entry.mean and len(entry.mean) != entry.channels):
         return "expected one mean and one std for each channel"
+    if entry.sized_by is not None and entry.image_size != (_default(entry, entry.sized_by),) * 2:
+        return f"sized_by: expected a parameter whose default is both sides of image_size, got {entry.sized_by!r}"
     if entry.class_names and len(entry.class_names) != entry.num_classes:
         return f"expected {entry.num_classes} class names, got {len(entry.class_names)}"
     return None
+
+
+def _default(entry: Entry, name: str) -> object:
+    param = entry.param(name)
+    return None if param is None else param.default

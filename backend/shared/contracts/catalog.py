@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from densitylab.backend.shared.contracts.datasets import Attribute
 from densitylab.backend.shared.contracts.fields import Answer, ImageSize
 
 
@@ -11,7 +12,9 @@ class CatalogParam(Answer):
     """A parameter of an entry: its type, bounds, label and help."""
 
     name: str = Field(description="name of the parameter")
-    type: Literal["int", "float", "bool", "str", "floats", "component", "run"] = Field(description="type of its value")
+    type: Literal["int", "float", "bool", "str", "floats", "component", "run", "attributes"] = Field(
+        description="type of its value"
+    )
     default: Any = Field(description="value if it is left out")
     label: str = Field(description="name for people")
     help: str = Field(description="what it does")
@@ -62,7 +65,7 @@ class CatalogPlot(Answer):
     names: list[str] = Field(description="names of the curves that it shows")
     mark: Literal["lines", "bars", "steps", "violins"] = Field(description="how they are drawn")
     diagonal: str = Field(description="label of a reference diagonal; empty: none")
-    controls: list[str] = Field(description="names of curves drawn as controls")
+    controls: list[str] = Field(description="values that chance gives: names, or suffixes of the arrays' names")
     images: CatalogImages | None = Field(description="the images behind a point; null: none")
 
 
@@ -102,7 +105,10 @@ class CatalogEntry(Answer):
     num_classes: int | None = Field(default=None, description="of a data set")
     class_names: list[str] = Field(default_factory=list, description="of a data set, in the order of the labels")
     channels: int | None = Field(default=None, description="of a data set: 1 or 3")
-    image_size: ImageSize | None = Field(default=None, description="of a data set")
+    image_size: ImageSize | None = Field(default=None, description="of a data set, with its default parameters")
+    sized_by: str | None = Field(
+        default=None, description="of a data set: the parameter that is height and width of its images; null: none"
+    )
     mean: list[float] = Field(
         default_factory=list, description="of a data set: mean of each channel over the training images"
     )
@@ -112,6 +118,9 @@ class CatalogEntry(Answer):
     train_size: int | None = Field(default=None, description="of a data set: number of training images")
     has_groups: bool = Field(default=False, description="of a data set: whether its images have groups")
     group_names: list[str] = Field(default_factory=list, description="of a data set, in the order of the groups")
+    attributes: list[Attribute] = Field(
+        default_factory=list, description="of a data set: properties of its images that groups can be made of"
+    )
     has_mask: bool = Field(default=False, description="of a data set: whether its images have masks of the null region")
     has_corruptions: bool = Field(
         default=False, description="of a data set: whether corruptions of its test images are published"
@@ -130,6 +139,11 @@ class CatalogEntry(Answer):
     )
     # of a regularizer
     penalises: bool = Field(default=True, description="of a regularizer: whether it adds a penalty to the loss")
+    # of an algorithm
+    needs_groups_if: dict[str, list[Any]] | None = Field(
+        default=None,
+        description="of an algorithm: parameter values with which it needs groups; empty: always; null: never",
+    )
     # of an evaluation
     needs_mask: bool = Field(default=False, description="of an evaluation: whether it needs masks of the null region")
     needs_groups: bool = Field(default=False, description="of an evaluation: whether it needs groups")

@@ -7,7 +7,7 @@ from pydantic import Field
 from densitylab.backend.shared.contracts.fields import EvaluationSplit, ImageSize, Key, Request
 from densitylab.backend.shared.contracts.origins import ChannelOrder, ValueRange
 
-SPEC_VERSION = 3
+SPEC_VERSION = 4
 MAX_RUNS_PER_EXPERIMENT = 500
 
 
@@ -40,8 +40,9 @@ class EarlyStop(Request):
     its best epoch."""
 
     patience: int = Field(ge=1, le=10_000, description="epochs")
-    metric: Literal["validation_cross_entropy", "validation_accuracy"] = Field(
-        default="validation_cross_entropy", description="the value to watch"
+    metric: Literal["validation_cross_entropy", "validation_accuracy", "validation_worst_group"] = Field(
+        default="validation_cross_entropy",
+        description="the value to watch; validation_worst_group, the lowest accuracy of a group, needs groups",
     )
 
 
@@ -112,6 +113,7 @@ class RunSpec(Request):
     optimizer: Component = _component("adam", "optimizer")
     lr_schedule: Component = _component("constant", "schedule of the learning rate")
     augmentation: Component | None = Field(default=None, description="null: the data set's default")
+    algorithm: Component = _component("erm", "how training images are weighted and drawn")
     epochs: int = Field(default=15, ge=1, le=10_000, description="passes over the training images")
     batch_size: int = Field(default=100, ge=1, le=65_536, description="images per optimizer step")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="initialisation, order and augmentation")

@@ -1,9 +1,11 @@
 """Checks of components against each other: data set, model, regularizer, evaluations."""
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from densitylab.backend.shared.catalog import (
+    AlgorithmEntry,
     AttributionEntry,
     Catalog,
     DatasetEntry,
@@ -15,6 +17,8 @@ from densitylab.backend.shared.catalog import (
 )
 from densitylab.backend.shared.contracts import Component, EvaluationSpec, FieldError, ModelInterface, RunSpec
 from densitylab.backend.shared.specs.params import complete_params
+
+MAX_GROUPS = 500  # of the label crossed with attributes
 
 
 def check_evaluations(
@@ -51,7 +55,7 @@ def _impossible(
     """Yield an error for everything that the evaluation needs and this data set or model does not have."""
     needs = (
         (entry.needs_mask, dataset.has_mask, "a mask"),
-        (entry.needs_groups, dataset.has_groups, "groups"),
+        (entry.needs_groups, dataset.has_groups or _names_attributes(entry, params), "groups"),
         (entry.needs_corruptions, dataset.corruptions is not None, "published corruptions"),
     )
     for needed, given, what in needs:
@@ -61,6 +65,8 @@ def _impossible(
             )
     for param in entry.params:
         value = params.get(param.name)
+        if param.type == "attributes" and isinstance(value, list):
+            yield from _wrong_attributes(value, dataset, f"{at}/params/{param.name}")
         if param.type != "component" or value is None:
             continue
         try:
@@ -81,6 +87,25 @@ def _impossible(
                 detail=f"{chosen.label} has images of another shape than {dataset.label} ({_shape(chosen)} against "
                 f"{_shape(dataset)}): state how to resize them",
             )
+
+
+def _names_attributes(entry: EvaluationEntry, params: dict[str, Any]) -> bool:
+    """Return whether the request itself says which attributes make the groups."""
+    return any(param.type == "attributes" and params.get(param.name) for param in entry.params)
+
+
+def _wrong_attributes(names: list[Any], dataset: DatasetEntry, at: str) -> Iterator[FieldError]:
+    """Yield an error for each attribute that the data set does not have, and for too many groups."""
+    values = {attribute.name: len(attribute.values) for attribute in dataset.attributes}
+    for index, name in enumerate(names):
+        if name not in values:
+            offered = ", ".join(values) or "none"
+            detail = f"{dataset.label} has the attributes {offered}; got {name!r}"
+            yield FieldError(pointer=f"{at}/{index}", detail=detail)
+    groups = (dataset.num_classes or 1) * prod(values.get(name, 1) for name in names)
+    if groups > MAX_GROUPS:
+        detail = f"expected at most {MAX_GROUPS} groups, the label and these attributes give {groups:,}: cross fewer"
+        yield FieldError(pointer=at, detail=detail)
 
 
 def _shape(dataset: DatasetEntry) -> str:
@@ -140,6 +165,10 @@ def check_together(spec: RunSpec, entries: dict[str, Entry], at: str, errors: li
         if spec.interface is not None:
             errors.extend(_wrong_interface(spec.interface, dataset, f"{at}/interface"))
         _check_dataset(spec, dataset, at, errors)
+        errors.extend(_without_groups(spec, dataset, entries.get("algorithm"), at))
+    algorithm = entries.get("algorithm")
+    if isinstance(algorithm, AlgorithmEntry):
+        errors.extend(_wrong_algorithm(spec, algorithm, at))
     if isinstance(regularizer, RegularizerEntry):
         if spec.compile and spec.lambda_:
             _check_compile(spec, regularizer, at, errors)
@@ -223,12 +252,38 @@ def _check_dataset(spec: RunSpec, dataset: DatasetEntry, at: str, errors: list[F
                 f"got {spec.train_samples}",
             )
         )
-    if spec.sampling == "group_balanced" and not dataset.has_groups:
-        errors.append(
-            FieldError(
-                pointer=f"{at}/sampling", detail=f"group_balanced needs groups, which {dataset.label} does not have"
-            )
+
+
+def _without_groups(spec: RunSpec, dataset: DatasetEntry, algorithm: Entry | None, at: str) -> Iterator[FieldError]:
+    """Yield an error for every part of a spec that needs groups which the data set does not have."""
+    if dataset.has_groups:
+        return
+    lacking = f"needs groups, which {dataset.label} does not have"
+    if spec.sampling == "group_balanced":
+        yield FieldError(pointer=f"{at}/sampling", detail=f"group_balanced {lacking}")
+    if spec.early_stop is not None and spec.early_stop.metric == "validation_worst_group":
+        yield FieldError(pointer=f"{at}/early_stop/metric", detail=f"validation_worst_group {lacking}")
+    if isinstance(algorithm, AlgorithmEntry) and algorithm.needs_groups_if is not None:
+        params = spec.algorithm.params
+        if _all_in(params, algorithm.needs_groups_if):
+            deciding = next(iter(algorithm.needs_groups_if), None)
+            cause = f" with {deciding} {params[deciding]!r}" if deciding else ""
+            where = f"params/{deciding}" if deciding else "key"
+            yield FieldError(pointer=f"{at}/algorithm/{where}", detail=f"{algorithm.label}{cause} {lacking}")
+
+
+def _wrong_algorithm(spec: RunSpec, algorithm: AlgorithmEntry, at: str) -> Iterator[FieldError]:
+    """Yield an error for every part of a spec that the algorithm does not go with."""
+    params = spec.algorithm.params
+    if algorithm.draws is not None and _all_in(params, algorithm.draws) and spec.sampling != "shuffled":
+        detail = f"{algorithm.label} draws the images itself here: expected 'shuffled', got {spec.sampling!r}"
+        yield FieldError(pointer=f"{at}/sampling", detail=detail)
+    first = params.get(algorithm.first_stage) if algorithm.first_stage else None
+    if isinstance(first, int) and first >= spec.epochs:
+        detail = (
+            f"expected fewer than the {spec.epochs} epochs of the run, of which the first stage is a part; got {first}"
         )
+        yield FieldError(pointer=f"{at}/algorithm/params/{algorithm.first_stage}", detail=detail)
 
 
 def _check_compile(spec: RunSpec, regularizer: RegularizerEntry, at: str, errors: list[FieldError]) -> None:

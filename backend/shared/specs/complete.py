@@ -11,7 +11,7 @@ from densitylab.backend.shared.specs.compatibility import check_evaluations, che
 from densitylab.backend.shared.specs.params import complete_params, lookup
 
 SMALLEST_WEIGHT = 2.0**-126  # normal numbers of float32, in which penalties are computed
-COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer", "lr_schedule", "augmentation")
+COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer", "lr_schedule", "augmentation", "algorithm")
 
 
 def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpec:

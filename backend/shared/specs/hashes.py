@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from densitylab.backend.shared.contracts import RunSpec
+from densitylab.backend.shared.contracts import Component, RunSpec
 
 # Left out with these values, their defaults, so that specs from before keep their hash
 _LATER_PARTS = {
@@ -14,16 +14,36 @@ _LATER_PARTS = {
     "class_weights": "none",
     "gradient_accumulation": 1,
     "activation_checkpointing": False,
+    "algorithm": {"key": "erm", "params": {}},
 }
+
+
+# The same of parameters of data sets
+_LATER_DATASET_PARAMS = {"image_size": 64}
 
 
 def spec_hash(spec: RunSpec) -> str:
     """The same for equal specs."""
     dumped = spec.model_dump()
+    dumped["dataset"]["params"] = _known_before(spec.dataset.params)
     for name, default in _LATER_PARTS.items():
         if dumped[name] == default:
             del dumped[name]
     return content_hash(dumped)
+
+
+def dataset_hash(params: dict[str, Any]) -> str:
+    """The same for equal parameters of a data set, by which its prepared variant is found."""
+    return content_hash(_known_before(params))
+
+
+def same_data(a: Component, b: Component) -> bool:
+    """Return whether two specs' data sets are the same variant of the same one."""
+    return (a.key, dataset_hash(a.params)) == (b.key, dataset_hash(b.params))
+
+
+def _known_before(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if _LATER_DATASET_PARAMS.get(name) != value}
 
 
 def content_hash(content: Any) -> str:

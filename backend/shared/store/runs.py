@@ -243,6 +243,16 @@ def set_started(session: Session, run_id: int, *, device: str, data_hash: str, p
     row.provenance = {**row.provenance, **provenance, "data_hash": data_hash}
 
 
+def set_parameter_names(session: Session, run_id: int, names: list[str]) -> None:
+    """Record the names of the parameters of the run's network."""
+    session.get_one(RunRow, run_id).parameter_names = names
+
+
+def parameter_names(session: Session, run_id: int) -> list[str] | None:
+    """Return the names of the parameters of the run's network; None if they are not known."""
+    return session.scalar(select(RunRow.parameter_names).where(RunRow.id == run_id))
+
+
 def add_flags(session: Session, run_id: int, flags: list[contracts.Flag]) -> None:
     """Add flags; one of a key that the run has already replaces it."""
     row = session.get_one(RunRow, run_id)
@@ -357,17 +367,18 @@ def _answer(
     )
 
 
-# Behaviour of runs of the first version, which their specs do not state; other later parts have defaults
-_PARTS_SINCE_VERSION_2 = {
+# Behaviour of older runs, which their specs do not state; other later parts have defaults
+_LATER_COMPONENTS = {
     "lr_schedule": {"key": "constant", "params": {"warm_up": 0.0}},
     "augmentation": {"key": "none", "params": {}},
+    "algorithm": {"key": "erm", "params": {}},
 }
 
 
 def stored_spec(stored: dict[str, Any]) -> contracts.RunSpec:
     """Return a stored spec as it is: it was validated at its launch, and newer rules do not apply."""
     known = {name: stored[name] for name in contracts.RunSpec.model_fields if name in stored}
-    known = copy.deepcopy(_PARTS_SINCE_VERSION_2) | known
+    known = copy.deepcopy(_LATER_COMPONENTS) | known
     for kind in specs.COMPONENTS:
         known[kind] = contracts.Component.model_construct(**known[kind])
     if known.get("early_stop"):
