@@ -4,7 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from densitylab.backend.shared.contracts import LOCAL_NAME, CatalogParam, EvaluationSplit, Origin, Run, Status, Value
+from densitylab.backend.shared.contracts import (
+    LOCAL_NAME,
+    CatalogParam,
+    EvaluationSplit,
+    Origin,
+    Run,
+    RunSpec,
+    Status,
+    Value,
+)
 from densitylab.frontend.client.catalog import Catalog
 
 _SYMBOLS = {
@@ -101,7 +110,9 @@ def run_name(run: Run, catalog: Catalog) -> str:
     regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
     if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
         regularizer = "baseline (no regularizer)"
-    return f"{numbered}: {network}, {regularizer}, seed {spec.seed}"
+    plain = spec.algorithm.key == RunSpec().algorithm.key
+    algorithm = "" if plain else f"{catalog.label('algorithm', spec.algorithm.key)}, "
+    return f"{numbered}: {network}, {algorithm}{regularizer}, seed {spec.seed}"
 
 
 def result_label(

@@ -30,6 +30,7 @@ METRIC_LABELS = {
     "penalty": "penalty",
     "train_accuracy": "accuracy, training",
     "validation_accuracy": "accuracy, validation",
+    "validation_worst_group": "worst-group accuracy, validation",
     "gradient_norm": "‖∇ log p(x)‖",
     "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
     "gradient_norm_margin": "‖∇ margin‖",
@@ -40,7 +41,7 @@ METRIC_LABELS = {
 }
 PANELS = (
     Panel("Loss", ("loss", "cross_entropy", "validation_cross_entropy"), "nats"),
-    Panel("Accuracy", ("train_accuracy", "validation_accuracy"), "accuracy"),
+    Panel("Accuracy", ("train_accuracy", "validation_accuracy", "validation_worst_group"), "accuracy"),
     Panel("Penalty", ("penalty",), "‖∇ log p‖ᵏ, before λ"),
     Panel("Gradient norms", ("gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"), "L2, [0, 1] pixels"),
 )

@@ -104,7 +104,7 @@ def cost(preflight: Preflight) -> str:
     ]
     for data in preflight.data:
         lines.append(f"data      {data.key}: {data.status}" + (f"; first POST {data.prepare}" if data.prepare else ""))
-    lines += [f"start     {note}" for note in preflight.notes]
+    lines += [f"note      {note}" for note in preflight.notes]
     return "\n".join([*lines, "It can be launched." if preflight.launchable else "It cannot be launched yet."])
 
 

@@ -33,7 +33,7 @@ def show_cost(request: ExperimentRequest) -> bool:
         cells[3].metric("Memory per run", memory, help=cost.memory_formula)
         st.caption(f"{workers} · {escaped(cost.basis_text)}")
         for note in cost.notes:
-            st.info(escaped(note), icon=":material/fork_right:")
+            st.info(escaped(note), icon=":material/info:")
         if not cost.workers:
             st.warning("No training worker is running: the runs wait until one starts.", icon=":material/warning:")
         for data in cost.data:

@@ -17,6 +17,7 @@ _KINDS = {
     "regularizer": "Regularizer",
     "schedule": "λ schedule",
     "optimizer": "Optimizer",
+    "algorithm": "Algorithm",
 }
 
 

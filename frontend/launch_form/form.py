@@ -1,5 +1,6 @@
 """The launch form: from the widgets to an experiment's request."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -34,8 +35,9 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
         with data_cell:
             spec: dict[str, Any] = {"dataset": form.component("dataset", "Data set")}
         dataset = catalog.entry("dataset", spec["dataset"]["key"])
+        size = catalog.image_size(spec["dataset"]["key"], spec["dataset"]["params"])
         with model_cell:
-            spec["model"] = form.component("model", "Model", usable=lambda entry: _fits(entry, dataset))
+            spec["model"] = form.component("model", "Model", usable=lambda entry: _fits(entry, size))
     st.subheader("Regularization")
     with st.container(border=True):
         regularization = draw_regularization(form, plan.grid, plan.methods)
@@ -44,7 +46,7 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     with st.container(border=True):
         training_cell, evaluation_cell = st.columns(2)
         with training_cell:
-            spec |= _draw_training(form)
+            spec |= _draw_training(form, dataset)
         with evaluation_cell:
             spec["evaluations"] = draw_evaluations(form, dataset)
     extra = draw_extra_axis(form, spec, plan.grid)
@@ -68,7 +70,7 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     return None
 
 
-def _draw_training(form: FormContext) -> dict[str, Any]:
+def _draw_training(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
     epochs_cell, batch_cell = st.columns(2)
     with epochs_cell:
         epochs = st.number_input(
@@ -80,7 +82,12 @@ def _draw_training(form: FormContext) -> dict[str, Any]:
             "Batch size", 1, 65_536, form.spec["batch_size"], key=f"{form.key}/batch", persist_state="page"
         )
         form.errors.show("/spec/batch_size")
-    return {"epochs": epochs, "batch_size": batch_size, "optimizer": form.component("optimizer", "Optimizer")}
+    optimizer = form.component("optimizer", "Optimizer")
+    grouped = dataset is None or dataset.has_groups
+    algorithm = form.component(
+        "algorithm", "Training algorithm", usable=lambda entry: grouped or entry.needs_groups_if != {}
+    )
+    return {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "algorithm": algorithm}
 
 
 def _draw_labels(request: ExperimentRequest, form: FormContext) -> dict[str, Any]:
@@ -127,8 +134,7 @@ def _kept_interface(form: FormContext, spec: dict[str, Any]) -> dict[str, Any]:
     return {"interface": form.spec["interface"]} if form.spec["interface"] is not None and same else {}
 
 
-def _fits(model: CatalogEntry, dataset: CatalogEntry | None) -> bool:
-    size = dataset.image_size if dataset else None
+def _fits(model: CatalogEntry, size: Sequence[int] | None) -> bool:
     return size is None or model.min_image_size is None or min(size) >= model.min_image_size
 
 

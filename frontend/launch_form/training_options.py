@@ -18,7 +18,11 @@ _PRECISIONS = {
     "bfloat16": "bfloat16 autocast",
     "float16": "float16 autocast, scaled loss",
 }
-_STOP_METRICS = {"validation_cross_entropy": "validation cross-entropy", "validation_accuracy": "validation accuracy"}
+_STOP_METRICS = {
+    "validation_cross_entropy": "validation cross-entropy",
+    "validation_accuracy": "validation accuracy",
+    "validation_worst_group": "validation worst-group accuracy",
+}
 
 
 def draw_training_options(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def draw_training_options(form: FormContext, dataset: CatalogEntry | None) -> di
     st.markdown("**Images**")
     images = _draw_images(form, dataset)
     st.markdown("**Optimization**")
-    weights = _draw_weights(form)
+    weights = _draw_weights(form, dataset)
     st.markdown("**Precision and device**")
     return {**images, **weights, **_draw_precision(form)}
 
@@ -74,7 +78,7 @@ def _draw_images(form: FormContext, dataset: CatalogEntry | None) -> dict[str, A
     return {"augmentation": augmentation, "sampling": sampling, "train_samples": samples}
 
 
-def _draw_weights(form: FormContext) -> dict[str, Any]:
+def _draw_weights(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
     schedule_cell, clip_cell, average_cell = st.columns([3, 2, 2])
     with schedule_cell:
         lr_schedule = form.component("lr_schedule", "Learning-rate schedule")
@@ -125,11 +129,13 @@ def _draw_weights(form: FormContext) -> dict[str, Any]:
     early_stop = None
     with metric_cell:
         if patience is not None:
-            names = list(_STOP_METRICS)
+            grouped = dataset is None or dataset.has_groups
+            names = [name for name in _STOP_METRICS if name != "validation_worst_group" or grouped]
+            watched = given.get("metric")
             metric = st.selectbox(
                 "Early stopping: metric",
                 names,
-                names.index(given.get("metric", names[0])),
+                names.index(watched) if watched in names else 0,
                 key=f"{form.key}/watched",
                 persist_state="page",
                 format_func=_STOP_METRICS.__getitem__,

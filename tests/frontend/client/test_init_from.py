@@ -43,7 +43,7 @@ def test_the_command_sets_a_start(live_api, capsys):
     start = ["--set", f"init_from.run={source}", "--url", live_api.url]
     longer = [*start, "--set", "init_from.mode=continue", "--set", "epochs=8"]
     assert main(["launch", "--dry-run", *longer]) == 0
-    assert f"start     Continues run {source}, from its full state" in capsys.readouterr().out
+    assert f"note      Continues run {source}, from its full state" in capsys.readouterr().out
     for arguments, mode in ((start, "weights"), (longer, "continue")):
         assert main(["launch", *arguments]) == 0
         run = live_api.client.runs(limit=1).items[0]
