@@ -48,9 +48,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
                 1e-4,
                 f"n = {IMAGES}",
             )
-        measured = leakage(
-            model, subjects.data, attribution=gradient, samples=IMAGES, generator=torch.Generator(), **QUIET
-        )
+        measured = leakage(model, _first(subjects.data), attribution=gradient, fresh_model=lambda: model, **QUIET)
         masks = subjects.data.masks[:IMAGES].numpy()
         yield from _pointing(name, model, subjects, a)
         mass = quantus.RelevanceMassAccuracy(abs=True, normalise=False, disable_warnings=True)
@@ -67,9 +65,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
 
 
 def _pointing(name: str, model: nn.Module, subjects: Subjects, a: torch.Tensor) -> Iterator[Row]:
-    measured = energy_pointing(
-        model, subjects.data, attribution=gradient, samples=IMAGES, generator=torch.Generator(), **QUIET
-    )
+    measured = energy_pointing(model, _first(subjects.data), attribution=gradient, fresh_model=lambda: model, **QUIET)
     batch = {
         "model": model,
         "x_batch": subjects.x[:IMAGES].numpy(),
@@ -84,6 +80,11 @@ def _pointing(name: str, model: nn.Module, subjects: Subjects, a: torch.Tensor) 
     ):
         figure = float(np.mean(theirs(**batch)))
         yield Row(metric, name, "quantus", measured.values[value].value, figure, 1e-4, f"n = {IMAGES}")
+
+
+def _first(data: Dataset) -> Dataset:
+    masks = None if data.masks is None else data.masks[:IMAGES]
+    return Dataset(data.images[:IMAGES], data.labels[:IMAGES], masks)
 
 
 def _inner_ssim(a: np.ndarray, b: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from densitylab.frontend.explore.runs import choose_runs, class_names, columns
 from densitylab.frontend.maps.paper_figure import saliency_figure
 from densitylab.frontend.maps.render import read_maps
 from densitylab.frontend.maps.saliency_panels import saliency_html, scale_html
-from densitylab.frontend.maps.view import CHANCE, MapView, RunColumn, leakage_text, prediction_text
+from densitylab.frontend.maps.view import MapView, RunColumn, leakage_text, prediction_text
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
@@ -74,7 +74,10 @@ def legend_text(view: MapView, method: CatalogEntry) -> str:
     meaning = f"positive values raise {score}, negative values lower it" if view.diverging else "magnitudes"
     leak = ""
     if view.maps.masks is not None:
-        leak = f" Leak: L2 norm of the map on the null block, and its share of the squared map (chance {CHANCE:.0%})."
+        leak = (
+            " Leak: L2 norm of the map on the null block, and its share of the squared map "
+            f"(chance {view.chance_text()})."
+        )
     return f"{scale}, {view.limit_words()}; larger values clipped; {meaning}.{leak}"
 
 

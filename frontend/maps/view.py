@@ -17,7 +17,6 @@ from densitylab.frontend.maps.render import (
     pooled_limit,
 )
 
-CHANCE = 0.5  # leakage share of a map that ignores the null block: the block is half of the image
 DEFAULT_CLIP = 99.0
 
 
@@ -83,6 +82,14 @@ class MapView:
     def panel(self, column: int, sample: int) -> Panel:
         """Return the numbers of a run's map."""
         return self.answer.panels[column * len(self.answer.samples.indices) + sample]
+
+    def chance_text(self) -> str:
+        """Return the leakage share of a map that ignores the null block: the block's share of the pixels, per image."""
+        if self.maps.masks is None:
+            return ""
+        shares = self.maps.masks.reshape(len(self.maps.masks), -1).mean(axis=1)
+        low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
+        return low if low == high else f"{low} to {high}, by image"
 
     def class_name(self, label: int | None) -> str:
         """Return the name of a class; its index where the name is unknown."""

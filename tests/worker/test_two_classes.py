@@ -88,7 +88,7 @@ def test_an_evaluation(entry, model, data):
         "train_data": lambda: data,
         "fresh_model": lambda: copy.deepcopy(model),
         "prior_results": [],
-        "corruptions": Corrupted(lambda corruption, severity, samples: data),
+        "corruptions": Corrupted(lambda corruption, severity, indices: data, data.labels.numpy()),
     }
     named = {param.name: copy.deepcopy(model) for param in entry.params if param.type == "run"}
     result = component(CATALOG, "evaluation", entry.key, {"steps": 3} if entry.param("steps") else {}).function(

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.random_map import random_map
 from densitylab.worker.evaluations.result import Curve, Flag, Result, Value, few_samples, mean_value
 from densitylab.worker.evaluations.similarity import SIMILARITIES
-from densitylab.worker.evaluations.stability import random_map
 from densitylab.worker.evaluations.subset import draw_subset
 
 MEASURES = ("cosine", "spearman", "ssim", "top_k")

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.random_map import random_map
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value
 from densitylab.worker.evaluations.subset import draw_subset
+
+SHARES = ("share", "ratio", "mass")
 
 
 def leakage(
@@ -21,16 +24,17 @@ def leakage(
     attribution: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor],
     target: str = "logit",
     samples: int | None = None,
+    fresh_model: Callable[[], nn.Module],
     generator: torch.Generator,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Result:
     """Return the leakage of the attribution a of the labelled class onto the null mask m.
 
-    Absolute: mean of ‖a·m‖₂ (Yang, Akhtar, Shah, Mian, ECCV 2024). Share: mean of ‖a·m‖₂² / ‖a‖₂², 0.5 by
-    chance if the mask is half of the image; ratio: mean of ‖a·m‖₂ / ‖a‖₂; mass: mean of ‖a·m‖₁ / ‖a‖₁ (relevance
-    mass, Arras, Osman, Samek 2022). Only the first is defined for a = 0: such images are excluded from the
-    others, and a flag gives their number.
+    Absolute: mean of ‖a·m‖₂ (Yang, Akhtar, Shah, Mian, ECCV 2024). Share: mean of ‖a·m‖₂² / ‖a‖₂²; ratio: mean of
+    ‖a·m‖₂ / ‖a‖₂; mass: mean of ‖a·m‖₁ / ‖a‖₁ (relevance mass, Arras, Osman, Samek 2022). Only the first is defined for
+    a = 0: such images are excluded from the others, and a flag gives their number. A map that ignores the mask has the
+    mask's share of the pixels as its expected share and mass: the chance level of an image.
 
     Args:
         model: gives logits (N, K), in eval mode.
@@ -39,13 +43,16 @@ def leakage(
         target: output of the labelled class to attribute: its "logit", its "log_prob" log softmax_y f(x), or its
             "margin" f_y − max_{j≠y} f_j.
         samples: number of images, see `draw_subset`; None: all.
-        generator: not used.
+        fresh_model: gives the same network with random weights, on the same device, in eval mode.
+        generator: draws the random maps.
         progress: called with the fraction done, 0 to 1.
         should_stop: asked before each batch.
 
     Returns:
-        values `l2`, `share`, `ratio`, `mass`, with bootstrap intervals stratified by class; arrays of the same names,
-        per image, NaN if not defined.
+        values `l2`, `share`, `ratio`, `mass`, with bootstrap intervals stratified by class; `chance`, the mean chance
+        level of `share` and `mass`; and of `share`, `ratio` and `mass` the controls `{name}_random_map` (independent
+        normal numbers, non-negative where the map has no negative ones) and `{name}_random_weights` (the fresh model's
+        map). Arrays of the same names, per image, NaN if not defined.
 
     Raises:
         ValueError: the data set has no masks, or `target` is none of the three.
@@ -55,26 +62,25 @@ def leakage(
         raise ValueError("leakage needs a data set with a mask of its null part; this one has none")
     if target not in _OUTPUTS:
         raise ValueError(f"expected target to be one of {', '.join(_OUTPUTS)}, got {target!r}")
-    explained = _Explained(model, _OUTPUTS[target]).eval()
+    explained, untrained = (_Explained(network, _OUTPUTS[target]).eval() for network in (model, fresh_model()))
     indices = draw_subset(data, samples)
-    on_null, whole, mass = [], [], []
+    columns: dict[str, list[np.ndarray]] = {}
     for part, x, y in batches(model, data, indices, progress=progress, should_stop=should_stop):
-        attributions = attribution(explained, x, y).double()
         mask = data.masks[indices[part]].to(x.device)
-        on_null.append(torch.linalg.vector_norm((attributions * mask).flatten(1), dim=1).cpu().numpy())
-        sizes = attributions.abs()
-        mass.append(((sizes * mask).flatten(1).sum(1) / sizes.flatten(1).sum(1)).cpu().numpy())
-        whole.append(torch.linalg.vector_norm(attributions.flatten(1), dim=1).cpu().numpy())
-    l2 = np.concatenate(on_null) if on_null else np.zeros(0)
-    norm = np.concatenate(whole) if whole else np.zeros(0)
-    null_mass = np.concatenate(mass) if mass else np.zeros(0)
-    count = len(l2)
+        own = attribution(explained, x, y)
+        maps = {
+            "": own,
+            "_random_map": random_map(own, generator),
+            "_random_weights": attribution(untrained, x, y),
+        }
+        measured = {f"{name}{suffix}": column for suffix, a in maps.items() for name, column in _parts(a, mask).items()}
+        measured["chance"] = mask.double().flatten(1).mean(dim=1)
+        for name, column in measured.items():
+            columns.setdefault(name, []).append(column.cpu().numpy())
+    arrays = {name: np.concatenate(parts) for name, parts in columns.items() if not name.startswith("l2_")}
+    count = len(indices)
     labels = data.labels[indices].cpu().numpy()
-    finite = np.isfinite(norm)
-    defined = finite & (norm > 0)
-    ratio = np.full(count, np.nan)
-    ratio[defined] = l2[defined] / norm[defined]
-    l2[~finite] = np.nan
+    finite, defined = np.isfinite(arrays["l2"]), np.isfinite(arrays["share"])
 
     flags = few_samples(count)
     if not finite.all():
@@ -95,22 +101,27 @@ def leakage(
                 "others. Next: check these maps; saturated models have zero gradients.",
             )
         )
+    values = {}
+    for name, column in arrays.items():
+        known = np.isfinite(column) if name == "l2" else np.isfinite(column) & defined
+        better = False if name in ("l2", *SHARES) else None
+        values[name] = mean_value(column[known], labels[known], higher_is_better=better)
     return Result(
-        values={
-            "l2": mean_value(l2[finite], labels[finite], higher_is_better=False),
-            "share": mean_value(ratio[defined] ** 2, labels[defined], higher_is_better=False),
-            "ratio": mean_value(ratio[defined], labels[defined], higher_is_better=False),
-            "mass": mean_value(null_mass[defined], labels[defined], higher_is_better=False),
-        },
+        values=values,
         flags=flags,
-        arrays={
-            "indices": indices,
-            "l2": l2.astype(np.float32),
-            "share": (ratio**2).astype(np.float32),
-            "ratio": ratio.astype(np.float32),
-            "mass": null_mass.astype(np.float32),
-        },
+        arrays={"indices": indices, **{name: column.astype(np.float32) for name, column in arrays.items()}},
     )
+
+
+def _parts(attributions: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Return the four measures of maps (N, C, H, W) on masks (N, 1, H, W), (N,) each; NaN where not defined."""
+    a = attributions.double()
+    l2 = torch.linalg.vector_norm((a * mask).flatten(1), dim=1)
+    ratio = l2 / torch.linalg.vector_norm(a.flatten(1), dim=1)
+    mass = (a.abs() * mask).flatten(1).sum(dim=1) / a.abs().flatten(1).sum(dim=1)
+    finite = a.isfinite().flatten(1).all(dim=1)
+    measured = {"l2": l2, "share": ratio**2, "ratio": ratio, "mass": mass}
+    return {name: torch.where(finite, column, torch.nan) for name, column in measured.items()}
 
 
 class _Explained(nn.Module):

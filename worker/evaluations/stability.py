@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.random_map import random_map
 from densitylab.worker.evaluations.result import Flag, Result, few_samples, mean_value, proportion
 from densitylab.worker.evaluations.similarity import SIMILARITIES
 from densitylab.worker.evaluations.subset import draw_subset
@@ -113,10 +114,3 @@ def stability(
             **{name: measured[name].astype(np.float32) for name in SIMILARITIES},
         },
     )
-
-
-def random_map(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return independent normal numbers; their absolute values for a map without negative values."""
-    drawn = torch.randn(like.shape, generator=generator, device=generator.device).to(like.device, like.dtype)
-    signed = (like < 0).flatten(1).any(dim=1)[:, None, None, None]
-    return torch.where(signed, drawn, drawn.abs())

@@ -155,6 +155,14 @@ def test_the_words_under_a_map():
     assert leakage_text(shown.panel(0, 0)) == "leak 0.25 · 50%"
 
 
+def test_the_chance_level_of_leakage_is_the_blocks_share_of_each_image():
+    shown = view()
+    shown.maps.masks[:, :, :6] = True  # 6 of 8 rows
+    assert shown.chance_text() == "75%"
+    shown.maps.masks[1] = True
+    assert shown.chance_text() == "75% to 100%, by image"
+
+
 def test_a_map_of_zeros_or_without_numbers_says_so():
     shown = view(zero=True)
     assert map_warning(shown.panel(1, 2)) == "zero everywhere" and "zero everywhere" in saliency_html(shown, 2)

@@ -9,7 +9,12 @@ from densitylab.worker.attributions.gradient import gradient
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.energy_pointing import energy_pointing
 
-HOOKS = {"generator": torch.Generator(), "progress": lambda fraction: None, "should_stop": lambda: False}
+HOOKS = {
+    "fresh_model": lambda: nn.Sequential(nn.Flatten(), nn.Linear(96, 3)),
+    "generator": torch.Generator(),
+    "progress": lambda fraction: None,
+    "should_stop": lambda: False,
+}
 
 
 @pytest.fixture
@@ -56,6 +61,15 @@ def test_maps_on_the_object_reach_one_and_random_maps_chance(small):
     values = energy_pointing(model, data, attribution=random, **HOOKS).values
     assert values["energy"].low < values["chance"].value < values["energy"].high
     assert values["hits"].low < values["chance"].value < values["hits"].high
+    for control in ("energy_random_map", "hits_random_map"):
+        assert values[control].low < values["chance"].value < values[control].high
+
+
+def test_the_untrained_networks_maps_are_the_control(small):
+    model, data = small
+    result = energy_pointing(model, data, attribution=gradient, **{**HOOKS, "fresh_model": lambda: model})
+    assert result.values["energy_random_weights"].value == result.values["energy"].value
+    assert np.array_equal(result.arrays["hit_random_weights"], result.arrays["hit"])
 
 
 def test_maps_without_a_positive_part_are_left_out(small):

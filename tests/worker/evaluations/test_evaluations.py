@@ -43,6 +43,11 @@ def small():
     return model, Dataset(images, labels, masks)
 
 
+def untrained():
+    """A linear network for images of 8x4."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(32, 3)).eval()
+
+
 def generator():
     return torch.Generator().manual_seed(0)
 
@@ -81,7 +86,9 @@ def test_nan_logits_are_wrong_and_flagged(small):
 @pytest.mark.parametrize("target", ["logit", "log_prob", "margin"])
 def test_leakage_equals_a_plain_computation(small, target):
     model, data = small
-    result = leakage(model, data, attribution=gradient, target=target, generator=generator(), **HOOKS)
+    result = leakage(
+        model, data, fresh_model=untrained, attribution=gradient, target=target, generator=generator(), **HOOKS
+    )
     l2, share, ratio = [], [], []
     for image, label, mask in zip(data.images, data.labels.tolist(), data.masks, strict=True):
         x = (image[None] / 255).requires_grad_()
@@ -103,10 +110,26 @@ def test_leakage_equals_a_plain_computation(small, target):
         assert result.arrays[name] == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_chance_level_of_leakage_is_the_masks_share_of_each_image(small):
+    model, data = small
+    masks = torch.zeros(300, 1, 8, 4, dtype=torch.bool)
+    masks[:150, :, :7], masks[150:, :, :6] = True, True  # 7/8 and 6/8 of the pixels
+    wide = Dataset(data.images, data.labels, masks)
+    result = leakage(model, wide, fresh_model=lambda: model, attribution=gradient, generator=generator(), **HOOKS)
+    assert result.values["chance"].value == pytest.approx(13 / 16)
+    assert result.arrays["chance"][[0, 299]].tolist() == [0.875, 0.75]
+    for control in ("share_random_map", "mass_random_map"):
+        value = result.values[control]
+        assert abs(value.value - 13 / 16) < 0.01 and value.higher_is_better is None
+    assert result.values["share_random_weights"].value == result.values["share"].value
+
+
 def test_leakage_of_a_constant_model_is_undefined_and_flagged(small):
     model, data = small
     nn.init.zeros_(model[2].weight)
-    result = leakage(model, data, attribution=gradient, samples=50, generator=generator(), **HOOKS)
+    result = leakage(
+        model, data, fresh_model=untrained, attribution=gradient, samples=50, generator=generator(), **HOOKS
+    )
     assert result.values["l2"].value == 0.0 and result.values["l2"].n == 50
     assert result.values["share"].value is None and result.values["share"].n == 0
     assert np.isnan(result.arrays["share"]).all()
@@ -123,7 +146,7 @@ def test_leakage_leaves_out_maps_that_are_not_finite(small):
         attributions[1] = 0.0
         return attributions
 
-    result = leakage(model, data, attribution=broken, generator=generator(), **HOOKS)
+    result = leakage(model, data, fresh_model=untrained, attribution=broken, generator=generator(), **HOOKS)
     batches = 2
     assert result.values["l2"].n == 300 - batches and result.values["share"].n == 300 - 2 * batches
     assert result.values["share"].value == pytest.approx(0.5)
@@ -132,12 +155,21 @@ def test_leakage_leaves_out_maps_that_are_not_finite(small):
 
 def test_leakage_takes_any_attribution_and_refuses_wrong_arguments(small):
     model, data = small
-    result = leakage(model, data, attribution=log_density, samples=200, generator=generator(), **HOOKS)
+    result = leakage(
+        model, data, fresh_model=untrained, attribution=log_density, samples=200, generator=generator(), **HOOKS
+    )
     assert 0 < result.values["share"].value < 1 and result.values["share"].n == 200
     with pytest.raises(ValueError, match="mask"):
-        leakage(model, Dataset(data.images, data.labels), attribution=gradient, generator=generator(), **HOOKS)
+        leakage(
+            model,
+            Dataset(data.images, data.labels),
+            fresh_model=untrained,
+            attribution=gradient,
+            generator=generator(),
+            **HOOKS,
+        )
     with pytest.raises(ValueError, match="logit, log_prob, margin"):
-        leakage(model, data, attribution=gradient, target="loss", generator=generator(), **HOOKS)
+        leakage(model, data, fresh_model=untrained, attribution=gradient, target="loss", generator=generator(), **HOOKS)
 
 
 def plain_accuracy(model, x, y, norm, epsilon, steps, step_size):
@@ -236,7 +268,8 @@ def test_a_curve_that_rises_is_flagged(small):
 
 
 @pytest.mark.parametrize(
-    "evaluation", [accuracy, partial(leakage, attribution=gradient), pgd_linf_accuracy, pgd_l2_accuracy]
+    "evaluation",
+    [accuracy, partial(leakage, attribution=gradient, fresh_model=untrained), pgd_linf_accuracy, pgd_l2_accuracy],
 )
 def test_progress_stopping_and_side_effects(small, evaluation):
     model, data = small
