@@ -11,7 +11,7 @@ from densitylab.backend.shared.catalog.evaluation_params import (
     STEP_LENGTHS,
 )
 from densitylab.backend.shared.catalog.params import Param
-from densitylab.backend.shared.catalog.plots import ALIKE, RANDOMISED, REMOVED, STEPPED
+from densitylab.backend.shared.catalog.plots import ALIKE, CONTROLS, RANDOMISED, REMOVED, REMOVED_METRICS, STEPPED
 
 MAP_EVALUATIONS = (
     EvaluationEntry(
@@ -24,11 +24,13 @@ MAP_EVALUATIONS = (
         version=2,
         params=(ATTRIBUTION, SAMPLES),
         needs_mask=True,
+        uses=("fresh_model",),
         plots=(
             Plot(
                 title="Share of the positive attribution on the object",
                 mark="violins",
                 names=("energy",),
+                controls=CONTROLS,
                 images=Images(array="energy", pick="lowest", words="with the least on the object"),
             ),
         ),
@@ -41,7 +43,7 @@ MAP_EVALUATIONS = (
         "pixel_perturbation",
         "Pixel perturbation",
         "Accuracy and probability as pixels are removed in order of attribution: most important first (a low area is "
-        "good) and least important first (a high one is).",
+        "good), least important first (a high one is) and, for comparison, in random order.",
         "densitylab.worker.evaluations.pixel_perturbation:pixel_perturbation",
         version=2,
         params=(
@@ -58,9 +60,10 @@ MAP_EVALUATIONS = (
                 name="fill",
                 type="str",
                 default="zero",
-                choices=("zero", "mean", "blur"),
+                choices=("zero", "mean", "retained_mean", "blur", "noise"),
                 label="Fill",
-                help="What a removed pixel becomes: black, the image's mean, or the blurred image.",
+                help="What a removed pixel becomes: black, the image's mean, the mean of the pixels that are left, the "
+                "blurred image, or uniform noise.",
             ),
             Param(
                 name="fractions",
@@ -75,6 +78,10 @@ MAP_EVALUATIONS = (
             SAMPLES_1000,
         ),
         plots=REMOVED,
+        metrics=tuple(
+            Metric(name=f"difference_{name}", label=f"Pixel perturbation, least − most: {label}", higher_is_better=True)
+            for name, label in REMOVED_METRICS.items()
+        ),
     ),
     EvaluationEntry(
         "input_gradient_perturbation",

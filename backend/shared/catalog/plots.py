@@ -22,13 +22,19 @@ def attacked(norm: str, perturbation: str = "") -> tuple[Plot, ...]:
     )
 
 
+CONTROLS = ("chance", "random_map", "random_weights")
+REMOVED_METRICS = {
+    "accuracy": "accuracy",
+    "probability": "probability",
+    "relative_probability": "probability relative to the whole image's",
+}
 REMOVED = tuple(
     Plot(
-        title=f"{what.capitalize()} as the most or least important pixels go",
-        names=(f"most_first_{what}", f"least_first_{what}"),
+        title=f"{label.capitalize()} as the most or least important pixels go",
+        names=(f"most_first_{what}", f"least_first_{what}", f"random_{what}"),
         images=Images(array="{name}", pick="lowest", words="with the least area under their curve"),
     )
-    for what in ("accuracy", "probability")
+    for what, label in REMOVED_METRICS.items()
 )
 STEPPED = (
     Plot(

@@ -199,6 +199,23 @@ def test_occlusion_is_what_a_black_patch_takes(small):
         occlusion(model, x, target, patch=2, stride=3)
 
 
+def test_patches_of_one_pixel_equal_captums_and_need_no_pass_for_black_pixels(small):
+    model, x, target = small
+    x = torch.where(torch.rand(x[:, :1].shape, generator=torch.Generator().manual_seed(0)) < 0.8, 0.0, x)
+    passed = 0
+
+    class Counted(nn.Module):
+        def forward(self, images):
+            nonlocal passed
+            passed += len(images)
+            return model(images)
+
+    result = occlusion(Counted(), x, target, patch=1, stride=1)
+    assert passed == len(x) + (x != 0).any(dim=1).sum()
+    expected = Occlusion(model).attribute(x, sliding_window_shapes=(x.shape[1], 1, 1), target=target)
+    assert close(result, expected, 1e-5) and result.abs().max() > 0
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_class_zero_is_a_class(method, small):
     """A target of 0 gives the map of class 0, also if it is the target of every image."""

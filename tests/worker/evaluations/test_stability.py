@@ -11,7 +11,9 @@ from scipy import stats
 from torch import nn
 
 from densitylab.worker.attributions.gradient import gradient
+from densitylab.worker.attributions.input_x_gradient import input_x_gradient
 from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.fills import FILLS
 from densitylab.worker.evaluations.gradient_steps import density_perturbation, input_gradient_perturbation
 from densitylab.worker.evaluations.pixel_perturbation import pixel_perturbation
 from densitylab.worker.evaluations.sensitivity import sensitivity
@@ -224,9 +226,43 @@ def test_pixels_are_removed_in_the_order_of_the_map():
     assert value["least_first_accuracy"] > value["most_first_accuracy"]
     _, signed = areas(ranking="signed")
     assert signed["most_first_accuracy"] == pytest.approx(value["least_first_accuracy"])
-    for fill in ("mean", "blur"):
+    for fill in ("mean", "retained_mean", "blur", "noise"):
         filled, _ = areas(fill=fill)
         assert 0 < filled.values["most_first_probability"].value < 1
+
+
+def test_least_minus_most_and_the_random_order_between_them(model, data):
+    signed = {"attribution": input_x_gradient, "ranking": "signed"}
+    result = pixel_perturbation(model, data, generator=generator(), **signed, **HOOKS)
+    for metric in ("accuracy", "probability", "relative_probability"):
+        most, random, least = (result.values[f"{order}_{metric}"] for order in ("most_first", "random", "least_first"))
+        assert most.value < random.value < least.value
+        difference = result.values[f"difference_{metric}"]
+        assert difference.value == pytest.approx(least.value - most.value)
+        assert 0 < difference.low < difference.value < difference.high and difference.higher_is_better is True
+    p = result.arrays["least_first_probability_at"]
+    area = np.trapezoid(p / p[:, :1], result.curves["random_accuracy"].x, axis=1)
+    assert result.arrays["least_first_relative_probability"] == pytest.approx(area, rel=1e-4)
+    assert result.curves["most_first_relative_probability"].y[0] == 1 and result.flags == []
+
+
+def test_the_retained_mean_is_of_the_pixels_that_are_left():
+    x, removed = torch.rand(2, 3, 4, 4, generator=generator()), torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    removed[0, 0, :2], removed[1] = True, True
+    filled = FILLS["retained_mean"](x, removed, torch.zeros(3, 4, 4))
+    assert torch.allclose(filled[0, :, 0, 0], x[0, :, 2:].mean(dim=(1, 2)))
+    assert torch.allclose(filled[1, :, 3, 3], x[1].mean(dim=(1, 2)))  # nothing is left
+
+
+def test_a_fill_that_changes_nothing_is_flagged(model):
+    images = torch.zeros(220, 1, 24, 12, dtype=torch.uint8)
+    images[:, :, 6:] = 200  # a quarter is black
+    dark = Dataset(images, torch.zeros(220, dtype=torch.long))
+    result = pixel_perturbation(model, dark, attribution=gradient, fill="zero", generator=generator(), **HOOKS)
+    assert result.values["unchanged_pixels"].value == pytest.approx(0.25)
+    assert "fill_changes_nothing" in [flag.key for flag in result.flags]
+    result = pixel_perturbation(model, dark, attribution=gradient, fill="noise", generator=generator(), **HOOKS)
+    assert "fill_changes_nothing" not in [flag.key for flag in result.flags]
 
 
 def test_a_removed_pixel_of_an_even_image_stays_when_filled_with_mean_or_blur(model):
