@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from densitylab.backend.shared import specs
+from densitylab.backend.services import frozen_layers
+from densitylab.backend.shared import parameter_patterns, specs
 from densitylab.backend.shared.artifacts import checksum
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry, LrScheduleEntry, ModelEntry, ScheduleEntry
 from densitylab.backend.shared.contracts import FieldError, InitFrom, ModelInterface, Origin, Run, RunSpec, Status
@@ -81,7 +82,7 @@ def with_sources(
         if init_from is not None:
             source = sources.get(init_from.run)
             about = {} if source is None else _about(session, source, init_from)
-            for error in _errors(catalog, item.spec, init_from, source, about):
+            for error in _errors(session, catalog, item.spec, init_from, source, about):
                 where = item.locate(error.pointer)
                 errors.setdefault(where, FieldError(pointer=where, detail=error.detail))
             item = replace(item, init_from=about)
@@ -107,6 +108,9 @@ def notes(session: Session, catalog: Catalog, planned: Sequence[specs.Planned]) 
         if init_from is not None and source is not None:
             of_mode = _continue_notes if init_from.mode == "continue" else _weights_notes
             sentences |= dict.fromkeys(of_mode(catalog, item, init_from, source))
+            if init_from.mode == "weights" and init_from.freeze:
+                names = frozen_layers.parameter_names(session, catalog, item.spec, source)
+                sentences[_freeze_note(names, init_from.freeze)] = None
     return list(sentences)
 
 
@@ -144,7 +148,12 @@ def _epochs(session: Session, source: Run, step: int | None) -> float | None:
 
 
 def _errors(
-    catalog: Catalog, spec: RunSpec, init_from: InitFrom, source: Run | None, about: dict[str, Any]
+    session: Session,
+    catalog: Catalog,
+    spec: RunSpec,
+    init_from: InitFrom,
+    source: Run | None,
+    about: dict[str, Any],
 ) -> Iterator[FieldError]:
     if source is None:
         yield FieldError(pointer=_AT, detail=f"there is no run {init_from.run}")
@@ -154,6 +163,10 @@ def _errors(
         yield FieldError(pointer=_AT, detail=f"run {source.id} has no checkpoint: name one that has trained")
     elif init_from.mode == "continue":
         yield from _continue_errors(catalog, spec, init_from, source, about["epochs"])
+    elif init_from.freeze:
+        names = frozen_layers.parameter_names(session, catalog, spec, source)
+        if (problem := frozen_layers.problem(names, init_from.freeze)) is not None:
+            yield FieldError(pointer="/spec/init_from/freeze", detail=problem)
 
 
 def _continue_errors(
@@ -291,13 +304,15 @@ def _weights_notes(catalog: Catalog, item: specs.Planned, init_from: InitFrom, s
             f"Run {source.id} has another `interface`: its network got images that were normalised or resized in "
             "another way than this run's."
         )
-    if init_from.freeze:
-        yield (
-            f"Not trained: parameters that match {', '.join(init_from.freeze)}, and the statistics of their batch "
-            "norms. The run fails if a pattern matches none."
-        )
     if init_from.head_learning_rate_factor is not None:
         yield f"The last linear layer learns at {init_from.head_learning_rate_factor:g} times the learning rate."
+
+
+def _freeze_note(names: list[str] | None, patterns: list[str]) -> str:
+    which = f"parameters that match {', '.join(patterns)}, and the statistics of their batch norms."
+    if names is None:
+        return f"Not trained: {which} The run fails if a pattern matches none."
+    return f"Not trained: {len(parameter_patterns.matching(names, patterns))} of {len(names)} parameters, {which}"
 
 
 def _label(catalog: Catalog, kind: type[ModelEntry], key: str) -> str:

@@ -91,6 +91,8 @@ class RunRow(Owned, Base):
     data_hash: Mapped[str | None] = mapped_column(String(64))
     device: Mapped[str | None] = mapped_column(String(200))
     checkpoint_step: Mapped[int | None]
+    # Of its network, read only where layers of it are to be frozen; null: not known
+    parameter_names: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
     created_at: Mapped[float] = mapped_column(index=True)
 
 

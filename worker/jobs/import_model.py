@@ -61,7 +61,7 @@ def _import(context: Context, lease: Lease) -> None:
             network, interface, source = _published(context, spec, data, payload["file_name"])
         else:
             with local_copy(context, payload["upload"], payload["file_name"]) as file:
-                network, interface, source = _from_file(context, request, spec, data, file)
+                network, interface, source = _from_file(context, lease, request, spec, data, file)
         _finish(context, lease, request, spec, data, network, interface, source)
     except BadModelFile as error:
         raise JobFailed(f"{payload['file_name']} was not imported. {error}") from error
@@ -75,10 +75,10 @@ def _import(context: Context, lease: Lease) -> None:
 
 
 def _from_file(
-    context: Context, request: ImportRequest, spec: RunSpec, data: Data, file: ModelFile
+    context: Context, lease: Lease, request: ImportRequest, spec: RunSpec, data: Data, file: ModelFile
 ) -> tuple[torch.nn.Module, ModelInterface, RunSource]:
     """Return the network with the file's weights, its interface without the normalisation, and where they come from."""
-    content = reading.read(file.path)
+    content = reading.read(file.path, should_stop=lease.should_stop)
     interface = _with_classes(spec.interface or ModelInterface(), parts.class_names(content.value), data)
     network = _network(context, spec, data, interface)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -223,6 +223,7 @@ def _finish(
                 move=lambda location: context.artifacts.move(staged, location),
                 staged=staged,
                 size=size,
+                parameter_names=[name for name, _ in network.named_parameters()],
             )
             lease.finish(session, Status.SUCCEEDED)
     except BaseException as error:

@@ -59,6 +59,7 @@ def add_run(
     move: Callable[[str], None],
     staged: str,
     size: int,
+    parameter_names: list[str],
 ) -> int:
     """Insert the run of an import with its weights and evaluations, all or nothing; its own task is the import's. Call
     tasks.fence first, and finish the task next. A logged run that the request names gets them instead. Return the run's
@@ -77,6 +78,7 @@ def add_run(
         move: gives the stored file its location among those of the run.
         staged: location of the stored file before.
         size: of it in bytes.
+        parameter_names: of the network.
 
     Raises:
         NoPlace: the experiment or the logged run that the request names was deleted, or that run has got other weights.
@@ -98,6 +100,7 @@ def add_run(
     location = f"runs/{run_id}/checkpoints/{staged.rpartition('/')[2]}"
     step = metrics.last_step(session, run_id)
     run_artifacts.move_checkpoint(session, run_id, location=location, size=size, step=step, final=True)
+    runs.set_parameter_names(session, run_id, parameter_names)
     logs.append(session, run_id, lines)
     move(location)
     return run_id

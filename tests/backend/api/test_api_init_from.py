@@ -182,10 +182,31 @@ def test_what_a_warm_start_will_do_is_said(client: TestClient, work: Any, system
         f"Run {source} is of another network, MLP instead of Small CNN: the run fails if fewer than half of the "
         "weights fit.",
         "The last linear layer is drawn anew.",
+        "The last linear layer learns at 10 times the learning rate.",
         "Not trained: parameters that match features.*, norm, and the statistics of their batch norms. The run fails "
         "if a pattern matches none.",
-        "The last linear layer learns at 10 times the learning rate.",
     ]
+
+
+def test_patterns_of_layers_to_freeze_are_checked_where_the_names_are_known(
+    client: TestClient, work: Any, system: System
+):
+    model = {"key": "mlp", "params": {"hidden": 64}}
+    source = trained(work, system, model=model)
+    with system.database.write() as session:
+        runs.set_parameter_names(session, source, ["1.weight", "1.bias", "5.weight", "5.bias"])
+    spec = SMALL | {"model": model, "init_from": {"run": source, "freeze": ["features.*"]}}
+    assert refused(client, spec) == {
+        "/spec/init_from/freeze": "no parameter of the model matches the freeze pattern 'features.*'; its parameters "
+        "are 1.weight, 1.bias, 5.weight, 5.bias"
+    }
+    spec["init_from"]["freeze"] = ["1"]
+    assert asked(client, spec=spec)["notes"][-1] == (
+        "Not trained: 2 of 4 parameters, parameters that match 1, and the statistics of their batch norms."
+    )
+    spec["init_from"]["freeze"] = ["features.*"]
+    another = spec | {"model": {"key": "mlp", "params": {"hidden": 32}}}
+    assert asked(client, spec=another)["notes"][-1].endswith("The run fails if a pattern matches none.")
 
 
 def test_runs_to_start_from_are_swept(client: TestClient, work: Any, system: System):

@@ -11,6 +11,7 @@ from densitylab.backend.services import imports
 from densitylab.backend.shared.callers import LOCAL
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry
 from densitylab.backend.shared.contracts import ImportRequest, Status, TaskKind
+from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.store import tasks
 from densitylab.worker.jobs import import_model, register, train
 from densitylab.worker.resolve import build_model
@@ -171,8 +172,11 @@ def test_an_imported_model_is_trained_further(shared_lab, tmp_path):
 @pytest.mark.parametrize(
     "changes, options, sentence",
     [
-        ({}, {"freeze": ["feature*"]}, "no parameter of the model matches the freeze pattern 'feature*'; its"),
-        ({}, {"freeze": ["1", "*.weight", "*.bias"]}, "the freeze patterns match every parameter"),
+        (
+            {"model": {"key": "mlp", "params": {"hidden": 32, "activation": "gelu"}}},
+            {"freeze": ["feature*"]},
+            "no parameter of the model matches the freeze pattern 'feature*'; its",
+        ),
         ({"model": CNN}, {}, "weights fit this network by name and shape: "),
         (
             {"model": {"key": "mlp", "params": {"hidden": 16}}},
@@ -186,3 +190,11 @@ def test_what_does_not_fit_is_said(shared_lab, source, changes, options, sentenc
     train.run(task_id)
     run = shared_lab.run(run_id)
     assert run.status == Status.FAILED and sentence in run.error
+
+
+def test_a_pattern_that_matches_nothing_is_refused_before_the_launch(shared_lab, source):
+    for freeze, detail in ((["feature*"], "matches the freeze pattern 'feature"), (["*.weight", "*.bias"], "at least")):
+        with pytest.raises(InvalidRequest) as refused:
+            shared_lab.launch(**warm(source, freeze=freeze))
+        (error,) = refused.value.errors
+        assert error.pointer == "/spec/init_from/freeze" and detail in error.detail

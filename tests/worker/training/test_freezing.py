@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch import nn
 
@@ -13,39 +12,27 @@ class Network(nn.Module):
         self.fc = nn.Linear(2, 2)
 
 
-@pytest.mark.parametrize("pattern", ["features", "features.*", "feat*"])
-def test_a_pattern_matches_names_and_modules(pattern):
+def test_the_named_parameters_are_frozen_alone():
     network = Network()
-    names = ["features.0.weight", "features.0.bias", "features.1.weight", "features.1.bias"]
-    assert freeze(network, [pattern]) == names
-    assert [name for name, parameter in network.named_parameters() if not parameter.requires_grad] == names
+    freeze(network, ["features.0.weight", "fc.bias"])
+    frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["features.0.weight", "fc.bias"]
 
 
-def test_without_patterns_nothing_is_frozen():
+def test_without_frozen_parameters_everything_trains():
     network = Network()
-    assert freeze(network, []) == [] and all(parameter.requires_grad for parameter in network.parameters())
+    freeze(network, [])
+    assert all(parameter.requires_grad for parameter in network.parameters())
     train_mode(network)
     assert all(layer.training for layer in network.modules())
 
 
 def test_batch_norms_whose_parameters_are_frozen_stay_in_eval_mode():
     network = Network()
-    freeze(network, ["features", "norm.weight"])
+    freeze(network, [f"features.{name}" for name, _ in network.features.named_parameters()] + ["norm.weight"])
     train_mode(network)
     assert [layer.training for layer in network.features] == [True, False, True]
     assert network.norm.training  # its bias still trains
     before = network.features[1].running_mean.clone()
     network.features(torch.randn(4, 1, 3, 3) + 5)
     assert torch.equal(network.features[1].running_mean, before)
-
-
-def test_a_pattern_without_a_match_names_the_parameters():
-    with pytest.raises(ValueError, match=r"pattern 'layer1'; its parameters are features.0.weight, .*"):
-        freeze(Network(), ["fc", "layer1"])
-
-
-def test_everything_cannot_be_frozen():
-    network = Network()
-    with pytest.raises(ValueError, match="leave at least its head to train"):
-        freeze(network, ["*"])
-    assert all(parameter.requires_grad for parameter in network.parameters())
