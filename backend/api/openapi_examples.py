@@ -19,6 +19,7 @@ _PARAMETERS: dict[str, Any] = {
     "origin": ["imported"],
     "ids": [3, 4],
     "index": [0, 7],
+    "image_size": 96,
     "baseline": 3,
     "archived": [False],
     "fields": ["id", "status", "results"],
@@ -85,6 +86,7 @@ _CONVENTIONS = {
     "class_order": [207, 281],
 }
 _SCHEMAS: dict[str, dict[str, Any]] = {
+    "CatalogEntry": {"sized_by": "image_size"},
     "Problem": {
         "type": "/problems/invalid-request",
         "title": "Unprocessable Entity",

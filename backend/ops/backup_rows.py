@@ -19,6 +19,7 @@ from densitylab.backend.shared.contracts import (
     Flag,
     Inspection,
     Origin,
+    RegistrationPreview,
     RunSource,
     RunSpec,
     Status,
@@ -27,7 +28,7 @@ from densitylab.backend.shared.contracts import (
     WebhookFormat,
 )
 from densitylab.backend.shared.contracts.fields import Key
-from densitylab.backend.shared.specs import content_hash
+from densitylab.backend.shared.specs import dataset_hash
 from densitylab.backend.shared.store import events, runs, tasks
 from densitylab.backend.shared.store.registered_datasets import Facts
 from densitylab.backend.shared.tables import Base
@@ -151,6 +152,11 @@ class _Registration(BaseModel):
     path: str | None = None
 
 
+class _Preview(BaseModel):
+    upload: str | None
+    found: RegistrationPreview | None = None
+
+
 class _Preparation(BaseModel):
     key: Key
     params: dict[str, Any]
@@ -177,6 +183,7 @@ _PAYLOADS: dict[str, type[BaseModel]] = {
     TaskKind.INSPECT: _Inspection,
     TaskKind.IMPORT: _Import,
     TaskKind.REGISTER: _Registration,
+    TaskKind.PREVIEW: _Preview,
     TaskKind.PREPARE: _Preparation,
     TaskKind.EXPORT: ExportRequest,
 }
@@ -224,7 +231,7 @@ def _check_attribution(row: dict[str, Any]) -> None:
 def _check_dataset(row: dict[str, Any]) -> None:
     location = row["samples_location"]
     _require((location or "datasets/").startswith("datasets/"), "its location is not one of data sets")
-    _require(row["params_hash"] == content_hash(row["params"]), "its hash is not that of its parameters")
+    _require(row["params_hash"] == dataset_hash(row["params"]), "its hash is not that of its parameters")
     _require(not row["ready"] or row["data_hash"] is not None, "it is ready, but has no hash of its data")
 
 

@@ -1,5 +1,6 @@
 """Requests for maps: check them, and reuse a stored result of the same content."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,13 +61,21 @@ def check(session: Session, catalog: Catalog, request: AttributionRequest) -> Ch
     members = trained_runs(session, request.runs, "/runs")
     method = catalog.find(AttributionEntry, request.method)
     for position, run in enumerate(members):
-        reason = specs.incompatibility(catalog, method, completed["params"], run.spec.model, run.spec.dataset.key)
+        reason = _incompatibility(catalog, method, completed["params"], run)
         if reason is not None:
             raise InvalidField(f"run {run.id}: {reason}", f"/runs/{position}")
     dataset = shared_dataset(session, members, "/runs")
     _check_samples(session, catalog, request, members, dataset)
     content_hash = specs.content_hash({"request": completed, "of": identity(session, members)})
     return Checked(completed, members, content_hash)
+
+
+def _incompatibility(catalog: Catalog, method: AttributionEntry, params: dict[str, Any], run: Run) -> str | None:
+    try:
+        images = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
+    except UnknownKey:
+        return None  # no longer on offer
+    return specs.incompatibility(catalog, method, params, run.spec.model, images)
 
 
 def request(session: Session, catalog: Catalog, queue: Queue, body: AttributionRequest, owner: Caller) -> int:
@@ -159,7 +168,7 @@ def trained_runs(session: Session, run_ids: Sequence[int], at: str) -> list[Run]
 def shared_dataset(session: Session, members: Sequence[Run], pointer: str) -> DatasetRow:
     """Return the one prepared data set of all the runs. Raises InvalidRequest, RunNotReady."""
     used = {
-        (run.spec.dataset.key, specs.content_hash(run.spec.dataset.params), run.provenance.get("data_hash"))
+        (run.spec.dataset.key, specs.dataset_hash(run.spec.dataset.params), run.provenance.get("data_hash"))
         for run in members
     }
     if len(used) > 1:
@@ -186,7 +195,7 @@ def _check_samples(
     """Raise InvalidRequest where an image or the target class does not exist."""
     samples = request.samples
     indices = [(f"/samples/indices/{position}", index) for position, index in enumerate(samples.indices)]
-    errors = image_errors(session, samples.split, indices, dataset)
+    errors = image_errors(session, catalog, samples.split, indices, dataset)
     if samples.split == "upload" and request.target == "label":
         errors.append(
             FieldError(
@@ -206,9 +215,9 @@ def _check_samples(
 
 
 def image_errors(
-    session: Session, split: str, indices: Sequence[tuple[str, int]], dataset: DatasetRow
+    session: Session, catalog: Catalog, split: str, indices: Sequence[tuple[str, int]], dataset: DatasetRow
 ) -> list[FieldError]:
-    """Return an error for each (pointer, index) that is no image of the split, or no upload for this data set."""
+    """Return an error for each (pointer, index) that is no image of the split, or no upload for these images."""
     if split != "upload":
         size = dataset.sizes.get(split, 0)
         return [
@@ -217,6 +226,8 @@ def image_errors(
             if index >= size
         ]
     uploaded = uploads.many(session, [index for _, index in indices])
+    entry = catalog.by_kind[DatasetEntry.kind].get(dataset.key)
+    shape = entry.sized(dataset.params).shape if isinstance(entry, DatasetEntry) else None
     errors = []
     for pointer, index in indices:
         if index not in uploaded:
@@ -227,6 +238,14 @@ def image_errors(
                     pointer=pointer,
                     detail=f"the uploaded image {index} was fitted to {uploaded[index].dataset}; "
                     f"upload it for {dataset.key}, the data of these runs",
+                )
+            )
+        elif shape is not None and len(uploaded[index].pixels) != math.prod(shape):
+            errors.append(
+                FieldError(
+                    pointer=pointer,
+                    detail=f"the uploaded image {index} was fitted to another image size; upload it for "
+                    f"{shape[1]}×{shape[2]} pixels, the size of these runs' images",
                 )
             )
     return errors

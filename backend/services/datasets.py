@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry, UnknownKey
-from densitylab.backend.shared.contracts import Dataset, DatasetVariant, FieldError, ProblemType, TaskKind
+from densitylab.backend.shared.contracts import Attribute, Dataset, DatasetVariant, FieldError, ProblemType, TaskKind
 from densitylab.backend.shared.errors import Conflict, InvalidRequest, NotFound
 from densitylab.backend.shared.store import datasets, registered_datasets, tasks
 from densitylab.backend.shared.store.times import to_datetime
@@ -44,8 +44,8 @@ def complete_params(catalog: Catalog, entry: DatasetEntry, params: dict[str, Any
 def describe(session: Session, catalog: Catalog, entry: DatasetEntry) -> Dataset:
     """Return the data set with the state of each prepared variant; its own fields are those of the default one."""
     default = complete_params(catalog, entry, {}, "")
-    rows = {specs.content_hash(row.params): row for row in datasets.variants(session, entry.key)}
-    row = rows.pop(specs.content_hash(default), None)
+    rows = {specs.dataset_hash(row.params): row for row in datasets.variants(session, entry.key)}
+    row = rows.pop(specs.dataset_hash(default), None)
     variant = _variant(session, default, row)
     others = [_variant(session, other.params, other) for other in rows.values()]
     return Dataset(
@@ -63,6 +63,7 @@ def describe(session: Session, catalog: Catalog, entry: DatasetEntry) -> Dataset
         has_mask=entry.has_mask,
         has_groups=entry.has_groups,
         group_names=list(entry.group_names),
+        attributes=[Attribute(name=item.name, values=list(item.values)) for item in entry.attributes],
         class_counts=row.class_counts if row else {},
         group_counts=row.group_counts if row else {},
         others=[other for other in others if other.status != "absent"],

@@ -5,12 +5,13 @@ from sqlalchemy.orm import Session
 from densitylab.backend.services.attributions import identity, image_errors, shared_dataset, trained_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.callers import Caller
+from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import DensityRequest, TaskKind
 from densitylab.backend.shared.errors import InvalidField, InvalidRequest
 from densitylab.backend.shared.store import attributions
 
 
-def request(session: Session, body: DensityRequest, owner: Caller) -> int:
+def request(session: Session, catalog: Catalog, body: DensityRequest, owner: Caller) -> int:
     """Return the id of the requested slices: stored ones of the same content, or new ones for the caller to deliver.
 
     Raises:
@@ -22,9 +23,9 @@ def request(session: Session, body: DensityRequest, owner: Caller) -> int:
         raise InvalidField("expected another image than `index`", "/towards")
     members = trained_runs(session, body.runs, "/runs")
     dataset = shared_dataset(session, members, "/runs")
-    errors = image_errors(session, body.split, [("/index", body.index)], dataset)
+    errors = image_errors(session, catalog, body.split, [("/index", body.index)], dataset)
     if body.towards is not None:
-        errors += image_errors(session, body.split, [("/towards", body.towards)], dataset)
+        errors += image_errors(session, catalog, body.split, [("/towards", body.towards)], dataset)
     if errors:
         raise InvalidRequest(errors)
     completed = body.model_dump()

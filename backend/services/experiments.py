@@ -123,7 +123,7 @@ def _unusable(session: Session, run_id: int, dataset: Component, evaluated_run: 
         return f"there is no run {run_id}"
     if run_id == evaluated_run:
         return f"run {run_id} is the evaluated one: name another"
-    if (source.spec.dataset.key, source.spec.dataset.params) != (dataset.key, dataset.params):
+    if not specs.same_data(source.spec.dataset, dataset):
         return f"run {run_id} was trained on {source.spec.dataset.key} with other images than this run's {dataset.key}"
     if source.checkpoint_step is None:
         return f"run {run_id} has no checkpoint yet: name one that has trained"

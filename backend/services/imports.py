@@ -129,7 +129,7 @@ def _check_logged_run(session: Session, body: ImportRequest, spec: RunSpec, owne
         raise Conflict(
             f"run {run.id} has weights already: log another run, or import them as a run of their own", "/run"
         )
-    if (run.spec.dataset.key, run.spec.dataset.params) != (spec.dataset.key, spec.dataset.params):
+    if not specs.same_data(run.spec.dataset, spec.dataset):
         raise InvalidField(f"expected the data set of run {run.id}, {run.spec.dataset.key}", "/dataset")
 
 

@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, UnknownKey
+from densitylab.backend.shared.catalog import Catalog, UnknownKey
 from densitylab.backend.shared.contracts import ModelConfig, ModelPlugin, Run
 
 
@@ -22,7 +22,7 @@ def model_config(catalog: Catalog, run: Run, weights_sha256: str | None = None) 
         UnknownImages: the data set is not in the catalog any more, or does not state the shape of its images.
     """
     try:
-        dataset = catalog.find(DatasetEntry, run.spec.dataset.key)
+        dataset = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
     except UnknownKey:
         raise UnknownImages(
             f"the data set {run.spec.dataset.key!r} of run {run.id} was removed, so the shape of the network's images "

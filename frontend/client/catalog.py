@@ -1,6 +1,8 @@
 """The catalog as the API gives it. The page draws its forms from it."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import RootModel
 
@@ -16,6 +18,14 @@ class Catalog(RootModel[dict[str, list[CatalogEntry]]]):
     def entry(self, kind: str, key: str) -> CatalogEntry | None:
         """Return an entry; None if the catalog no longer has it, which can happen for an old run."""
         return next((entry for entry in self.entries(kind) if entry.key == key), None)
+
+    def image_size(self, dataset: str, params: Mapping[str, Any]) -> Sequence[int] | None:
+        """Return (height, width) of the images that a data set has with these parameters; None where not known."""
+        entry = self.entry("dataset", dataset)
+        if entry is None:
+            return None
+        side = params.get(entry.sized_by) if entry.sized_by else None
+        return entry.image_size if side is None else (side, side)
 
     def metric(self, evaluation: str, name: str) -> CatalogMetric | None:
         """Return a number of an evaluation; None where the catalog has no label for it."""

@@ -1,6 +1,7 @@
 """The choice of images: filtered, by index, pinned, starred, or uploaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -9,7 +10,7 @@ from densitylab.frontend.analysis.formatting import escaped, joined, readable
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import ALL, BY_INDEX, MAX_IMAGES, change_view, key, put, value
 from densitylab.frontend.maps.view import RunColumn
-from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.widgets import parse_numbers
 
@@ -46,7 +47,7 @@ def choose_images(
         one: whether the page shows a single image, without pin and stars.
     """
     dataset = api().dataset(runs[0].spec.dataset.key)
-    _show_upload(dataset)
+    _show_upload(dataset, runs[0].spec.dataset.params)
     if value("split") == "upload":
         return _uploaded()
     matching = _filtered(dataset, columns)
@@ -231,8 +232,8 @@ def _show_stars() -> None:
 # ---- uploaded images --------------------------------------------------------------------------------------------
 
 
-def _show_upload(dataset: Dataset) -> None:
-    height, width = dataset.image_size
+def _show_upload(dataset: Dataset, params: Mapping[str, Any]) -> None:
+    height, width = catalog().image_size(dataset.key, params) or dataset.image_size
     with st.popover("Upload an image", icon=":material/upload:"):
         st.caption(
             f"JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM, at most 8 MB and 67 megapixels. The image is rotated by "
@@ -243,7 +244,7 @@ def _show_upload(dataset: Dataset) -> None:
         file = st.file_uploader("Image file", UPLOAD_TYPES, key=key("file"), max_upload_size=8)
         if file is not None and st.session_state.get(_TAKEN) != file.file_id:
             with show_api_errors():
-                upload = api().upload_image(file.getvalue(), dataset.key)
+                upload = api().upload_image(file.getvalue(), dataset.key, image_size=params.get("image_size"))
                 st.session_state[_TAKEN] = file.file_id
                 target = "predicted" if value("target") == "label" else value("target")
                 change_view({"split": "upload", "samples": str(upload.id), "target": target})

@@ -1,11 +1,11 @@
 """Form of the images that the network expects: normalisation, order of channels, range of values, size."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.ui.field_errors import FieldErrors, problem
 from densitylab.frontend.ui.widgets import numbers_text
 
@@ -88,11 +88,17 @@ def _channel_numbers(label: str, values: list[float], key: str) -> list[float] |
     return numbers
 
 
-def draw_image_size(dataset: CatalogEntry | None, key: str, errors: FieldErrors) -> dict[str, Any] | None:
-    """Draw the network's input size; return the request's field, or None while one of its sides is missing."""
-    own = f"{dataset.image_size[0]} × {dataset.image_size[1]}" if dataset and dataset.image_size else "as they are"
+def draw_image_size(own: Sequence[int] | None, key: str, errors: FieldErrors) -> dict[str, Any] | None:
+    """Draw the network's input size; return the request's field, or None while one of its sides is missing.
+
+    Args:
+        own: (height, width) of the data set's images.
+        key: prefix of the widgets' keys.
+        errors: of the last request.
+    """
+    unchanged = [str(side) for side in own] if own else ["as they are"] * 2
     sides: list[int | None] = []
-    for cell, name in zip(st.columns(2), ("height", "width"), strict=True):
+    for cell, name, as_is in zip(st.columns(2), ("height", "width"), unchanged, strict=True):
         with cell:
             sides.append(
                 st.number_input(
@@ -102,7 +108,7 @@ def draw_image_size(dataset: CatalogEntry | None, key: str, errors: FieldErrors)
                     None,
                     key=f"{key}/{name}",
                     persist_state="page",
-                    placeholder=own,
+                    placeholder=as_is,
                     help="Images are resized to the network's input size. Empty: the data set's size.",
                 )
             )

@@ -50,7 +50,7 @@ def draw_request(
         st.markdown("**Images and classes**")
         parts = [
             draw_normalization(entry.channels or 3 if entry else 3, key, errors),
-            draw_image_size(entry, key, errors),
+            draw_image_size(catalog.image_size(str(dataset["key"]), dataset["params"]), key, errors),
         ]
         classes = draw_classes(found, entry.class_names if entry else [], key, errors)
     evaluations_cell, record_cell = st.columns(2)

@@ -3,7 +3,7 @@
 Files as in torchvision's `celeba/`: list_attr_celeba.txt (a line with the number of images, a line with the names of
 forty attributes, then a line of 1 and -1 for each image), list_eval_partition.txt (0 training, 1 validation,
 2 testing), and img_align_celeba.zip or the folder of that name. The images of 218×178 are cropped to the central square
-and scaled to 64×64.
+of 178×178 and scaled.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from densitylab.worker.datasets.npy_store import SPLITS, Part
 from densitylab.worker.datasets.photographs import Unreadable
 from densitylab.worker.datasets.source import Published, Source, Unavailable
 
-SIZE = (64, 64)
 _FOLDER = "celeba"
 
 
@@ -29,17 +28,19 @@ def prepare(
     root: Path,
     source: Source,
     *,
+    image_size: int = 64,
     check_sums: bool = True,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> PreparedInfo:
-    """Store images (N, 3, 64, 64) uint8, labels 1 = blond and groups 2 · blond + male, in the official splits.
+    """Store images (N, 3, S, S) uint8, labels 1 = blond and groups 2 · blond + male, in the official splits.
 
     They have 162,770 training, 19,867 validation and 19,962 test images.
 
     Args:
         root: the folder to create, one for each value of the parameters.
         source: where to look for the published files.
+        image_size: S, to which the central square of each image is scaled.
         check_sums: whether placed files must be the published ones.
         progress: called with the fraction done.
         should_stop: asked between the steps.
@@ -74,12 +75,12 @@ def prepare(
             names = [name for name, split_number in partition.items() if split_number == number]
             names = [names[index] for index in rng.permutation(len(names))]
             blond, male = (np.array([attributes[name][index] for name in names], np.int64) for index in (0, 1))
-            decoded = photographs.blocks(_decoded(files, inside, names))
+            decoded = photographs.blocks(_decoded(files, inside, names, image_size))
             parts[split] = Part(blond, decoded, {"groups": 2 * blond + male})
         return npy_store.pack(
             root,
             parts,
-            shape=(3, *SIZE),
+            shape=(3, image_size, image_size),
             num_classes=2,
             num_groups=4,
             progress=portion(progress, 0.5, 1.0),
@@ -87,10 +88,10 @@ def prepare(
         )
 
 
-def _decoded(files: Tree, inside: str, names: list[str]) -> Iterator[np.ndarray]:
+def _decoded(files: Tree, inside: str, names: list[str], side: int) -> Iterator[np.ndarray]:
     for name in names:
         try:
-            yield photographs.decode(files.read(inside + name), 3, SIZE)
+            yield photographs.decode(files.read(inside + name), 3, (side, side))
         except Unreadable as error:
             raise Unavailable(f"{name} can't be read ({error}): replace it.") from None
 

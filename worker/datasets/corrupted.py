@@ -8,7 +8,6 @@ fifteen corruptions at five severities. CIFAR's folders have one array per corru
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +34,13 @@ class Corrupted:
     """A data set's corrupted test images.
 
     Args:
-        load: (corruption, severity, samples) -> the first so many images, the same ones for every corruption and
-            severity; all with samples None.
+        load: (corruption, severity, indices) -> the images with these indices, (n,) int64; the same images for every
+            corruption and severity.
+        labels: (N,) int64, of all images of a corruption and severity.
     """
 
-    load: Callable[[str, int, int | None], Dataset]
+    load: Callable[[str, int, np.ndarray], Dataset]
+    labels: np.ndarray
 
 
 def cifar10(source: Source) -> Corrupted:
@@ -52,10 +53,10 @@ def cifar100(source: Source) -> Corrupted:
     return _arrays(source, "CIFAR-100-C")
 
 
-def tiny_imagenet(source: Source) -> Corrupted:
+def tiny_imagenet(source: Source, *, image_size: int = 64) -> Corrupted:
     """Return Tiny ImageNet-C, as `cifar10`; the classes are numbered by the wnids.txt of Tiny ImageNet.
 
-    The first images are taken class by class in turn, so that a few of them are of many classes.
+    The images are scaled from 64×64 pixels to `image_size` a side, as the data set's are.
     """
     folder = _folder(source, "Tiny-ImageNet-C")
     number = _wnids(source)
@@ -63,17 +64,19 @@ def tiny_imagenet(source: Source) -> Corrupted:
     if missing:
         raise Unavailable(f"{folder} lacks {missing[0]} at severities 1 to 5: unpack the published archives again.")
 
-    def load(corruption: str, severity: int, samples: int | None) -> Dataset:
-        chosen = _in_turn(folder / corruption / str(severity), number)[:samples]
-        images = np.empty((len(chosen), 3, 64, 64), np.uint8)
+    def load(corruption: str, severity: int, indices: np.ndarray) -> Dataset:
+        files = _files(folder / corruption / str(severity), number)
+        chosen = [files[index] for index in indices]
+        images = np.empty((len(chosen), 3, image_size, image_size), np.uint8)
         for index, (file, _) in enumerate(chosen):
             try:
-                images[index] = photographs.decode(file.read_bytes(), 3, (64, 64))
+                images[index] = photographs.decode(file.read_bytes(), 3, (image_size, image_size))
             except Unreadable as error:
                 raise Unavailable(f"{file} can't be read ({error}): unpack the published archives again.") from None
         return Dataset(torch.from_numpy(images), torch.tensor([label for _, label in chosen]))
 
-    return Corrupted(load)
+    first = _files(folder / CORRUPTIONS[0] / str(SEVERITIES[0]), number)
+    return Corrupted(load, np.array([label for _, label in first], np.int64))
 
 
 def _arrays(source: Source, name: str) -> Corrupted:
@@ -90,13 +93,12 @@ def _arrays(source: Source, name: str) -> Corrupted:
                 f"{(len(labels), 32, 32, 3)} and uint8: place the published file again."
             )
 
-    def load(corruption: str, severity: int, samples: int | None) -> Dataset:
-        begin = (severity - 1) * count
-        part = slice(begin, begin + (count if samples is None else min(samples, count)))
-        images = np.ascontiguousarray(stored[corruption][part].transpose(0, 3, 1, 2))
-        return Dataset(torch.from_numpy(images), torch.from_numpy(labels[part].astype(np.int64)))
+    def load(corruption: str, severity: int, indices: np.ndarray) -> Dataset:
+        rows = (severity - 1) * count + indices
+        images = np.ascontiguousarray(stored[corruption][rows].transpose(0, 3, 1, 2))
+        return Dataset(torch.from_numpy(images), torch.from_numpy(labels[rows].astype(np.int64)))
 
-    return Corrupted(load)
+    return Corrupted(load, labels[:count].astype(np.int64))
 
 
 def _folder(source: Source, name: str) -> Path:
@@ -128,12 +130,11 @@ def _wnids(source: Source) -> dict[str, int]:
     raise Unavailable(f"There is no {name} in {source.placed}, whose wnids.txt numbers the classes: place it there.")
 
 
-def _in_turn(folder: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
-    """Return (file, label) of every image: the first of each class, then the second, and so on."""
-    of_class: dict[int, list[Path]] = defaultdict(list)
+def _files(folder: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return (file, label) of every image, class by class."""
+    of_class: dict[int, list[Path]] = {}
     for kind in folder.iterdir():
         if kind.name not in number:
             raise Unavailable(f"{kind} is no class of Tiny ImageNet: unpack the published archives again.")
         of_class[number[kind.name]] = sorted(kind.glob("*.JPEG"))
-    turns = [(turn, label, file) for label, files in of_class.items() for turn, file in enumerate(files)]
-    return [(file, label) for _, label, file in sorted(turns, key=lambda item: item[:2])]
+    return [(file, label) for label, files in sorted(of_class.items()) for file in files]

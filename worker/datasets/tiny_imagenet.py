@@ -33,18 +33,20 @@ def prepare(
     root: Path,
     source: Source,
     *,
+    image_size: int = 64,
     data_seed: int = 0,
     check_sums: bool = True,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> PreparedInfo:
-    """Store images (N, 3, 64, 64) uint8 and labels in the order of wnids.txt.
+    """Store images (N, 3, S, S) uint8 and labels in the order of wnids.txt.
 
     They are 90,000 training, 10,000 validation and 10,000 test images, the last being the official validation images.
 
     Args:
         root: the folder to create, one for each value of the parameters.
         source: where to look for the published files.
+        image_size: S, to which the images of 64×64 are scaled.
         data_seed: draws the validation images from the official training images.
         check_sums: whether placed files must be the published ones.
         progress: called with the fraction done.
@@ -79,13 +81,15 @@ def prepare(
             "test": test,
         }
         parts = {
-            split: Part(np.array([label for _, label in images]), photographs.blocks(_decoded(files, images)))
+            split: Part(
+                np.array([label for _, label in images]), photographs.blocks(_decoded(files, images, image_size))
+            )
             for split, images in chosen.items()
         }
         return npy_store.pack(
             root,
             parts,
-            shape=(3, 64, 64),
+            shape=(3, image_size, image_size),
             num_classes=NUM_CLASSES,
             progress=portion(progress, 0.5, 1.0),
             should_stop=should_stop,
@@ -120,9 +124,9 @@ def _testing(files: Tree, archive: Path, inside: str, number: dict[str, int]) ->
     return images
 
 
-def _decoded(files: Tree, images: list[tuple[str, int]]) -> Iterator[np.ndarray]:
+def _decoded(files: Tree, images: list[tuple[str, int]], side: int) -> Iterator[np.ndarray]:
     for name, _ in images:
         try:
-            yield photographs.decode(files.read(name), 3, (64, 64))
+            yield photographs.decode(files.read(name), 3, (side, side))
         except Unreadable as error:
             raise Unavailable(f"{name} can't be read ({error}): replace the archive.") from None

@@ -33,17 +33,19 @@ def prepare(
     root: Path,
     source: Source,
     *,
+    image_size: int = 64,
     check_sums: bool = True,
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> PreparedInfo:
-    """Store images (N, 3, 64, 64) uint8, labels 1 = waterbird and groups 2 · label + place, in the official splits.
+    """Store images (N, 3, S, S) uint8, labels 1 = waterbird and groups 2 · label + place, in the official splits.
 
     They have 4,795 training, 1,199 validation and 5,794 test images.
 
     Args:
         root: the folder to create, one for each value of the parameters.
         source: where to look for the published files.
+        image_size: S, to which the largest central square of each image is scaled.
         check_sums: whether the numbers of images must be the published ones.
         progress: called with the fraction done.
         should_stop: asked between the steps.
@@ -69,11 +71,13 @@ def prepare(
             # the metadata are sorted by species
             chosen = [chosen[index] for index in rng.permutation(len(chosen))]
             labels, places = (np.array([int(row[name] == "1") for row in chosen]) for name in ("y", "place"))
-            parts[split] = Part(labels, photographs.blocks(_decoded(files, chosen)), {"groups": 2 * labels + places})
+            parts[split] = Part(
+                labels, photographs.blocks(_decoded(files, chosen, image_size)), {"groups": 2 * labels + places}
+            )
         return npy_store.pack(
             root,
             parts,
-            shape=(3, 64, 64),
+            shape=(3, image_size, image_size),
             num_classes=2,
             num_groups=4,
             progress=portion(progress, 0.7, 1.0),
@@ -125,9 +129,9 @@ def _rows(folder: Path, files: Tree) -> list[dict[str, str]]:
     return rows
 
 
-def _decoded(files: Tree, rows: list[dict[str, str]]) -> Iterator[np.ndarray]:
+def _decoded(files: Tree, rows: list[dict[str, str]], side: int) -> Iterator[np.ndarray]:
     for row in rows:
         try:
-            yield photographs.decode(files.read(row["img_filename"]), 3, (64, 64))
+            yield photographs.decode(files.read(row["img_filename"]), 3, (side, side))
         except Unreadable as error:
             raise Unavailable(f"{row['img_filename']} can't be read ({error}): unpack the archive again.") from None

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from densitylab.backend.shared import npz
 from densitylab.backend.shared.artifacts import checked_location
 from densitylab.backend.shared.catalog import DatasetEntry
-from densitylab.backend.shared.specs import content_hash
+from densitylab.backend.shared.specs import dataset_hash
 from densitylab.backend.shared.store import datasets
 from densitylab.worker import resolve
 from densitylab.worker.datasets import npy_store
@@ -73,7 +73,7 @@ def open_data(
         JobFailed: the data set is not prepared and needs a download.
         Interrupted: `should_stop()` returned True.
     """
-    entry = context.catalog.find(DatasetEntry, key)
+    entry = context.catalog.dataset(key, params)
     folder = context.settings.data_dir
     root = datasets.prepared_folder(folder, key, params)
     with context.database.read() as session:
@@ -135,7 +135,7 @@ def store_samples(
             arrays[f"{split}_groups"] = part.groups[:limit].numpy()
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    location = checked_location(f"datasets/{key}/{content_hash(params)}/{info.data_hash[:16]}.npz", file.getvalue())
+    location = checked_location(f"datasets/{key}/{dataset_hash(params)}/{info.data_hash[:16]}.npz", file.getvalue())
     context.artifacts.write(location, file.getvalue())
     return location
 

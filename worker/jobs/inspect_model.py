@@ -42,7 +42,7 @@ def _inspect(context: Context, lease: Lease) -> None:
 
 
 def _inspection(context: Context, lease: Lease, file: ModelFile) -> Inspection:
-    content = reading.read(file.path)
+    content = reading.read(file.path, should_stop=lease.should_stop)
     every = parts.parts(content.value)
     names = parts.class_names(content.value)
     ranked, entry = _ranked(context, lease, every)
@@ -90,7 +90,7 @@ def _ranked(context: Context, lease: Lease, every: list[Part]) -> tuple[list[Ran
     if dataset is None:
         return [], None
     try:
-        entry = context.catalog.find(DatasetEntry, dataset["key"])
+        entry = context.catalog.dataset(dataset["key"], dataset["params"])
     except UnknownKey as error:
         raise JobFailed(f"The data set {dataset['key']!r} was removed.") from error
     if entry.shape is None or entry.num_classes is None:

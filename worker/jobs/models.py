@@ -5,7 +5,6 @@ from collections import OrderedDict
 import torch
 
 from densitylab.backend.shared.artifacts import DamagedFile
-from densitylab.backend.shared.catalog import DatasetEntry
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.tables import ArtifactRow
 from densitylab.worker import resolve
@@ -24,7 +23,7 @@ def trained_model(context: Context, run: Run, stored: ArtifactRow | None, device
     """
     if stored is None:
         raise JobFailed(f"Run {run.id} has no checkpoint: train it first.")
-    dataset = context.catalog.find(DatasetEntry, run.spec.dataset.key)
+    dataset = context.catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
     model = resolve.build_model(
         context.catalog,
         run.spec.model.key,

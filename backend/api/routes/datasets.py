@@ -66,10 +66,16 @@ def list_samples(
     limit: Annotated[int, Query(ge=1, le=200, description="items per page")] = 50,
     cursor: Cursor = None,
     data_seed: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="default: the data set's own")] = None,
+    image_size: Annotated[
+        int | None,
+        Query(ge=1, le=4096, description="of a data set that is prepared in several sizes; default: its own"),
+    ] = None,
 ) -> SamplePage:
     """Return images of a split as PNG data URLs: those with the given indices (repeat `index`), or a page of all."""
     entry = datasets.find(catalog, key, "/path/key")
-    params = datasets.complete_params(catalog, entry, {} if data_seed is None else {"data_seed": data_seed}, "/query")
+    given = {"data_seed": data_seed, "image_size": image_size}
+    asked = {name: value for name, value in given.items() if value is not None}
+    params = datasets.complete_params(catalog, entry, asked, "/query")
     arrays = previews.dataset_arrays(session, store, request.app.state.samples, key, params)
     chosen = previews.chosen_indices(arrays, split, label, index)
     start = offset if cursor is None else cursors.decode(cursor, "offset")[0]

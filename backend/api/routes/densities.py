@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from sqlalchemy.orm import Session
 
-from densitylab.backend.api.dependencies import DatabaseDep, QueueDep, Reading
+from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
 from densitylab.backend.broker.delivery import try_deliver
@@ -28,12 +28,17 @@ DensityId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the r
     },
 )
 def ask_for_density(
-    body: DensityRequest, response: Response, database: DatabaseDep, queue: QueueDep, key: IdempotencyKey
+    body: DensityRequest,
+    response: Response,
+    database: DatabaseDep,
+    catalog: CatalogDep,
+    queue: QueueDep,
+    key: IdempotencyKey,
 ) -> Density:
     """Compute log p along a line and on a plane through an image, under each run."""
 
     def make(session: Session) -> int:
-        return densities.request(session, body, key.caller)
+        return densities.request(session, catalog, body, key.caller)
 
     density_id = once(database, key, {"density": body.model_dump(mode="json")}, make).made
     with database.read() as session:

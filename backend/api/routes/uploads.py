@@ -54,11 +54,17 @@ def upload_image(
     catalog: CatalogDep,
     response: Response,
     key: IdempotencyKey,
+    image_size: Annotated[
+        int | None,
+        Query(ge=1, le=4096, description="of a data set that is prepared in several sizes; default: its own"),
+    ] = None,
 ) -> Upload:
     """Store the pixels of an image, sent as the body or as the file of a form, fitted to the data set's shape. It is
     turned by its EXIF orientation, cropped around its centre and scaled; transparent parts become black; more than 8
     bits per channel are scaled to 8. To request its maps, use the samples {"split": "upload", "indices": [id]}."""
     entry = datasets.find(catalog, dataset, "/query/dataset")
+    asked = {} if image_size is None else {"image_size": image_size}
+    entry = entry.sized(datasets.complete_params(catalog, entry, asked, "/query"))
     pixels, (height, width) = uploads.fit(content, entry.channels or 1, entry.image_size or (0, 0))
     raw = pixels.tobytes()
     content_hash = hashlib.sha256(raw).hexdigest()
@@ -81,7 +87,10 @@ def get_upload(upload_id: UploadId, session: Reading, catalog: CatalogDep) -> Up
     row = store.many(session, [upload_id]).get(upload_id)
     if row is None:
         raise NotFound("upload", upload_id, "/path/upload_id")
-    return _answer(row, datasets.find(catalog, row.dataset, "/query/dataset"))
+    entry = datasets.find(catalog, row.dataset, "/query/dataset")
+    if entry.sized_by is not None:  # the image is a square
+        entry = entry.sized({entry.sized_by: math.isqrt(len(row.pixels) // (entry.channels or 1))})
+    return _answer(row, entry)
 
 
 def _answer(row: UploadRow, entry: DatasetEntry) -> Upload:

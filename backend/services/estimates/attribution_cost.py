@@ -48,7 +48,9 @@ def passes(catalog: Catalog, request: dict[str, Any], run: Run) -> int:
     entry = catalog.find(AttributionEntry, request["method"])
     of_one = _GRADIENT * math.prod(request["params"][name] for name in entry.work)
     if entry.stride is not None:
-        of_one = _positions(request["params"][entry.stride], catalog.find(DatasetEntry, run.spec.dataset.key))
+        of_one = _positions(
+            request["params"][entry.stride], catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
+        )
     perturbation = request.get("perturbation")
     if perturbation is not None:
         changed = catalog.find(PerturbationEntry, perturbation["key"])
@@ -82,7 +84,7 @@ def _measured(session: Session, catalog: Catalog, networks: set[tuple[str, str]]
 def _calibrated(catalog: Catalog, run: Run) -> float | None:
     """Return the estimated seconds per pass of one image on one core, by the network's size."""
     try:
-        dataset = catalog.find(DatasetEntry, run.spec.dataset.key)
+        dataset = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
         network = cost_model.network(catalog.find(ModelEntry, run.spec.model.key), run.spec.model.params, dataset)
     except UnknownKey:
         return None  # of a plug-in that is gone

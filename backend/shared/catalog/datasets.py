@@ -6,6 +6,8 @@ read by `npy_store.load`.
 `mean` and `std` are those of the training images, per channel, as they are usually published.
 """
 
+from dataclasses import replace
+
 from densitylab.backend.shared.catalog.entries import DatasetEntry
 from densitylab.backend.shared.catalog.params import Param
 
@@ -36,6 +38,17 @@ CHECK_SUMS = Param(
     "run's settings say so; what is downloaded is checked always.",
 )
 OFFICIAL = (VALIDATION_SEED, CHECK_SUMS)
+IMAGE_SIZE = Param(
+    name="image_size",
+    type="int",
+    default=64,
+    minimum=16,
+    maximum=512,
+    label="Image size",
+    help="Height and width in pixels. The largest central square of each image is cut out and scaled to this size "
+    "(bilinear, antialiased), which enlarges smaller ones. Usual are 64, 96, 128 and 224; pretrained ResNets keep all "
+    "of their layers from 96 on. Each size is prepared and stored on its own.",
+)
 
 DIGITS = tuple(str(digit) for digit in range(10))
 TEXTURES = ("grass", "gravel", "brick")
@@ -299,10 +312,14 @@ DATASETS = (
     DatasetEntry(
         "celeba_hair",
         "CelebA-Hair",
-        "Faces, blond or not (Liu et al. 2015), cut to 64×64, in the official splits. The smallest of the groups hair "
-        "× gender is blond men.",
+        "Faces, blond or not (Liu et al. 2015), cut to squares of 64×64 or another size, in the official splits. The "
+        "smallest of the groups hair × gender is blond men.",
         "densitylab.worker.datasets.celeba_hair:prepare",
-        params=(CHECK_SUMS,),
+        params=(
+            replace(IMAGE_SIZE, help=IMAGE_SIZE.help + " The published images have 178×218 pixels."),
+            CHECK_SUMS,
+        ),
+        sized_by="image_size",
         num_classes=2,
         class_names=("not blond", "blond"),
         channels=3,
@@ -317,10 +334,11 @@ DATASETS = (
     DatasetEntry(
         "waterbirds",
         "Waterbirds",
-        "Birds on backgrounds, of which 95 % in training are their own (Sagawa et al. 2020), cut to 64×64, in the "
-        "official splits. Groups: bird × background.",
+        "Birds on backgrounds, of which 95 % in training are their own (Sagawa et al. 2020), cut to squares of 64×64 "
+        "or another size, in the official splits. Groups: bird × background.",
         "densitylab.worker.datasets.waterbirds:prepare",
-        params=(CHECK_SUMS,),
+        params=(IMAGE_SIZE, CHECK_SUMS),
+        sized_by="image_size",
         num_classes=2,
         class_names=("landbird", "waterbird"),
         channels=3,
@@ -335,10 +353,14 @@ DATASETS = (
     DatasetEntry(
         "tiny_imagenet",
         "Tiny ImageNet",
-        "Photographs of two hundred kinds (Le, Yang 2015): 110,000 colour images of 64×64, tested on the official "
-        "validation images. Classes are named by WordNet number, in the order of wnids.txt.",
+        "Photographs of two hundred kinds (Le, Yang 2015): 110,000 colour images of 64×64, which may be scaled, tested "
+        "on the official validation images. Classes are named by WordNet number, in the order of wnids.txt.",
         "densitylab.worker.datasets.tiny_imagenet:prepare",
-        params=OFFICIAL,
+        params=(
+            replace(IMAGE_SIZE, help=IMAGE_SIZE.help + " The published images have 64×64 pixels."),
+            *OFFICIAL,
+        ),
+        sized_by="image_size",
         corruptions="densitylab.worker.datasets.corrupted:tiny_imagenet",
         num_classes=200,
         channels=3,

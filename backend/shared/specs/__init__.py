@@ -4,7 +4,7 @@ from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.specs.class_order import class_order, unmatched
 from densitylab.backend.shared.specs.compatibility import check_evaluations, incompatibility
 from densitylab.backend.shared.specs.complete import COMPONENTS, cautions, complete
-from densitylab.backend.shared.specs.hashes import content_hash, spec_hash
+from densitylab.backend.shared.specs.hashes import content_hash, dataset_hash, same_data, spec_hash
 from densitylab.backend.shared.specs.params import complete_params
 from densitylab.backend.shared.specs.plan import Planned, plan, plan_run
 from densitylab.backend.shared.specs.usage import (
@@ -25,12 +25,14 @@ __all__ = [
     "complete",
     "complete_params",
     "content_hash",
+    "dataset_hash",
     "incompatibility",
     "optional_component",
     "optional_entries",
     "plan",
     "plan_run",
     "plugins",
+    "same_data",
     "spec_hash",
     "unmatched",
 ]

@@ -7,14 +7,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.database import now
-from densitylab.backend.shared.specs import content_hash
+from densitylab.backend.shared.specs import dataset_hash
 from densitylab.backend.shared.store import tasks
 from densitylab.backend.shared.tables import AttributionRow, DatasetRow, EvaluationRow, RunRow, TaskRow
 
 
 def prepared_folder(data_dir: Path, key: str, params: dict[str, Any]) -> Path:
     """Return the folder of the prepared variant; files that users have placed in `data_dir` are elsewhere."""
-    return prepared_root(data_dir, key) / content_hash(params)
+    return prepared_root(data_dir, key) / dataset_hash(params)
 
 
 def prepared_root(data_dir: Path, key: str) -> Path:
@@ -24,7 +24,7 @@ def prepared_root(data_dir: Path, key: str) -> Path:
 
 def shared_copy(key: str, params: dict[str, Any]) -> str:
     """Return the location of the prepared variant in a store that several hosts share."""
-    return f"datasets/{key}/{content_hash(params)}/form"
+    return f"datasets/{key}/{dataset_hash(params)}/form"
 
 
 def downloads_folder(data_dir: Path, key: str) -> Path:
@@ -33,7 +33,7 @@ def downloads_folder(data_dir: Path, key: str) -> Path:
 
 
 def get(session: Session, key: str, params: dict[str, Any]) -> DatasetRow | None:
-    return session.get(DatasetRow, (key, content_hash(params)))
+    return session.get(DatasetRow, (key, dataset_hash(params)))
 
 
 def variants(session: Session, key: str) -> list[DatasetRow]:
@@ -101,7 +101,7 @@ def set_task(session: Session, key: str, params: dict[str, Any], task_id: int) -
     if row is None:
         row = DatasetRow(
             key=key,
-            params_hash=content_hash(params),
+            params_hash=dataset_hash(params),
             params=params,
             ready=False,
             sizes={},
@@ -132,7 +132,7 @@ def set_ready(
     at = now(session)
     row = get(session, key, params)
     if row is None:
-        row = DatasetRow(key=key, params_hash=content_hash(params), params=params)
+        row = DatasetRow(key=key, params_hash=dataset_hash(params), params=params)
         session.add(row)
     row.ready, row.bytes, row.data_hash, row.sizes, row.class_counts = True, size, data_hash, sizes, class_counts
     row.group_counts, row.removing = group_counts or {}, False

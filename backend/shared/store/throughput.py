@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import RunSpec, Status, TaskKind
+from densitylab.backend.shared.specs import dataset_hash
 from densitylab.backend.shared.tables import LatestRow, RunRow, TaskRow
 
 _RECENT = 100  # newest started runs with these keys that are read
@@ -33,11 +34,12 @@ def similar_run_throughput(session: Session, spec: RunSpec) -> list[tuple[int, f
         .where(TaskRow.status == Status.SUCCEEDED, LatestRow.value > 0, RunRow.id.in_(newest))
         .order_by(RunRow.id.desc())
     )
-    parts = {kind: getattr(spec, kind).model_dump() for kind in ("dataset", "model", "regularizer")}
+    parts = {kind: getattr(spec, kind).model_dump() for kind in ("model", "regularizer")}
     return [
         (min(stored["batch_size"], stored["train_samples"] or stored["batch_size"]), rate)
         for stored, rate in session.execute(statement)
         if all(stored[kind] == part for kind, part in parts.items())
+        and dataset_hash(stored["dataset"]["params"]) == dataset_hash(spec.dataset.params)
         and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
         and (stored["precision"], stored.get("compile", False)) == (spec.precision, spec.compile)
     ]

@@ -39,6 +39,7 @@ class DatasetRoutes(Sender):
         limit: int = 50,
         cursor: str | None = None,
         data_seed: int | None = None,
+        image_size: int | None = None,
     ) -> Listing[DatasetSample]:
         """Return images of a split: those with the given indices, or a page, optionally of one class."""
         query = {
@@ -49,6 +50,7 @@ class DatasetRoutes(Sender):
             "limit": limit,
             "cursor": cursor,
             "data_seed": data_seed,
+            "image_size": image_size,
         }
         return await self._list(DatasetSample, f"/api/v1/datasets/{key}/samples", query)
 
@@ -104,9 +106,16 @@ class DatasetRoutes(Sender):
         return await self._get(SamplesFound, "/api/v1/samples", query)
 
     @sync_and_async
-    async def upload_image(self, content: bytes, dataset: str) -> Upload:
-        """Upload an image (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM), which is resized to the data set's shape."""
-        return await self._make(Upload, "/api/v1/uploads", query={"dataset": dataset}, content=content)
+    async def upload_image(self, content: bytes, dataset: str, *, image_size: int | None = None) -> Upload:
+        """Upload an image (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM), which is resized to the data set's shape.
+
+        Args:
+            content: the file.
+            dataset: its key.
+            image_size: of a data set that is prepared in several sizes, the runs' one; None: its default.
+        """
+        query = {"dataset": dataset, "image_size": image_size}
+        return await self._make(Upload, "/api/v1/uploads", query=query, content=content)
 
     @sync_and_async
     async def upload(self, upload: int) -> Upload:

@@ -217,3 +217,17 @@ def test_an_upload_of_another_shape_than_its_data_set_is_a_conflict(client: Test
         row.pixels = row.pixels[:-1]
     answer = client.get(f"{UPLOADS}/{upload}")
     assert answer.status_code == 409 and "fitted to another shape" in answer.json()["detail"]
+
+
+def test_an_upload_is_fitted_to_the_chosen_size_of_its_data_set(client: TestClient):
+    for size in (64, 96):
+        answer = client.post(
+            UPLOADS,
+            params={"dataset": "waterbirds", "image_size": size},
+            content=file_of(grey(200, 300)),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        assert answer.status_code == 201, answer.text
+        assert pixels(client.get(answer.headers["location"]).json()).shape == (size, size, 3)
+    refused = client.post(UPLOADS, params={"dataset": "blockmnist", "image_size": 64}, content=file_of(grey(9, 9)))
+    assert refused.json()["errors"][0]["pointer"].endswith("image_size")

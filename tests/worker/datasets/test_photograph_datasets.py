@@ -140,6 +140,38 @@ def test_waterbirds_have_bird_for_label_and_bird_and_place_for_group(tmp_path, a
     assert not (tmp_path / "downloads/unpacked/out").exists()
 
 
+def halves(left, right, size):
+    """An image of two grey levels, the left half and the right one."""
+    image = Image.new("RGB", size, (left,) * 3)
+    image.paste((right,) * 3, (size[0] // 2, 0, *size))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("key", ["celeba_hair", "waterbirds", "tiny_imagenet"])
+def test_each_image_size_is_cut_from_the_middle_and_scaled(tmp_path, key):
+    if key == "celeba_hair":
+        lists, images = celeba()
+        write(tmp_path / "celeba", lists)
+        write(tmp_path / "celeba/img_align_celeba", dict.fromkeys(images, halves(0, 200, (178, 218))))
+    elif key == "waterbirds":
+        contents = waterbirds()
+        photograph = halves(0, 200, (200, 150))
+        write(tmp_path, {name: photograph if name.endswith("jpg") else text for name, text in contents.items()})
+    else:
+        images = {
+            name: content if isinstance(content, str) else halves(0, 200, (64, 64)) for name, content in tiny().items()
+        }
+        write(tmp_path / "tiny-imagenet-200", images)
+    for side in (48, 96):
+        prepare(key, tmp_path / f"out{side}", tmp_path, image_size=side, check_sums=False)
+        test = npy_store.load(tmp_path / f"out{side}", "test").images
+        assert test.shape[1:] == (3, side, side)
+        # the edge stays in the middle, whatever was cut off
+        assert (test[:, :, :, : side // 2 - 2] == 0).all() and (test[:, :, :, side // 2 + 2 :] == 200).all()
+
+
 def test_incomplete_waterbirds_are_refused(tmp_path):
     contents = waterbirds()
     write(tmp_path, contents)
