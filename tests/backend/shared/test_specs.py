@@ -201,6 +201,7 @@ def test_a_stored_spec_of_the_first_version_reads_as_what_it_did():
     new = {
         "lr_schedule",
         "augmentation",
+        "algorithm",
         "sampling",
         "gradient_clip",
         "ema_decay",

@@ -4,10 +4,10 @@ import pytest
 
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import RunSpec
-from densitylab.backend.shared.specs import InvalidRequest, complete, content_hash, spec_hash
+from densitylab.backend.shared.specs import InvalidRequest, cautions, complete, content_hash, spec_hash
 
 CATALOG = Catalog.built_in()
-LATER = ("label_smoothing", "class_weights", "gradient_accumulation", "activation_checkpointing")
+LATER = ("label_smoothing", "class_weights", "gradient_accumulation", "activation_checkpointing", "algorithm")
 
 
 def test_specs_without_the_later_fields_keep_their_hash():
@@ -50,3 +50,44 @@ def test_corruptions_need_published_ones():
     found = errors(evaluations=[{"key": "corruptions"}])
     assert "needs published corruptions, which" in found["/spec/evaluations/0/key"]
     complete(CATALOG, {"dataset": {"key": "cifar10"}, "evaluations": [{"key": "corruptions"}]})
+
+
+GROUPED = {"dataset": {"key": "textured_digits"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer"),
+    [
+        ({"algorithm": {"key": "group_dro"}}, "/spec/algorithm/key"),
+        ({"algorithm": {"key": "dfr"}}, "/spec/algorithm/key"),
+        ({"algorithm": {"key": "reweighting"}}, "/spec/algorithm/params/by"),
+        ({"early_stop": {"patience": 2, "metric": "validation_worst_group"}}, "/spec/early_stop/metric"),
+    ],
+)
+def test_what_needs_groups_is_refused_without_them_at_its_field(spec, pointer):
+    found = errors(**spec)
+    assert list(found) == [pointer]
+    assert "needs groups, which BlockMNIST" in found[pointer] and "does not have" in found[pointer]
+    complete(CATALOG, spec | GROUPED)
+
+
+def test_algorithms_without_groups_run_on_every_data_set():
+    for algorithm in ({"key": "jtt"}, {"key": "reweighting", "params": {"by": "class"}}):
+        assert complete(CATALOG, {"algorithm": algorithm}).algorithm.key == algorithm["key"]
+
+
+def test_an_algorithm_that_draws_the_images_takes_no_other_sampling():
+    found = errors(algorithm={"key": "group_dro"}, sampling="group_balanced", **GROUPED)
+    assert "Group DRO draws the images itself here: expected 'shuffled'" in found["/spec/sampling"]
+    drawn = {"algorithm": {"key": "group_dro", "params": {"balanced": False}}, "sampling": "group_balanced", **GROUPED}
+    assert complete(CATALOG, drawn).sampling == "group_balanced"
+
+
+def test_the_first_stage_is_shorter_than_the_run():
+    found = errors(algorithm={"key": "jtt", "params": {"first_epochs": 4}}, epochs=4)
+    assert "fewer than the 4 epochs of the run" in found["/spec/algorithm/params/first_epochs"]
+
+
+def test_the_layer_that_is_fitted_to_validation_images_is_cautioned():
+    spec = complete(CATALOG, {"algorithm": {"key": "dfr"}, **GROUPED})
+    assert [flag.key for flag in cautions(CATALOG, spec)] == ["fitted_to_validation"]
