@@ -8,7 +8,7 @@ from densitylab.backend.reconciler import System
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared.catalog import DatasetEntry
 from densitylab.backend.shared.contracts import Status
-from densitylab.backend.shared.store import runs
+from densitylab.backend.shared.store import datasets, runs
 from densitylab.backend.shared.tables import TaskRow
 
 LAUNCH = "/api/v1/experiments"
@@ -161,3 +161,28 @@ def test_an_experiment_tells_when_it_will_be_done(client: TestClient, work: Any,
     for run_id in (second, third):
         work.end(work.start(run_id))
     assert eta() is None
+
+
+def test_a_dry_run_says_what_the_algorithm_does(client: TestClient):
+    twice = {"algorithm": {"key": "jtt", "params": {"first_epochs": 2, "upweight": 50}}, "epochs": 6}
+    (note,) = asked(client, spec=twice, sweep={"seed": [0, 1]})["notes"]
+    assert "after 2 of 6 epochs" in note and "draws them 50 times as often" in note
+    assert asked(client)["notes"] == []
+
+
+def test_a_dry_run_says_that_validation_images_are_biased(client: TestClient, system: System):
+    counts = {"train": [95, 5], "validation": [19, 1], "test": [50, 50]}
+    with system.database.write() as session:
+        datasets.set_ready(
+            session,
+            "textured_digits",
+            {"data_seed": 0, "correlation": 0.95},
+            size=1,
+            data_hash="ab",
+            sizes={},
+            class_counts={},
+            group_counts=counts,
+            samples_location="x.npz",
+        )
+    (note,) = asked(client, spec={"dataset": {"key": "textured_digits"}})["notes"]
+    assert "have the same bias as the training images: group 1 is 5.0% of them" in note
