@@ -76,6 +76,27 @@ _SOURCE = {
         "trials": [_TRIAL],
     },
 }
+_MISFITS = {
+    "total": 62,
+    "items": [
+        {
+            "problem": "missing",
+            "name": "conv1.weight",
+            "file_shape": None,
+            "network_shape": [64, 3, 7, 7],
+            "nearest": "conv.weight",
+            "nearest_shape": [64, 3, 3, 3],
+        },
+        {
+            "problem": "wrong_shape",
+            "name": "fc.weight",
+            "file_shape": [1000, 512],
+            "network_shape": [10, 512],
+            "nearest": None,
+            "nearest_shape": None,
+        },
+    ],
+}
 _CONVENTIONS = {
     "mean": _TRIAL["mean"],
     "std": _TRIAL["std"],
@@ -85,8 +106,51 @@ _CONVENTIONS = {
     "outputs": 1000,
     "class_order": [207, 281],
 }
+_IMAGES = {
+    "image_size": [64, 64],
+    "mask_marks": "object",
+    "data_seed": 0,
+    "table": "metadata.csv",
+    "columns": {
+        "image": "img_filename",
+        "label": "y",
+        "split": "split",
+        "mask": "",
+        "group": "",
+        "attributes": ["place"],
+    },
+    "pattern": "{label}/{place}/*",
+    "split_values": {"holdout": "test"},
+    "class_names": ["landbird", "waterbird"],
+    "group_by": ["place"],
+}
+_PREVIEW = {
+    "id": 12,
+    "layout": "table",
+    "problems": ["metadata.csv, line 7, column y: there is no label"],
+    "columns": [{"name": "y", "role": "label", "distinct": 2, "examples": ["0", "1"], "reason": ""}],
+    "class_names": ["landbird", "waterbird"],
+    "attributes": [{"name": "place", "values": ["place 0", "place 1"]}],
+    "group_names": ["landbird, place 0", "landbird, place 1", "waterbird, place 0", "waterbird, place 1"],
+    "counts": [{"label": 1, "group": 2, "train": 56, "validation": 133, "test": 642}],
+    "sizes": [{"height": 64, "width": 64, "images": 11788}],
+    "sized": 2000,
+    "has_mask": False,
+    "images": [
+        {
+            "file": "001.Black_footed_Albatross/0001.jpg",
+            "label": "waterbird",
+            "split": "train",
+            "values": {"place": "place 1"},
+            "image": "data:image/jpeg;base64,/9j/4AAQSkZJRg",
+        }
+    ],
+    "passed_over": ["README.md"],
+    "passed_over_count": 1,
+    "notes": ["Images that metadata.csv does not name, passed over: 1 (extra.jpg)."],
+}
 _SCHEMAS: dict[str, dict[str, Any]] = {
-    "CatalogEntry": {"sized_by": "image_size"},
+    "CatalogEntry": {"sized_by": "image_size", "needs_groups_if": {"by": ["group"]}},
     "Problem": {
         "type": "/problems/invalid-request",
         "title": "Unprocessable Entity",
@@ -107,7 +171,16 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "entries": ["regularizer elastic_net"],
         "problems": [],
     },
-    "RegisterRequest": {"mask_marks": "object", "data_seed": 0},
+    "RegisterRequest": {
+        "label": "Waterbirds, 64 pixels",
+        **_IMAGES,
+        "path": "waterbirds",
+        "preview": None,
+        "hub": None,
+    },
+    "PreviewRequest": {**_IMAGES, "path": "waterbirds", "preview": None, "hub": None},
+    "PreviewForm": {"archive": "waterbirds.zip"},
+    "RegistrationPreview": _PREVIEW,
     "RunsRequest": {"sweep": {"lambda_": [0.3], "seed": [0, 1]}, "lambdas": [0.3], "priority": "normal"},
     "WebhookRequest": {"format": "text"},
     "EarlyStop": {"patience": 5, "metric": "validation_accuracy"},
@@ -121,6 +194,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "CompleteModelInterface": _CONVENTIONS,
     "ModelForm": {"file": "resnet20.th"},
     "InspectionForm": {"file": "resnet20.th"},
+    "FittingModel": {"misfits": _MISFITS},
+    "Misfits": _MISFITS,
     "ImportRequest": {
         **_CONVENTIONS,
         "name": "ResNet-20 of a colleague",
