@@ -11,7 +11,10 @@ from densitylab.backend.shared.statistics.groups import Column, Group, baseline_
 
 ACCURACY = "accuracy.accuracy"  # the one result that every trained run has
 Edge = Literal["lowest", "highest", "only"]
-_VALIDATION_CURVE = "validation_accuracy"
+_CURVES = {  # of training on validation images, by (evaluation, value) of the result on them
+    ("accuracy", "accuracy"): "validation_accuracy",
+    ("groups", "worst"): "validation_worst_group",
+}
 _TOLERANCE = 1e-9  # a loss of exactly the budget is within it
 
 
@@ -70,12 +73,13 @@ def validation_accuracy(group: Group) -> Estimate | None:
     for column, evaluated in group.means.items():
         if (column.evaluation, column.value) == ("accuracy", "accuracy") and is_validation(column):
             return evaluated
+    return _last_of_curve(group, _CURVES["accuracy", "accuracy"])
+
+
+def _last_of_curve(group: Group, curve: str) -> Estimate | None:
+    """Return the mean over seeds of a proportion's curve at the last epoch; None where no trained run has it."""
     mean = estimate(
-        [
-            run.metrics[_VALIDATION_CURVE]
-            for run in group.runs
-            if run.status is Status.SUCCEEDED and _VALIDATION_CURVE in run.metrics
-        ]
+        [run.metrics[curve] for run in group.runs if run.status is Status.SUCCEEDED and curve in run.metrics]
     )
     if mean is None or mean.low is None or mean.high is None:
         return mean
@@ -94,6 +98,17 @@ def on_validation(column: Column, group: Group) -> Column | None:
         return item.evaluation, item.value, item.params, item.data_hash
 
     return next((item for item in group.means if is_validation(item) and key(item) == key(column)), None)
+
+
+def validation_value(column: Column, group: Group) -> Estimate | None:
+    """Return the mean over seeds of the result on the validation images: evaluated there, or else of the last epoch,
+    for results that have a curve; None where neither is known."""
+    evaluated = on_validation(column, group)
+    if evaluated is not None:
+        return mean_over_seeds(group, evaluated)
+    curve = _CURVES.get((column.evaluation, column.value))
+    chosen = any(value for value in json.loads(column.params).values())  # the curve is that of the default parameters
+    return None if curve is None or chosen else _last_of_curve(group, curve)
 
 
 def mean_test_accuracy(group: Group, data_hash: str) -> Estimate | None:
@@ -136,7 +151,7 @@ def select(
     figures = _Figures(
         result,
         "validation" if all(map(validation_accuracy, [*evaluated, *references])) else "test",
-        "validation" if all(on_validation(result, group) for group in evaluated) else "test",
+        "validation" if all(validation_value(result, group) for group in evaluated) else "test",
     )
     rows = (_select(method, reference, figures, higher, max_loss) for method, reference in compared)
     return [row for row in rows if row is not None]
@@ -155,8 +170,8 @@ class _Figures:
         return mean_test_accuracy(group, self.result.data_hash) if on_test else validation_accuracy(group)
 
     def value(self, group: Group) -> Estimate | None:
-        column = self.result if self.result_split == "test" else on_validation(self.result, group)
-        return mean_over_seeds(group, column) if column else None
+        on_test = self.result_split == "test"
+        return mean_over_seeds(group, self.result) if on_test else validation_value(self.result, group)
 
 
 def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, max_loss: float) -> Selection | None:

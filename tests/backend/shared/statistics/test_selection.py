@@ -134,3 +134,21 @@ def test_groups_without_a_result_are_no_candidates():
     runs = [*launched(), make_run("a", 1000, 0, validation=0.9)]
     a, _ = choice(runs, 0.10)
     assert a.candidates == 4 and a.edge == "highest"
+
+
+def grouped(lambda_, worst, on_validation):
+    run = make_run("a", lambda_, 0, validation=0.9, results={"accuracy.accuracy": 0.9, "groups.worst": worst})
+    run.evaluations.append(run.evaluations[0].model_copy(update={"key": "groups", "name": "groups", "params": {}}))
+    run.metrics["validation_worst_group"] = on_validation
+    return run
+
+
+def test_the_curve_of_the_worst_group_selects_where_it_was_not_evaluated_on_validation_images():
+    runs = [make_run("none", 0, 0, validation=0.9, results={"accuracy.accuracy": 0.9, "groups.worst": 0.2})]
+    runs += [grouped(1, 0.7, 0.3), grouped(10, 0.5, 0.6)]  # the test images would select λ = 1
+    (row,) = choice(runs, 0.02, "groups.worst")
+    assert (lambda_of(row), row.result_split) == (10, "validation")
+    assert row.selected_by.mean == 0.6 and row.result.mean == 0.5
+    del runs[1].metrics["validation_worst_group"]
+    (row,) = choice(runs, 0.02, "groups.worst")
+    assert (lambda_of(row), row.result_split) == (1, "test")
