@@ -51,6 +51,7 @@ SECONDARY_PANELS = (
     Panel("Weight gradient norm", ("weight_gradient_norm",), "L2, before clipping"),
     Panel("Throughput", ("throughput",), "images per second"),
 )
+GROUP_WEIGHTS = "group_weight_"  # beginning of the curves that share a panel, one of each group
 MAX_OTHER_PANELS = 24  # of curves with names of a training loop elsewhere
 MAX_LEGEND = 12
 MAX_MARKERS = 600  # of a chart; each is an element of the page
@@ -86,12 +87,16 @@ class RunPoint:
 
 
 def panels_of(names: Iterable[str]) -> list[Panel]:
-    """Return the panels that have one of these curves; a curve that belongs to none gets its own, the first 24 by
-    name."""
+    """Return the panels that have one of these curves; the weights of groups share one, and any other curve that
+    belongs to none gets its own, the first 24 by name."""
     present = set(names)
     own = sorted(present - {name for panel in (*PANELS, *SECONDARY_PANELS) for name in panel.metrics})
     usual = [panel for panel in PANELS if present & set(panel.metrics)]
-    return usual + [Panel(name, (name,), "") for name in own[:MAX_OTHER_PANELS]]
+    weights = sorted((name for name in own if name.startswith(GROUP_WEIGHTS)), key=lambda name: (len(name), name))
+    if weights:
+        usual.append(Panel("Weights of groups", tuple(weights), "share of the loss"))
+    rest = [name for name in own if name not in weights]
+    return usual + [Panel(name, (name,), "") for name in rest[:MAX_OTHER_PANELS]]
 
 
 def metric_label(name: str) -> str:

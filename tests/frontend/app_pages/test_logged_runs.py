@@ -48,3 +48,5 @@ def test_curves_of_other_names_get_panels_of_their_own():
     assert titles == ["Loss", "a/x", "b/x"]
     assert len(panels_of([f"curve_{number}" for number in range(100)])) == MAX_OTHER_PANELS
     assert [panel.title for panel in panels_of(["validation_accuracy", "penalty"])] == ["Accuracy", "Penalty"]
+    (weights,) = panels_of([f"group_weight_{group}" for group in (0, 10, 2)])
+    assert weights.metrics == ("group_weight_0", "group_weight_2", "group_weight_10")
