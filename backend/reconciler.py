@@ -1,7 +1,8 @@
 """The reconciler: `python -m densitylab.backend.reconciler`, one per system, outside API and workers.
 
-It redelivers tasks, reclaims expired leases, fails logged runs that are silent, kills tasks that ignore a cancel,
-finishes interrupted deletions, keeps the cache of maps within its budget, and sends webhooks. While the broker or the
+It redelivers tasks, takes the next steps of searches, reclaims expired leases, fails logged runs that are silent, kills
+tasks that ignore a cancel, finishes interrupted deletions, keeps the cache of maps within its budget, and sends
+webhooks. While the broker or the
 database is down it logs one line, and continues once it is back.
 """
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from densitylab.backend.broker.delivery import Comparison, deliver
 from densitylab.backend.broker.queue import BrokerUnavailable, Queue
-from densitylab.backend.services import dataset_removal, deletion, leftovers, pruning
+from densitylab.backend.services import dataset_removal, deletion, leftovers, pruning, searches
 from densitylab.backend.services.datasets import prepare
 from densitylab.backend.services.webhooks import WebhookSender
 from densitylab.backend.shared import data_leftovers, log_format, specs
@@ -28,7 +29,7 @@ from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
-from densitylab.backend.shared.store import datasets, logged_runs, tasks
+from densitylab.backend.shared.store import datasets, experiments, logged_runs, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ class System:
     catalog: Catalog
     audit_days: int = 365
     comparison: Comparison = field(default_factory=Comparison)
+    searches: dict[int, str] = field(
+        default_factory=dict
+    )  # state of the tasks of each experiment when it was looked at
 
 
 def deliver_queued_tasks(system: System) -> None:
@@ -90,6 +94,17 @@ def kill_overdue_cancels(system: System) -> None:
         logger.info("task %s did not stop within %g s of its cancel: killing it", task_id, HARD_STOP_SECONDS)
         if worker is not None:
             system.queue.stop(worker, task_id, delivery)
+
+
+def advance_searches(system: System) -> None:
+    """Launch what comes next in searches whose runs have ended."""
+    with system.database.read() as session:
+        found = experiments.searching(session)
+    for experiment_id, state in found:
+        if system.searches.get(experiment_id) != state:
+            if searches.advance(system.database, system.catalog, experiment_id):
+                logger.info("the search of experiment %d has taken a step", experiment_id)
+            system.searches[experiment_id] = state
 
 
 def finish_deletions(system: System) -> None:
@@ -179,6 +194,7 @@ def periodic_tasks() -> list[PeriodicTask]:
         PeriodicTask(kill_overdue_cancels, 1),
         PeriodicTask(fail_silent_runs, 10),
         PeriodicTask(compare_queues, 1),
+        PeriodicTask(advance_searches, 1),
         PeriodicTask(finish_deletions, 10),
     ]
 

@@ -91,7 +91,7 @@ def compare(
     by_id = runs.many(session, run_ids)
     members = [by_id[run_id] for run_id in run_ids if run_id in by_id]
     column, higher = _column(members, result)
-    groups = group_runs(members, _plain(catalog))
+    groups = group_runs(members, plain_regularizers(catalog))
     chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
     if baseline is not None and chosen is None:
         raise InvalidField(f"expected one of the compared runs; got {baseline}", "/query/baseline")
@@ -210,7 +210,7 @@ def _run(session: Session, run_id: int, pointer: str) -> Run:
 
 def _group(session: Session, catalog: Catalog, run_ids: Sequence[int], pointer: str) -> Group:
     members = [_run(session, run_id, f"{pointer}/{index}") for index, run_id in enumerate(run_ids)]
-    groups = group_runs(members, _plain(catalog))
+    groups = group_runs(members, plain_regularizers(catalog))
     if len(groups) > 1:
         raise InvalidField(
             f"expected runs that differ only in the seed; they differ in {', '.join(differing_settings(groups))}",
@@ -219,7 +219,7 @@ def _group(session: Session, catalog: Catalog, run_ids: Sequence[int], pointer: 
     return groups[0]
 
 
-def _plain(catalog: Catalog) -> frozenset[str]:
+def plain_regularizers(catalog: Catalog) -> frozenset[str]:
     """Return the regularizers without a penalty."""
     entries = catalog.by_kind[RegularizerEntry.kind].values()
     return frozenset(entry.key for entry in entries if isinstance(entry, RegularizerEntry) and not entry.penalises)

@@ -9,6 +9,7 @@ from densitylab.backend.services import datasets
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
+from densitylab.backend.services.search_runs import first_runs, validation_result
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog, EvaluationEntry
 from densitylab.backend.shared.contracts import Component, EvaluationSpec, ExperimentRequest, FieldError
@@ -36,14 +37,14 @@ def launch(
         IdempotencyConflict: the key came with another request.
     """
     with database.read() as session:
-        planned = specs.plan(catalog, request.spec, request.sweep, inherit(session, catalog))
+        planned = plan(session, catalog, request)
     require_available(queue, catalog, optional_entries(planned))
     posted = request.model_dump(exclude_unset=True)
 
     def make(session: Session) -> int:
         ready = with_sources(session, catalog, planned, lock=True)
         ensure_prepared(session, catalog, ready)
-        return experiments.create(
+        row = experiments.create(
             session,
             name=request.name,
             notes=request.notes,
@@ -53,9 +54,19 @@ def launch(
             provenance=provenance,
             priority=request.priority,
             owner=key.caller,
-        ).id
+        )
+        if request.search is not None:
+            on_validation = validation_result(ready[-1].spec, request.search.result)
+            experiments.begin_search(session, row.id, request.search, on_validation, provenance, request.priority)
+        return row.id
 
     return once(database, key, posted, make).made
+
+
+def plan(session: Session, catalog: Catalog, request: ExperimentRequest) -> list[specs.Planned]:
+    """Return the runs of a launch; of a search the first ones. Raises InvalidRequest."""
+    planned = specs.plan(catalog, request.spec, request.sweep, inherit(session, catalog))
+    return planned if request.search is None else first_runs(catalog, request, request.search, planned)
 
 
 def optional_entries(planned: Iterable[specs.Planned]) -> list[specs.OptionalEntry]:

@@ -59,6 +59,9 @@ class ExperimentRow(Owned, Base):
     deleting: Mapped[bool] = mapped_column(Boolean, default=False)
     request: Mapped[Json]  # as posted
     additions: Mapped[list[Json]] = mapped_column(default=list, server_default="[]")  # runs added later, as posted
+    search: Mapped[Json | None]  # request, name of the result on validation images, provenance and priority of its runs
+    search_status: Mapped[str | None] = mapped_column(String(16), index=True)
+    search_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
 
 

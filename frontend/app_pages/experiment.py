@@ -17,6 +17,7 @@ from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_actions import show_experiment_actions
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
+from densitylab.frontend.ui.search_progress import show_search
 from densitylab.frontend.ui.status import counts_text
 
 MAX_CURVES = 60
@@ -25,7 +26,8 @@ MANY = 100  # runs; larger experiments refresh more slowly
 
 
 def is_active(experiment: Experiment) -> bool:
-    return any(experiment.counts.get(status) for status in (Status.QUEUED, Status.RUNNING))
+    searches = experiment.search is not None and experiment.search.status == "running"
+    return searches or any(experiment.counts.get(status) for status in (Status.QUEUED, Status.RUNNING))
 
 
 def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
@@ -216,6 +218,8 @@ def show_live() -> None:
         return
     comparison = compare(runs, catalog())
     show_state(experiment, runs)
+    if experiment.search is not None:
+        show_search(experiment.id)
     show_groups(comparison)
     show_curves(comparison, runs)
     show_runs(comparison, runs)

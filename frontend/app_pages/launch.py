@@ -46,6 +46,8 @@ def launch(request: ExperimentRequest) -> None:
         experiment = api().launch(request, idempotency_key=st.session_state[IDEMPOTENCY])
         start_from(request)
         flash(f"Launched {counted(len(experiment.runs), 'run')}.")
+        if request.search is not None:
+            st.switch_page("app_pages/experiment.py", query_params={"experiment": str(experiment.id)})
         if len(experiment.runs) == 1:
             st.switch_page("app_pages/run.py", query_params={"run": str(experiment.runs[0])})
         st.switch_page("app_pages/compare.py", query_params={"experiment": str(experiment.id)})
@@ -71,7 +73,8 @@ too_many = runs > MAX_RUNS_PER_EXPERIMENT
 if too_many:
     problem(f"This makes {runs} runs; an experiment can have at most {MAX_RUNS_PER_EXPERIMENT}.")
 launchable = request is not None and not too_many and show_cost(request)
-label = f"Launch {counted(runs, 'run')}" if runs else "Launch"
+searched = request is not None and request.search is not None
+label = "Start the search" if searched else f"Launch {counted(runs, 'run')}" if runs else "Launch"
 clicked = st.button(
     label, type="primary", icon=":material/rocket_launch:", disabled=not launchable, key="launch-button"
 )

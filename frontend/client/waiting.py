@@ -49,7 +49,8 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
         progress: Callable[[WaitState], None] | None = None,
         check: bool = False,
     ) -> list[Run]:
-        """Wait until all runs are trained and evaluated, failed or cancelled; return them in order of their ids.
+        """Wait until all runs are trained and evaluated, failed or cancelled, those too that a search launches; return
+        them in order of their ids.
 
         Args:
             experiment: wait for all its runs.
@@ -91,7 +92,7 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
             state = _state(current, shares, time.monotonic() - began, expected_seconds)
             if progress is not None:
                 progress(state)
-            if state.done == 1.0:
+            if state.done == 1.0 and (experiment is None or not await self._searches(experiment)):
                 break
             if timeout is not None and state.seconds >= timeout:
                 raise TimeoutError(
@@ -105,6 +106,11 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
             if unsuccessful or any(run.status is not Status.SUCCEEDED for run in current):
                 raise RunsFailed(current, unsuccessful)
         return current
+
+    async def _searches(self, experiment: int) -> bool:
+        """Return whether a search may launch more runs."""
+        search = (await self.experiment(experiment)).search
+        return search is not None and search.status == "running"
 
     @sync_and_async
     async def unsuccessful_evaluations(self, runs: Sequence[Run]) -> list[Evaluation]:

@@ -24,9 +24,11 @@ def show_cost(request: ExperimentRequest) -> bool:
         return True
     with st.container(border=True):
         cells = st.columns(4)
-        cells[0].metric("Runs", f"{cost.runs:,}")
+        most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
+        cells[0].metric("Runs", f"{cost.runs:,}{most}")
         cells[1].metric("Steps", f"{cost.steps:,}", help="Training steps of all runs together")
-        time = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds)}"
+        time = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds * cost.max_runs / cost.runs)}"
+        time = f"up to {time}" if most and cost.seconds is not None else time
         workers = counted(cost.workers, "training worker")
         cells[2].metric("Training", time, help=f"On {workers}. {cost.basis_text}")
         memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"

@@ -11,6 +11,7 @@ from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
 from densitylab.frontend.launch_form.extra_axis import draw_extra_axis
 from densitylab.frontend.launch_form.regularization import draw_regularization
+from densitylab.frontend.launch_form.search import draw_search
 from densitylab.frontend.launch_form.start_from import draw_init_from
 from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan
 from densitylab.frontend.launch_form.training_options import draw_training_options
@@ -49,6 +50,8 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
             spec |= _draw_training(form, dataset)
         with evaluation_cell:
             spec["evaluations"] = draw_evaluations(form, dataset)
+    seeds = [int(seed) for seed in regularization.seeds or [0]]
+    search = draw_search(form, request, spec["evaluations"], seeds)
     extra = draw_extra_axis(form, spec, plan.grid)
     with st.expander("Advanced: augmentation, learning rate, weight averaging, early stopping, precision, device"):
         spec |= draw_training_options(form, dataset)
@@ -57,6 +60,12 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     st.subheader("Name and notes")
     labels = _draw_labels(request, form)
 
+    if search is not None and regularization.methods is not None:
+        components = [spec["regularizer"], *(method.component for method in regularization.methods)]
+        sweep: Any = [{"regularizer": [component]} for component in components]
+        with show_api_errors(errors):
+            return ExperimentRequest(spec=spec, sweep=sweep, search=search, **labels)
+        return None
     grid = {"lambda_": regularization.lambdas, "seed": regularization.seeds, **extra}
     complete = {path: values for path, values in grid.items() if values is not None}
     if regularization.methods is None or len(complete) < len(grid):

@@ -59,12 +59,12 @@ def form_plan(request: ExperimentRequest) -> Plan:
             raise ValueError("several regularizers in one grid")
         spec["regularizer"] = {"params": {}, **grid.pop("regularizer")[0]}
     grid.setdefault("lambda_", [spec["lambda_"]])
-    grid.setdefault("seed", [spec["seed"]])
+    grid.setdefault("seed", [spec["seed"]] if request.search is None else list(request.search.seeds))
     methods = []
     for other in grids[1:]:
         rest = {name: values for name, values in other.items() if name not in ("regularizer", "lambda_")}
         shared = {name: values for name, values in grid.items() if name != "lambda_" and name in rest}
-        seeds = other.get("seed", [spec["seed"]])
+        seeds = other.get("seed", grid["seed"] if request.search else [spec["seed"]])
         if len(other.get("regularizer", [])) != 1 or rest != shared or seeds != grid["seed"]:
             raise ValueError("grids that differ in more than the regularizer and λ")
         methods.append(Method({"params": {}, **other["regularizer"][0]}, other.get("lambda_", [spec["lambda_"]])))
@@ -109,13 +109,17 @@ def _leaves(request: ExperimentRequest) -> dict[str, str]:
     spec = {
         **plan.spec,
         "evaluations": {
-            item["key"]: item["params"] or {"evaluated": True}
+            f"{item['key']} on {item['split']} images": item["params"] or {"evaluated": True}
             for item in plan.spec["evaluations"]
             if item["key"] != "accuracy"
         },
     }
     leaves = {name: _text(value) for name, value in flatten(spec).items() if name not in plan.grid}
     leaves.update({name: _text(values) for name, values in plan.grid.items()})
+    if request.search is not None:
+        leaves.update(
+            {f"search.{name}": _text(value) for name, value in request.search.model_dump().items() if name != "seeds"}
+        )
     for method in plan.methods:
         leaves[f"also {method.component['key']}"] = f"λ {_text(method.lambdas)}" + (
             f" {json.dumps(method.component['params'], sort_keys=True)}" if method.component["params"] else ""

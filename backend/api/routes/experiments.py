@@ -14,6 +14,7 @@ from densitylab.backend.api.dependencies import (
     OwnerNames,
     Provenance,
     QueueDep,
+    Reading,
     Search,
     SettingsDep,
     StoreDep,
@@ -22,7 +23,7 @@ from densitylab.backend.api.errors import responses
 from densitylab.backend.api.etags import IfMatch, require_match
 from densitylab.backend.api.idempotency_key import IdempotencyKey
 from densitylab.backend.broker.delivery import try_deliver
-from densitylab.backend.services import deletion
+from densitylab.backend.services import deletion, searches
 from densitylab.backend.services.add_runs import add_runs as add_runs_to_experiment
 from densitylab.backend.services.estimates import preflight
 from densitylab.backend.services.experiments import launch
@@ -36,6 +37,7 @@ from densitylab.backend.shared.contracts import (
     ExperimentRequest,
     Preflight,
     RunsRequest,
+    SearchProgress,
 )
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import experiments
@@ -115,6 +117,20 @@ def add_runs(
         raise DeletedSince(f"run {deleted[0]}" if len(deleted) == 1 else "runs " + ", ".join(map(str, deleted)))
     response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
     return AddedRuns(experiment=answer, added=added, skipped=skipped)
+
+
+@router.get("/{experiment_id}/search", responses=responses(404, 422))
+def get_search(experiment_id: ExperimentId, session: Reading, catalog: CatalogDep) -> SearchProgress:
+    """Return what the experiment's search has tried, what comes next, and why."""
+    return searches.progress(session, catalog, experiment_id)
+
+
+@router.post("/{experiment_id}/search/stop", responses=responses(404, 409, 422))
+def stop_search(experiment_id: ExperimentId, database: DatabaseDep, catalog: CatalogDep) -> SearchProgress:
+    """End the search: it launches no more runs, and those that it has launched go on."""
+    with database.write() as session:
+        searches.stop(session, experiment_id)
+        return searches.progress(session, catalog, experiment_id)
 
 
 @router.get("", response_model=ExperimentPage, responses=responses(422))

@@ -12,6 +12,7 @@ from densitylab.backend.ops import devices
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.services.search_runs import max_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import AlgorithmEntry, Catalog, DatasetEntry, ModelEntry, RegularizerEntry
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, PreflightData, QueueName, RunSpec
@@ -33,7 +34,7 @@ def check(
     session: Session, catalog: Catalog, queue: Queue, settings: Settings, request: ExperimentRequest
 ) -> Preflight:
     """Return the estimate. Raises InvalidRequest as a launch does."""
-    every = specs.plan(catalog, request.spec, request.sweep, initial_weights.inherit(session, catalog))
+    every = experiments.plan(session, catalog, request)
     require_available(queue, catalog, experiments.optional_entries(every))
     every = initial_weights.with_sources(session, catalog, every)
     for run in every:
@@ -63,6 +64,7 @@ def check(
     data = _data(session, catalog, planned)
     return Preflight(
         runs=len(planned),
+        max_runs=max_runs(request, len(planned)),
         steps=sum(steps),
         steps_per_run=steps,
         seconds=total,

@@ -28,12 +28,11 @@ from densitylab.backend.shared.contracts.catalog import (
 )
 from densitylab.backend.shared.contracts.csv_cells import csv_cell
 from densitylab.backend.shared.contracts.datasets import (
-    ArchiveRequest,
+    Attribute,
     Dataset,
     DatasetSample,
     DatasetVariant,
     PrepareRequest,
-    RegisterRequest,
 )
 from densitylab.backend.shared.contracts.densities import Density, DensityOfRun, DensityRequest
 from densitylab.backend.shared.contracts.evaluations import (
@@ -85,6 +84,8 @@ from densitylab.backend.shared.contracts.imports import (
     ImportRequest,
     Inspection,
     InspectRequest,
+    Misfit,
+    Misfits,
     TensorShape,
     WeightsPart,
 )
@@ -110,6 +111,18 @@ from densitylab.backend.shared.contracts.origins import (
     ValueRange,
 )
 from densitylab.backend.shared.contracts.problems import ProblemType
+from densitylab.backend.shared.contracts.registrations import (
+    ArchiveRequest,
+    ImageColumns,
+    PreviewArchiveRequest,
+    PreviewColumn,
+    PreviewCount,
+    PreviewImage,
+    PreviewRequest,
+    PreviewSize,
+    RegisterRequest,
+    RegistrationPreview,
+)
 from densitylab.backend.shared.contracts.runs import (
     Ancestor,
     Artifact,
@@ -124,6 +137,15 @@ from densitylab.backend.shared.contracts.runs import (
     PartialRun,
     Run,
     RunPatch,
+)
+from densitylab.backend.shared.contracts.searches import (
+    BracketSearch,
+    Search,
+    SearchCandidate,
+    SearchMethod,
+    SearchProgress,
+    SearchStatus,
+    SearchSummary,
 )
 from densitylab.backend.shared.contracts.spec import (
     MAX_RUNS_PER_EXPERIMENT,
@@ -180,10 +202,12 @@ __all__ = [
     "Answer",
     "ArchiveRequest",
     "Artifact",
+    "Attribute",
     "Attribution",
     "AttributionCost",
     "AttributionRequest",
     "AuditLine",
+    "BracketSearch",
     "Broker",
     "BrowsedSample",
     "BulkAction",
@@ -227,6 +251,7 @@ __all__ = [
     "FittingModel",
     "Flag",
     "Id",
+    "ImageColumns",
     "ImageSize",
     "ImportRequest",
     "InitFrom",
@@ -240,6 +265,8 @@ __all__ = [
     "LoggedPoint",
     "MetricPoint",
     "MetricSeries",
+    "Misfit",
+    "Misfits",
     "ModelConfig",
     "ModelInterface",
     "ModelPlugin",
@@ -259,6 +286,12 @@ __all__ = [
     "Preflight",
     "PreflightData",
     "PrepareRequest",
+    "PreviewArchiveRequest",
+    "PreviewColumn",
+    "PreviewCount",
+    "PreviewImage",
+    "PreviewRequest",
+    "PreviewSize",
     "Priority",
     "Problem",
     "ProblemType",
@@ -266,6 +299,7 @@ __all__ = [
     "QueueName",
     "Readiness",
     "RegisterRequest",
+    "RegistrationPreview",
     "Request",
     "Run",
     "RunPatch",
@@ -277,6 +311,12 @@ __all__ = [
     "SampleValues",
     "Samples",
     "SamplesFound",
+    "Search",
+    "SearchCandidate",
+    "SearchMethod",
+    "SearchProgress",
+    "SearchStatus",
+    "SearchSummary",
     "Split",
     "Status",
     "Sweep",

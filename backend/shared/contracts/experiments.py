@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, WithJsonSchema
 from pydantic import Tag as PydanticTag
 
 from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, DocumentedAs, Name, Notes, Request, Tags
+from densitylab.backend.shared.contracts.searches import Search, SearchSummary
 from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, RunSpec
 from densitylab.backend.shared.contracts.work import Priority, Status
 
@@ -34,6 +35,9 @@ class ExperimentRequest(Request):
     sweep: Sweep | None = Field(
         default=None,
         description="values by dotted path in the spec, a run for each combination, or a list of these; null: one run",
+    )
+    search: Search | None = Field(
+        default=None, description="how λ is found, in place of values in the sweep; null: no search"
     )
     notes: Notes = Field(default="", description="free text")
     tags: Tags = Field(default_factory=list, description="labels")
@@ -82,7 +86,10 @@ class Experiment(Answer):
     runs: list[int] = Field(default_factory=list, description="numbers of its runs")
     counts: dict[Status, int] = Field(default_factory=dict, description="number of runs by status")
     evaluation_counts: dict[Status, int] = Field(default_factory=dict, description="number of evaluations by status")
-    finished: bool = Field(default=False, description="whether every run and evaluation has ended")
+    search: SearchSummary | None = Field(default=None, description="state of its search; null: it has none")
+    finished: bool = Field(
+        default=False, description="whether every run and evaluation has ended, and a search launches no more"
+    )
     progress: float = Field(default=0.0, description="mean over its runs, 0 to 1")
     eta_seconds: float | None = Field(
         default=None, description="estimated seconds of training left if no other work comes first; null if not known"
@@ -109,7 +116,8 @@ class PreflightData(Answer):
 class Preflight(Answer):
     """Estimated cost of a launch."""
 
-    runs: int = Field(description="number of runs")
+    runs: int = Field(description="number of runs; of a search that of its first ones")
+    max_runs: int = Field(description="largest number of runs; above `runs` for a search alone")
     steps: int = Field(description="optimizer steps of all runs")
     steps_per_run: list[int] = Field(description="in the order of the runs")
     seconds: float | None = Field(

@@ -35,7 +35,9 @@ def note_completion(session: Session, task_id: int) -> None:
     )
     if _some(session, trained):
         _insert(session, run_id, task_id, TaskKind.TRAIN, MEASURED)
-    session.get(ExperimentRow, experiment_id, with_for_update={"key_share": True})
+    experiment = session.get(ExperimentRow, experiment_id, with_for_update={"key_share": True}, populate_existing=True)
+    if experiment is None or experiment.search_status == "running":  # more runs may come
+        return
     left = (
         select(TaskRow.id)
         .join(RunRow, TaskRow.run_id == RunRow.id)
@@ -43,6 +45,25 @@ def note_completion(session: Session, task_id: int) -> None:
     )
     if not _some(session, left):
         _insert(session, run_id, task_id, EXPERIMENT, FINISHED)
+
+
+def note_search_end(session: Session, experiment_id: int) -> None:
+    """Insert the event of a finished experiment at the end of its search, if no run or evaluation is left. The
+    experiment is locked."""
+    last = session.execute(
+        select(TaskRow.run_id, TaskRow.id)
+        .join(RunRow, TaskRow.run_id == RunRow.id)
+        .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False))
+        .order_by(TaskRow.finished_at.desc(), TaskRow.id.desc())
+        .limit(1)
+    ).first()
+    left = (
+        select(TaskRow.id)
+        .join(RunRow, TaskRow.run_id == RunRow.id)
+        .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False), _ACTIVE_TASK)
+    )
+    if last is not None and not _some(session, left):
+        _insert(session, last.run_id, last.id, EXPERIMENT, FINISHED)
 
 
 def _some(session: Session, statement: Select) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Text, cast, func, or_, select
@@ -117,6 +118,75 @@ def add_runs(
     return runs.create(session, experiment_id, planned, provenance, priority, owner)
 
 
+@dataclass(frozen=True)
+class StoredSearch:
+    """The search of an experiment."""
+
+    request: contracts.Search
+    validation_result: str  # name of the result on validation images
+    provenance: dict[str, Any]  # of the runs that it launches
+    priority: contracts.Priority
+    status: str
+    reason: str
+    owner: str | None
+    owner_token: int | None
+
+
+def begin_search(
+    session: Session,
+    experiment_id: int,
+    request: contracts.Search,
+    validation_result: str,
+    provenance: dict[str, Any],
+    priority: contracts.Priority,
+) -> None:
+    row = session.get_one(ExperimentRow, experiment_id)
+    row.search = {
+        "request": request.model_dump(mode="json"),
+        "validation_result": validation_result,
+        "provenance": provenance,
+        "priority": priority.value,
+    }
+    row.search_status = "running"
+
+
+def search(session: Session, experiment_id: int) -> StoredSearch | None:
+    row = session.get(ExperimentRow, experiment_id)
+    if row is None or row.deleting or row.search is None or row.search_status is None:
+        return None
+    return StoredSearch(
+        request=contracts.Search.model_validate(row.search["request"]),
+        validation_result=row.search["validation_result"],
+        provenance=row.search["provenance"],
+        priority=contracts.Priority(row.search["priority"]),
+        status=row.search_status,
+        reason=row.search_reason or "",
+        owner=row.owner,
+        owner_token=row.owner_token,
+    )
+
+
+def end_search(session: Session, experiment_id: int, status: contracts.SearchStatus, reason: str) -> None:
+    row = session.get_one(ExperimentRow, experiment_id)
+    row.search_status, row.search_reason = status, reason
+
+
+def searching(session: Session) -> list[tuple[int, str]]:
+    """Return each experiment whose search runs, with a text that changes when any of its tasks ends or begins anew."""
+    found = select(ExperimentRow.id).where(ExperimentRow.search_status == "running", ExperimentRow.deleting.is_(False))
+    states: dict[int, list[str]] = {experiment_id: [] for experiment_id in session.scalars(found)}
+    counts = (
+        select(RunRow.experiment_id, TaskRow.kind, TaskRow.status, func.count())
+        .join(TaskRow, TaskRow.run_id == RunRow.id)
+        .where(RunRow.experiment_id.in_(list(states)), RunRow.deleting.is_(False))
+        .group_by(RunRow.experiment_id, TaskRow.kind, TaskRow.status)
+        .order_by(RunRow.experiment_id, TaskRow.kind, TaskRow.status)
+    )
+    for experiment_id, *state in session.execute(counts):
+        states[experiment_id].append(" ".join(map(str, state)))
+    return [(experiment_id, ", ".join(parts)) for experiment_id, parts in states.items()]
+
+
 def run_ids(session: Session, experiment_id: int) -> list[int]:
     return list(
         session.scalars(
@@ -190,7 +260,9 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
                 runs=belonging,
                 counts={status: by_status[status].number for status in Status if status in by_status},
                 evaluation_counts=evaluation_counts,
-                finished=all(Status(status).final for status in (*by_status, *evaluation_counts)),
+                search=_search_summary(row),
+                finished=row.search_status != "running"
+                and all(Status(status).final for status in (*by_status, *evaluation_counts)),
                 progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
                 eta_seconds=_eta(by_status, at),
                 request=row.request,
@@ -200,6 +272,14 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
             )
         )
     return answers
+
+
+def _search_summary(row: ExperimentRow) -> contracts.SearchSummary | None:
+    if row.search is None:
+        return None
+    return contracts.SearchSummary(
+        kind=row.search["request"]["kind"], status=row.search_status, reason=row.search_reason or ""
+    )
 
 
 def _eta(by_status: dict[str, Any], at: float) -> float | None:

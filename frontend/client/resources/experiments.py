@@ -11,6 +11,7 @@ from densitylab.backend.shared.contracts import (
     ExperimentRequest,
     Preflight,
     RunsRequest,
+    SearchProgress,
 )
 from densitylab.frontend.client.dual_api import sync_and_async
 from densitylab.frontend.client.transport import Listing, Sender
@@ -85,6 +86,16 @@ class ExperimentRoutes(Sender):
     @sync_and_async
     async def experiment(self, experiment: int) -> Experiment:
         return await self._get(Experiment, f"/api/v1/experiments/{experiment}")
+
+    @sync_and_async
+    async def search(self, experiment: int) -> SearchProgress:
+        """Return what the experiment's search has tried, what comes next, and why."""
+        return await self._get(SearchProgress, f"/api/v1/experiments/{experiment}/search")
+
+    @sync_and_async
+    async def stop_search(self, experiment: int) -> SearchProgress:
+        """End the experiment's search; the runs that it has launched go on."""
+        return await self._post(SearchProgress, f"/api/v1/experiments/{experiment}/search/stop")
 
     @sync_and_async
     async def change_experiment(self, experiment: int, patch: ExperimentPatch) -> Experiment:

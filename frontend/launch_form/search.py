@@ -1,0 +1,95 @@
+"""The launch form's search for λ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest
+from densitylab.frontend.analysis.formatting import result_label
+from densitylab.frontend.launch_form.context import FormContext
+
+
+def draw_search(
+    form: FormContext, request: ExperimentRequest, evaluations: Sequence[Mapping[str, Any]], seeds: Sequence[int]
+) -> BracketSearch | None:
+    """Draw the switch and the settings of a search; return it, or None where λ are given as a list.
+
+    Args:
+        request: what the widgets start with.
+        evaluations: those chosen in the form, as {key, params}.
+        seeds: those chosen in the form.
+    """
+    given = request.search
+    wanted = st.toggle(
+        "Search for λ",
+        given is not None,
+        key=f"{form.key}/search",
+        persist_state="page",
+        help="In place of the lists of λ: by half decades up until the accuracy budget is crossed, and down until the "
+        "best λ within it has a smaller neighbour. It decides by means over the seeds on validation images.",
+    )
+    form.errors.show("/search")
+    if not wanted:
+        return None
+    results = [
+        (f"{item['key']}.{metric.name}", result_label(f".{metric.name}", item["key"], item["params"], form.catalog))
+        for item in evaluations
+        if item.get("split", "test") == "test" and (entry := form.catalog.entry("evaluation", item["key"])) is not None
+        for metric in entry.metrics
+        if metric.higher_is_better is not None
+    ]
+    if not results:
+        st.info("Choose an evaluation, such as an attack: the search optimises one of its results.")
+        return None
+    labels, cells = dict(results), st.columns([3, 1, 1, 1])
+    names = list(labels)
+    result = cells[0].selectbox(
+        "Best",
+        names,
+        names.index(given.result) if given and given.result in names else 0,
+        format_func=lambda name: labels[name],
+        key=f"{form.key}/search/result",
+        persist_state="page",
+        help="The result to optimise",
+    )
+    budget = cells[1].number_input(
+        "Accuracy budget, points",
+        0.0,
+        100.0,
+        100 * (given.accuracy_budget if given else 0.02),
+        step=0.5,
+        format="%g",
+        key=f"{form.key}/search/budget",
+        persist_state="page",
+        help="Percentage points of validation accuracy that a λ may lose against the baseline",
+    )
+    start = cells[2].number_input(
+        "First λ",
+        1e-6,
+        1e6,
+        given.start if given else 0.1,
+        format="%g",
+        key=f"{form.key}/search/start",
+        persist_state="page",
+        help="The middle of the first three",
+    )
+    most = cells[3].number_input(
+        "λ at most",
+        3,
+        50,
+        given.max_candidates if given else 12,
+        key=f"{form.key}/search/most",
+        persist_state="page",
+        help="Largest number of λ for one regularizer",
+    )
+    for field in ("result", "accuracy_budget", "start", "max_candidates", "seeds"):
+        form.errors.show(f"/search/{field}")
+    return BracketSearch(
+        kind="bracket",
+        result=result,
+        accuracy_budget=budget / 100,
+        start=start,
+        seeds=list(seeds),
+        max_candidates=int(most),
+    )

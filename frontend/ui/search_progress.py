@@ -1,0 +1,58 @@
+"""The search of an experiment: what it tried, what comes next, and why."""
+
+import pandas as pd
+import streamlit as st
+
+from densitylab.backend.shared.contracts import SearchProgress
+from densitylab.frontend.analysis.formatting import counted, escaped, joined, number, readable
+from densitylab.frontend.ui.api import api, catalog, show_api_errors
+from densitylab.frontend.ui.status import flash
+
+
+def show_search(experiment: int) -> None:
+    """Draw the search."""
+    search = api().search(experiment)
+    st.subheader("Search for λ")
+    runs = f"{counted(search.runs, 'run')} of at most {search.max_runs}"
+    budget = f"accuracy budget {100 * search.accuracy_budget:g} points"
+    st.markdown(f"**{search.status.capitalize()}** · {escaped(search.reason)} · {runs} · {budget}")
+    for method in search.methods:
+        name = _name(method.settings)
+        nexts = f" Next: λ = {', '.join(f'{value:g}' for value in method.next)}." if method.next else ""
+        st.markdown(f"- {f'{escaped(name)}: ' if name else ''}{escaped(method.reason)}{nexts}")
+    st.dataframe(_table(search), hide_index=True, key="search-candidates")
+    st.caption(
+        f"Means over the seeds on validation images. Baseline accuracy: {number(search.baseline_accuracy)}. "
+        "The selected λ with its test results is on the Compare page."
+    )
+    if search.status == "running" and st.button("Stop the search", icon=":material/stop:", key="stop-search"):
+        with show_api_errors():
+            api().stop_search(experiment)
+            flash("The search is stopped; its runs go on.")
+            st.rerun()
+
+
+def _table(search: SearchProgress) -> pd.DataFrame:
+    within = {True: "yes", False: "no", None: "not known yet"}
+    rows = [
+        {
+            "Method": _name(item.settings),
+            "λ": f"{'★ ' if item.best else ''}{item.lambda_:g}",
+            "Validation accuracy": number(item.accuracy),
+            "Within the budget": within[item.within_budget],
+            f"{search.result}, validation": number(item.value),
+            "Runs": joined(item.runs),
+        }
+        for item in search.candidates
+    ]
+    table = pd.DataFrame(rows)
+    return table.drop(columns="Method") if rows and not any(table["Method"]) else table
+
+
+def _name(settings: dict[str, object]) -> str:
+    parts = []
+    for name, value in settings.items():
+        kind = name.partition(".")[0]
+        shown = catalog().label(kind, str(value)) if name.endswith(".key") else str(value)
+        parts.append(shown if name.endswith(".key") else f"{readable(name.rpartition('.')[2])} {shown}")
+    return ", ".join(parts)
