@@ -137,3 +137,25 @@ def test_evaluations_run_on_validation_images_too(page, live_api):
     )
     again = page.open("launch", clone=str(run.id))
     assert ending(again.toggle, "/validation").value is True
+
+
+def test_an_algorithm_is_chosen_with_its_parameters_and_only_where_it_can_run(page, live_api):
+    app = page.open("launch")
+    offered = ending(app.selectbox, "/algorithm/key").options
+    assert "Just train twice (JTT)" in offered and "Group DRO" not in offered  # BlockMNIST has no groups
+    data = ending(app.selectbox, "/dataset/key")
+    app = data.set_value(next(name for name in data.options if "textures" in name)).run()
+    app = ending(app.selectbox, "/algorithm/key").set_value("Group DRO").run()
+    ending(app.number_input, "/algorithm/group_dro/step_size").set_value(0.05).run()
+    ending(app.number_input, "/patience").set_value(4).run()
+    app = ending(app.selectbox, "/watched").set_value("validation_worst_group").run()
+    assert "the weights of the groups rise with their losses" in page_text(app)
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    value = app.query_params["run"]
+    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    chosen = {"key": "group_dro", "params": {"step_size": 0.05, "adjustment": 0.0, "balanced": True}}
+    assert run.spec.algorithm.model_dump() == chosen
+    assert run.spec.early_stop.metric == "validation_worst_group"
+    app = page.open("launch", clone=str(run.id))
+    assert "nothing is changed yet" in page_text(app)
