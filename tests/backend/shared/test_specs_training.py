@@ -15,7 +15,11 @@ def test_specs_without_the_later_fields_keep_their_hash():
     before = {
         name: value for name, value in spec.model_dump().items() if name not in (*LATER, "interface", "init_from")
     }
+    for item in before["evaluations"]:
+        del item["split"]
     assert spec_hash(spec) == content_hash(before)
+    spec.evaluations[1].split = "validation"
+    assert spec_hash(spec) != content_hash(before)
     assert spec_hash(RunSpec.model_validate({**spec.model_dump(), "label_smoothing": 0.1})) != spec_hash(spec)
 
 
