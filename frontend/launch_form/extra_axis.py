@@ -66,8 +66,9 @@ def _draw_values(param: CatalogParam, values: list[Any], key: str) -> list[Any] 
         choices = list(param.choices) or [False, True]
         picked = st.multiselect(
             "Values",
-            choices,
+            [*choices, *(value for value in values if value not in choices)],
             values or choices,
+            accept_new_options=param.numbers_from is not None,
             key=key,
             persist_state="page",
             format_func=lambda item: readable(str(item)),

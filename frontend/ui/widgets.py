@@ -97,7 +97,8 @@ def _valid_or_default(param: CatalogParam, value: Any) -> Any:
     if value is None and (param.optional or param.default is None):
         return None
     kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "floats": list, "component": dict, "run": int}
-    fits = isinstance(value, kinds[param.type]) and (not param.choices or value in param.choices)
+    listed = not param.choices or value in param.choices or param.numbers_from is not None
+    fits = isinstance(value, kinds[param.type]) and listed
     if param.type in ("int", "float", "run") and fits:
         low = -math.inf if param.minimum is None else param.minimum
         high = math.inf if param.maximum is None else param.maximum
@@ -114,6 +115,8 @@ def _valid_or_default(param: CatalogParam, value: Any) -> Any:
 
 def _choice(param: CatalogParam, value: Any, key: str) -> Any:
     options: list[str | int | None] = [*([None] if param.optional else []), *param.choices]
+    if value not in options and param.numbers_from is not None:
+        options.append(value)
     return st.selectbox(
         title(param),
         options,
@@ -121,6 +124,7 @@ def _choice(param: CatalogParam, value: Any, key: str) -> Any:
         key=key,
         persist_state="page",
         help=param.help or None,
+        accept_new_options=param.numbers_from is not None,
         format_func=lambda option: "—" if option is None else readable(str(option)),
     )
 

@@ -37,7 +37,7 @@ def input_gradient(
         logits: (N, K) model(x).
         y: (N,) labels.
         target: "logit" or "log_prob".
-        p_norm: "1", "2" or "inf", over all input features of one sample.
+        p_norm: "1", "2", "inf" or another number of at least 1, such as "1.5", over all input features of one sample.
         power: 1 or 2.
         generator: not used.
 

@@ -75,7 +75,7 @@ def marginal_density(
         logits: (N, K) model(x), with their graph; shared with the cross-entropy.
         y: (N,) labels; log p(x) does not depend on them.
         estimator: "double_backward", "finite_difference" or "random_projection".
-        p_norm: "1", "2" or "inf", over all input features of one sample.
+        p_norm: "1", "2", "inf" or another number of at least 1, such as "1.5", over all input features of one sample.
         power: 1 or 2.
         h: length of the Taylor step, an L2 displacement in [0, 1] pixel units, above 0.
         generator: draws v; only random_projection needs it.
@@ -150,15 +150,14 @@ def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.G
 
 def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
     """Return the direction d of dual norm 1 with d·g = ‖g‖_p for each sample; 0 where g = 0."""
-    flat = gradient.detach().flatten(1)
-    if p_norm == "1":
-        direction = flat.sign()
-    elif p_norm == "inf":
+    flat, order = gradient.detach().flatten(1), order_of(p_norm)
+    if order == float("inf"):
         first = flat.abs().argmax(dim=1, keepdim=True)
         direction = torch.zeros_like(flat).scatter(1, first, flat.gather(1, first).sign())
     else:
-        norm = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
-        direction = flat / torch.where(norm == 0, torch.ones_like(norm), norm)
+        norm = norm_per_sample(flat, p_norm).unsqueeze(1)
+        unit = flat / torch.where(norm == 0, torch.ones_like(norm), norm)
+        direction = unit.sign() * unit.abs() ** (order - 1)
     return direction.view_as(gradient)
 
 
@@ -166,7 +165,6 @@ def _steepest(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
 
 RandomState = tuple[tuple[torch.device, torch.Tensor], ...]
 
-_NORMS = {"1": 1.0, "2": 2.0, "inf": float("inf")}
 _HALF = (torch.float16, torch.bfloat16)
 _HEADROOM = 2.0**7  # gradients are scaled up by this in float16, whose smallest number is 6e-8
 _REPLAY: ContextVar[bool] = ContextVar("replay of torch's random numbers", default=False)
@@ -237,10 +235,20 @@ def require_generator(generator: torch.Generator | None, name: str) -> torch.Gen
     return generator
 
 
+def order_of(p_norm: str) -> float:
+    """Return p as a number. Raises ValueError unless it is "inf" or a number of at least 1."""
+    try:
+        order = float(p_norm)
+    except ValueError:
+        order = 0.0
+    if not order >= 1:
+        raise ValueError(f"p_norm must be 'inf' or a number of at least 1, such as '2', got {p_norm!r}")
+    return order
+
+
 def check_norm(p_norm: str, power: int) -> None:
-    """Raise ValueError unless p_norm is "1", "2" or "inf" and power 1 or 2."""
-    if p_norm not in _NORMS:
-        raise ValueError(f"p_norm must be '1', '2' or 'inf', got {p_norm!r}")
+    """Raise ValueError unless p_norm is "inf" or a number of at least 1, and power 1 or 2."""
+    order_of(p_norm)
     if power not in (1, 2):
         raise ValueError(f"power must be 1 or 2, got {power!r}")
 
@@ -288,8 +296,13 @@ def gradient_by_input(total: torch.Tensor, x: torch.Tensor, *, create_graph: boo
 
 def norm_per_sample(gradient: torch.Tensor, p_norm: str) -> torch.Tensor:
     """Return the (N,) p-norms over all features, in float32 at least; their derivative at a zero gradient is 0."""
+    flat, order = upcast(gradient.flatten(1)), order_of(p_norm)
     # vector_norm has a finite derivative at 0, where a written-out square root has none
-    return torch.linalg.vector_norm(upcast(gradient.flatten(1)), ord=_NORMS[p_norm], dim=1)
+    if order in (1, 2, float("inf")):
+        return torch.linalg.vector_norm(flat, ord=order, dim=1)
+    scale = flat.detach().abs().amax(dim=1, keepdim=True)  # small values to a high power would be 0
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    return torch.linalg.vector_norm(flat / scale, ord=order, dim=1) * scale.squeeze(1)
 
 
 def fp32_backends() -> tuple[Any, Any]:

@@ -22,6 +22,9 @@ class CatalogParam(Answer):
     maximum: float | None = Field(description="largest value; null: none")
     exclusive_minimum: bool = Field(description="whether the minimum itself is not allowed")
     choices: list[str | int] = Field(description="allowed values; empty: all")
+    numbers_from: float | None = Field(
+        default=None, description='of type "str": smallest number that is allowed besides the choices; null: none'
+    )
     optional: bool = Field(description="whether null is allowed")
     kind: str | None = Field(description='of type "component": the kind whose {key, params} it takes')
     resized_by: str | None = Field(

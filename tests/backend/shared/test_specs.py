@@ -82,6 +82,18 @@ def test_a_wrong_field_is_named(raw, pointer):
     assert pointers(raw) == [pointer]
 
 
+@pytest.mark.parametrize(("given", "kept"), [("1.50", "1.5"), (4, "4"), (2.0, "2"), ("inf", "inf"), ("1", "1")])
+def test_any_norm_from_1_on_is_a_choice_with_one_spelling(given, kept):
+    spec = specs.complete(CATALOG, {"regularizer": {"key": "marginal_density", "params": {"p_norm": given}}})
+    assert spec.regularizer.params["p_norm"] == kept
+
+
+@pytest.mark.parametrize("wrong", ["0.5", 0, "two", "nan", "1e999", True, ["2"]])
+def test_other_norms_are_refused(wrong):
+    with pytest.raises(specs.InvalidRequest, match="'1', '2', 'inf', or a number of at least 1"):
+        specs.complete(CATALOG, {"regularizer": {"key": "input_gradient", "params": {"p_norm": wrong}}})
+
+
 @pytest.mark.parametrize("wrong", [{"p_norm": "1"}, {"p_norm": "inf"}, {"power": 1}])
 def test_random_projection_estimates_the_squared_two_norm_alone(wrong):
     params = {"estimator": "random_projection", **wrong}

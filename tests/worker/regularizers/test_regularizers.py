@@ -332,7 +332,7 @@ def test_under_bfloat16_autocast_the_penalty_is_float32_and_near(name):
     ("regularizer", "params", "words"),
     [
         (input_gradient, {"target": "margin"}, "logit, log_prob"),
-        (input_gradient, {"p_norm": "3"}, "p_norm"),
+        (input_gradient, {"p_norm": "0.5"}, "p_norm"),
         (input_gradient, {"power": 3}, "1 or 2"),
         (jacobian, {"generator": None}, "generator"),
         (curvature, {"h": 0.0}, "above 0"),
