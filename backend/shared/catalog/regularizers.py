@@ -26,9 +26,9 @@ P_NORM = Param(
     choices=("1", "2", "inf"),
     numbers_from=1.0,
     label="Norm p",
-    help="Over all input features of one image: 1, 2, inf or another number from 1 on, such as 1.5. λ of different p are "
-    "not comparable: on a trained MLP the squared 1-norm was 526 times, and the squared ∞-norm 0.022 times the squared "
-    "2-norm.",
+    help="Over all input features of one image: 1, 2, inf or another number from 1 on, such as 1.5. λ of different p "
+    "are not comparable: on a trained MLP the squared 1-norm was 526 times, and the squared ∞-norm 0.022 times the "
+    "squared 2-norm.",
 )
 POWER = Param(
     name="power",
