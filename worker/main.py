@@ -22,6 +22,7 @@ import densitylab.worker.jobs.density
 import densitylab.worker.jobs.evaluate
 import densitylab.worker.jobs.export
 import densitylab.worker.jobs.prepare
+import densitylab.worker.jobs.preview_images
 import densitylab.worker.jobs.register
 import densitylab.worker.jobs.train  # noqa: F401
 from densitylab.backend.shared import log_format

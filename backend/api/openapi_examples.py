@@ -179,7 +179,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "hub": None,
     },
     "PreviewRequest": {**_IMAGES, "path": "waterbirds", "preview": None, "hub": None},
-    "PreviewForm": {"archive": "waterbirds.zip"},
+    "PreviewForm": {"archive": "waterbirds.zip", "request": '{"image_size": [64, 64]}'},
     "RegistrationPreview": _PREVIEW,
     "RunsRequest": {"sweep": {"lambda_": [0.3], "seed": [0, 1]}, "lambdas": [0.3], "priority": "normal"},
     "WebhookRequest": {"format": "text"},

@@ -134,6 +134,7 @@ def _without_missing_samples(row: Row, missing: set[str]) -> Row:
 
 _LOST: dict[str, str] = {
     TaskKind.REGISTER: "The archive was gone when the backup was made: register the images again.",
+    TaskKind.PREVIEW: "The archive was gone when the backup was made: upload it again.",
     TaskKind.INSPECT: "The file was gone when the backup was made: upload it again.",
     TaskKind.IMPORT: "The file was gone when the backup was made: import it again.",
 }

@@ -18,6 +18,7 @@ from densitylab.backend.shared.contracts import (
     ExportRequest,
     Flag,
     Inspection,
+    Misfits,
     Origin,
     RegistrationPreview,
     RunSource,
@@ -177,6 +178,7 @@ class _Import(BaseModel):
     request: dict[str, Any]
     spec: dict[str, Any]
     provenance: dict[str, str]
+    misfits: Misfits = Field(default_factory=Misfits)
 
 
 _PAYLOADS: dict[str, type[BaseModel]] = {

@@ -56,7 +56,7 @@ def locations(connection: Connection) -> Iterator[str]:
     yield from connection.scalars(select(ArtifactRow.location).order_by(ArtifactRow.created_at.desc()))
     for column in (AttributionRow.location, DatasetRow.samples_location):
         yield from (location for location in connection.scalars(select(column)) if location is not None)
-    uploading = (TaskKind.REGISTER, TaskKind.INSPECT, TaskKind.IMPORT)
+    uploading = (TaskKind.REGISTER, TaskKind.PREVIEW, TaskKind.INSPECT, TaskKind.IMPORT)
     waiting = select(TaskRow.payload).where(TaskRow.kind.in_(uploading), TaskRow.status.in_(tasks.ACTIVE))
     yield from (payload["upload"] for payload in connection.scalars(waiting) if payload["upload"] is not None)
 

@@ -65,7 +65,7 @@ def _table(
     tree: Tree, names: Sequence[str], pictures: Sequence[str], suffixes: tuple[str, ...], options: ReadOptions
 ) -> Table | None:
     """Return the table that the user names, or one that is recognised; None for none."""
-    tables = [name for name in names if _is_table(name)]
+    tables = [name for name in names if is_table(name)]
     if options.table is not None:
         wanted = options.table.strip("/")
         found = [name for name in tables if name == wanted or name.endswith(f"/{wanted}")]
@@ -100,7 +100,8 @@ def _for_table(options: ReadOptions, table: Table) -> dict[str, object]:
     return {role: column for role, column in options.columns.items() if role == "image" and column in table.columns}
 
 
-def _is_table(name: str) -> bool:
+def is_table(name: str) -> bool:
+    """Return whether a file may be a table of images."""
     return PurePosixPath(name).suffix.lower() in (*TEXT_SUFFIXES, *own_parquet.SUFFIXES) and not is_groups_csv(name)
 
 

@@ -98,8 +98,9 @@ def read_table_images(
         group = _group(roles.group, table, problems)
         named += [group] if group is not None and len(group.values) <= MAX_VALUES else []
     require_none(problems)
-    pictures = [name for name in tree.names if PurePosixPath(name).suffix.lower() in suffixes and not litter(name)]
-    report.passed_over += [name for name in pictures if name not in used]
+    if table.read is None:
+        pictures = [name for name in tree.names if PurePosixPath(name).suffix.lower() in suffixes and not litter(name)]
+        report.passed_over += [name for name in pictures if name not in used]
     return OwnImages(
         files=files,
         read=read,

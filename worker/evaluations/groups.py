@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ def groups(
     model: nn.Module,
     data: Dataset,
     *,
+    attributes: Sequence[str] | None = None,
     train_data: Callable[[], Dataset],
     generator: torch.Generator,
     progress: Callable[[float], None],
@@ -35,7 +37,9 @@ def groups(
 
     Args:
         model: gives logits (N, K), in eval mode.
-        data: images, labels and groups.
+        data: images, labels, and groups or attributes.
+        attributes: names of attributes; a group is a combination of the label and their values, the label first and
+            the last attribute fastest. None: the groups of the data set.
         train_data: gives the training images, whose group sizes weight the second mean.
         generator: not used.
         progress: called with the fraction done, 0 to 1.
@@ -50,27 +54,27 @@ def groups(
         to 1.
 
     Raises:
-        ValueError: the data set has no groups.
+        ValueError: the data set has no groups, or lacks an attribute.
         Interrupted: `should_stop()` returned True.
     """
-    train_groups = train_data().groups
-    if data.groups is None or train_groups is None:
-        raise ValueError("group accuracy needs a data set with groups; this one has none")
+    train = train_data()
+    group, train_groups = _groups(data, train, attributes)
     predicted, classes = np.zeros(len(data), np.int64), 1
     for part, x, _ in batches(model, data, None, progress=progress, should_stop=should_stop):
         with torch.no_grad():
             logits = model(x)
         predicted[part] = logits.argmax(dim=1).cpu().numpy()
         classes = logits.shape[1]
-    group = data.groups.cpu().numpy()
     correct = predicted == data.labels.cpu().numpy()
     count = 1 + max(int(group.max(initial=0)), int(train_groups.max()))
+    if attributes is not None:
+        count = (1 + int(train.labels.max())) * prod(len(data.attributes[name].values) for name in attributes)
     sizes = np.bincount(group, minlength=count)
     rights = np.bincount(group, weights=correct, minlength=count).astype(int)
     each = [proportion(int(right), int(size), higher_is_better=True) for right, size in zip(rights, sizes, strict=True)]
     present = np.flatnonzero(sizes)
     member = (group[:, None] == present).astype(float)
-    train_share = np.bincount(train_groups.cpu().numpy(), minlength=count)[present].astype(float)
+    train_share = np.bincount(train_groups, minlength=count)[present].astype(float)
     if train_share.sum() == 0:
         train_share[:] = 1
 
@@ -106,6 +110,25 @@ def groups(
         flags=_flags(sizes) + at_chance(correct, classes),
         arrays={"correct": correct, "predicted": predicted, "group": group},
     )
+
+
+def _groups(data: Dataset, train: Dataset, attributes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group of each test image and of each training image."""
+    if attributes is not None:
+        return _crossed(data, attributes), _crossed(train, attributes)
+    if data.groups is None or train.groups is None:
+        raise ValueError("group accuracy needs a data set with groups; this one has none")
+    return data.groups.cpu().numpy(), train.groups.cpu().numpy()
+
+
+def _crossed(data: Dataset, attributes: Sequence[str]) -> np.ndarray:
+    group = data.labels
+    for name in attributes:
+        if name not in data.attributes:
+            raise ValueError(f"the data set has no attribute {name}; it has {', '.join(data.attributes) or 'none'}")
+        attribute = data.attributes[name]
+        group = group * len(attribute.values) + attribute.codes
+    return group.cpu().numpy()
 
 
 def _flags(sizes: np.ndarray) -> list[Flag]:

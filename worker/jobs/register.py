@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from densitylab.backend.shared.disk_full import is_full
 from densitylab.backend.shared.store import datasets, registered_datasets
 from densitylab.worker.datasets import image_folder, image_source, npy_store
 from densitylab.worker.datasets.image_folder import Facts
-from densitylab.worker.datasets.image_source import Tree
-from densitylab.worker.jobs import dataset_sync, leftovers
+from densitylab.worker.jobs import dataset_sync, leftovers, own_images_source
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import size_of, store_samples
 from densitylab.worker.jobs.failures import JobFailed
@@ -56,7 +53,10 @@ def _register(context: Context, lease: Lease) -> None:
 
     continues = False
     try:
-        with require_progress(STALL_SECONDS, fail) as progressed, _images(context, request) as images:
+        with (
+            require_progress(STALL_SECONDS, fail) as progressed,
+            own_images_source.opened(context, request) as (images, options),
+        ):
 
             def should_stop() -> bool:
                 progressed()
@@ -66,6 +66,7 @@ def _register(context: Context, lease: Lease) -> None:
                 root,
                 images,
                 decoder,
+                options=options,
                 image_size=tuple(request["image_size"]) if request["image_size"] else None,
                 mask_marks=request["mask_marks"],
                 data_seed=request["data_seed"],
@@ -109,32 +110,12 @@ def _register(context: Context, lease: Lease) -> None:
             _clean(context, lease, key, root)
 
 
-@contextmanager
-def _images(context: Context, request: dict[str, Any]) -> Iterator[Tree]:
-    """Open the folder or archive in the data folder, or the uploaded archive."""
-    folder = context.settings.data_dir
-    if request["upload"] is None:
-        path = (folder / request["path"]).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            raise JobFailed(f"{request['path']} is outside of the data folder {folder}.")
-        with image_source.opened(path, within=folder) as images:
-            yield images
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / f".{Path(request['upload']).name}"
-    try:
-        context.artifacts.read_to(request["upload"], copy)
-        with image_source.opened(copy, name="the archive") as images:
-            yield images
-    finally:
-        copy.unlink(missing_ok=True)
-
-
 def _clean(context: Context, lease: Lease, key: str, root: Path) -> None:
-    """Delete the upload once the task has ended, and all files if the data set was not registered."""
+    """Delete the upload once the task has ended, unless a preview has it, and all files if the data set was not
+    registered."""
     if lease.should_stop() and not lease.cancelled:
         return  # another worker continues with the upload
-    if lease.task.payload["upload"] is not None:
+    if lease.task.payload["upload"] is not None and lease.task.payload.get("preview") is None:
         context.artifacts.delete(lease.task.payload["upload"])
     with context.database.read() as session:
         registered = registered_datasets.exists(session, key)
@@ -146,7 +127,9 @@ def _clean(context: Context, lease: Lease, key: str, root: Path) -> None:
 def _summary(request: dict[str, Any], facts: Facts) -> str:
     total = sum(facts.info.sizes.values())
     source = f"the folder {request['path']}" if request["upload"] is None else "an uploaded archive"
-    registered = f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes."
+    size = request["image_size"]
+    resized = f" Cropped around their centre and scaled to {size[0]}×{size[1]} pixels." if size else ""
+    registered = f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes.{resized}"
     return " ".join([registered, *facts.notes])
 
 
@@ -156,6 +139,7 @@ def _entry(facts: Facts) -> dict[str, Any]:
         "num_classes": len(facts.class_names),
         "class_names": facts.class_names,
         "group_names": facts.group_names,
+        "attributes": [{"name": name, "values": values} for name, values in facts.attributes.items()],
         "channels": facts.channels,
         "image_size": list(facts.image_size),
         "mean": facts.info.mean,

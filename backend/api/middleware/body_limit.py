@@ -13,7 +13,7 @@ MAX_BYTES = 2**20
 MAX_IMAGE_BYTES = 8 * 2**20
 IMAGES_PATH = "/api/v1/uploads"
 MAX_ARCHIVE_BYTES = 2 * 2**30
-ARCHIVES_PATH = "/api/v1/registrations/archive"
+ARCHIVE_PATHS = ("/api/v1/registrations/archive", "/api/v1/registrations/preview/archive")
 MODEL_PATHS = ("/api/v1/models/file", "/api/v1/models/inspect")
 _FORM_BYTES = 2**20  # of a form beside its file
 MAX_DEPTH = 64
@@ -42,9 +42,9 @@ class BodyLimit:
             await self.app(scope, _after(_empty, receive), send)
             return
         path, length = scope["path"], dict(scope["headers"]).get(b"content-length", b"")
-        if path in (ARCHIVES_PATH, *MODEL_PATHS) and scope["method"] == "POST":
+        if path in (*ARCHIVE_PATHS, *MODEL_PATHS) and scope["method"] == "POST":
             # Passed on in chunks, so it must be announced; the server enforces its Content-Length
-            limit, first = MAX_ARCHIVE_BYTES if path == ARCHIVES_PATH else self._model_limit, receive
+            limit, first = MAX_ARCHIVE_BYTES if path in ARCHIVE_PATHS else self._model_limit, receive
             if not length.isdigit():
                 await respond(411, "expected a Content-Length")(scope, receive, send)
                 return

@@ -7,18 +7,18 @@ from densitylab.backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, Rule
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
+    L2,
     LINF,
     RESIZE,
     SAMPLES,
     SAMPLES_500,
     SAMPLES_1000,
     against,
-    epsilons,
 )
 from densitylab.backend.shared.catalog.map_evaluations import MAP_EVALUATIONS
 from densitylab.backend.shared.catalog.ood_params import OOD_PARAMS
 from densitylab.backend.shared.catalog.params import Param
-from densitylab.backend.shared.catalog.plots import CORRUPTIONS, DENSITIES, DETECTED, attacked
+from densitylab.backend.shared.catalog.plots import CONTROLS, CORRUPTIONS, DENSITIES, DETECTED, attacked
 
 EVALUATIONS = (
     EvaluationEntry(
@@ -68,6 +68,17 @@ EVALUATIONS = (
         "Accuracy of each group, the mean as the test set weighs them and as the training set does, the worst, and "
         "the gap between best and worst.",
         "densitylab.worker.evaluations.groups:groups",
+        params=(
+            Param(
+                name="attributes",
+                type="attributes",
+                default=None,
+                optional=True,
+                label="Groups by",
+                help="Attributes of the data set; each combination of the label and their values is a group. Empty: "
+                "the groups of the data set.",
+            ),
+        ),
         needs_groups=True,
         uses=("train_data",),
         plots=(
@@ -120,7 +131,7 @@ EVALUATIONS = (
         "Feature leakage",
         "How much of the attribution lies on the null block, which carries no information about the label: "
         "the mean L2 norm "
-        "there, and its share ‖a·m‖² / ‖a‖² of the whole (chance 0.5).",
+        "there, and its share ‖a·m‖² / ‖a‖² of the whole, which by chance is the block's share of the pixels.",
         "densitylab.worker.evaluations.leakage:leakage",
         version=2,
         params=(
@@ -152,11 +163,13 @@ EVALUATIONS = (
             ),
         ),
         needs_mask=True,
+        uses=("fresh_model",),
         plots=(
             Plot(
                 title="Share of the attribution on the null block",
                 mark="violins",
                 names=("share",),
+                controls=CONTROLS,
                 images=Images(array="share", pick="highest", words="that leak the most"),
             ),
         ),
@@ -184,7 +197,7 @@ EVALUATIONS = (
         "Accuracy under projected gradient descent in the L2 ball, over a curve of epsilon.",
         "densitylab.worker.evaluations.adversarial:pgd_l2_accuracy",
         params=(
-            epsilons(100.0, [1.0], "L2 norm of the change, in [0, 1] pixel units; the first is the headline."),
+            L2,
             *PGD_PARAMS,
             SAMPLES,
         ),
@@ -228,17 +241,21 @@ EVALUATIONS = (
         plots=attacked("L∞"),
         metrics=(Metric(name="accuracy", label="Transfer accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
     ),
-    EvaluationEntry(
-        "autoattack_linf",
-        "Adversarial accuracy, AutoAttack L∞",
-        "Accuracy under AutoAttack (Croce & Hein 2020), slow and strong. The package adversarial-robustness-toolbox "
-        "must be installed where the workers run.",
-        "densitylab.worker.evaluations.autoattack:autoattack_accuracy",
-        version=2,
-        params=(LINF, replace(SAMPLES, default=200)),
-        package="art",
-        plots=attacked("L∞"),
-        metrics=(Metric(name="accuracy", label="AutoAttack accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
+    *(
+        EvaluationEntry(
+            f"autoattack_{key}",
+            f"Adversarial accuracy, AutoAttack {norm}",
+            "Accuracy under the standard AutoAttack (Croce & Hein 2020), slow and strong: APGD on the cross-entropy, "
+            "targeted APGD on the difference of logits ratio, FAB-T and Square.",
+            f"densitylab.worker.evaluations.autoattack:autoattack_{key}_accuracy",
+            params=(sizes, replace(SAMPLES, default=200)),
+            version=version,
+            plots=attacked(norm),
+            metrics=(
+                Metric(name="accuracy", label=f"AutoAttack accuracy, {norm} ε = {{epsilons}}", higher_is_better=True),
+            ),
+        )
+        for key, norm, sizes, version in (("linf", "L∞", LINF, 2), ("l2", "L2", L2, 1))
     ),
     EvaluationEntry(
         "density",

@@ -1,27 +1,18 @@
 """Data sets and their preparation."""
 
 from datetime import datetime
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from densitylab.backend.shared.contracts.fields import Answer, ImageSize, Request
 
-Side = Annotated[int, Field(ge=8, le=512)]
 
+class Attribute(Answer):
+    """A property of every image of a data set, such as its background."""
 
-def _named(label: str) -> str:
-    if not label.isprintable() or not any(character.isascii() and character.isalnum() for character in label):
-        raise ValueError("must be printable, with a letter from a to z or a digit, from which the key is derived")
-    return label.strip()
-
-
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not path.isprintable() or path.startswith(("/", "~")) or "\\" in path or ".." in parts or not parts:
-        raise ValueError("must be a path below the data folder, such as birds or birds.zip, without ..")
-    return path
+    name: str = Field(description="its name")
+    values: list[str] = Field(description="names of its values, in order")
 
 
 class PrepareRequest(Request):
@@ -29,29 +20,6 @@ class PrepareRequest(Request):
 
     params: dict[str, Any] = Field(
         default_factory=dict, description="parameters of the data set; those left out take the catalog's defaults"
-    )
-
-
-class ArchiveRequest(Request):
-    """Request to register your own images, one folder per class."""
-
-    label: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_named)] = Field(
-        description="name for people, from which the key is derived"
-    )
-    image_size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
-        default=None, description="height and width to which all images are cropped and resized; null: keep their size"
-    )
-    mask_marks: Literal["object", "null"] = Field(
-        default="object", description="meaning of white in the masks: the object or the null region"
-    )
-    data_seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of the splits that are not given")
-
-
-class RegisterRequest(ArchiveRequest):
-    """Request to register your own images in a folder or zip archive below the data folder."""
-
-    path: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_inside)] = Field(
-        description="path of the folder or .zip file, relative to the data folder (DENSITYLAB_DATA_DIR)"
     )
 
 
@@ -83,6 +51,9 @@ class Dataset(Answer):
     has_mask: bool = Field(description="whether its images have masks of the null region")
     has_groups: bool = Field(description="whether its images have groups")
     group_names: list[str] = Field(default_factory=list, description="names of the groups, in their order")
+    attributes: list[Attribute] = Field(
+        default_factory=list, description="properties of its images that groups can be made of"
+    )
     registered: bool = Field(default=False, description="whether a user registered it")
     owner: str | None = Field(
         default=None, description='who registered it: a token\'s name, "administrator" or "local"; null: not known'

@@ -31,6 +31,7 @@ class TaskKind(StrEnum):
     DENSITY = "density"
     PREPARE = "prepare"
     REGISTER = "register"
+    PREVIEW = "preview_images"
     INSPECT = "inspect_model"
     IMPORT = "import_model"
     LOG = "log"
@@ -75,7 +76,9 @@ def queue_of(kind: TaskKind, priority: Priority) -> QueueName:
             return QueueName.EVALUATE
         case TaskKind.ATTRIBUTE | TaskKind.DENSITY:
             return QueueName.INTERACTIVE
-        case TaskKind.PREPARE | TaskKind.REGISTER | TaskKind.INSPECT | TaskKind.IMPORT | TaskKind.EXPORT:
+        case TaskKind.PREPARE | TaskKind.REGISTER | TaskKind.PREVIEW:
+            return QueueName.PREPARE
+        case TaskKind.INSPECT | TaskKind.IMPORT | TaskKind.EXPORT:
             return QueueName.PREPARE
     return {Priority.HIGH: QueueName.TRAIN_HIGH, Priority.LOW: QueueName.TRAIN_LOW}.get(priority, QueueName.TRAIN)
 

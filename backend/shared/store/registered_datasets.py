@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry
+from densitylab.backend.shared.catalog import Attribute, Catalog, DatasetEntry
 from densitylab.backend.shared.contracts import TaskKind
 from densitylab.backend.shared.database import now
-from densitylab.backend.shared.store import tasks
+from densitylab.backend.shared.store import registration_previews, tasks
 from densitylab.backend.shared.tables import DatasetRow, RegisteredRow, TaskRow
 
 _log = logging.getLogger(__name__)
+
+
+class _Attribute(BaseModel):
+    name: str
+    values: tuple[str, ...]
 
 
 class Facts(BaseModel):
@@ -23,6 +28,7 @@ class Facts(BaseModel):
     num_classes: int
     class_names: tuple[str, ...]
     group_names: tuple[str, ...] = ()
+    attributes: tuple[_Attribute, ...] = ()
     channels: int
     image_size: tuple[int, int]
     mean: tuple[float, ...]
@@ -50,6 +56,7 @@ def _entry(row: RegisteredRow) -> DatasetEntry:
     target = "densitylab.worker.datasets.image_folder:register"
     try:
         facts = dict(Facts.model_validate(row.facts))
+        facts["attributes"] = tuple(Attribute(item.name, item.values) for item in facts["attributes"])
     except ValidationError as error:
         _log.warning("the facts of the data set %s can't be read: %s", row.key, error)
         advice = "Its stored facts can't be read: remove it, then register the images again."
@@ -93,7 +100,13 @@ def under_way(session: Session, key: str) -> int | None:
 
 
 def uploads(session: Session, *, active: bool) -> set[str]:
-    """Return the locations of the archives whose registration is queued or running, or else has ended."""
-    status = TaskRow.status.in_(tasks.ACTIVE) if active else TaskRow.status.not_in(tasks.ACTIVE)
-    payloads = session.scalars(select(TaskRow.payload).where(TaskRow.kind == TaskKind.REGISTER, status))
+    """Return the locations of the archives that queued or running registrations or a preview need, or else those of
+    ended registrations and previews that nothing needs."""
+    needed = _uploads(session, TaskRow.status.in_(tasks.ACTIVE)) | registration_previews.uploads(session)
+    return needed if active else _uploads(session, TaskRow.status.not_in(tasks.ACTIVE)) - needed
+
+
+def _uploads(session: Session, condition: ColumnElement[bool]) -> set[str]:
+    kinds = (TaskKind.REGISTER, TaskKind.PREVIEW)
+    payloads = session.scalars(select(TaskRow.payload).where(TaskRow.kind.in_(kinds), condition))
     return {payload["upload"] for payload in payloads if payload.get("upload")}

@@ -11,9 +11,9 @@ from sqlalchemy import update
 from densitylab.backend import reconciler
 from densitylab.backend.api.middleware import body_limit
 from densitylab.backend.reconciler import System
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import RegistrationPreview, Status
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import datasets, registered_datasets
+from densitylab.backend.shared.store import datasets, registered_datasets, registration_previews
 from densitylab.backend.shared.tables import RegisteredRow, TaskRow
 
 FACTS = {
@@ -27,6 +27,22 @@ FACTS = {
     "train_size": 14,
     "has_mask": False,
     "has_groups": True,
+}
+PREVIEW: dict[str, Any] = {
+    "layout": "table",
+    "problems": [],
+    "columns": [{"name": "y", "role": "label", "distinct": 2, "examples": ["0", "1"], "reason": ""}],
+    "class_names": ["0", "1"],
+    "attributes": [],
+    "group_names": [],
+    "counts": [{"label": 0, "group": None, "train": 5, "validation": 1, "test": 2}],
+    "sizes": [{"height": 16, "width": 16, "images": 8}],
+    "sized": 8,
+    "has_mask": False,
+    "images": [],
+    "passed_over": [],
+    "passed_over_count": 0,
+    "notes": [],
 }
 
 
@@ -261,3 +277,34 @@ def test_the_archive_of_a_killed_registration_is_deleted(client: TestClient, sys
     reconciler.delete_ended_archives(system)
     reconciler.delete_leftovers(system)
     assert system.store.locations("archives") == [active] and not copy.exists()
+
+
+def test_a_preview_is_queued_and_its_answer_can_be_asked_for(client: TestClient, system: System, work: Any):
+    answer = client.post("/api/v1/registrations/preview", json={"path": "birds", "columns": {"label": "y"}})
+    assert answer.status_code == 202 and answer.json()["kind"] == "preview_images"
+    task_id = answer.json()["id"]
+    assert client.get(f"/api/v1/registrations/previews/{task_id}").status_code == 404
+    claim = work.claim(task_id)
+    assert claim.payload["columns"]["label"] == "y" and claim.payload["upload"] is None
+    with system.database.write() as session:
+        registration_previews.keep(session, task_id, RegistrationPreview(id=task_id, **PREVIEW))
+    work.end(claim, Status.SUCCEEDED)
+    assert client.get(f"/api/v1/registrations/previews/{task_id}").json() == {"id": task_id, **PREVIEW}
+
+
+def test_an_archive_of_a_preview_is_registered_without_another_upload(client: TestClient, system: System, work: Any):
+    answer = client.post(
+        "/api/v1/registrations/preview/archive",
+        files={"archive": ("b.zip", b"zip")},
+        data={"request": json.dumps({"group_by": []})},
+    )
+    assert answer.status_code == 202
+    task_id = answer.json()["id"]
+    registered = client.post("/api/v1/registrations", json={"label": "Birds", "preview": task_id})
+    assert registered.status_code == 202
+    (location,) = system.store.locations("archives")
+    assert work.claim(registered.json()["id"]).payload["upload"] == location
+    wrong = client.post("/api/v1/registrations", json={"label": "Others", "preview": registered.json()["id"]})
+    assert wrong.status_code == 404 and wrong.json()["errors"][0]["pointer"] == "/preview"
+    both = client.post("/api/v1/registrations/preview", json={"path": "birds", "preview": task_id})
+    assert both.status_code == 422 and "got path and preview" in both.json()["errors"][0]["detail"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.datasets.dataset import Attribute, Dataset
 from densitylab.worker.evaluations.groups import groups
 from densitylab.worker.evaluations.intervals import wilson
 
@@ -80,3 +80,26 @@ def test_a_small_group_is_flagged():
 def test_data_without_groups_is_refused(test):
     with pytest.raises(ValueError, match="groups"):
         groups(always_first(), Dataset(test.images, test.labels), train_data=lambda: test, **HOOKS)
+
+
+def with_attributes(label, place, colour):
+    attributes = {
+        "place": Attribute(("land", "water"), torch.tensor(place)),
+        "colour": Attribute(("red", "green", "blue"), torch.tensor(colour)),
+    }
+    return Dataset(torch.zeros(len(label), 1, 2, 2, dtype=torch.uint8), torch.tensor(label), attributes=attributes)
+
+
+def test_groups_are_crossed_from_the_label_and_the_attributes_that_are_asked_for():
+    label, place, colour = [0, 0, 0, 1, 1], [0, 1, 1, 0, 1], [2, 0, 2, 1, 1]
+    data = with_attributes(label, place, colour)
+    model = always_first()
+    result = groups(model, data, attributes=["place"], train_data=lambda: data, **HOOKS)
+    assert result.arrays["group"].tolist() == [0, 1, 1, 2, 3]
+    assert [result.values[f"group_{index}"].value for index in range(4)] == [1, 1, 0, 0]
+    both = groups(model, data, attributes=["colour", "place"], train_data=lambda: data, **HOOKS)
+    expected = [6 * y + 2 * c + p for y, p, c in zip(label, place, colour, strict=True)]
+    assert both.arrays["group"].tolist() == expected and len(both.curves["accuracy"].x) == 12
+    assert "empty_group" in [flag.key for flag in both.flags]
+    with pytest.raises(ValueError, match="no attribute shape; it has place, colour"):
+        groups(model, data, attributes=["shape"], train_data=lambda: data, **HOOKS)

@@ -22,6 +22,7 @@ from densitylab.worker.datasets import image_source, npy_store
 from densitylab.worker.jobs import register, train
 from densitylab.worker.jobs.failures import sentence
 from densitylab.worker.runtime import room
+from tests.worker.datasets.own_image_files import bird_files, birds, csv, write
 
 CATALOG = Catalog.built_in()
 
@@ -269,3 +270,33 @@ def test_a_registration_without_progress_fails_and_leaves_nothing(lab):
         (task,) = session.scalars(select(TaskRow)).all()
     assert task.status == Status.FAILED and "made no progress for" in task.error
     assert [name for name in lab.files() if not name.startswith("data/.")] == []
+
+
+def birds_table(lab):
+    rows = birds()
+    place_folder(lab)
+    write(lab.settings.data_dir / "birds", {f"table/{name}": content for name, content in bird_files(rows).items()})
+    write(lab.settings.data_dir / "birds" / "table", {"metadata.csv": csv(rows)})
+
+
+def test_a_table_becomes_a_data_set_whose_groups_are_chosen_at_the_evaluation(lab):
+    birds_table(lab)
+    assert lab.register(path="birds/table/metadata.csv").status == Status.SUCCEEDED
+    entry = lab.catalog().find("dataset", "my_birds")
+    assert [(item.name, item.values) for item in entry.attributes] == [("place", ("place 0", "place 1"))]
+    assert entry.group_names[3] == "1, place 1" and lab.row().group_counts["train"] == [4, 2, 2, 4]
+    spec = {"dataset": {"key": "my_birds"}, "model": {"key": "mlp"}}
+    crossed = {"key": "groups", "params": {"attributes": ["place"]}}
+    assert plan(lab.catalog(), spec | {"evaluations": [crossed]}, None)
+    for wrong in (["colour"], ["place", "place"], []):
+        with pytest.raises(InvalidRequest, match="attributes"):
+            plan(lab.catalog(), spec | {"evaluations": [{"key": "groups", "params": {"attributes": wrong}}]}, None)
+
+
+def test_two_sizes_of_one_source_are_side_by_side(lab):
+    place_folder(lab)
+    for key, side in (("birds_8", 8), ("birds_12", 12)):
+        assert lab.register(key=key, label=key, image_size=[side, side]).status == Status.SUCCEEDED
+    sizes = {entry.key: entry.image_size for entry in lab.catalog().all("dataset") if entry.registered}
+    assert sizes == {"birds_8": (8, 8), "birds_12": (12, 12)}
+    assert "Cropped around their centre and scaled to 8×8 pixels." in lab.catalog().find("dataset", "birds_8").summary
