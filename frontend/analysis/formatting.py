@@ -110,9 +110,14 @@ def run_name(run: Run, catalog: Catalog) -> str:
     regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
     if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
         regularizer = "baseline (no regularizer)"
-    plain = spec.algorithm.key == RunSpec().algorithm.key
-    algorithm = "" if plain else f"{catalog.label('algorithm', spec.algorithm.key)}, "
-    return f"{numbered}: {network}, {algorithm}{regularizer}, seed {spec.seed}"
+    algorithm = algorithm_label(run, catalog)
+    return f"{numbered}: {network}, {f'{algorithm}, ' if algorithm else ''}{regularizer}, seed {spec.seed}"
+
+
+def algorithm_label(run: Run, catalog: Catalog) -> str:
+    """Return the algorithm of a run's training; "" for the default one."""
+    key = run.spec.algorithm.key
+    return "" if key == RunSpec().algorithm.key else catalog.label("algorithm", key)
 
 
 def result_label(

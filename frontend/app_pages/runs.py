@@ -7,6 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import BulkAction, Origin, Run, RunPatch, Status
 from densitylab.frontend.analysis.formatting import (
+    algorithm_label,
     by_owner,
     counted,
     joined,
@@ -93,6 +94,8 @@ def as_row(run: Run, catalog: Catalog) -> dict[str, Any]:
         "Data set": catalog.label("dataset", run.spec.dataset.key),
         "Experiment": run.experiment,
     }
+    if algorithm := algorithm_label(run, catalog):
+        row["Algorithm"] = algorithm
     if flags := run_flags(run):
         row["Flags"] = "⚠ " + ", ".join(flags)
     if run.tags:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TIMES = ("created_at", "started_at", "finished_at")
-_COMPONENTS = ("dataset", "model", "regularizer")
+_COMPONENTS = ("dataset", "model", "regularizer", "algorithm")
 _KNOWN_ELSEWHERE = _COMPONENTS[:2]  # of a model that was trained elsewhere
 _RUN_TYPES = {
     "id": "int64",
@@ -31,8 +31,8 @@ def to_dataframe(items: Iterable[Run] | Iterable[MetricSeries] | Iterable[Experi
 
     Returns:
         Runs: a row each, with `id`, `experiment`, `origin`, `name` of each component (`dataset`, `model`,
-        `regularizer`), `lambda_`, `seed`, `epochs`, `status`, `progress`, `device`, `error`, `tags`, `archived`,
-        `checkpoint_step`, the three times; `RESULT`, `RESULT.low`, `RESULT.high` and `RESULT.n` for every result of any
+        `regularizer`, `algorithm`), `lambda_`, `seed`, `epochs`, `status`, `progress`, `device`, `error`, `tags`,
+        `archived`, `checkpoint_step`, the three times; `RESULT`, `RESULT.low`, `RESULT.high` and `RESULT.n` for every result of any
         run, such as `accuracy.accuracy` (float64, NaN if a run lacks it; n is Int64); and each parameter of the
         components as `model.PARAM`, .... What is not known of a model that was trained elsewhere is missing.
         Curves: a row for each point, with `run`, `name`, `step` (int64), `epoch`, `value` and `seconds` (float64).

@@ -157,5 +157,6 @@ def test_an_algorithm_is_chosen_with_its_parameters_and_only_where_it_can_run(pa
     chosen = {"key": "group_dro", "params": {"step_size": 0.05, "adjustment": 0.0, "balanced": True}}
     assert run.spec.algorithm.model_dump() == chosen
     assert run.spec.early_stop.metric == "validation_worst_group"
+    assert ", Group DRO, " in page_text(page.open("run", run=str(run.id)))
     app = page.open("launch", clone=str(run.id))
     assert "nothing is changed yet" in page_text(app)

@@ -36,7 +36,7 @@ def test_runs(live_api):
     assert frame["accuracy.accuracy"][done] == 0.9 and frame["accuracy.accuracy.n"][done] == 1000
     assert pd.isna(frame["accuracy.accuracy"][waiting]) and pd.isna(frame["checkpoint_step"][waiting])
     assert pd.isna(frame["finished_at"][waiting]) and frame["finished_at"][done] >= frame["created_at"][done]
-    assert "regularizer.estimator" in frame
+    assert "regularizer.estimator" in frame and list(frame["algorithm"]) == ["erm", "erm"]
 
 
 def test_curves(live_api):

@@ -8,7 +8,17 @@ import torch
 
 from densitylab.worker.algorithms.algorithm import TrainingSamples
 from densitylab.worker.algorithms.group_dro import group_dro
-from tests.worker.algorithms.linear_problem import LEARNING_RATE, TRAIN, batches, fitted, linear_state
+from densitylab.worker.resolve import component
+from densitylab.worker.training.objective import objective
+from tests.worker.algorithms.linear_problem import (
+    CATALOG,
+    LEARNING_RATE,
+    TRAIN,
+    VALIDATION,
+    batches,
+    fitted,
+    linear_state,
+)
 
 STEPS = 12
 
@@ -74,3 +84,27 @@ def test_a_huge_loss_gives_its_group_all_the_weight():
     dro = algorithm(step_size=100.0)
     weights = dro.loss_weights(torch.tensor([1e6, 0.0]), torch.tensor([0, 1]), torch.tensor([0, 3]))
     assert weights.tolist() == [2.0, 0.0]
+
+
+def test_a_penalty_of_changed_images_has_the_weights_of_the_samples():
+    state, data = linear_state(algorithm()), VALIDATION
+    x, weights = data.images[:8] / 255, torch.arange(1.0, 9.0)
+    noise = component(CATALOG, "regularizer", "gaussian_noise", {"sigma": 0.2})
+    terms = objective(
+        state.model,
+        x,
+        data.labels[:8],
+        regularizer=noise.function,
+        lambda_=1.0,
+        step=1,
+        generator=torch.Generator().manual_seed(0),
+        uses=noise.entry.uses,
+        weigh=lambda losses: weights,
+    )
+    draws = torch.Generator().manual_seed(0)
+    changed = (x + 0.2 * torch.randn(x.shape, generator=draws)).detach()
+    losses = [
+        torch.nn.functional.cross_entropy(state.model(of), data.labels[:8], reduction="none") for of in (changed, x)
+    ]
+    torch.testing.assert_close(terms.cross_entropy, (weights * losses[1]).mean())
+    torch.testing.assert_close(terms.loss, (weights * losses[0]).mean())  # λ = 1: changed images alone
