@@ -1,6 +1,6 @@
 """Mean and worst-group accuracy of ERM, Group DRO, JTT, DFR and marginal-density smoothing with ResNet-18.
 
-    python -m benchmarks.worst_group DATASET [--epochs 20] [--seeds 3] [--out FOLDER]
+    python -m benchmarks.worst_group DATASET [--epochs 20] [--seeds 0 1 2] [--out FOLDER]
     python -m benchmarks.worst_group --npz FILE [--image-size 96]
 
 DATASET is the key of a data set with groups that this installation has prepared or registered. FILE has the arrays
@@ -8,7 +8,8 @@ DATASET is the key of a data set with groups that this installation has prepared
 
 Every method has the same optimizer, batches and epochs (two at least), starts from random weights, and keeps the
 weights of the epoch with the best worst-group accuracy on validation images; nothing is tuned beyond that. Intervals
-are 95 %, over seeds and images together. Writes worst_group.json after every run, then worst_group.md.
+are 95 %, over seeds and images together. Writes worst_group.json after every run, then worst_group.md; runs that the
+former has already are not repeated.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def main() -> None:
     parser.add_argument("--npz", type=Path, help="file of arrays instead")
     parser.add_argument("--image-size", type=int, help="pixels a side (default: as stored)")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--weight-decay", type=float, default=1e-4)
@@ -237,14 +238,16 @@ def main() -> None:
     if given.image_size:
         parts = {split: resized(data, given.image_size) for split, data in parts.items()}
     given.out.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
-    settings = _settings(given, parts)
-    for seed in range(given.seeds):  # all methods of a seed first, so that a shorter table is whole
+    settings, kept = _settings(given, parts), given.out / "worst_group.json"
+    outcomes = [Outcome(**run) for run in json.loads(kept.read_text())["runs"]] if kept.exists() else []
+    for seed in given.seeds:  # all methods of a seed first, so that a shorter table is whole
         for method in methods(given.epochs, given.lambda_):
+            if any((outcome.method, outcome.seed) == (method.label, seed) for outcome in outcomes):
+                continue
             outcomes.append(train(method, seed, parts, given))
             print(outcomes[-1], flush=True)
             content = {"settings": settings, "runs": [asdict(outcome) for outcome in outcomes]}
-            (given.out / "worst_group.json").write_text(json.dumps(content, indent=1) + "\n")
+            kept.write_text(json.dumps(content, indent=1) + "\n")
     text = f"{settings}\n\n{table(outcomes, parts['test'])}\n"
     (given.out / "worst_group.md").write_text(text)
     print(text)

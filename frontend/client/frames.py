@@ -32,9 +32,9 @@ def to_dataframe(items: Iterable[Run] | Iterable[MetricSeries] | Iterable[Experi
     Returns:
         Runs: a row each, with `id`, `experiment`, `origin`, `name` of each component (`dataset`, `model`,
         `regularizer`, `algorithm`), `lambda_`, `seed`, `epochs`, `status`, `progress`, `device`, `error`, `tags`,
-        `archived`, `checkpoint_step`, the three times; `RESULT`, `RESULT.low`, `RESULT.high` and `RESULT.n` for every result of any
-        run, such as `accuracy.accuracy` (float64, NaN if a run lacks it; n is Int64); and each parameter of the
-        components as `model.PARAM`, .... What is not known of a model that was trained elsewhere is missing.
+        `archived`, `checkpoint_step`, the three times; `RESULT`, `RESULT.low`, `RESULT.high` and `RESULT.n` for every
+        result of any run, such as `accuracy.accuracy` (float64, NaN if a run lacks it; n is Int64); and each parameter
+        of the components as `model.PARAM`, .... What is not known of a model that was trained elsewhere is missing.
         Curves: a row for each point, with `run`, `name`, `step` (int64), `epoch`, `value` and `seconds` (float64).
         Experiments: a row each, with `id`, `name`, `runs` (their number), a column for each status, `progress`,
         `notes`, `tags`, `archived`, `created_at`.
