@@ -75,7 +75,7 @@ def component(
             value = component(catalog, param.kind or "", value["key"], value.get("params")).function
         (trainer if param.used_by == "trainer" else own)[param.name] = value
     function = load(entry)
-    if entry.plugin is not None and entry.kind in _SHAPES:
+    if entry.plugin is not None and entry.kind in _SHAPES and not getattr(entry, "mixes", False):
         function = _shape_checked(function, entry)
     return Component(entry, partial(function, **own), trainer)
 

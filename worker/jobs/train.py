@@ -13,13 +13,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import LrScheduleEntry, RegularizerEntry, ScheduleEntry
+from densitylab.backend.shared.catalog import AugmentationEntry, LrScheduleEntry, RegularizerEntry, ScheduleEntry
 from densitylab.backend.shared.contracts import Component, Flag, Run, Status
 from densitylab.backend.shared.disk_full import DatabaseFull, DiskFull
 from densitylab.backend.shared.store import logs, metrics, runs
 from densitylab.backend.shared.store.tasks import LeaseLost
 from densitylab.backend.shared.validation_bias import biased_validation
 from densitylab.worker import resolve
+from densitylab.worker.augmentations.none import none
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted, out_of_memory
 from densitylab.worker.jobs import failures
@@ -216,14 +217,16 @@ def _monitor(entry: RegularizerEntry, params: dict[str, Any]) -> Callable[..., d
 def _batches(context: Context, record: Run, train: Dataset, device: torch.device) -> Batches:
     spec = record.spec
     chosen = spec.augmentation or Component(key="none")
-    augmentation = resolve.component(context.catalog, "augmentation", chosen.key, chosen.params)
+    augmentation = resolve.component(context.catalog, AugmentationEntry, chosen.key, chosen.params)
+    first = (augmentation.trainer.get("first") or none) if augmentation.entry.mixes else None
     return Batches(
         train,
         batch_size=spec.batch_size,
         seed=spec.seed,
         device=device,
         sampling=spec.sampling,
-        augmentation=augmentation.function,
+        augmentation=augmentation.function if first is None else first,
+        mixing=None if first is None else augmentation.function,
     )
 
 

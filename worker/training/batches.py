@@ -13,9 +13,11 @@ from math import ceil
 
 import torch
 
+from densitylab.worker.augmentations.mixed import Mixed
 from densitylab.worker.augmentations.none import none
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.training import seeds
+from densitylab.worker.training.mixture import Mixture, larger, mixture_of
 from densitylab.worker.training.sampling import epoch_order
 
 RESIDENT_SHARE = 0.25  # of the device's free memory (of the machine's, on the CPU) for resident images
@@ -40,6 +42,7 @@ class Batches:
         device: torch.device | str,
         sampling: str = "shuffled",
         augmentation: Callable[..., torch.Tensor] = none,
+        mixing: Callable[..., Mixed] | None = None,
         resident: bool | None = None,
     ) -> None:
         """
@@ -50,6 +53,8 @@ class Batches:
             device: of the batches.
             sampling: see `densitylab.worker.training.sampling.epoch_order`.
             augmentation: (images, *, generator) -> images of the same shape and type.
+            mixing: (images (N, C, H, W) float in [0, 1], *, generator) -> mixed images, after the augmentation; None:
+                images are not mixed.
             resident: keep the images on the device; None: if they take at most a quarter of its memory.
 
         Raises:
@@ -60,7 +65,8 @@ class Batches:
         self._device = torch.device(device)
         self.resident = _fits(data.images, self._device) if resident is None else resident
         self._data, self._batch_size, self._seed = data, batch_size, seed
-        self._sampling, self._augmentation = sampling, augmentation
+        self._sampling, self._augmentation, self._mixing = sampling, augmentation, mixing
+        self._mixed: tuple[int, Mixed, Mixture] | None = None  # of the step of the last `at`
         storage = self._device if self.resident else torch.device("cpu")
         self._images, self._labels = data.images.to(storage), data.labels.to(storage)
         self._weights: torch.Tensor | None = None  # of the images, in the draws of an epoch
@@ -80,15 +86,30 @@ class Batches:
         return ceil(len(self._data) / self._batch_size)
 
     def at(self, step: int) -> _Pair:
-        """Return (x, y) of a step, counted from 1 over all epochs."""
+        """Return (x, y) of a step, counted from 1 over all epochs; of mixed images the label with the larger share."""
         images, labels = self._gather(step) if self._reader is None else self._read(self._reader, step)
-        images = self._augmentation(images, generator=seeds.generator(self._seed, seeds.AUGMENTATION, step))
-        return as_pixels(images).contiguous(), labels
+        generator = seeds.generator(self._seed, seeds.AUGMENTATION, step)
+        x = as_pixels(self._augmentation(images, generator=generator))
+        if self._mixing is not None:
+            mixed = self._mixing(x, generator=generator)
+            labels, mixture = mixture_of(labels, mixed)
+            self._mixed, x = (step, mixed, mixture), mixed.images
+        return x.contiguous(), labels
+
+    def mixture(self, step: int) -> Mixture | None:
+        """Return the mixture of the images of the last `at(step)`; None if images are not mixed."""
+        if self._mixing is None:
+            return None
+        if self._mixed is None or self._mixed[0] != step:
+            self.at(step)
+        assert self._mixed is not None
+        return self._mixed[2]
 
     def masks(self, step: int) -> torch.Tensor:
         """Return (N, 1, H, W) bool, the masks of the images of `at(step)`, moved with them by the augmentation.
 
-        An augmentation draws as many numbers for masks as for images. Pixels that it adds are not in the mask.
+        An augmentation draws as many numbers for masks as for images. Pixels that it adds are not in the mask. Of two
+        mixed images a pixel is in the mask where it is in that of each image that it has a part of.
 
         Raises:
             ValueError: the data set has no masks.
@@ -96,12 +117,19 @@ class Batches:
         if self._data.masks is None:
             raise ValueError("the regularizer needs masks of the null part, and this data set has none")
         stored = self._data.masks[self._chosen(step)].to(self._device, torch.uint8) * 255
-        moved = self._augmentation(stored, generator=seeds.generator(self._seed, seeds.AUGMENTATION, step))
-        return moved > 127
+        generator = seeds.generator(self._seed, seeds.AUGMENTATION, step)
+        moved = self._augmentation(_as_mask(stored), generator=generator).as_subclass(torch.Tensor) > 127
+        return moved if self._mixing is None else self._mixing(moved.float(), generator=generator).images > 0.999
 
     def groups(self, step: int) -> torch.Tensor | None:
-        """Return the groups (N,) of the images of `at(step)`, on the device; None if the data set has none."""
-        return None if self._data.groups is None else self._data.groups[self._chosen(step)].to(self._device)
+        """Return the groups (N,) of the images of `at(step)`, on the device; None if the data set has none. A mixed
+        image has the group of the image with the larger share."""
+        if self._data.groups is None:
+            return None
+        groups = self._data.groups[self._chosen(step)].to(self._device)
+        if self.mixture(step) is None or self._mixed is None:
+            return groups
+        return groups[larger(self._mixed[1])]
 
     def sample_by(self, weights: torch.Tensor | None) -> None:
         """Draw the images of the steps that follow with replacement, with probabilities in proportion to `weights`
@@ -142,6 +170,13 @@ class Batches:
     def _prepare(self, step: int) -> _Pair:
         images, labels = self._gather(step)
         return (images.pin_memory(), labels.pin_memory()) if self._device.type == "cuda" else (images, labels)
+
+
+def _as_mask(stored: torch.Tensor) -> torch.Tensor:
+    """Return masks as torchvision's, by which augmentations know not to change their values."""
+    from torchvision.tv_tensors import Mask  # slow to import
+
+    return Mask(stored)
 
 
 def as_pixels(images: torch.Tensor) -> torch.Tensor:

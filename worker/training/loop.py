@@ -21,6 +21,7 @@ from densitylab.worker.training.cross_entropy import CrossEntropy
 from densitylab.worker.training.freezing import train_mode
 from densitylab.worker.training.gradient_norms import density_gradient_norm, gradient_norms
 from densitylab.worker.training.head import retrained_weights
+from densitylab.worker.training.mixture import Mixture
 from densitylab.worker.training.objective import Terms, objective
 from densitylab.worker.training.state import Best, TrainingState
 from densitylab.worker.training.validation import EVALUATION_BATCH, predict, validation_metrics
@@ -134,7 +135,9 @@ def fit(
             masks = batches.masks(step) if "masks" in config.uses else None
             groups = batches.groups(step) if algorithm.weighs_losses else None
             observe = step == 1 or step % OBSERVE_EVERY == 0
-            values = trainer.step(x, y, masks, groups, stage, logged=logged, observe=observe)
+            values = trainer.step(
+                x, y, masks, groups, stage, mixture=batches.mixture(step), logged=logged, observe=observe
+            )
             images += len(y)
             if step % OBSERVE_EVERY == 0:
                 values["throughput"] = images / max(perf_counter() - since, 1e-9)
@@ -148,9 +151,8 @@ def fit(
             if step % OBSERVE_EVERY == 0:
                 images, since = 0, perf_counter()
         if algorithm.retrains_head and state.retrained is None:
-            if should_stop():
-                return False
-            state.retrained = retrained_weights(state, validation, autocast)
+            state.retrained = retrained_weights(state, validation, autocast, should_stop)
+            return state.retrained is not None
     return True
 
 
@@ -209,6 +211,7 @@ class _Trainer:
         groups: torch.Tensor | None,
         stage: Stage,
         *,
+        mixture: Mixture | None,
         logged: bool,
         observe: bool,
     ) -> dict[str, float]:
@@ -219,7 +222,7 @@ class _Trainer:
         learning_rate = _set_learning_rate(state.optimizer, config.lr_schedule(step, total))
         set_random_state(state.random)  # undoes draws between two steps
         state.optimizer.zero_grad()
-        cross_entropy = config.cross_entropy.of_batch(y)
+        cross_entropy = config.cross_entropy.of_batch(y, mixture)
         weights = self._weights_in_parts(x, y, groups, cross_entropy)
         metrics: dict[str, torch.Tensor] = {}
         observed: dict[str, torch.Tensor] = {}
@@ -238,13 +241,15 @@ class _Trainer:
                     every=config.every,
                     generator=state.penalty_generator,
                     observe=observe,
-                    cross_entropy=cross_entropy,
+                    cross_entropy=cross_entropy.part(rows),
                     masks=None if masks is None else masks[rows],
                     uses=config.uses,
                     share=share,
                     weigh=weigh,
                 )
-                _add(metrics, _metrics(terms, part_x, part_y, logged=logged, observe=observe), share)
+                part_mixture = cross_entropy.part(rows).mixture
+                part_metrics = _metrics(terms, part_x, part_y, part_mixture, logged=logged, observe=observe)
+                _add(metrics, part_metrics, share)
                 _add(observed, _controller_inputs(terms, part_x, config.observes), share)
             # inputs=: without it autograd also computes the gradient by x
             self._scaler.scale(terms.loss).backward(inputs=self._parameters)
@@ -277,7 +282,9 @@ class _Trainer:
             own = frozen_running_statistics(self._state.model)
             with torch.no_grad(), self._autocast(), own, replay(self._state.random):
                 parts = _parts(len(y), self._config.parts)
-                losses = torch.cat([cross_entropy.per_sample(self._forward(x[rows]), y[rows]) for rows in parts])
+                losses = torch.cat(
+                    [cross_entropy.part(rows).per_sample(self._forward(x[rows]), y[rows]) for rows in parts]
+                )
         return algorithm.loss_weights(losses, y, groups)
 
     def _weigh(
@@ -333,11 +340,17 @@ def _add(total: dict[str, torch.Tensor], part: dict[str, torch.Tensor], share: f
         total[name] = total[name] + added if name in total else added
 
 
-def _metrics(terms: Terms, x: torch.Tensor, y: torch.Tensor, *, logged: bool, observe: bool) -> dict[str, torch.Tensor]:
+def _metrics(
+    terms: Terms, x: torch.Tensor, y: torch.Tensor, mixture: Mixture | None, *, logged: bool, observe: bool
+) -> dict[str, torch.Tensor]:
     metrics: dict[str, torch.Tensor] = {}
     if logged:
         metrics |= {"loss": terms.loss.detach(), "cross_entropy": terms.cross_entropy.detach()}
-        metrics["train_accuracy"] = (terms.logits.argmax(dim=1) == y).double().mean()
+        predicted = terms.logits.argmax(dim=1)
+        right = (predicted == y).double()
+        if mixture is not None:  # a right answer counts by the share of its label
+            right = mixture.of(right, (predicted == mixture.other).double())
+        metrics["train_accuracy"] = right.mean()
         if terms.penalty is not None:
             metrics["penalty"] = terms.penalty
     if observe:

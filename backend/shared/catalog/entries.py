@@ -219,6 +219,10 @@ class AugmentationEntry(Entry):
 
     kind: ClassVar[str] = "augmentation"
 
+    # It gets the batch in [0, 1], after the augmentation of its parameter `first`, and returns
+    # `densitylab.worker.augmentations.mixed.Mixed`: images that are mixtures, and so are their labels
+    mixes: bool = False
+
 
 @dataclass(frozen=True)
 class AlgorithmEntry(Entry):

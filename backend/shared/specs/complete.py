@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, Entry, ModelEntry
+from densitylab.backend.shared.catalog import AugmentationEntry, Catalog, DatasetEntry, Entry, ModelEntry
 from densitylab.backend.shared.contracts import Component, EvaluationSpec, FieldError, Flag, RunSpec, violations
 from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.specs.compatibility import check_evaluations, check_together
@@ -32,6 +32,8 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
             entries[kind] = entry
         if isinstance(entry, DatasetEntry):
             entries[kind] = dataset = entry.sized(part.params)
+        if isinstance(entry, AugmentationEntry) and entry.mixes and entry.param("first"):
+            _complete_first(catalog, part.params, dataset, f"{at}/{kind}/params/first", errors)
     check_evaluations(catalog, spec.evaluations, dataset, spec.model, f"{at}/evaluations", errors)
     if not any((item.key, item.split) == ("accuracy", "test") for item in spec.evaluations):
         # Always evaluated; put in front after the check, so that pointers keep the request's positions
@@ -40,6 +42,19 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
     if errors:
         raise InvalidRequest(errors)
     return spec
+
+
+def _complete_first(
+    catalog: Catalog, params: dict[str, Any], dataset: DatasetEntry | None, at: str, errors: list[FieldError]
+) -> None:
+    """Fill in the augmentation before images are mixed, the data set's unless the spec has another; check it."""
+    first = params["first"]
+    if first is None:
+        key = dataset.augmentation if dataset else "none"
+        params["first"] = {"key": key, "params": complete_params(catalog, "augmentation", key, {}, at, errors)[1]}
+    elif isinstance(first, dict) and getattr(catalog.by_kind["augmentation"].get(first["key"]), "mixes", False):
+        detail = f"expected an augmentation of single images, got {first['key']}, which mixes them itself"
+        errors.append(FieldError(pointer=f"{at}/key", detail=detail))
 
 
 def _lost_layers(catalog: Catalog, spec: RunSpec) -> list[Flag]:

@@ -95,3 +95,12 @@ def test_the_first_stage_is_shorter_than_the_run():
 def test_the_layer_that_is_fitted_to_validation_images_is_cautioned():
     spec = complete(CATALOG, {"algorithm": {"key": "dfr"}, **GROUPED})
     assert [flag.key for flag in cautions(CATALOG, spec)] == ["fitted_to_validation"]
+
+
+def test_images_are_mixed_after_the_data_sets_own_augmentation():
+    mixed = {"evaluations": [], "dataset": {"key": "cifar10"}, "augmentation": {"key": "mixup"}}
+    completed = complete(CATALOG, mixed).augmentation
+    assert completed.params == {"alpha": 0.2, "first": {"key": "flip_and_crop", "params": {"padding": 4}}}
+    again = errors(augmentation={"key": "mixup", "params": {"first": {"key": "cutmix"}}})
+    assert "which mixes them itself" in again["/spec/augmentation/params/first/key"]
+    assert "/spec/augmentation/params/first" in errors(augmentation={"key": "cutmix", "params": {"first": "none"}})

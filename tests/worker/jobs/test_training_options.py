@@ -26,3 +26,13 @@ def test_a_run_trains_on_masks(lab):
     train.run(task)
     assert lab.run(run_id).status == Status.SUCCEEDED
     assert "penalty" in {name for name, _, _ in lab.rows(run_id)}
+
+
+def test_a_run_mixes_images_after_another_augmentation(lab):
+    first = {"key": "random_crop", "params": {"padding": 2}}
+    run_id, task_id = lab.launch(augmentation={"key": "cutmix", "params": {"first": first}}, evaluations=[])
+    train.run(task_id)
+    assert lab.run(run_id).status == Status.SUCCEEDED, lab.run(run_id).error
+    plain, task_id = lab.launch(augmentation=first, evaluations=[])
+    train.run(task_id)
+    assert lab.rows(run_id) != lab.rows(plain)
