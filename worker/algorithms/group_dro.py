@@ -39,7 +39,7 @@ class _GroupDro(Algorithm):
         self, groups: torch.Tensor, device: torch.device, step_size: float, adjustment: float, balanced: bool
     ) -> None:
         counts = torch.bincount(groups).double()
-        present = counts > 0
+        present = (counts > 0).double()
         self._sampling = balanced_weights(groups) if balanced else None
         self._step_size = step_size
         self._margins = (adjustment / counts.clamp_min(1).sqrt()).to(device)

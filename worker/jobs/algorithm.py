@@ -16,17 +16,28 @@ from densitylab.worker import resolve
 from densitylab.worker.algorithms.algorithm import Algorithm, TrainingSamples
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.runtime.lease import Lease
 
 
 def build_algorithm(
     context: Context, record: Run, train: Dataset, num_classes: int, device: torch.device
 ) -> Callable[[], Algorithm]:
-    """Return a function that makes a new algorithm of the run's spec for its training images."""
+    """Return a function that makes a new algorithm of the run's spec for its training images.
+
+    It raises JobFailed if a plug-in returns something else, and ValueError if the images lack groups.
+    """
     chosen = record.spec.algorithm
     build = resolve.component(context.catalog, AlgorithmEntry, chosen.key, chosen.params).function
     samples = TrainingSamples(train.labels, train.groups, num_classes, device)
-    return lambda: build(samples)
+
+    def new() -> Algorithm:
+        algorithm = build(samples)
+        if not isinstance(algorithm, Algorithm):  # of a plug-in
+            raise JobFailed(f"algorithm {chosen.key!r} returned a {type(algorithm).__name__}; expected an Algorithm")
+        return algorithm
+
+    return new
 
 
 def keep_files(context: Context, lease: Lease, run_id: int, algorithm: Algorithm) -> Callable[[Session], list[str]]:

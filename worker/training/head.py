@@ -15,9 +15,13 @@ from densitylab.worker.training.validation import EVALUATION_BATCH
 
 
 def retrained_weights(
-    state: TrainingState, validation: Dataset | None, autocast: Callable[[], torch.autocast]
-) -> dict[str, torch.Tensor]:
-    """Return the weights to evaluate, with the last linear layer that the state's algorithm fits to validation images.
+    state: TrainingState,
+    validation: Dataset | None,
+    autocast: Callable[[], torch.autocast],
+    should_stop: Callable[[], bool],
+) -> dict[str, torch.Tensor] | None:
+    """Return the weights to evaluate, with the last linear layer that the state's algorithm fits to validation images;
+    None if `should_stop`, asked before each batch of them, ended it.
 
     Raises:
         ValueError: there are no validation images, or the logits are not the outputs of a linear layer with a bias.
@@ -38,6 +42,8 @@ def retrained_weights(
     features = []
     try:
         for start in range(0, len(validation), EVALUATION_BATCH):
+            if should_stop():
+                return None
             passed.clear()
             with torch.no_grad(), autocast():
                 logits = model(as_pixels(validation.images[start : start + EVALUATION_BATCH].to(state.device)))
