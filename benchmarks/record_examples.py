@@ -119,7 +119,8 @@ def record_imported(recorder: Recorder, run: int) -> None:
     while recorder.api.get(f"/api/v1/tasks/{task['id']}").json()["status"] != "succeeded":
         time.sleep(0.5)
     call("get_inspection", task_id=task["id"])
-    call("import_model", {**request, "upload": task["id"], "normalization": "dataset"})
+    imported = call("import_model", {**request, "upload": task["id"], "normalization": "dataset"})
+    call("get_misfits", task_id=imported["id"])
     call("import_model_file", files=file, form={"request": json.dumps(request)})
 
 

@@ -132,6 +132,7 @@ _PREVIEW = {
     "class_names": ["landbird", "waterbird"],
     "attributes": [{"name": "place", "values": ["place 0", "place 1"]}],
     "group_names": ["landbird, place 0", "landbird, place 1", "waterbird, place 0", "waterbird, place 1"],
+    "grouped_by": ["place"],
     "counts": [{"label": 1, "group": 2, "train": 56, "validation": 133, "test": 642}],
     "sizes": [{"height": 64, "width": 64, "images": 11788}],
     "sized": 2000,

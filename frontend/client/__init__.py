@@ -11,7 +11,7 @@
 
 from densitylab.frontend.client.arrays import read_arrays
 from densitylab.frontend.client.clients import DEFAULT_URL, ApiClient, AsyncApiClient, connect, connect_async
-from densitylab.frontend.client.errors import ApiError, RunsFailed
+from densitylab.frontend.client.errors import ApiError, RunsFailed, WeightsDoNotFit
 from densitylab.frontend.client.frames import to_dataframe
 from densitylab.frontend.client.logged_run import LoggedRun, RunCancelled, log_run
 from densitylab.frontend.client.transport import Listing
@@ -27,6 +27,7 @@ __all__ = [
     "RunCancelled",
     "RunsFailed",
     "WaitState",
+    "WeightsDoNotFit",
     "connect",
     "connect_async",
     "log_run",

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from densitylab.backend.shared.contracts import Evaluation, FieldError, Problem, Run, Status
+from densitylab.backend.shared.contracts import Evaluation, FieldError, Misfits, Problem, Run, Status
 
 _TRANSIENT = (0, 429, 502, 503, 504)  # no answer, too many requests, or a service behind the API does not answer
 
@@ -37,6 +37,19 @@ class ApiError(Exception):
     def transient(self) -> bool:
         """True if the same request may succeed a little later."""
         return self.status in _TRANSIENT
+
+
+class WeightsDoNotFit(ApiError):
+    """The weights of an imported file do not fit the network.
+
+    Attributes:
+        misfits: the weights that do not fit.
+    """
+
+    def __init__(self, message: str, misfits: Misfits) -> None:
+        super().__init__(0, message)
+        self.args = (message, misfits)
+        self.misfits = misfits
 
 
 class RunsFailed(Exception):

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from densitylab.backend.shared.contracts import UNKNOWN_MODEL, Component, NormalizationCheck, Run, Status, Task
+from densitylab.backend.shared.contracts import (
+    UNKNOWN_MODEL,
+    Component,
+    Misfits,
+    NormalizationCheck,
+    Run,
+    Status,
+    Task,
+)
 from densitylab.frontend.analysis.formatting import with_interval
-from densitylab.frontend.client import ApiClient
+from densitylab.frontend.analysis.misfits import HEADING, left_out, misfit_rows
+from densitylab.frontend.client import ApiClient, WeightsDoNotFit
 from densitylab.frontend.command_line import client_command
-from densitylab.frontend.command_line.outcome import DONE, INTERRUPTED, WrongInput, report_unsuccessful
+from densitylab.frontend.command_line.outcome import DONE, FAILED, INTERRUPTED, WrongInput, report_unsuccessful
 from densitylab.frontend.command_line.overrides import value
 from densitylab.frontend.command_line.parser import Parser
 from densitylab.frontend.command_line.plain_text import aligned
@@ -87,6 +96,9 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nThe import goes on.", file=sys.stderr)
         return INTERRUPTED
+    except WeightsDoNotFit as error:
+        print(f"{error}\n\n{misfit_table(error.misfits)}", file=sys.stderr)
+        return FAILED
     for name, result in run.results.items():
         print(f"{'test accuracy' if name == 'accuracy.accuracy' else name}: {with_interval(result)}")
     if run.source is not None and run.source.normalization_check is not None:
@@ -94,6 +106,13 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
     for flag in run.flags:
         print(f"! {flag.text}")
     return report_unsuccessful(client, [run]) if run.status.final else DONE
+
+
+def misfit_table(misfits: Misfits) -> str:
+    """Return the weights that do not fit, one on a line."""
+    table = aligned([HEADING, *misfit_rows(misfits)], left=range(len(HEADING)))
+    more = left_out(misfits)
+    return table if more is None else f"{table}\n{more}"
 
 
 def check_table(check: NormalizationCheck) -> str:

@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from densitylab.backend.shared.contracts import FittingModel, Inspection
+from densitylab.backend.shared.contracts import FittingModel, Inspection, Misfits
 from densitylab.frontend.analysis.formatting import counted, escaped, size
+from densitylab.frontend.analysis.misfits import HEADING, left_out, misfit_rows
 
 _TYPES = {"float16": "half precision", "bfloat16": "half precision (bfloat16)", "float64": "double precision"}
 MAX_CLASSES = 10
@@ -31,6 +32,18 @@ def show_inspection(found: Inspection) -> None:
     if found.entries:
         with st.expander("Other entries of the file"):
             st.json(found.entries)
+
+
+def show_misfits(misfits: Misfits) -> None:
+    """Draw the weights that do not fit as a table; nothing if all fit."""
+    if not misfits.total:
+        return
+    st.markdown(f"**{counted(misfits.total, 'weight')} not fitting**")
+    rows = misfit_rows(misfits)
+    st.dataframe(pd.DataFrame(rows, columns=list(HEADING)), hide_index=True, height=min(37 + 35 * len(rows), 320))
+    more = left_out(misfits)
+    if more is not None:
+        st.caption(more)
 
 
 def _facts(found: Inspection) -> list[str]:

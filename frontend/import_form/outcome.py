@@ -6,6 +6,7 @@ from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.selection import ACCURACY
 from densitylab.frontend.analysis.formatting import as_sentence, counted, escaped, joined, run_name
 from densitylab.frontend.client.durations import duration
+from densitylab.frontend.import_form.inspection_view import show_misfits
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.query_params import query_int
@@ -42,6 +43,7 @@ def _show_import(task_id: int, ended: bool, live: bool) -> None:
     if task.status is not Status.SUCCEEDED or task.run is None:
         error = task.error or "The import was cancelled; nothing was stored."
         st.error("  \n".join(escaped(sentence) for sentence in _sentences(error)), icon=":material/error:")
+        show_misfits(api().misfits(task_id))
         _show_close()
         return
     run = api().run(task.run)

@@ -8,7 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import CatalogEntry, FittingModel, ImportRequest, Inspection, RunSpec
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.import_form.class_order import draw_classes
-from densitylab.frontend.import_form.inspection_view import proposal_text
+from densitylab.frontend.import_form.inspection_view import proposal_text, show_misfits
 from densitylab.frontend.import_form.normalization import draw_image_size, draw_normalization
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
@@ -134,6 +134,8 @@ def _draw_loading(found: Inspection, proposal: FittingModel | None, key: str, er
             format_func=lambda item: "the one that fits best" if item is None else item or "top level",
         )
         errors.show("/weights_key")
+    if proposal is not None:
+        show_misfits(proposal.misfits)
     if proposal is None or not proposal.complete:
         fields["partial"] = st.checkbox(
             "Load what fits",

@@ -173,6 +173,12 @@ class LiveApi:
         with self.database.write() as session:
             tasks.finish(session, held, status, error)
 
+    def fail_import(self, held: tasks.Claim, error: str, misfits: contracts.Misfits) -> None:
+        """Fail an import because these weights do not fit, as a worker would."""
+        with self.database.write() as session:
+            imports.keep_misfits(session, held.task_id, misfits)
+            tasks.finish(session, held, Status.FAILED, error)
+
     def import_model(
         self,
         file_name: str = "stranger.pt",

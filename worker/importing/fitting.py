@@ -16,7 +16,7 @@ import torch
 from densitylab.worker.importing.parts import Part
 
 Shape = tuple[int, ...]
-LISTED = 10  # names in a sentence
+LISTED = 3  # names in a sentence; `misfits.py` lists them all
 # Counters that wrappers and profilers add, and that no output depends on
 _COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")
 _WRAPPERS = ("_orig_mod", "module")  # segments that torch.compile and DataParallel put inside of names

@@ -22,13 +22,15 @@ from densitylab.backend.shared.contracts import (
 from densitylab.backend.shared.store import imports
 from densitylab.worker import resolve
 from densitylab.worker.importing import fitting, normalization_check, parts, reading, weights
-from densitylab.worker.importing.errors import BadModelFile
+from densitylab.worker.importing.errors import BadModelFile, UnfitFile
+from densitylab.worker.importing.misfits import misfits
 from densitylab.worker.importing.normalization_check import Check, Normalization
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data, open_data
 from densitylab.worker.jobs.device import choose_device, device_name, provenance, training_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.import_flags import import_flags
+from densitylab.worker.jobs.misfits_answer import misfits_answer
 from densitylab.worker.jobs.model_file import ModelFile, local_copy
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
@@ -64,6 +66,9 @@ def _import(context: Context, lease: Lease) -> None:
                 network, interface, source = _from_file(context, lease, request, spec, data, file)
         _finish(context, lease, request, spec, data, network, interface, source)
     except BadModelFile as error:
+        if isinstance(error, UnfitFile):
+            with lease.writing() as session:
+                imports.keep_misfits(session, lease.task.task_id, misfits_answer(error.misfits))
         raise JobFailed(f"{payload['file_name']} was not imported. {error}") from error
     except (OSError, OperationalError):
         continues = True  # another attempt may follow, which needs the file
@@ -92,7 +97,7 @@ def _from_file(
         advice = (
             "" if request.partial else " Turn on partial to load the weights that fit, and leave the others random."
         )
-        raise BadModelFile(problem + (advice if fit.matching else ""))
+        raise UnfitFile(problem + (advice if fit.matching else ""), misfits(fit))
     weights.load(network, fit)
     source = RunSource(
         file_name=file.name,

@@ -10,10 +10,12 @@ from densitylab.backend.shared.contracts import FittingModel, Inspection, Status
 from densitylab.backend.shared.store import imports
 from densitylab.worker.importing import parts, ranking, reading, weights
 from densitylab.worker.importing.errors import BadModelFile
+from densitylab.worker.importing.misfits import misfits
 from densitylab.worker.importing.parts import Part
 from densitylab.worker.importing.ranking import Ranked
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.failures import JobFailed
+from densitylab.worker.jobs.misfits_answer import misfits_answer
 from densitylab.worker.jobs.model_file import ModelFile, local_copy
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
@@ -78,6 +80,7 @@ def _inspection(context: Context, lease: Lease, file: ModelFile) -> Inspection:
                 matching=len(item.fit.matching),
                 weights=len(item.fit.needed),
                 complete=item.fit.complete,
+                misfits=misfits_answer(misfits(item.fit)),
             )
             for item in ranked
         ],

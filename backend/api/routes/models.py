@@ -13,7 +13,7 @@ from densitylab.backend.api.idempotency_key import IdempotencyKey
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.services import imports
 from densitylab.backend.services.idempotency import once
-from densitylab.backend.shared.contracts import ImportRequest, Inspection, InspectRequest, Task
+from densitylab.backend.shared.contracts import ImportRequest, Inspection, InspectRequest, Misfits, Task
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import imports as store_imports
 
@@ -118,6 +118,17 @@ def get_inspection(
     if inspected is None:
         raise NotFound("inspection that has succeeded", task_id, "/path/task_id")
     return inspected[0]
+
+
+@router.get("/imports/{task_id}/misfits", responses=responses(404, 422))
+def get_misfits(
+    task_id: Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the import's task")], session: Reading
+) -> Misfits:
+    """Return the weights that made an import fail, because they do not fit the network; none if it did not fail so."""
+    misfits = store_imports.misfits(session, task_id)
+    if misfits is None:
+        raise NotFound("import", task_id, "/path/task_id")
+    return misfits
 
 
 def _location() -> str:

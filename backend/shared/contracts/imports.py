@@ -94,6 +94,28 @@ class TensorShape(Answer):
     dtype: str = Field(description="type of its numbers")
 
 
+class Misfit(Answer):
+    """A weight of a file or a network that does not fit."""
+
+    problem: Literal["missing", "unexpected", "wrong_shape"] = Field(
+        description="missing: the file lacks it; unexpected: the network lacks it; wrong_shape: the shapes differ"
+    )
+    name: str = Field(description="name in the network, or that of the file without the removed prefix")
+    file_shape: list[int] | None = Field(default=None, description="shape in the file; null: it is not there")
+    network_shape: list[int] | None = Field(default=None, description="shape in the network; null: it is not there")
+    nearest: str | None = Field(
+        default=None, description="most similar name of the other side without a partner; null: none is similar"
+    )
+    nearest_shape: list[int] | None = Field(default=None, description="shape of the weight with that name")
+
+
+class Misfits(Answer):
+    """The weights of a file and a network that do not fit."""
+
+    total: int = Field(default=0, description="number of all")
+    items: list[Misfit] = Field(default_factory=list, description="the first 100 of each problem")
+
+
 class FittingModel(Answer):
     """A network of the catalog, compared with a file."""
 
@@ -105,6 +127,7 @@ class FittingModel(Answer):
     matching: int = Field(description="weights whose name and shape agree")
     weights: int = Field(description="weights of the network")
     complete: bool = Field(description="whether every weight fits")
+    misfits: Misfits = Field(default_factory=Misfits, description="the weights that do not fit")
 
 
 class Inspection(Answer):

@@ -38,6 +38,20 @@ def inspection(session: Session, task_id: int) -> tuple[contracts.Inspection, st
     return contracts.Inspection(**row.payload["found"]), row.payload["upload"]
 
 
+def misfits(session: Session, task_id: int) -> contracts.Misfits | None:
+    """Return the weights that made an import fail, none if another reason did; None if it is no import."""
+    row = session.get(TaskRow, task_id)
+    if row is None or row.kind != TaskKind.IMPORT:
+        return None
+    return contracts.Misfits.model_validate(row.payload.get("misfits", {}))
+
+
+def keep_misfits(session: Session, task_id: int, found: contracts.Misfits) -> None:
+    """Store the weights that make an import fail with its task; call tasks.fence first."""
+    row = session.get_one(TaskRow, task_id)
+    row.payload = {**row.payload, "misfits": found.model_dump(mode="json")}
+
+
 def keep_inspection(session: Session, task_id: int, found: contracts.Inspection) -> None:
     """Store what an inspection found with its task; call tasks.fence first."""
     row = session.get_one(TaskRow, task_id)

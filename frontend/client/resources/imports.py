@@ -1,6 +1,6 @@
 """Models that were trained elsewhere: inspection and import of their files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
@@ -10,17 +10,15 @@ from densitylab.backend.shared.contracts import (
     ImportRequest,
     Inspection,
     InspectRequest,
+    Misfits,
     Run,
     Status,
     Task,
 )
 from densitylab.frontend.client.dual_api import sync_and_async
-from densitylab.frontend.client.errors import ApiError
+from densitylab.frontend.client.errors import WeightsDoNotFit
 from densitylab.frontend.client.resources.runs import RunRoutes
-from densitylab.frontend.client.resources.system import SystemRoutes
-
-_POLL_SECONDS = 0.5
-Progress = Callable[[Task], None]
+from densitylab.frontend.client.resources.system import Progress, SystemRoutes, require_success
 
 
 class ImportRoutes(SystemRoutes, RunRoutes):
@@ -34,6 +32,12 @@ class ImportRoutes(SystemRoutes, RunRoutes):
     async def inspection(self, inspection: int) -> Inspection:
         """Return what a file contains, once its inspection has succeeded."""
         return await self._get(Inspection, f"/api/v1/models/inspections/{inspection}")
+
+    @sync_and_async
+    async def misfits(self, task: int) -> Misfits:
+        """Return the weights that made an import fail, because they do not fit the network; none if it did not fail
+        so."""
+        return await self._get(Misfits, f"/api/v1/models/imports/{task}/misfits")
 
     @sync_and_async
     async def request_import(self, request: ImportRequest, file: IO[bytes] | None = None, name: str = "model") -> Task:
@@ -74,7 +78,9 @@ class ImportRoutes(SystemRoutes, RunRoutes):
         wanted = InspectRequest(dataset=None if dataset is None else _component(dataset))
         with Path(path).open("rb") as file:
             task = await self.inspect_file(file, Path(path).name, wanted)
-        return await self.inspection((await self._ended(task, progress)).id)
+        ended = await self._ended(task, progress)
+        require_success(ended)
+        return await self.inspection(ended.id)
 
     @sync_and_async
     async def import_model(
@@ -97,7 +103,8 @@ class ImportRoutes(SystemRoutes, RunRoutes):
                 source="a paper", partial=True, evaluations=[{"key": "pgd_linf"}].
 
         Raises:
-            ApiError: refused, no answer came, or the weights do not fit; the error names those that do not.
+            ApiError: refused, no answer came, or the import failed.
+            WeightsDoNotFit: an ApiError whose `misfits` lists the weights that do not.
             ValidationError: a field is wrong.
             OSError: the file can't be read.
         """
@@ -108,20 +115,10 @@ class ImportRoutes(SystemRoutes, RunRoutes):
             with Path(path).open("rb") as file:
                 task = await self.request_import(request, file, Path(path).name)
         ended = await self._ended(task, progress)
+        if ended.status is Status.FAILED and (misfits := await self.misfits(task.id)).total:
+            raise WeightsDoNotFit(ended.error or "The weights do not fit.", misfits)
+        require_success(ended)
         return await self.run(request.run or ended.run or 0)
-
-    async def _ended(self, task: Task, progress: Progress | None) -> Task:
-        """Return the task once it has succeeded. Raises ApiError if it did not."""
-        while True:
-            if progress is not None:
-                progress(task)
-            if task.status.final:
-                break
-            await self._connection.sleep(_POLL_SECONDS)
-            task = await self.task(task.id)
-        if task.status is not Status.SUCCEEDED:
-            raise ApiError(0, task.error or "The task was cancelled.")
-        return task
 
 
 def _component(given: str | Mapping[str, Any]) -> Component:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from densitylab.backend.shared.contracts import Status, TaskKind
+from densitylab.backend.shared.contracts import Misfit, Misfits, Status, TaskKind
 from densitylab.backend.shared.store.tasks import Claim
+from tests.frontend.conftest import INSPECTION
 from tests.frontend.page_text import button, page_text
 
 pytestmark = pytest.mark.timeout(120)
+MODELS: Any = INSPECTION["models"]
 
 
 def widget(app: AppTest, label: str) -> Any:
@@ -78,10 +80,13 @@ def test_a_failed_import_says_what_does_not_fit_and_keeps_the_way_back(page, liv
     live_api.prepare()
     app, held, _ = sent(live_api, inspected(page, live_api))
     error = "stranger.pt was not imported. 1 weight missing in the file: head.bias (nearest: fc.bias)."
-    live_api.end(held, Status.FAILED, error)
+    misfit = Misfit(problem="missing", name="head.bias", network_shape=[10], nearest="fc.bias", nearest_shape=[1000])
+    live_api.fail_import(held, error, Misfits(total=1, items=[misfit]))
     app = app.run()
     page_text(app)
     assert "head.bias (nearest\\: fc.bias)" in app.error[0].value
+    table = next(item.value for item in app.dataframe if "Problem" in item.value)
+    assert table.values.tolist() == [["missing in the file", "head.bias", "—", "10", "fc.bias (1000)"]]
     app = button(app, "Import another").click().run()
     assert not app.error and "import" not in app.query_params
 
@@ -99,8 +104,14 @@ def test_a_refused_file_is_a_sentence(page, live_api):
 
 def test_another_network_and_a_partial_load(page, live_api):
     live_api.prepare()
-    app = inspected(page, live_api)
+    misfit = Misfit(problem="wrong_shape", name="fc.weight", file_shape=[1000, 4], network_shape=[10, 4])
+    mlp = MODELS[1] | {"misfits": Misfits(total=9, items=[misfit]).model_dump()}
+    app = inspected(page, live_api, models=[MODELS[0], mlp])
+    assert not any("Problem" in item.value for item in app.dataframe)  # the first one fits
     app = widget(app, "Networks that fit").set_value(1).run()
+    table = next(item.value for item in app.dataframe if "Problem" in item.value)
+    assert table.values.tolist() == [["another shape", "fc.weight", "1000 × 4", "10 × 4", ""]]
+    assert "8 further weights not listed." in page_text(app)
     app = widget(app, "Load what fits").set_value(True).run()
     _, _, request = sent(live_api, app)
     assert request["model"]["key"] == "mlp" and request["partial"]

@@ -6,9 +6,22 @@ from typing import Any
 import httpx
 import pytest
 
-from densitylab.backend.shared.contracts import Status, TaskKind
+from densitylab.backend.shared.contracts import Misfit, Misfits, Status, TaskKind
 from tests.frontend.command_line.test_command_line import process, started
 
+MISFITS = Misfits(
+    total=62,
+    items=[
+        Misfit(
+            problem="missing",
+            name="conv.weight",
+            network_shape=[4, 1, 3, 3],
+            nearest="convs.weight",
+            nearest_shape=[4, 3, 3, 3],
+        ),
+        Misfit(problem="wrong_shape", name="fc.weight", file_shape=[1000, 4], network_shape=[10, 4]),
+    ],
+)
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -63,6 +76,19 @@ def test_weights_of_a_logged_run_take_its_data_set_and_network(live_api: Any, we
     assert (request["run"], request["dataset"]["key"], request["model"]["key"]) == (run, "blockmnist", "cnn")
     assert request["model"]["params"]["width"] == 16
     assert live_api.client.run(run).status is (Status.SUCCEEDED if ended else Status.RUNNING)
+
+
+def test_weights_that_do_not_fit_are_lines(live_api: Any, weights: str):
+    command = started("import", weights, "--dataset", "blockmnist", "--model", "cnn", url=live_api.url)
+    assert command.stdout is not None and command.stdout.readline()
+    held = live_api.newest_task(TaskKind.IMPORT)
+    live_api.fail_import(held, "stranger.pt was not imported. 2 weights do not fit.", MISFITS)
+    _, errors = command.communicate(timeout=120)
+    assert command.returncode == 1 and "2 weights do not fit." in errors and "Traceback" not in errors
+    lines = [" ".join(line.split()) for line in errors.splitlines()]
+    assert "missing in the file conv.weight — 4 × 1 × 3 × 3 convs.weight (4 × 3 × 3 × 3)" in lines
+    assert "another shape fc.weight 1000 × 4 10 × 4" in lines
+    assert errors.endswith("60 further weights not listed.\n")
 
 
 def test_what_is_missing_or_refused_is_told(live_api: Any, weights: str):

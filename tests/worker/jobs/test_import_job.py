@@ -134,6 +134,12 @@ def test_what_does_not_fit_leaves_neither_run_nor_file(lab: Lab, tmp_path: Path)
     assert "other.safetensors was not imported" in task.error and "of another shape" in task.error
     with lab.database.read() as session:
         assert experiments.listing(session, before=None, limit=9) == []
+        misfits = stored_imports.misfits(session, task.id)
+    assert misfits.total == len(misfits.items) > 3
+    shapes = {name: tuple(tensor.shape) for name, tensor in network().state_dict().items()}
+    first = misfits.items[0]
+    assert (first.problem, tuple(first.network_shape)) == ("wrong_shape", shapes[first.name])
+    assert first.file_shape[0] == 2 * first.network_shape[0]
     assert lab.files() == []
 
 
