@@ -40,7 +40,7 @@ def model_card(
     parts = [
         f"---\n{_front_matter(catalog, run, finished)}---",
         f"# {_title(catalog, run)}",
-        _opening(catalog, run),
+        _opening(catalog, run, config),
         "## Use\n\n```python\n"
         + _LINES.format(shape=", ".join(map(str, [config.channels, *config.image_size])), classes=config.num_classes)
         + "```",
@@ -93,7 +93,7 @@ def _title(catalog: Catalog, run: Run) -> str:
     return ", ".join(parts)
 
 
-def _opening(catalog: Catalog, run: Run) -> str:
+def _opening(catalog: Catalog, run: Run, config: ModelConfig) -> str:
     spec = run.spec
     network, data = _label(catalog, "model", spec.model.key), _label(catalog, "dataset", spec.dataset.key)
     if run.origin is Origin.TRAINED:
@@ -101,10 +101,18 @@ def _opening(catalog: Catalog, run: Run) -> str:
             f"trained on {data} with {_label(catalog, 'regularizer', spec.regularizer.key)} at λ = {spec.lambda_:g}, "
             f"for {spec.epochs} epochs with seed {spec.seed}"
         )
+    elif run.origin is Origin.IMPORTED:
+        how = f"imported, not trained here, and evaluated on {data}"
     else:
-        how = f"{run.origin.value} for {data}, and not trained by DensityLab"
-    step = "" if run.checkpoint_step is None else f" Its weights are those after {run.checkpoint_step:,} steps."
-    return f"Image classifier ({network}), {how}. It is run {run.id} of a DensityLab.{step}"
+        how = f"trained by a loop of its author's, not by DensityLab, and evaluated on {data}"
+    text = f"Image classifier ({network}), {how}. It is run {run.id} of a DensityLab."
+    if run.checkpoint_step:
+        text += f" Its weights are those after {run.checkpoint_step:,} steps."
+    if config.plugin is not None:
+        text += (
+            f" Its network is of the plug-in {config.plugin.package} {config.plugin.version}, which loading it needs."
+        )
+    return text
 
 
 def _data(catalog: Catalog, run: Run, config: ModelConfig) -> str:
@@ -130,12 +138,8 @@ def _settings(run: Run) -> str:
     dumped = run.spec.model_dump(mode="json", exclude={"evaluations", "dataset"})
     rows = []
     for name, value in dumped.items():
-        if isinstance(value, dict) and "key" in value:
-            value = f"{value['key']} ({_params(value['params'])})" if value["params"] else value["key"]
-        elif isinstance(value, dict):
-            value = _params(value)
         if value is not None:
-            rows.append(f"| {name} | {_cell(value)} |")
+            rows.append(f"| {name} | {_cell(_text(value))} |")
     return (
         "## Settings\n\n`densitylab launch spec.yaml` trains this run again.\n\n| setting | value |\n| --- | --- |\n"
         + "\n".join(rows)
@@ -153,9 +157,21 @@ def _results(catalog: Catalog, finished: Sequence[Evaluation]) -> str:
     if not rows:
         return "## Results\n\nNothing was evaluated."
     return (
-        "## Results\n\nOn test images. Parameters of each evaluation are in parentheses; intervals are of 95 %.\n\n"
-        "| metric | value | interval | n |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+        "## Results\n\nOn test images. Parameters that are not the defaults are in parentheses; intervals are of 95 %."
+        "\n\n| metric | value | interval | n |\n| --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + _parameters(catalog, finished)
     )
+
+
+def _parameters(catalog: Catalog, finished: Sequence[Evaluation]) -> str:
+    """Return the complete parameters of the evaluations that have some, as a list."""
+    lines = [
+        f"- {_label(catalog, 'evaluation', item.key)} (`{item.name}`): {_cell(_params(item.params))}"
+        for item in finished
+        if item.split == "test" and item.params
+    ]
+    return "\n\nParameters of the evaluations:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _flags(run: Run, finished: Sequence[Evaluation]) -> str:
@@ -206,9 +222,17 @@ def _metric(catalog: Catalog, item: Evaluation, name: str) -> str:
         for param in entry.params
         if param.name in item.params and item.params[param.name] != param.default
     }
-    labels = {metric.name: metric.label for metric in entry.metrics if "{" not in metric.label}
+    labels = {metric.name: _filled(metric.label, item.params) for metric in entry.metrics}
     label = labels.get(name, f"{entry.label}: {name.replace('_', ' ')}")
     return f"{label} ({_params(changed)})" if changed else label
+
+
+def _filled(label: str, params: Mapping[str, Any]) -> str:
+    """Return a metric's label with the parameters that it names in braces; of several values it is of the first."""
+    for name, value in params.items():
+        first = value[0] if isinstance(value, list) and value else value
+        label = label.replace(f"{{{name}}}", str(first))
+    return label
 
 
 def _interval(value: Value) -> str:
@@ -223,7 +247,16 @@ def _label(catalog: Catalog, kind: str, key: str) -> str:
 
 
 def _params(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in params.items())
+    return ", ".join(f"{name} {_text(value)}" for name, value in params.items() if value is not None)
+
+
+def _text(value: Any) -> str:
+    """Return a parameter's value in words: of a component its key with its parameters, of a list its items."""
+    if isinstance(value, dict) and "key" in value:
+        return f"{value['key']} ({_params(value['params'])})" if value.get("params") else str(value["key"])
+    if isinstance(value, dict):
+        return _params(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _number(value: float | None) -> str:
