@@ -12,6 +12,7 @@ from torch import nn
 from benchmarks.crosschecks.subjects import Subjects
 from benchmarks.crosschecks.table import Row
 from densitylab.worker.attributions.gradient import gradient
+from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations import similarity
 from densitylab.worker.evaluations.energy_pointing import energy_pointing
 from densitylab.worker.evaluations.leakage import leakage
@@ -48,7 +49,9 @@ def rows(subjects: Subjects) -> Iterator[Row]:
                 1e-4,
                 f"n = {IMAGES}",
             )
-        measured = leakage(model, _first(subjects.data), attribution=gradient, fresh_model=lambda: model, **QUIET)
+        measured = leakage(
+            model, _first(subjects.data), attribution=gradient, fresh_model=lambda own=model: own, **QUIET
+        )
         masks = subjects.data.masks[:IMAGES].numpy()
         yield from _pointing(name, model, subjects, a)
         mass = quantus.RelevanceMassAccuracy(abs=True, normalise=False, disable_warnings=True)
@@ -65,7 +68,9 @@ def rows(subjects: Subjects) -> Iterator[Row]:
 
 
 def _pointing(name: str, model: nn.Module, subjects: Subjects, a: torch.Tensor) -> Iterator[Row]:
-    measured = energy_pointing(model, _first(subjects.data), attribution=gradient, fresh_model=lambda: model, **QUIET)
+    measured = energy_pointing(
+        model, _first(subjects.data), attribution=gradient, fresh_model=lambda own=model: own, **QUIET
+    )
     batch = {
         "model": model,
         "x_batch": subjects.x[:IMAGES].numpy(),

@@ -1,6 +1,5 @@
 """Open doors: registered data sets with several API processes, plug-ins, plug-ins that fail."""
 
-import importlib.util
 import io
 import os
 import subprocess
@@ -134,11 +133,7 @@ def test_an_entry_that_no_worker_can_import_is_shown_and_refused_with_the_reason
             assert "no worker can run" in refused.value.errors[0].detail
 
 
-@pytest.mark.parametrize(
-    ("key", "package"),
-    [("lacking", "no_such_package")]
-    + ([("autoattack_linf", "art")] if importlib.util.find_spec("art") is None else []),
-)
+@pytest.mark.parametrize(("key", "package"), [("lacking", "no_such_package")])
 def test_an_evaluation_whose_package_no_worker_has_is_refused_before_the_training(
     key: str, package: str, system: RunningSystem
 ):

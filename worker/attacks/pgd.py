@@ -7,7 +7,8 @@ Both attacks start at a random point of the ball and maximise one of two losses,
 
     cross-entropy   −log softmax_y f(x)          margin   max_{j≠y} f_j(x) − f_y(x),
 
-or, with `loss="worst"`, first the one and then the other. An attack on a sample succeeds at the
+or, with `loss="worst"`, first the one and then the other, or, with `loss="targeted"`, f_t(x) − f_y(x) for each of the
+nine most likely wrong classes t. An attack on a sample succeeds at the
 first point, the clean image included, that is not classified as y, and ends there. `maximise`, for training, makes the
 same steps on any loss, for every sample until the last step.
 """
@@ -16,13 +17,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-LOSSES_OF = {"worst": ("cross_entropy", "margin"), "cross_entropy": ("cross_entropy",), "margin": ("margin",)}
+from densitylab.worker.attacks.balls import BALLS, Ball
+from densitylab.worker.attacks.losses import Loss, objectives
+
+LOSSES_OF = {
+    "worst": ("cross_entropy", "margin"),
+    "cross_entropy": ("cross_entropy",),
+    "margin": ("margin",),
+    "targeted": ("targeted",),
+}
+TARGET_CLASSES = 9  # of the targeted loss
 
 
 def pgd_linf(
@@ -49,9 +57,9 @@ def pgd_linf(
         epsilon: largest change of a pixel, on the [0, 1] scale; 0 returns x.
         steps: gradient steps of one attempt, at least 1.
         step_size: on the [0, 1] scale; None: 2.5 · epsilon / steps.
-        restarts: attempts per loss, at least 1.
+        restarts: attempts per loss and target class, at least 1.
         random_start: start at a random point of the ball instead of at x.
-        loss: "cross_entropy", "margin", or "worst" for both.
+        loss: "cross_entropy", "margin", "worst" for both, or "targeted".
         generator: draws the starts.
 
     Returns:
@@ -61,7 +69,7 @@ def pgd_linf(
         ValueError: x outside [0, 1], or a parameter outside its range.
     """
     _check(x, epsilon, steps, step_size, restarts, loss)
-    ball = _linf_ball(x, epsilon, generator)
+    ball = BALLS["inf"](x, epsilon, generator)
     return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
 
 
@@ -84,7 +92,7 @@ def pgd_l2(
     errors as for `pgd_linf`, with `epsilon` and `step_size` as L2 lengths in [0, 1] pixel units.
     """
     _check(x, epsilon, steps, step_size, restarts, loss)
-    ball = _l2_ball(x, epsilon, generator)
+    ball = BALLS["2"](x, epsilon, generator)
     return _attack(model, x, y, ball, epsilon, steps, step_size, restarts, random_start, loss)
 
 
@@ -121,12 +129,12 @@ def maximise(
         ValueError: x outside [0, 1], or a parameter outside its range.
     """
     _check(x, epsilon, steps, step_size, 1, "cross_entropy")
-    if p_norm not in _BALLS:
-        raise ValueError(f"expected p_norm to be one of {', '.join(map(repr, _BALLS))}, got {p_norm!r}")
+    if p_norm not in BALLS:
+        raise ValueError(f"expected p_norm to be one of {', '.join(map(repr, BALLS))}, got {p_norm!r}")
     x = x.detach()
     if epsilon == 0:
         return x.clone()
-    ball = _BALLS[p_norm](x, epsilon, generator)
+    ball = BALLS[p_norm](x, epsilon, generator)
     size = 2.5 * epsilon / steps if step_size is None else step_size
     everyone = torch.arange(len(x), device=x.device)
     x_adv = ball.project(ball.start() if begin is None else begin.detach(), everyone)
@@ -134,7 +142,7 @@ def maximise(
         with torch.enable_grad():
             x_adv.requires_grad_()
             (gradient,) = torch.autograd.grad(objective(x_adv).sum(), x_adv)
-        x_adv = ball.project(ball.ascend(x_adv.detach(), gradient, size), everyone)
+        x_adv = ball.project(x_adv.detach() + size * ball.unit(gradient), everyone)
     return x_adv
 
 
@@ -144,57 +152,18 @@ def gradient_is_zero(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, *,
     with torch.enable_grad():
         inputs = x.detach().requires_grad_()
         logits = model(inputs)
-        for objective in _objectives(loss):
-            (gradient,) = torch.autograd.grad(objective(logits, y).sum(), inputs, retain_graph=True)
+        everyone = torch.arange(len(x), device=x.device)
+        for objective in objectives(LOSSES_OF[loss], logits.detach(), y, TARGET_CLASSES):
+            (gradient,) = torch.autograd.grad(objective(logits, everyone).sum(), inputs, retain_graph=True)
             zero &= (gradient == 0).flatten(1).all(dim=1)
     return zero
-
-
-@dataclass(frozen=True)
-class _Ball:
-    """The operations that depend on the norm; `active` are the indices of the samples in x_adv."""
-
-    start: Callable[[], Tensor]
-    ascend: Callable[[Tensor, Tensor, float], Tensor]
-    project: Callable[[Tensor, Tensor], Tensor]
-
-
-def _linf_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
-    low, high = box(x, epsilon)
-    return _Ball(
-        start=lambda: x + epsilon * (2 * _uniform(x, generator) - 1),
-        ascend=lambda x_adv, gradient, size: x_adv + size * gradient.sign(),
-        project=lambda x_adv, active: torch.minimum(torch.maximum(x_adv, low[active]), high[active]),
-    )
-
-
-def _l2_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> _Ball:
-    features = x[0].numel() if len(x) > 0 else 1
-    # the radius is reduced by the largest rounding error of x + delta, so that the result stays in the ball
-    rounding = torch.finfo(x.dtype).eps * (math.sqrt(features) + 8 * epsilon)
-    radius = max(0.0, epsilon - rounding)
-
-    def start() -> Tensor:
-        direction = _unit(_normal(x, generator))
-        length = radius * _uniform(x[:, :1, :1, :1], generator) ** (1 / features)
-        return x + length * direction
-
-    def project(x_adv: Tensor, active: Tensor) -> Tensor:
-        delta = x_adv - x[active]
-        shrink = (radius / _norm(delta).clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1.0)
-        return (x[active] + shrink * delta).clamp(0.0, 1.0)
-
-    return _Ball(start, lambda x_adv, gradient, size: x_adv + size * _unit(gradient), project)
-
-
-_BALLS = {"2": _l2_ball, "inf": _linf_ball}
 
 
 def _attack(
     model: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
-    ball: _Ball,
+    ball: Ball,
     epsilon: float,
     steps: int,
     step_size: float | None,
@@ -208,8 +177,9 @@ def _attack(
         return result
     size = 2.5 * epsilon / steps if step_size is None else step_size
     with torch.no_grad():
-        robust = (model(x).argmax(1) == y).nonzero().flatten()
-    for objective in _objectives(loss):
+        logits = model(x)
+    robust = (logits.argmax(1) == y).nonzero().flatten()
+    for objective in objectives(LOSSES_OF[loss], logits, y, TARGET_CLASSES):
         for _ in range(restarts):
             # drawn for the whole batch, so that every model gets the same starts
             begin = ball.start() if random_start else x
@@ -223,8 +193,8 @@ def _attempt(
     model: Callable[[Tensor], Tensor],
     begin: Tensor,
     y: Tensor,
-    ball: _Ball,
-    objective: Callable[[Tensor, Tensor], Tensor],
+    ball: Ball,
+    objective: Loss,
     active: Tensor,
     steps: int,
     size: float,
@@ -236,7 +206,7 @@ def _attempt(
         with torch.enable_grad():
             x_adv = x_adv.detach().requires_grad_()
             logits = model(x_adv)
-            total = objective(logits, y[active]).sum()
+            total = objective(logits, active).sum()
             if step < steps:
                 (gradient,) = torch.autograd.grad(total, x_adv)
         x_adv = x_adv.detach()
@@ -245,53 +215,8 @@ def _attempt(
         active, x_adv = active[correct], x_adv[correct]
         if step == steps or len(active) == 0:
             break
-        x_adv = ball.project(ball.ascend(x_adv, gradient[correct], size), active)
+        x_adv = ball.project(x_adv + size * ball.unit(gradient[correct]), active)
     return active
-
-
-def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    return F.cross_entropy(logits, y, reduction="none")
-
-
-def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """Return (N,) max_{j≠y} f_j − f_y, which is above 0 for misclassified samples."""
-    labelled = F.one_hot(y, logits.shape[1]).bool()
-    return logits.masked_fill(labelled, -torch.inf).amax(1) - logits.gather(1, y[:, None]).squeeze(1)
-
-
-def _objectives(loss: str) -> tuple[Callable[[Tensor, Tensor], Tensor], ...]:
-    functions = {"cross_entropy": _cross_entropy, "margin": margin}
-    return tuple(functions[name] for name in LOSSES_OF[loss])
-
-
-def box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return the pixel bounds of the L∞ ball in [0, 1], rounded inward."""
-    low, high = (x.double() - epsilon).to(x.dtype), (x.double() + epsilon).to(x.dtype)
-    low = torch.where(x.double() - low.double() > epsilon, torch.nextafter(low, x), low)
-    high = torch.where(high.double() - x.double() > epsilon, torch.nextafter(high, x), high)
-    return low.clamp_min(0.0), high.clamp_max(1.0)
-
-
-def _norm(v: Tensor) -> Tensor:
-    """Return (N, 1, 1, 1) L2 norms per sample."""
-    return torch.linalg.vector_norm(v.flatten(1), dim=1)[:, None, None, None]
-
-
-def _unit(v: Tensor) -> Tensor:
-    """Return v / ‖v‖₂ per sample, 0 if v = 0; divided by the largest entry first, so that squares do not underflow."""
-    largest = v.abs().amax(dim=(1, 2, 3), keepdim=True)
-    scaled = v / torch.where(largest == 0, torch.ones_like(largest), largest)
-    return scaled / _norm(scaled).clamp_min(1.0)
-
-
-def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    device = like.device if generator is None else generator.device
-    return torch.rand(like.shape, dtype=like.dtype, device=device, generator=generator).to(like.device)
-
-
-def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    device = like.device if generator is None else generator.device
-    return torch.randn(like.shape, dtype=like.dtype, device=device, generator=generator).to(like.device)
 
 
 def _check(x: Tensor, epsilon: float, steps: int, step_size: float | None, restarts: int, loss: str) -> None:

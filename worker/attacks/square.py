@@ -12,10 +12,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from densitylab.worker.attacks.pgd import box, margin
+from densitylab.worker.attacks.balls import box
+from densitylab.worker.attacks.losses import margin
 
 # fractions of the search at which the squares' area is halved (of 10,000 queries in the paper)
 HALVED_AT = (0.001, 0.005, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8)
+
+
+def side_at(query: int, queries: int, first_share: float, height: int, width: int) -> int:
+    """Return the side of the square at a query of a search of that many queries, at least 1."""
+    share = first_share / 2 ** sum(query / queries > at for at in HALVED_AT)
+    return min(max(round(math.sqrt(share * height * width)), 1), height, width)
 
 
 def square(
@@ -67,9 +74,7 @@ def square(
                 up, inside = draw(channels, 1, width) < 0.5, torch.ones(count, 1, height, width, dtype=torch.bool)
                 inside = inside.to(x.device)
             else:
-                share = first_share / 2 ** sum(query / queries > at for at in HALVED_AT)
-                side = min(max(round(math.sqrt(share * height * width)), 1), height, width)
-                inside = _squares(draw(2), side, height, width)
+                inside = _squares(draw(2), side_at(query, queries, first_share, height, width), height, width)
                 up = draw(channels, 1, 1) < 0.5
             if len(active) == 0:
                 break

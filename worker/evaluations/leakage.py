@@ -102,14 +102,14 @@ def leakage(
             )
         )
     values = {}
-    for name, column in arrays.items():
-        known = np.isfinite(column) if name == "l2" else np.isfinite(column) & defined
+    for name, numbers in arrays.items():
+        known = np.isfinite(numbers) if name == "l2" else np.isfinite(numbers) & defined
         better = False if name in ("l2", *SHARES) else None
-        values[name] = mean_value(column[known], labels[known], higher_is_better=better)
+        values[name] = mean_value(numbers[known], labels[known], higher_is_better=better)
     return Result(
         values=values,
         flags=flags,
-        arrays={"indices": indices, **{name: column.astype(np.float32) for name, column in arrays.items()}},
+        arrays={"indices": indices, **{name: numbers.astype(np.float32) for name, numbers in arrays.items()}},
     )
 
 

@@ -57,6 +57,7 @@ def epsilons(maximum: float, default: list[float], help: str) -> Param:
 
 
 LINF = epsilons(1.0, [0.1], "Largest change of any pixel, on the [0, 1] scale; the first is the headline.")
+L2 = epsilons(100.0, [1.0], "L2 norm of the change, in [0, 1] pixel units; the first is the headline.")
 STEP_LENGTHS = epsilons(
     100.0, [1.0, 0.25, 0.5, 2.0], "L2 lengths of the step, in [0, 1] pixel units; the first is the headline."
 )
