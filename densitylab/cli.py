@@ -44,6 +44,7 @@ COMMANDS = {
     "up": Command("start everything on this machine; Ctrl-C stops it", "densitylab.backend.ops.launcher", "all"),
     **_client("demo", "launch the demo experiment and print its results", "frontend"),
     **_client("launch", "launch the experiment of a YAML or JSON file"),
+    **_client("register", "preview images of your own and register them as a data set"),
     "import": Command("import a model that was trained elsewhere", f"{_CLIENT}import_model", "client"),
     **_client("runs", "list runs"),
     **_client("show", "show one run with its results"),

@@ -44,6 +44,12 @@ _INIT_FROM = {
     "head": "auto",
     "head_learning_rate_factor": 10.0,
 }
+_CAUTION = {
+    "key": "pretrained_layers_lost",
+    "text": "At 64×64 pixels the first layer of ResNet-18 is another than the pretrained one and begins at random.",
+    "pointer": "/spec/dataset/params/image_size",
+    "remedy": {"dataset.params.image_size": 96},
+}
 _TRIAL = {
     "name": "imagenet",
     "label": "ImageNet's statistics",
@@ -151,7 +157,7 @@ _PREVIEW = {
     "notes": ["Images that metadata.csv does not name, passed over: 1 (extra.jpg)."],
 }
 _SCHEMAS: dict[str, dict[str, Any]] = {
-    "CatalogEntry": {"sized_by": "image_size", "needs_groups_if": {"by": ["group"]}},
+    "CatalogEntry": {"sized_by": "image_size", "learning_rates": {"sgd": 0.03}, "needs_groups_if": {"by": ["group"]}},
     "Problem": {
         "type": "/problems/invalid-request",
         "title": "Unprocessable Entity",
@@ -186,7 +192,11 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "WebhookRequest": {"format": "text"},
     "EarlyStop": {"patience": 5, "metric": "validation_accuracy"},
     "CompleteEarlyStop": {"patience": 5, "metric": "validation_accuracy"},
-    "Preflight": {"notes": ["Starts from the weights of run 3: those whose names and shapes fit are loaded."]},
+    "Preflight": {
+        "notes": ["Starts from the weights of run 3: those whose names and shapes fit are loaded."],
+        "cautions": [_CAUTION],
+    },
+    "LaunchCaution": _CAUTION,
     "InitFrom": _INIT_FROM,
     "CompleteInitFrom": _INIT_FROM,
     "Ancestor": {"run": 3, "mode": "weights", "epochs": 15.0, "deleted": False},

@@ -15,13 +15,13 @@ from densitylab.frontend.client.exporting import ExportRoutes
 from densitylab.frontend.client.proxies import is_loopback, proxy_for
 from densitylab.frontend.client.resources.access import AccessRoutes
 from densitylab.frontend.client.resources.comparisons import ComparisonRoutes
-from densitylab.frontend.client.resources.datasets import DatasetRoutes
 from densitylab.frontend.client.resources.events import EventRoutes
 from densitylab.frontend.client.resources.files import FileRoutes
 from densitylab.frontend.client.resources.imports import ImportRoutes
 from densitylab.frontend.client.resources.logged_runs import LoggedRunRoutes
 from densitylab.frontend.client.resources.maps import MapRoutes
 from densitylab.frontend.client.resources.model_files import ModelFileRoutes
+from densitylab.frontend.client.resources.registrations import RegistrationRoutes
 from densitylab.frontend.client.transport import PATIENCE, Page
 from densitylab.frontend.client.waiting import WaitRoutes
 
@@ -33,7 +33,7 @@ Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 
 class Routes(
     ModelFileRoutes,
-    DatasetRoutes,
+    RegistrationRoutes,
     ImportRoutes,
     WaitRoutes,
     ExportRoutes,

@@ -12,8 +12,6 @@ from densitylab.backend.shared.contracts import (
     Misfits,
     NormalizationCheck,
     Run,
-    Status,
-    Task,
 )
 from densitylab.frontend.analysis.formatting import with_interval
 from densitylab.frontend.analysis.misfits import HEADING, left_out, misfit_rows
@@ -24,6 +22,7 @@ from densitylab.frontend.command_line.overrides import value
 from densitylab.frontend.command_line.parser import Parser
 from densitylab.frontend.command_line.plain_text import aligned
 from densitylab.frontend.command_line.progress_line import ProgressLine
+from densitylab.frontend.command_line.task_line import TaskLine
 
 _NORMALIZATIONS = {"imagenet": "imagenet", "dataset": "dataset", "none": "none", "0.5": "half"}
 _SHOWN = 6  # ways to normalise
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def act(client: ApiClient, given: argparse.Namespace) -> int:
-    line = _TaskLine()
+    line = TaskLine()
     dataset_params, model_params = _params("--dataset-param", given.dataset_param), _params("--param", given.param)
     spec = None if given.run is None else client.run(given.run).spec
     try:
@@ -189,19 +188,3 @@ def _source(run: Run) -> str:
         return run.source_name
     removed = f", prefix {source.removed_prefix!r} removed" if source.removed_prefix else ""
     return f"{source.file_name}, {source.format}{removed}"
-
-
-class _TaskLine:
-    """Prints the stages of a task: on one line in a terminal, else each on a line."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, task: Task) -> None:
-        text = task.stage or task.status.value
-        if sys.stdout.isatty():
-            end = "\n" if task.status is Status.SUCCEEDED else ""
-            print(f"\r{f'{task.progress:4.0%}  {text}':<78}", end=end, flush=True)
-        elif text != self._last:
-            print(text, flush=True)
-        self._last = text

@@ -40,6 +40,7 @@ def draw_evaluations(
                     key=f"{form.key}/evaluations/{entry.key}",
                     at=f"{at}/params",
                     errors=form.errors,
+                    dataset=dataset,
                 )
         form.errors.show(at)
         chosen.append({"key": entry.key, "params": params})

@@ -14,7 +14,7 @@ def applicable(entry: CatalogEntry, dataset: CatalogEntry | None) -> bool:
     """Return whether the data set has what the evaluation needs: masks, groups, corruptions; an unknown one may."""
     return dataset is None or (
         (dataset.has_mask or not entry.needs_mask)
-        and (dataset.has_groups or not entry.needs_groups)
+        and (dataset.has_groups or bool(dataset.attributes) or not entry.needs_groups)
         and (dataset.has_corruptions or not entry.needs_corruptions)
     )
 
@@ -37,6 +37,7 @@ def show_evaluation_form(run: Run) -> None:
             at="",
             errors=errors,
             usable=lambda entry: applicable(entry, dataset),
+            dataset=dataset,
         )
         name = st.text_input(
             "Name",

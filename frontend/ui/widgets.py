@@ -51,7 +51,16 @@ def number_list(
         return None
 
 
-def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Catalog, errors: FieldErrors) -> Any:
+def control(
+    param: CatalogParam,
+    value: Any,
+    *,
+    key: str,
+    at: str,
+    catalog: Catalog,
+    errors: FieldErrors,
+    dataset: CatalogEntry | None = None,
+) -> Any:
     """Draw the control of a parameter and return its value.
 
     Args:
@@ -61,6 +70,7 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
         at: JSON pointer of the parameter, for its errors.
         catalog: the entries of component parameters.
         errors: of the API.
+        dataset: whose attributes can be chosen; without attributes there is no control for them.
     """
     value = _valid_or_default(param, value)
     chosen: Any
@@ -83,6 +93,9 @@ def control(param: CatalogParam, value: Any, *, key: str, at: str, catalog: Cata
         chosen = st.checkbox(title(param), bool(value), key=key, persist_state="page", help=param.help or None)
     elif param.type in ("int", "float", "run"):
         chosen = _number(param, value, key)
+    elif param.type == "attributes":
+        names = [] if dataset is None else [attribute.name for attribute in dataset.attributes]
+        chosen = _attributes(param, value, names, key) if names else None
     elif param.type == "floats":
         chosen = number_list(title(param), value or [], key=key, help=param.help)
     else:
@@ -111,6 +124,20 @@ def _valid_or_default(param: CatalogParam, value: Any) -> Any:
         problem(f"{title(param)} ({param.name}) cannot be {str(value)[:50]}; the default is shown")
         return param.default
     return value
+
+
+def _attributes(param: CatalogParam, value: Any, names: Sequence[str], key: str) -> list[str] | None:
+    """Draw the choice of attributes; return None for none."""
+    chosen = st.multiselect(
+        title(param),
+        names,
+        [name for name in value or [] if name in names],
+        key=key,
+        persist_state="page",
+        help=param.help or None,
+        placeholder="the data set's groups",
+    )
+    return chosen or None
 
 
 def _choice(param: CatalogParam, value: Any, key: str) -> Any:
@@ -165,8 +192,11 @@ def component(
     at: str,
     errors: FieldErrors,
     usable: Callable[[CatalogEntry], bool] = lambda entry: True,
+    dataset: CatalogEntry | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Draw the choice of an entry and its parameters; return {key, params}."""
+    """Draw the choice of an entry and its parameters; return {key, params}. `defaults` has values by entry and parameter
+    that stand in for the catalog's defaults."""
     entries = [entry for entry in catalog.entries(kind) if usable(entry)]
     keys = [entry.key for entry in entries]
     chosen = st.selectbox(
@@ -186,15 +216,34 @@ def component(
         st.warning(f"No worker can run it: {escaped(chosen.unavailable)}.", icon=":material/extension_off:")
     errors.show(f"{at}/key")
     given = value.get("params", {}) if value.get("key") == chosen.key else {}
-    params = parameters(catalog, chosen, given, key=f"{key}/{chosen.key}", at=f"{at}/params", errors=errors)
+    params = parameters(
+        catalog,
+        chosen,
+        given,
+        key=f"{key}/{chosen.key}",
+        at=f"{at}/params",
+        errors=errors,
+        dataset=dataset,
+        defaults=(defaults or {}).get(chosen.key),
+    )
     errors.show(at)
     return {"key": chosen.key, "params": params}
 
 
 def parameters(
-    catalog: Catalog, entry: CatalogEntry, given: Mapping[str, Any], *, key: str, at: str, errors: FieldErrors
+    catalog: Catalog,
+    entry: CatalogEntry,
+    given: Mapping[str, Any],
+    *,
+    key: str,
+    at: str,
+    errors: FieldErrors,
+    dataset: CatalogEntry | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draw the parameters of an entry, three in a row; return their values."""
+    """Draw the parameters of an entry, three in a row; return their values. A parameter with a value in `defaults`, which
+    stands in for the catalog's, is drawn anew where that value changes."""
+    own = defaults or {}
     values: dict[str, Any] = {}
     for start in range(0, len(entry.params), 3):
         cells = st.columns(3)
@@ -202,10 +251,11 @@ def parameters(
             with cell:
                 values[param.name] = control(
                     param,
-                    given.get(param.name, param.default),
-                    key=f"{key}/{param.name}",
+                    given.get(param.name, own.get(param.name, param.default)),
+                    key=f"{key}/{param.name}" + (f"/{own[param.name]:g}" if param.name in own else ""),
                     at=f"{at}/{param.name}",
                     catalog=catalog,
                     errors=errors,
+                    dataset=dataset,
                 )
     return values

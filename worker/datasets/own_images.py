@@ -35,11 +35,13 @@ class Attribute:
         name: of its column.
         values: names of its values, in order.
         codes: (N,) int64, the index of each image's value.
+        crossed: of groups: the attributes that the label is crossed with.
     """
 
     name: str
     values: list[str]
     codes: np.ndarray
+    crossed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -161,4 +163,4 @@ def crossed(labels: np.ndarray, class_names: Sequence[str], attributes: Sequence
         if len(names) > MAX_GROUPS:
             crossing = " × ".join(["the label", *(item.name for item in attributes)])
             raise BadFolder(f"{crossing} are more than {MAX_GROUPS} groups: cross fewer attributes (group_by)")
-    return Attribute("group", names, codes)
+    return Attribute("group", names, codes, [attribute.name for attribute in attributes])

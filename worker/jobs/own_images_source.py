@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from densitylab.worker.datasets import image_source
+from densitylab.backend.shared import images
+from densitylab.worker.datasets import hub, image_source
 from densitylab.worker.datasets.image_source import Tree
 from densitylab.worker.datasets.own_images import ReadOptions
 from densitylab.worker.datasets.own_images_reader import is_table
@@ -16,7 +17,10 @@ from densitylab.worker.jobs.failures import JobFailed
 
 @contextmanager
 def opened(context: Context, request: dict[str, Any]) -> Iterator[tuple[Tree, ReadOptions]]:
-    """Open the images of a request, and say how to read them. Raises JobFailed and BadTree."""
+    """Open the images of a request, and say how to read them. Raises JobFailed and BadTree.
+
+    Files of the Hugging Face Hub stay in the folder of downloads, so that a preview and a registration share them.
+    """
     folder = context.settings.data_dir
     options = _options(request)
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,6 +29,11 @@ def opened(context: Context, request: dict[str, Any]) -> Iterator[tuple[Tree, Re
             _uploaded(context, request) as copy,
             image_source.opened(copy, name="the archive", scratch=folder) as tree,
         ):
+            yield tree, options
+        return
+    if request.get("hub") is not None:
+        path = hub.download(request["hub"], folder / "downloads", images.SUFFIXES)
+        with image_source.opened(path, scratch=folder) as tree:
             yield tree, options
         return
     path = (folder / request["path"]).resolve()

@@ -84,6 +84,7 @@ def _answer(task_id: int, found: Preview) -> RegistrationPreview:
         class_names=[] if own is None else own.class_names,
         attributes=[] if own is None else [Attribute(name=item.name, values=item.values) for item in own.attributes],
         group_names=[] if own is None or own.groups is None else own.groups.values,
+        grouped_by=[] if own is None or own.groups is None else list(own.groups.crossed),
         counts=counts,
         sizes=sizes,
         sized=found.sizes.total(),

@@ -126,7 +126,9 @@ def _clean(context: Context, lease: Lease, key: str, root: Path) -> None:
 
 def _summary(request: dict[str, Any], facts: Facts) -> str:
     total = sum(facts.info.sizes.values())
-    source = f"the folder {request['path']}" if request["upload"] is None else "an uploaded archive"
+    source = "an uploaded archive"
+    if request["upload"] is None:
+        source = f"the folder {request['path']}" if request.get("hub") is None else f"{request['hub']} on the Hub"
     size = request["image_size"]
     resized = f" Cropped around their centre and scaled to {size[0]}×{size[1]} pixels." if size else ""
     registered = f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes.{resized}"

@@ -156,6 +156,7 @@ class RegistrationPreview(Answer):
     class_names: list[str] = Field(description="names of the classes")
     attributes: list[Attribute] = Field(description="properties of the images")
     group_names: list[str] = Field(description="names of the groups; empty: there are none")
+    grouped_by: list[str] = Field(description="attributes whose values, crossed with the label, are the groups")
     counts: list[PreviewCount] = Field(description="images by class, group and split, the fewest first")
     sizes: list[PreviewSize] = Field(description="sizes of the images, the most frequent first")
     sized: int = Field(description="number of images whose size was read, evenly spaced")

@@ -1,15 +1,13 @@
-"""Data sets: status, preparation, registration and images."""
+"""Data sets: status, preparation and images."""
 
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 from densitylab.backend.shared.contracts import (
-    ArchiveRequest,
     Dataset,
     DatasetSample,
     Deleted,
     PrepareRequest,
-    RegisterRequest,
     SamplesFound,
     Task,
     Upload,
@@ -64,22 +62,6 @@ class DatasetRoutes(Sender):
     async def remove_dataset(self, key: str) -> Deleted:
         """Remove the prepared variants and downloads of a data set; a registered data set is removed completely."""
         return await self._delete(Deleted, f"/api/v1/datasets/{key}")
-
-    @sync_and_async
-    async def register(self, request: RegisterRequest) -> Task:
-        """Register images in the data folder as a data set."""
-        return await self._make(Task, "/api/v1/registrations", request)
-
-    @sync_and_async
-    async def register_archive(self, request: ArchiveRequest, name: str, archive: IO[bytes]) -> Task:
-        """Register the images of a zip archive as a data set. The archive, a file that can be read again from its
-        beginning, is streamed."""
-        return await self._make(
-            Task,
-            "/api/v1/registrations/archive",
-            files={"archive": (name, archive)},
-            form={"request": request.model_dump_json()},
-        )
 
     @sync_and_async
     async def browse(

@@ -1,9 +1,15 @@
 """The system, its catalog and its tasks."""
 
-from densitylab.backend.shared.contracts import Readiness, System, Task
+from collections.abc import Callable
+
+from densitylab.backend.shared.contracts import Readiness, Status, System, Task
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.dual_api import sync_and_async
+from densitylab.frontend.client.errors import ApiError
 from densitylab.frontend.client.transport import Sender
+
+_POLL_SECONDS = 0.5
+Progress = Callable[[Task], None]
 
 
 class SystemRoutes(Sender):
@@ -29,3 +35,19 @@ class SystemRoutes(Sender):
     @sync_and_async
     async def cancel_task(self, task: int) -> Task:
         return await self._post(Task, f"/api/v1/tasks/{task}/cancel")
+
+    async def _ended(self, task: Task, progress: Progress | None) -> Task:
+        """Return the task once it has ended."""
+        while True:
+            if progress is not None:
+                progress(task)
+            if task.status.final:
+                return task
+            await self._connection.sleep(_POLL_SECONDS)
+            task = await self.task(task.id)
+
+
+def require_success(task: Task) -> None:
+    """Raise ApiError if the task failed or was cancelled."""
+    if task.status is not Status.SUCCEEDED:
+        raise ApiError(0, task.error or "The task was cancelled.")

@@ -35,6 +35,7 @@ PREVIEW: dict[str, Any] = {
     "class_names": ["0", "1"],
     "attributes": [],
     "group_names": [],
+    "grouped_by": [],
     "counts": [{"label": 0, "group": None, "train": 5, "validation": 1, "test": 2}],
     "sizes": [{"height": 16, "width": 16, "images": 8}],
     "sized": 8,

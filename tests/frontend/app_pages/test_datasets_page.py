@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from densitylab.backend.shared.store import datasets, registered_datasets
+from densitylab.backend.shared.contracts import (
+    Attribute,
+    PreviewColumn,
+    PreviewCount,
+    RegistrationPreview,
+    Status,
+    TaskKind,
+)
+from densitylab.backend.shared.store import datasets, registered_datasets, registration_previews
 from densitylab.backend.shared.tables import DatasetRow
+from densitylab.frontend.launch_form.register_form import sides_of
 from tests.frontend.page_text import page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -58,12 +67,12 @@ def test_preparing_is_asked_for_and_its_progress_shown(page, live_api):
     live_api.prepare()
 
 
-def submit(app, **typed):
-    """Fills the form and sends it: what is typed in a form counts once it is sent."""
+def submit(app, button="Register", **typed):
+    """Fill the form and press its button."""
     for name, value in typed.items():
-        field = app.number_input if name == "height" else app.text_input
+        field = app.selectbox if name == "size" else app.text_input
         field(key=f"register-{name}").set_value(value)
-    return next(item for item in app.button if item.label == "Register").click().run()
+    return next(item for item in app.button if item.label == button).click().run()
 
 
 def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
@@ -78,9 +87,62 @@ def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
 def test_what_is_wrong_with_a_registration_is_said_beside_the_form(page, live_api):
     app = submit(page.open("datasets"), label="Page birds", path="../birds")
     assert "Must be a path below the data folder" in page_text(app)
-    assert "Give both height and width, or neither" in page_text(
-        submit(app, label="Page birds", path="birds", height=64)
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"), [("unchanged", None), ("120", [120, 120]), ("96×128", [96, 128]), ("96 x 128", [96, 128])]
+)
+def test_an_image_size_is_one_number_or_two(text, sides):
+    assert sides_of(text) == sides
+    with pytest.raises(ValueError, match="expected one number of pixels, or height×width, got 'large'"):
+        sides_of("large")
+
+
+def test_a_preview_shows_what_was_recognised_and_its_columns_are_registered(page, live_api):
+    app = submit(page.open("datasets"), "Preview", path="birds", size="64")
+    claim = live_api.newest_task(TaskKind.PREVIEW)
+    task_id = claim.task_id
+    assert claim.payload["path"] == "birds" and claim.payload["image_size"] == [64, 64]
+    roles = {"file": "image", "y": "label", "place": "attribute", "id": None}
+    columns = [PreviewColumn(name=n, role=r, distinct=2, examples=["0"], reason="") for n, r in roles.items()]
+    found = RegistrationPreview(
+        id=task_id,
+        layout="table",
+        problems=["metadata.csv, line 4, column y: there is no label"],
+        columns=columns,
+        class_names=["0", "1"],
+        attributes=[Attribute(name="place", values=["land", "water"])],
+        group_names=["0, land", "0, water", "1, land", "1, water"],
+        grouped_by=["place"],
+        counts=[PreviewCount(label=1, group=2, train=3, validation=1, test=2)],
+        sizes=[],
+        sized=0,
+        has_mask=False,
+        images=[],
+        passed_over=["README"],
+        passed_over_count=1,
+        notes=[],
     )
+    with live_api.database.write() as session:
+        registration_previews.keep(session, task_id, found)
+    live_api.end(claim, Status.SUCCEEDED)
+    app = app.run()
+    text = page_text(app)
+    assert "a table of images, 6 images" in text and "metadata.csv, line 4, column y\\: there is no label" in text
+    assert any(list(table.value.get("Group", [])) == ["1, land"] for table in app.dataframe)
+    app.selectbox(key=f"register-{task_id}-label").set_value("id")
+    app = submit(app, label="Page table")
+    assert "registering" in app.query_params, page_text(app)
+    payload = live_api.newest_task(TaskKind.REGISTER).payload
+    assert payload["columns"] == {
+        "image": "file",
+        "label": "id",
+        "split": "",
+        "mask": "",
+        "group": "",
+        "attributes": ["place"],
+    }
+    assert payload["group_by"] == ["place"] and payload["image_size"] == [64, 64]
 
 
 def test_a_data_set_with_groups_shows_their_counts_and_is_removed(page, live_api):

@@ -1,6 +1,8 @@
 """Previews of registrations: what would be stored, what is wrong, and nothing else."""
 
 import io
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -60,6 +62,7 @@ def test_a_table_is_previewed_with_counts_roles_and_images(lab):
         "place_filename": (None, "24 different values: name it among the attributes to use it"),
     }
     assert found.problems == [] and found.layout == "table" and found.group_names[2] == "1, place 0"
+    assert found.grouped_by == ["place"]
     counts = {(item.label, item.group): (item.train, item.validation, item.test) for item in found.counts}
     for kind, count in counts.items():
         own = [row["split"] for row in rows if (row["y"], 2 * row["y"] + row["place"]) == kind]
@@ -112,3 +115,24 @@ def test_an_archive_that_can_not_be_read_fails_and_is_deleted(lab):
     task, _ = lab.preview(path=None, upload="archives/a.zip")
     assert task.status == Status.FAILED and "is not a complete zip archive" in task.error
     assert lab.artifacts.locations("archives") == []
+
+
+def test_a_data_set_of_the_hub_needs_a_package_and_the_internet(lab, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    task, _ = lab.preview(path=None, hub="owner/name")
+    assert task.status == Status.FAILED and "install densitylab[huggingface]" in task.error
+    module, errors = types.ModuleType("huggingface_hub"), types.ModuleType("huggingface_hub.errors")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
+    errors.HfHubHTTPError = type("HfHubHTTPError", (OSError,), {})
+    errors.LocalEntryNotFoundError = type("LocalEntryNotFoundError", (FileNotFoundError,), {})
+    asked = []
+
+    def offline(name, **options):
+        asked.append(options)
+        raise errors.LocalEntryNotFoundError("no connection")
+
+    module.snapshot_download = offline
+    task, _ = lab.preview(path=None, hub="owner/name")
+    assert "the Hugging Face Hub can't be reached from the workers, so owner/name can't be downloaded" in task.error
+    assert not any(pattern.endswith(".py") for pattern in asked[0]["allow_patterns"]) and asked[0]["token"] is False
