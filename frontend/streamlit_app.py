@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from densitylab.frontend.assets import read_asset
 from densitylab.frontend.client import ApiError
+from densitylab.frontend.import_form.outcome import IMPORT
 from densitylab.frontend.ui.api import show_problem
 from densitylab.frontend.ui.scroll_to_top import scroll_to_top
 from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
@@ -34,7 +35,7 @@ page = st.navigation(
     position="top",
 )
 listen_for_shortcuts()
-scroll_to_top(page.url_path)
+scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models
 show_flash()
 try:
     page.run()

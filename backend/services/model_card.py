@@ -127,7 +127,7 @@ def _data(catalog: Catalog, run: Run, config: ModelConfig) -> str:
     if config.interface is None:
         lines.append(f"- normalisation, a layer of the model: mean {config.mean or 'none'}, std {config.std or 'none'}")
     else:
-        given = {name: value for name, value in config.interface.model_dump().items() if value is not None}
+        given = config.interface.model_dump(exclude={"channel_order"} if config.channels == 1 else None)
         lines.append(f"- layers around the network: {_params(given)}")
     return "## Data\n\n" + "\n".join(lines)
 

@@ -106,7 +106,8 @@ def run_name(run: Run, catalog: Catalog) -> str:
     if run.origin is not Origin.TRAINED:
         stated = "" if run.lambda_ is None else f", λ = {run.lambda_:g}"
         kind = "imported model" if run.origin is Origin.IMPORTED else "logged training"
-        return f"{numbered}: {kind} {run.source_name}, {network}{stated}"
+        named = "" if run.source_name == kind else f" {run.source_name}"
+        return f"{numbered}: {kind}{named}, {network}{stated}"
     regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
     if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
         regularizer = "baseline (no regularizer)"

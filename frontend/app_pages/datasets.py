@@ -33,7 +33,7 @@ def show_dataset(dataset: Dataset) -> None:
         name, facts, action = st.columns([4, 5, 2], vertical_alignment="center")
         with name:
             st.markdown(f"**{escaped(dataset.label)}** {_STATES[dataset.status]}")
-            st.caption(escaped(dataset.summary))
+            st.caption(f"`{dataset.key}` · {escaped(dataset.summary)}")
         with facts:
             height, width = dataset.image_size
             shape = f"{height} × {width} × {dataset.channels}, {dataset.num_classes} classes"

@@ -57,9 +57,10 @@ def positive_epoch(epoch: Any) -> float:
 
 
 def finite_number(name: str, value: Any) -> float | None:
-    """Return the number, also of a tensor or an array with one element; None if it is not finite."""
+    """Return the number, also of a tensor or an array with one element, even if it has gradients; None if it is not
+    finite."""
     try:
-        number = float(value)
+        number = float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} is a {type(value).__name__}: expected one number") from None
     except OverflowError:

@@ -66,7 +66,8 @@ def _reading(source: RunSource) -> str:
 def _interface(interface: ModelInterface) -> str:
     """Return how images and classes pass between the data set and the network."""
     scale = "0 to 255" if interface.value_range == "byte" else "0 to 1"
-    parts = [f"images in {interface.channel_order.upper()}, values {scale}"]
+    grey = interface.mean is not None and len(interface.mean) == 1
+    parts = [f"{'grey images' if grey else f'images in {interface.channel_order.upper()}'}, values {scale}"]
     if interface.mean is not None and interface.std is not None:
         parts.append(f"mean {_numbers(interface.mean)}, deviation {_numbers(interface.std)}")
     if interface.image_size is not None:

@@ -14,5 +14,5 @@ def _component() -> Any:
 
 
 def scroll_to_top(page: str) -> None:
-    """Scroll to the top if another page was open; call it once, before the page with this address is drawn."""
+    """Scroll to the top if another page was open; call it once, before the page with this name is drawn."""
     _component()(key="densitylab_page_top", data={"page": page}, height=1)

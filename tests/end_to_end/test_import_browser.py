@@ -93,6 +93,7 @@ def test_a_file_becomes_a_model_with_its_accuracy_its_maps_and_its_place_in_comp
     tab.get_by_role("button", name="Import", exact=True).click()
     tab.wait_for_url("**import=*")
     expect(tab.get_by_text("n = 1,000").first).to_be_visible()
+    expect(tab.get_by_role("heading", name="Models")).to_be_in_viewport()
     shoot(tab, "outcome")
 
     (imported,) = running_system.client.runs(origin=Origin.IMPORTED).items

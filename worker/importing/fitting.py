@@ -154,7 +154,8 @@ def problem(fit: Fit, label: str, *, channels: int, outputs: int) -> str | None:
         )
     if 2 * len(fit.matching) < len(fit.needed):
         reasons.append(
-            f"Of {label}'s {len(fit.needed):,} weights the file has {len(fit.matching):,}: it is of another network."
+            f"Of {label}'s {len(fit.needed):,} weights the file has {len(fit.matching):,}: it is of another network. "
+            "Where the catalog lacks that network, its code comes from a plug-in (docs/plugins.md)."
         )
     reasons += filter(
         None,

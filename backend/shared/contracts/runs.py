@@ -112,9 +112,10 @@ class Run(Answer):
 
     @property
     def source_name(self) -> str:
-        """Name of a model that was trained elsewhere: of its file, or the first line of its notes, or of the run."""
-        name = self.source.file_name if self.source else ""
-        return name or next(iter(self.notes.splitlines()), "")[:60] or f"run {self.id}"
+        """Name of a model that was trained elsewhere: of its file, or of a logged run the first line of its notes; where
+        that is empty the other one, or the number of the run."""
+        file, title = self.source.file_name if self.source else "", next(iter(self.notes.splitlines()), "")[:60]
+        return (title or file if self.origin is Origin.LOGGED else file or title) or f"run {self.id}"
 
     @property
     def known_spec(self) -> dict[str, Any]:

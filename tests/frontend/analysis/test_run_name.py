@@ -2,7 +2,7 @@
 
 import pytest
 
-from densitylab.backend.shared.contracts import Flag, Run, RunSpec, Status
+from densitylab.backend.shared.contracts import Flag, Origin, Run, RunSource, RunSpec, Status
 from densitylab.frontend.analysis.formatting import run_name
 from densitylab.frontend.client.catalog import Catalog
 
@@ -21,3 +21,17 @@ def test_the_title_line_of_a_run_that_ended_badly_says_so(keys: list[str], start
     flags = [Flag(key=key, text="…") for key in keys]
     run = Run.model_construct(id=7, spec=RunSpec(), status=Status.SUCCEEDED, flags=flags)
     assert run_name(run, Catalog({})).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("notes", "name"),
+    [("Sam, width 64\nsecond line", " Sam, width 64"), ("logged training", ""), ("", " model.safetensors")],
+)
+def test_a_logged_run_has_the_name_that_its_user_gave_and_not_that_of_its_file(notes: str, name: str):
+    source = RunSource(file_name="model.safetensors", format="safetensors")
+    run = Run.model_construct(
+        id=7, spec=RunSpec(), status=Status.SUCCEEDED, flags=[], origin=Origin.LOGGED, source=source, notes=notes
+    )
+    assert run_name(run, Catalog({})).startswith(f"Run 7: logged training{name}, ")
+    run.origin, run.notes = Origin.IMPORTED, "a note"
+    assert run_name(run, Catalog({})).startswith("Run 7: imported model model.safetensors, ")

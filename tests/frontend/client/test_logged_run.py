@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 
 import densitylab
 from densitylab.backend.shared.contracts import Run, Status
@@ -50,6 +51,14 @@ def test_a_loop_from_its_first_step_to_its_end(live_api):
     assert run.finish().status is Status.SUCCEEDED
     with pytest.raises(ValueError, match="is finished"):
         run.log(loss=1.0)
+
+
+def test_a_loss_that_has_gradients_is_logged_without_a_warning(live_api, recwarn):
+    loss = (torch.ones(2, requires_grad=True) * 0.25).sum()
+    with logged(live_api.client) as run:
+        run.log(step=1, loss=loss)
+    assert curve(live_api.client, run.id, "loss") == [(1, 0.5)]
+    assert not [item for item in recwarn if "requires_grad" in str(item.message)]
 
 
 def test_steps_are_counted_if_they_are_not_given(live_api):

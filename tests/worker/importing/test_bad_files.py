@@ -228,7 +228,7 @@ def network(channels: int = 3, outputs: int = 10, width: int = 8) -> torch.nn.Mo
         (torch.nn.Sequential(torch.nn.BatchNorm1d(3)), ["of another network", "missing in the file"]),
         (
             torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(30))),
-            ["of another network", "and 53 more", "2.bias (3, expected 10)"],
+            ["of another network", "and 53 more", "2.weight (3×3, expected 10×8)"],
         ),
     ],
 )
