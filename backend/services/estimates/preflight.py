@@ -11,11 +11,18 @@ from densitylab.backend.broker.queue import BrokerUnavailable, Queue
 from densitylab.backend.ops import devices
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
-from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.services.estimates import cost_model, training_notes
 from densitylab.backend.services.search_runs import max_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import AlgorithmEntry, Catalog, DatasetEntry, ModelEntry, RegularizerEntry
-from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, PreflightData, QueueName, RunSpec
+from densitylab.backend.shared.contracts import (
+    ExperimentRequest,
+    LaunchCaution,
+    Preflight,
+    PreflightData,
+    QueueName,
+    RunSpec,
+)
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import datasets, throughput
 from densitylab.backend.shared.validation_bias import biased_validation
@@ -77,19 +84,33 @@ def check(
         broker=broker,
         data=data,
         notes=[*initial_weights.notes(session, catalog, every), *_notes(session, catalog, planned)],
+        cautions=_cautions(every),
         launchable=all(item.status != "absent" for item in data),
     )
 
 
 def _notes(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[str]:
-    """Return what algorithms will do, and of which data sets the validation images are biased, each sentence once."""
+    """Return what algorithms and options will do, and of which data sets the validation images are biased, each
+    sentence once."""
     sentences: dict[str, None] = {}
     for spec in planned:
         entry = catalog.find(AlgorithmEntry, spec.algorithm.key)
         row = datasets.get(session, spec.dataset.key, spec.dataset.params)
         bias = biased_validation(row.group_counts) if row is not None and row.ready else None
         sentences |= dict.fromkeys(filter(None, (entry.describe(spec.algorithm.params, spec.epochs), bias)))
+        classes = catalog.find(DatasetEntry, spec.dataset.key).num_classes
+        sentences |= dict.fromkeys(training_notes.notes(spec, _batch(catalog, spec), classes))
     return list(sentences)
+
+
+def _cautions(every: list[specs.Planned]) -> list[LaunchCaution]:
+    """Return the warnings of all runs, each once, at the field of the request that decides it."""
+    found: dict[tuple[str, str], LaunchCaution] = {}
+    for item in every:
+        for caution in item.cautions:
+            where = item.locate(caution.pointer)
+            found.setdefault((where, caution.text), caution.model_copy(update={"pointer": where}))
+    return list(found.values())
 
 
 def _train_size(catalog: Catalog, spec: RunSpec) -> int:
@@ -169,7 +190,7 @@ def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
     )
     if network is None or copies is None:
         return None
-    batch = _batch(catalog, spec)
+    batch = training_notes.largest_part(_batch(catalog, spec), spec)
     weights = 4 + (spec.ema_decay is not None) + (spec.early_stop is not None)
     return round(4 * (weights * network.parameters + batch * network.activations * copies))
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, WithJsonSchema
 from pydantic import Tag as PydanticTag
 
+from densitylab.backend.shared.contracts.evaluations import Flag
 from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, DocumentedAs, Name, Notes, Request, Tags
 from densitylab.backend.shared.contracts.searches import Search, SearchSummary
 from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, RunSpec
@@ -113,6 +114,15 @@ class PreflightData(Answer):
     prepare: str | None = Field(default=None, description="path to POST to, if it is absent; null: nothing is needed")
 
 
+class LaunchCaution(Flag):
+    """A warning that a run will carry, the field that it is about, and what would avoid it."""
+
+    pointer: str = Field(description="JSON pointer to the field in the request")
+    remedy: dict[str, Any] | None = Field(
+        default=None, description="values by dotted path in the spec that avoid it; null: none is known"
+    )
+
+
 class Preflight(Answer):
     """Estimated cost of a launch."""
 
@@ -133,6 +143,9 @@ class Preflight(Answer):
     data: list[PreflightData] = Field(description="the data sets that the runs need")
     notes: list[str] = Field(
         default_factory=list, description="what the runs will take from the runs that they start from, in sentences"
+    )
+    cautions: list[LaunchCaution] = Field(
+        default_factory=list, description="warnings that runs would carry, each with its field"
     )
     launchable: bool = Field(description="whether a launch would be accepted now")
 

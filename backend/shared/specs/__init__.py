@@ -1,9 +1,10 @@
 """From a request to complete specs: every field checked against the catalog, every default filled in."""
 
 from densitylab.backend.shared.errors import InvalidRequest
+from densitylab.backend.shared.specs.cautions import cautions
 from densitylab.backend.shared.specs.class_order import class_order, unmatched
 from densitylab.backend.shared.specs.compatibility import check_evaluations, incompatibility
-from densitylab.backend.shared.specs.complete import COMPONENTS, cautions, complete
+from densitylab.backend.shared.specs.complete import COMPONENTS, complete
 from densitylab.backend.shared.specs.hashes import content_hash, dataset_hash, same_data, spec_hash
 from densitylab.backend.shared.specs.params import complete_params
 from densitylab.backend.shared.specs.plan import Planned, plan, plan_run

@@ -5,12 +5,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from densitylab.backend.shared.catalog import AugmentationEntry, Catalog, DatasetEntry, Entry, ModelEntry
-from densitylab.backend.shared.contracts import Component, EvaluationSpec, FieldError, Flag, RunSpec, violations
+from densitylab.backend.shared.contracts import Component, EvaluationSpec, FieldError, RunSpec, violations
 from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.specs.compatibility import check_evaluations, check_together
-from densitylab.backend.shared.specs.params import complete_params, lookup
+from densitylab.backend.shared.specs.params import complete_params
 
-SMALLEST_WEIGHT = 2.0**-126  # normal numbers of float32, in which penalties are computed
 COMPONENTS = ("dataset", "model", "regularizer", "schedule", "optimizer", "lr_schedule", "augmentation", "algorithm")
 
 
@@ -27,6 +26,8 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
         if kind == "augmentation" and spec.augmentation is None:
             spec.augmentation = Component(key=dataset.augmentation if dataset else "none")
         part = getattr(spec, kind)
+        if kind == "optimizer" and isinstance(model := entries.get("model"), ModelEntry):
+            part.params = _recommended(model, part.key) | part.params
         entry, part.params = complete_params(catalog, kind, part.key, part.params, f"{at}/{kind}", errors)
         if entry:
             entries[kind] = entry
@@ -44,6 +45,12 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
     return spec
 
 
+def _recommended(model: ModelEntry, optimizer: str) -> dict[str, Any]:
+    """Return the learning rate that the model's entry recommends with the optimizer, if there is one."""
+    rate = (model.learning_rates or {}).get(optimizer)
+    return {} if rate is None else {"lr": rate}
+
+
 def _complete_first(
     catalog: Catalog, params: dict[str, Any], dataset: DatasetEntry | None, at: str, errors: list[FieldError]
 ) -> None:
@@ -55,40 +62,3 @@ def _complete_first(
     elif isinstance(first, dict) and getattr(catalog.by_kind["augmentation"].get(first["key"]), "mixes", False):
         detail = f"expected an augmentation of single images, got {first['key']}, which mixes them itself"
         errors.append(FieldError(pointer=f"{at}/key", detail=detail))
-
-
-def _lost_layers(catalog: Catalog, spec: RunSpec) -> list[Flag]:
-    """Return a warning if pretrained weights do not fill the whole network at this image size."""
-    model, dataset = catalog.find(ModelEntry, spec.model.key), catalog.dataset(spec.dataset.key, spec.dataset.params)
-    size = (spec.interface and spec.interface.image_size) or dataset.image_size
-    wanted = model.pretrained_image_size
-    begins = any(param.first_weights and spec.model.params.get(param.name) for param in model.params)
-    if not begins or wanted is None or size is None or min(size) >= wanted:
-        return []
-    text = (
-        f"At {size[0]}×{size[1]} pixels the first layer of {model.label} is another than the pretrained one and begins "
-        f"at random; the pretrained one is kept from {wanted} pixels a side. Next: images of at least {wanted}×{wanted}"
-        f" pixels, such as by the spec's interface.image_size = [{wanted}, {wanted}], or pretrained off."
-    )
-    return [Flag(key="pretrained_layers_lost", text=text)]
-
-
-def _tiny_weight(lambda_: float) -> list[Flag]:
-    if lambda_ == 0 or lambda_ >= SMALLEST_WEIGHT:
-        return []
-    text = (
-        f"λ = {lambda_:g} is below {SMALLEST_WEIGHT:.2g}, the smallest normal number in single precision: the penalty "
-        "has no effect, and the run trains as one without regularization. Next: λ = 0, or a larger λ."
-    )
-    return [Flag(key="lambda_without_effect", text=text)]
-
-
-def cautions(catalog: Catalog, spec: RunSpec) -> list[Flag]:
-    """Return the warnings that a run of this spec carries."""
-    data = spec.model_dump()
-    return [*_tiny_weight(spec.lambda_), *_lost_layers(catalog, spec)] + [
-        Flag(key=caution.flag, text=caution.text)
-        for kind in COMPONENTS
-        for caution in catalog.find(kind, data[kind]["key"]).cautions
-        if all(lookup(data, path) in values for path, values in caution.when.items())
-    ]

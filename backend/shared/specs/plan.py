@@ -7,9 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, FieldError, Flag, RunSpec, pointer
+from densitylab.backend.shared.contracts import (
+    MAX_RUNS_PER_EXPERIMENT,
+    FieldError,
+    Flag,
+    LaunchCaution,
+    RunSpec,
+    pointer,
+)
 from densitylab.backend.shared.errors import InvalidRequest
-from densitylab.backend.shared.specs.complete import COMPONENTS, cautions, complete
+from densitylab.backend.shared.specs.cautions import cautions
+from densitylab.backend.shared.specs.complete import COMPONENTS, complete
 from densitylab.backend.shared.specs.errors import printable
 from densitylab.backend.shared.specs.usage import OptionalEntry, optional_entries, plugins
 
@@ -20,9 +28,10 @@ class Planned:
 
     spec: RunSpec
     assignment: dict[str, Any] = field(default_factory=dict)
-    flags: list[Flag] = field(default_factory=list)  # warnings of the catalog
+    flags: list[Flag] = field(default_factory=list)  # warnings of the catalog, as the run stores them
     first: int = 0  # index in the request of the spec's first evaluation: -1 where the accuracy was put in front
     optional: tuple[OptionalEntry, ...] = ()  # entries that a worker may lack
+    cautions: tuple[LaunchCaution, ...] = ()  # the same, with their fields
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)  # for its provenance
     init_from: dict[str, Any] = field(default_factory=dict)  # the checkpoint that it starts from, for its provenance
     point: Mapping[str, tuple[int, Any]] = field(default_factory=dict)  # of the sweep: (index, value) by path
@@ -40,7 +49,9 @@ def plan_run(catalog: Catalog, raw: dict[str, Any], assignment: dict[str, Any] |
     added = asked is not None and len(spec.evaluations) > len(asked)  # the accuracy, in front of the others
     first = -1 if added else 0
     optional = tuple(optional_entries(catalog, spec, first=first))
-    return Planned(spec, assignment or {}, cautions(catalog, spec), first, optional, plugins(catalog, optional))
+    warnings = tuple(cautions(catalog, spec))
+    flags = [Flag(key=caution.key, text=caution.text) for caution in warnings]
+    return Planned(spec, assignment or {}, flags, first, optional, warnings, plugins(catalog, optional))
 
 
 def plan(

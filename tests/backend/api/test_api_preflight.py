@@ -186,3 +186,21 @@ def test_a_dry_run_says_that_validation_images_are_biased(client: TestClient, sy
         )
     (note,) = asked(client, spec={"dataset": {"key": "textured_digits"}})["notes"]
     assert "have the same bias as the training images: group 1 is 5.0% of them" in note
+
+
+def test_a_dry_run_warns_at_the_field_and_explains_the_options(client: TestClient):
+    spec = {
+        "dataset": {"key": "waterbirds"},
+        "model": {"key": "resnet18", "params": {"pretrained": True, "pooling": "max"}},
+        "gradient_accumulation": 4,
+        "evaluations": [],
+    }
+    told = asked(client, spec=spec)
+    (caution,) = told["cautions"]
+    assert caution["pointer"] == "/spec/dataset/params/image_size"
+    assert caution["remedy"] == {"dataset.params.image_size": 96}
+    assert any("4 parts of at most 25" in note for note in told["notes"])
+    whole = asked(client, spec={**spec, "gradient_accumulation": 1})
+    assert told["memory_bytes"] < whole["memory_bytes"]
+    swept = asked(client, spec=spec, sweep={"dataset.params.image_size": [96, 64]})
+    assert [caution["pointer"] for caution in swept["cautions"]] == ["/sweep/dataset.params.image_size/1"]
