@@ -26,6 +26,7 @@ class FormContext:
         *,
         start: Mapping[str, Any] | None = None,
         usable: Callable[[CatalogEntry], bool] = lambda entry: True,
+        defaults: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Draw the choice of the spec's component `field` and its parameters; return {key, params}.
 
@@ -34,6 +35,7 @@ class FormContext:
             label: of the choice.
             start: what the widgets start with, the spec's own unless given.
             usable: filters the catalog's entries.
+            defaults: values by entry and parameter that stand in for the catalog's defaults.
         """
         return component(
             self.catalog,
@@ -44,4 +46,5 @@ class FormContext:
             at=f"/spec/{field}",
             errors=self.errors,
             usable=usable,
+            defaults=defaults,
         )

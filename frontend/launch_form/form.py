@@ -47,13 +47,15 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     with st.container(border=True):
         training_cell, evaluation_cell = st.columns(2)
         with training_cell:
-            spec |= _draw_training(form, dataset)
+            spec |= _draw_training(form, spec["model"], dataset)
         with evaluation_cell:
             spec["evaluations"] = draw_evaluations(form, dataset)
     seeds = [int(seed) for seed in regularization.seeds or [0]]
     search = draw_search(form, request, spec["evaluations"], seeds)
     extra = draw_extra_axis(form, spec, plan.grid)
-    with st.expander("Advanced: augmentation, learning rate, weight averaging, early stopping, precision, device"):
+    with st.expander(
+        "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device"
+    ):
         spec |= draw_training_options(form, dataset)
     spec["init_from"] = draw_init_from(form)
     spec |= _kept_interface(form, spec)
@@ -79,7 +81,7 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     return None
 
 
-def _draw_training(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
+def _draw_training(form: FormContext, model: dict[str, Any], dataset: CatalogEntry | None) -> dict[str, Any]:
     epochs_cell, batch_cell = st.columns(2)
     with epochs_cell:
         epochs = st.number_input(
@@ -91,12 +93,27 @@ def _draw_training(form: FormContext, dataset: CatalogEntry | None) -> dict[str,
             "Batch size", 1, 65_536, form.spec["batch_size"], key=f"{form.key}/batch", persist_state="page"
         )
         form.errors.show("/spec/batch_size")
-    optimizer = form.component("optimizer", "Optimizer")
+    optimizer = _draw_optimizer(form, model)
     grouped = dataset is None or dataset.has_groups
     algorithm = form.component(
         "algorithm", "Training algorithm", usable=lambda entry: grouped or entry.needs_groups_if != {}
     )
     return {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "algorithm": algorithm}
+
+
+def _draw_optimizer(form: FormContext, model: dict[str, Any]) -> dict[str, Any]:
+    """Draw the optimizer, with the learning rate that the model's entry recommends unless the spec has one for it."""
+    entry = form.catalog.entry("model", model["key"])
+    rates = (entry.learning_rates if entry else None) or {}
+    start = form.spec["optimizer"]
+    if model["key"] != form.spec["model"]["key"]:  # that of another model
+        start = {**start, "params": {name: value for name, value in start["params"].items() if name != "lr"}}
+    optimizer = form.component(
+        "optimizer", "Optimizer", start=start, defaults={key: {"lr": rate} for key, rate in rates.items()}
+    )
+    if entry is not None and optimizer["key"] in rates:
+        st.caption(f"Recommended learning rate for {entry.label}: {rates[optimizer['key']]:g}.")
+    return optimizer
 
 
 def _draw_labels(request: ExperimentRequest, form: FormContext) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The launch form's advanced options: images, weights, and numerical precision."""
+"""The launch form's advanced options: images, weights, loss, memory, and numerical precision."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.launch_form.loss_and_memory import draw_loss, draw_memory
 
 _SAMPLINGS = {
     "shuffled": "shuffled, each image once",
@@ -31,8 +32,12 @@ def draw_training_options(form: FormContext, dataset: CatalogEntry | None) -> di
     images = _draw_images(form, dataset)
     st.markdown("**Optimization**")
     weights = _draw_weights(form, dataset)
+    st.markdown("**Loss**")
+    loss = draw_loss(form)
+    st.markdown("**Memory**")
+    memory = draw_memory(form)
     st.markdown("**Precision and device**")
-    return {**images, **weights, **_draw_precision(form)}
+    return {**images, **weights, **loss, **memory, **_draw_precision(form)}
 
 
 def _draw_images(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:

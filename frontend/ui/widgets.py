@@ -195,8 +195,8 @@ def component(
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Draw the choice of an entry and its parameters; return {key, params}. `defaults` has values by entry and parameter
-    that stand in for the catalog's defaults."""
+    """Draw the choice of an entry and its parameters; return {key, params}. `defaults` has values by entry and
+    parameter that stand in for the catalog's defaults."""
     entries = [entry for entry in catalog.entries(kind) if usable(entry)]
     keys = [entry.key for entry in entries]
     chosen = st.selectbox(
@@ -241,8 +241,8 @@ def parameters(
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draw the parameters of an entry, three in a row; return their values. A parameter with a value in `defaults`, which
-    stands in for the catalog's, is drawn anew where that value changes."""
+    """Draw the parameters of an entry, three in a row; return their values. A parameter with a value in `defaults`,
+    which stands in for the catalog's, is drawn anew where that value changes."""
     own = defaults or {}
     values: dict[str, Any] = {}
     for start in range(0, len(entry.params), 3):

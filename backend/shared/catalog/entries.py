@@ -161,6 +161,9 @@ class ModelEntry(Entry):
     # parameters has a listed value (no parameter: always; None: not known to have any)
     multivariate: dict[str, tuple[Any, ...]] | None = None
     cost: Callable[[dict[str, Any], Shape, int], NetworkCost] | None = None  # by parameters, image shape and classes
+    # The parameter `lr` of an optimizer, by its key, that a spec takes unless it has one; the optimizer's own default
+    # for those that are not listed
+    learning_rates: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -272,6 +275,7 @@ class PerturbationEntry(Entry):
 
     kind: ClassVar[str] = "perturbation"
 
+    version: int = 1  # raised when the same request gives other images; maps of an older version are not reused
     work: tuple[str, ...] = ()  # parameters that multiply the passes through the network
 
 

@@ -1,4 +1,8 @@
-"""Models. `build(channels, image_size, num_classes, *, ...) -> Module` that gives logits (N, K)."""
+"""Models. `build(channels, image_size, num_classes, *, ...) -> Module` that gives logits (N, K).
+
+`learning_rates` are those at which a network with its default parameters leaves chance in a short run, activations ReLU
+and GELU included (`benchmarks/learning_rates.py`); of an optimizer that is not listed, its own default does.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -184,6 +188,7 @@ MODELS = (
         ),
         min_image_size=1,
         cost=mlp_cost,
+        learning_rates={"sgd": 0.03},
     ),
     ModelEntry(
         "cnn",
@@ -209,6 +214,7 @@ MODELS = (
         has_convolutions=True,
         multivariate=GROUP_NORM,
         cost=cnn_cost,
+        learning_rates={"sgd": 0.03},
     ),
     ModelEntry(
         "vgg11",
@@ -222,6 +228,7 @@ MODELS = (
         has_convolutions=True,
         multivariate=GROUP_NORM,
         cost=convolutional_cost(9.2e6, 155e3, 214),
+        learning_rates={"adam": 3e-4, "adamw": 3e-4, "sgd": 0.01},
     ),
     resnet(18, convolutional_cost(11.2e6, 550e3, 1155, large=(36.1e3, 103))),
     resnet(34, convolutional_cost(21.3e6, 1135e3, 1955, large=(73e3, 175))),
@@ -261,6 +268,7 @@ MODELS = (
         has_convolutions=True,
         multivariate={},
         cost=convolutional_cost(27.8e6, 89e3, 530),
+        learning_rates={"adam": 3e-4, "adamw": 3e-4, "sgd": 0.003},
     ),
     ModelEntry(
         "vit",
@@ -299,6 +307,7 @@ MODELS = (
         side_multiple_of="patch_size",
         multivariate={},
         cost=vit_cost,
+        learning_rates={"adam": 3e-4, "adamw": 3e-4, "sgd": 0.01},
     ),
     ModelEntry(
         "vit_b16",
@@ -331,6 +340,7 @@ MODELS = (
         side_multiple_of="patch_size",
         multivariate={},
         cost=vit_b_cost,
+        learning_rates={"adam": 1e-4, "adamw": 1e-4, "sgd": 0.003},
     ),
     TORCHVISION,
     ModelEntry(

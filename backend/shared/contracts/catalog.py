@@ -135,6 +135,11 @@ class CatalogEntry(Answer):
     registered: bool = Field(default=False, description="of a data set: whether a user registered it")
     # of a model
     min_image_size: int | None = Field(default=None, description="of a model: smallest height and width")
+    learning_rates: dict[str, float] | None = Field(
+        default=None,
+        description="of a model: the learning rate by optimizer that a spec takes unless it has one; of others the "
+        "optimizer's default",
+    )
     has_convolutions: bool = Field(default=False, description="of a model")
     multivariate: dict[str, list[Any]] | None = Field(
         default=None,
