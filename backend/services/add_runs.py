@@ -14,9 +14,9 @@ from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, Origin, Run, RunsRequest
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, FieldError, Origin, Run, RunsRequest
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.errors import Conflict, InvalidField, NotFound
+from densitylab.backend.shared.errors import Conflict, InvalidField, InvalidRequest, NotFound
 from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.store.idempotency import Key
 
@@ -65,7 +65,10 @@ def add_runs(
                 "",
             )
         require_available(queue, catalog, optional_entries(new))
-        new = with_sources(session, catalog, new, lock=True)
+        try:
+            new = with_sources(session, catalog, new, lock=True)
+        except InvalidRequest as invalid:
+            raise invalid if request.sweep is not None else _in_the_request(invalid) from None
         ensure_prepared(session, catalog, new)
         added = experiments.add_runs(
             session, experiment_id, posted, new, dict(provenance), request.priority, key.caller
@@ -75,6 +78,14 @@ def add_runs(
     posted = request.model_dump(mode="json", exclude_defaults=True)
     added, skipped = once(database, key, {"experiment": experiment_id, "runs": posted}, make).made
     return added, skipped
+
+
+def _in_the_request(invalid: InvalidRequest) -> InvalidRequest:
+    """Return the errors of specs that were made of seeds and lambdas, with the fields of that request."""
+    fields = {"/spec/seed": "/seeds", "/spec/lambda_": "/lambdas"}
+    return InvalidRequest(
+        [FieldError(pointer=fields.get(error.pointer, ""), detail=error.detail) for error in invalid.errors]
+    )
 
 
 def _duplicates(run_ids: list[int]) -> Conflict:

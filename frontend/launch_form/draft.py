@@ -67,6 +67,11 @@ def _linked_request() -> ExperimentRequest:
     if (experiment_id := query_int("from")) is not None:
         experiment = api().experiment(experiment_id)
         copied = {**experiment.request, "name": f"Copy of {experiment.name}"[:200]}
+        given = copied.get("spec") or {}
+        if given.get("init_from") is not None and experiment.runs:
+            # What the request left out is not the default, but what its runs took from the run that they start from
+            spec = api().run(experiment.runs[0]).spec.model_dump(mode="json")
+            copied["spec"] = {**spec, **given, "init_from": spec["init_from"] | given["init_from"]}
         return ExperimentRequest.model_validate(copied)
     preset = st.query_params.get("preset")
     return next((item.request for item in PRESETS if item.key == preset), DEFAULT)

@@ -112,8 +112,8 @@ class Run(Answer):
 
     @property
     def source_name(self) -> str:
-        """Name of a model that was trained elsewhere: of its file, or of a logged run the first line of its notes; where
-        that is empty the other one, or the number of the run."""
+        """Name of a model that was trained elsewhere: of its file, or of a logged run the first line of its notes;
+        where that is empty the other one, or the number of the run."""
         file, title = self.source.file_name if self.source else "", next(iter(self.notes.splitlines()), "")[:60]
         return (title or file if self.origin is Origin.LOGGED else file or title) or f"run {self.id}"
 

@@ -209,6 +209,18 @@ def test_patterns_of_layers_to_freeze_are_checked_where_the_names_are_known(
     assert asked(client, spec=another)["notes"][-1].endswith("The run fails if a pattern matches none.")
 
 
+def test_seeds_cannot_be_added_to_a_continued_run_and_the_field_is_named(client: TestClient, work: Any, system: System):
+    source = trained(work, system, seed=4)
+    run = launched(client, spec={"init_from": {"run": source, "mode": "continue"}, "epochs": 8})
+    answer = client.post(f"{LAUNCH}/{run['experiment']}/runs", json={"seeds": [5, 6]})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "/seeds"
+    assert error["detail"].startswith(
+        f"run {source} has 4 here, and a run that continues it keeps that; got 5; to change"
+    )
+
+
 def test_runs_to_start_from_are_swept(client: TestClient, work: Any, system: System):
     first, second = trained(work, system), trained(work, system, seed=1)
     answer = client.post(

@@ -37,6 +37,17 @@ def test_a_run_is_continued_from_its_page(page, live_api):
     assert "Start of" in page_text(app) and f"run {run.id}" in links(app)
 
 
+def test_a_copy_of_a_continued_experiment_keeps_what_its_short_spec_left_out(page, live_api):
+    (source,) = live_api.train(SMALL | {"model": {"key": "cnn", "params": {"width": 8}}})
+    (run,) = live_api.launch({"init_from": {"run": source, "mode": "continue"}, "epochs": 9})
+    app = page.open("launch", **{"from": str(live_api.client.run(run).experiment)})
+    assert "Continues run" in page_text(app)
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    copied = newest(app, live_api).spec
+    assert (copied.model.params["width"], copied.seed, copied.epochs, copied.init_from.mode) == (8, 5, 9, "continue")
+
+
 def test_a_training_starts_from_weights(page, live_api):
     (source,) = live_api.train(SMALL)
     assert "Start from these weights" in [item.label for item in page.open("run", run=str(source)).button]
