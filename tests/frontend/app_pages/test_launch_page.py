@@ -160,3 +160,45 @@ def test_an_algorithm_is_chosen_with_its_parameters_and_only_where_it_can_run(pa
     assert ", Group DRO, " in page_text(page.open("run", run=str(run.id)))
     app = page.open("launch", clone=str(run.id))
     assert "nothing is changed yet" in page_text(app)
+
+
+def test_the_learning_rate_follows_the_model_until_it_is_given(page, live_api):
+    app = page.open("launch")
+    app = ending(app.selectbox, "/optimizer/key").set_value("SGD with momentum").run()
+    model = ending(app.selectbox, "/model/key")
+
+    def rate():
+        return next(item.value for item in app.number_input if "/optimizer/sgd/lr" in item.key)
+
+    assert rate() == 0.03  # of the MLP
+    app = model.set_value("VGG11").run()
+    assert rate() == 0.01 and "Recommended learning rate for VGG11: 0.01" in page_text(app)
+    app = ending(app.selectbox, "/model/key").set_value("PreAct-ResNet-18").run()
+    assert rate() == 0.1  # the optimizer's own
+
+
+def test_options_of_loss_and_memory_are_launched_and_explained(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/label_smoothing").set_value(0.1)
+    ending(app.selectbox, "/class_weights").set_value("balanced")
+    ending(app.number_input, "/gradient_accumulation").set_value(4)
+    app = ending(app.checkbox, "/activation_checkpointing").set_value(True).run()
+    text = page_text(app)
+    assert "0.91 instead of 1" in text and "4 parts of at most 25" in text and "computed again" in text
+    app = ending(app.button, "launch-button").click().run()
+    value = app.query_params["run"]
+    spec = live_api.client.run(int(value if isinstance(value, str) else value[0])).spec
+    assert (spec.label_smoothing, spec.class_weights) == (0.1, "balanced")
+    assert (spec.gradient_accumulation, spec.activation_checkpointing) == (4, True)
+
+
+def test_the_size_that_keeps_a_pretrained_network_whole_is_a_click_away(page):
+    app = page.open("launch")
+    app = ending(app.selectbox, "/dataset/key").set_value("Waterbirds").run()
+    app = ending(app.selectbox, "/model/key").set_value("ResNet-18").run()
+    ending(app.selectbox, "/resnet18/pooling").set_value("max")
+    app = ending(app.checkbox, "/resnet18/pretrained").set_value(True).run()
+    assert "another than the pretrained one" in page_text(app)
+    app = next(item for item in app.button if item.label == "Use image size 96").click().run()
+    assert "another than the pretrained one" not in page_text(app)
+    assert ending(app.number_input, "/dataset/waterbirds/image_size").value == 96
