@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from densitylab.worker.errors import out_of_memory
@@ -15,7 +17,7 @@ def imagenet_weights(name: str) -> dict[str, torch.Tensor]:
     """Return the state of torchvision's network `name`, downloaded once and then read from torch's cache.
 
     Raises:
-        NoPretrainedWeights: they are not in the cache and can't be downloaded, or they are damaged.
+        NoPretrainedWeights: they are not in the cache and can't be downloaded, or they have another checksum.
     """
     from torchvision.models import get_model_weights  # slow to import, and rarely needed
 
@@ -32,6 +34,11 @@ def imagenet_weights(name: str) -> dict[str, torch.Tensor]:
         if out_of_memory(error):
             raise
         file = weights.url.rpartition("/")[2]
+        if not Path(torch.hub.get_dir(), "checkpoints", file).exists():  # a download of another checksum is discarded
+            raise NoPretrainedWeights(
+                f"what was downloaded from {weights.url} is not the pretrained weights of {name}, as its checksum is "
+                "another one: a proxy may have answered instead; try again, or train with pretrained off"
+            ) from error
         raise NoPretrainedWeights(
             f"the pretrained weights of {name} are damaged: delete {file} in torch's cache on the worker, and they are "
             "downloaded again"

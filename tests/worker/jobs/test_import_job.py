@@ -27,6 +27,7 @@ from densitylab.worker.resolve import build_model
 
 CATALOG = Catalog.built_in()
 BLOCKMNIST = CATALOG.find(DatasetEntry, "blockmnist")
+ORDER = {"class_order": list(range(10))}
 MODEL = {"key": "cnn", "params": {"width": 4, "norm": "batch"}}
 
 
@@ -290,3 +291,20 @@ def test_what_a_hostile_file_names_is_bounded_and_can_be_stored(lab: Lab, tmp_pa
     for task in (lab.import_file(path), lab.inspect(path)):
         assert task.status == Status.FAILED and "control characters, 'a\\x00b'" in task.error
     assert lab.files() == [item for item in lab.files() if item.startswith("runs/")]
+
+
+def test_published_weights_without_a_way_to_the_internet_are_a_sentence(lab: Lab, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a proxy that refuses
+    model = {"key": "torchvision", "params": {"name": "squeezenet1_1", "pretrained": True}}
+    body = ImportRequest.model_validate(
+        {"dataset": {"key": "textured_digits"}, "model": model, "outputs": 1000} | ORDER
+    )
+    with lab.database.write() as session:
+        task_id = imports.request(session, CATALOG, None, body, LOCAL, {"version": "1"})
+    import_model.run(task_id)
+    task = lab.task(task_id)
+    assert task.status == Status.FAILED and task.run is None
+    assert "the pretrained weights of squeezenet1_1 could not be downloaded from https://" in task.error
+    assert "Connection refused" in task.error and "go online, put that file into" in task.error
