@@ -43,7 +43,7 @@ def autoattack_linf(
         generator: draws starts and squares.
 
     Returns:
-        x_adv, shaped like x.
+        x_adv, shaped like x: the first success of a sample, else the last attack's.
     """
     return _attack(model, x, y, epsilon, generator, apgd_linf, fab_linf, square)
 
@@ -95,6 +95,6 @@ def _attack(
         x_adv = attack(model, x[robust], y[robust], epsilon=epsilon, generator=generator, **options)
         with torch.no_grad():
             broken = model(x_adv).argmax(dim=1) != y[robust]
-        result[robust[broken]] = x_adv[broken]
+        result[robust] = x_adv
         robust = robust[~broken]
     return result

@@ -49,7 +49,7 @@ def fab_linf(
         generator: draws the starts.
 
     Returns:
-        x_adv, shaped like x: the first success of a sample, else the image.
+        x_adv, shaped like x: the first success of a sample, else the end of the last attempt, brought into the ball.
 
     Raises:
         ValueError: a parameter is outside its range.
@@ -141,6 +141,7 @@ def _attempt(
         active, point = active[~won], point[~won]
         if len(active) == 0:
             break
+    result[active] = project(point, active)
     return active
 
 
