@@ -38,6 +38,8 @@ def show_dataset(dataset: Dataset) -> None:
             height, width = dataset.image_size
             shape = f"{height} × {width} × {dataset.channels}, {dataset.num_classes} classes"
             groups = f" · {len(dataset.group_names)} groups" * dataset.has_groups
+            if dataset.attributes:
+                groups += f" · attributes: {escaped(', '.join(item.name for item in dataset.attributes[:10]))}"
             st.caption(shape + " · null mask" * dataset.has_mask + groups + by_owner(dataset.owner))
             if dataset.sizes:
                 st.caption(sizes_text(dataset) + (f" · {size(dataset.bytes)}" if dataset.bytes else ""))

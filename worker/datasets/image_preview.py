@@ -98,13 +98,14 @@ def _read_sizes(decoder: Decoder, own: OwnImages, found: Preview, should_stop: C
 
 
 def _shown(own: OwnImages, groups: np.ndarray) -> list[int]:
-    """Return the indices of the images to show: one of each class and group by turns, in order."""
+    """Return the indices of the images to show: of each class and group by turns, spread over all of it, in order."""
     kinds: dict[tuple[int, int], list[int]] = {}
     for index, kind in enumerate(zip(own.labels.tolist(), groups.tolist(), strict=True)):
         kinds.setdefault(kind, []).append(index)
+    spread = [members[:: max(1, len(members) // SHOWN)] for _, members in sorted(kinds.items())]
     chosen: list[int] = []
     for turn in range(SHOWN):
-        chosen += [members[turn] for _, members in sorted(kinds.items()) if turn < len(members)][: SHOWN - len(chosen)]
+        chosen += [members[turn] for members in spread if turn < len(members)][: SHOWN - len(chosen)]
     return sorted(chosen)
 
 

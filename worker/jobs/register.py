@@ -128,7 +128,7 @@ def _summary(request: dict[str, Any], facts: Facts) -> str:
     total = sum(facts.info.sizes.values())
     source = "an uploaded archive"
     if request["upload"] is None:
-        source = f"the folder {request['path']}" if request.get("hub") is None else f"{request['hub']} on the Hub"
+        source = request["path"] if request.get("hub") is None else f"{request['hub']} on the Hugging Face Hub"
     size = request["image_size"]
     resized = f" Cropped around their centre and scaled to {size[0]}×{size[1]} pixels." if size else ""
     registered = f"Your own images, from {source}: {total:,} in {len(facts.class_names)} classes.{resized}"

@@ -240,7 +240,7 @@ def test_the_summary_counts_what_was_passed_over(lab):
     assert lab.register().status == Status.SUCCEEDED
     summary = lab.catalog().find("dataset", "my_birds").summary
     assert summary == (
-        "Your own images, from the folder birds: 24 in 2 classes. "
+        "Your own images, from birds: 24 in 2 classes. "
         "Files that are no images, passed over: 2 (README.md, land/labels.txt)."
     )
 
