@@ -12,7 +12,7 @@ from densitylab.backend.services.availability import require_available
 from densitylab.backend.shared import npz, specs
 from densitylab.backend.shared.artifacts import ArtifactStore, DamagedFile
 from densitylab.backend.shared.callers import Caller
-from densitylab.backend.shared.catalog import AttributionEntry, Catalog, DatasetEntry, UnknownKey
+from densitylab.backend.shared.catalog import AttributionEntry, Catalog, DatasetEntry, PerturbationEntry, UnknownKey
 from densitylab.backend.shared.contracts import AttributionRequest, FieldError, ProblemType, QueueName, Run
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import Conflict, InvalidField, InvalidRequest, NotFound
@@ -66,7 +66,11 @@ def check(session: Session, catalog: Catalog, request: AttributionRequest) -> Ch
             raise InvalidField(f"run {run.id}: {reason}", f"/runs/{position}")
     dataset = shared_dataset(session, members, "/runs")
     _check_samples(session, catalog, request, members, dataset)
-    content_hash = specs.content_hash({"request": completed, "of": identity(session, members)})
+    decides: dict[str, Any] = {"request": completed, "of": identity(session, members)}
+    if request.perturbation is not None:
+        version = catalog.find(PerturbationEntry, request.perturbation.key).version
+        decides |= {"version": version} if version > 1 else {}
+    content_hash = specs.content_hash(decides)
     return Checked(completed, members, content_hash)
 
 

@@ -110,7 +110,7 @@ def attack(data: GalleryData) -> str:
         )
     return (
         f"Test image {ATTACKED} under an attack on each network (PGD, no pixel changed by more than {EPSILON:g}, "
-        f"{STRENGTHS['attack'][2]['steps']} steps, stopped when the class changes), and the gradient before "
+        f"{STRENGTHS['attack'][2]['steps']} steps), and the gradient before "
         f"and after, with one scale per row. {'. '.join(parts)}. This is one image; picture 5 has the mean over "
         f"{STABILITY_IMAGES}."
     )

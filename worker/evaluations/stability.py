@@ -50,8 +50,9 @@ def stability(
         `{metric}`, `{metric}_unchanged` (images with the same prediction), and the controls `{metric}_random_map`
         (the map against independent normal numbers of its own size, non-negative where it has no negative ones) and
         `{metric}_random_weights` (the map against that of the fresh model on the same image); bootstrap by class.
-        Value `changed`, the share of images whose prediction changed (Wilson). Arrays `{metric}` and `changed`. No
-        metric is defined for a map of zeros: such images are excluded, and a flag gives their number.
+        Value `changed`, the share of images whose prediction changed (Wilson), and `displacement`, the mean ‖x′ − x‖₂.
+        Arrays of the same names, but for `{metric}_unchanged`. No metric is defined for a map of zeros: such images are
+        excluded, and a flag gives their number.
 
     Raises:
         Interrupted: `should_stop()` returned True.
@@ -60,7 +61,7 @@ def stability(
     untrained = fresh_model()
     suffixes = ("", "_random_map", "_random_weights")
     columns: dict[str, list[np.ndarray]] = {f"{name}{suffix}": [] for name in SIMILARITIES for suffix in suffixes}
-    columns["changed"] = []
+    columns["changed"], columns["displacement"] = [], []
     seed = generator.initial_seed()
     for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
         generator.manual_seed(seed)  # every batch gets the same draws, whatever its images
@@ -69,6 +70,8 @@ def stability(
         perturbed = perturbation(model, x, target, generator=generator)
         with torch.no_grad():
             columns["changed"].append((model(perturbed.images).argmax(dim=1) != target).cpu().numpy())
+        moved = torch.linalg.vector_norm((perturbed.images - x).flatten(1).double(), dim=1)
+        columns["displacement"].append(moved.cpu().numpy())
         clean = attribution(model, x, target)
         pairs = {
             "": perturbed.align(clean, attribution(model, perturbed.images, target)),
@@ -82,7 +85,10 @@ def stability(
     changed = measured.pop("changed").astype(bool)
     labels = data.labels[indices].cpu().numpy()
     everyone = np.ones(len(changed), bool)
-    values = {"changed": proportion(int(changed.sum()), len(changed), higher_is_better=False)}
+    values = {
+        "changed": proportion(int(changed.sum()), len(changed), higher_is_better=False),
+        "displacement": mean_value(measured["displacement"], labels, higher_is_better=None),
+    }
     for name, (_, higher) in SIMILARITIES.items():
         for suffix, over, direction in (
             ("", everyone, higher),
@@ -111,6 +117,6 @@ def stability(
         {
             "indices": indices,
             "changed": changed,
-            **{name: measured[name].astype(np.float32) for name in SIMILARITIES},
+            **{name: numbers.astype(np.float32) for name, numbers in measured.items()},
         },
     )

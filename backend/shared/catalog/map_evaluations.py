@@ -108,7 +108,7 @@ MAP_EVALUATIONS = (
         "The attribution of x against that of a perturbed x by six measures of likeness, between two controls: a "
         "random map and a model with random weights.",
         "densitylab.worker.evaluations.stability:stability",
-        version=2,
+        version=3,
         params=(
             ATTRIBUTION,
             Param(

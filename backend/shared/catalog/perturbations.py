@@ -37,8 +37,10 @@ PERTURBATIONS = (
     PerturbationEntry(
         "attack",
         "Adversarial attack",
-        "Projected gradient descent in L∞ away from the explained class.",
+        "Projected gradient descent in L∞ away from the explained class, with all its steps, so that every image is "
+        "moved equally far.",
         "densitylab.worker.perturbations.attack:attack",
+        version=2,
         params=(
             Param(
                 name="epsilon",

@@ -19,6 +19,7 @@ from densitylab.worker.evaluations.pixel_perturbation import pixel_perturbation
 from densitylab.worker.evaluations.sensitivity import sensitivity
 from densitylab.worker.evaluations.similarity import SIMILARITIES, cosine, l2, relative_l2, spearman, ssim, top_k
 from densitylab.worker.evaluations.stability import stability
+from densitylab.worker.perturbations.attack import attack
 from densitylab.worker.perturbations.brightness import brightness
 from densitylab.worker.perturbations.gradient_step import density_step, logit_step
 from densitylab.worker.perturbations.noise import noise
@@ -229,6 +230,25 @@ def test_pixels_are_removed_in_the_order_of_the_map():
     for fill in ("mean", "retained_mean", "blur", "noise"):
         filled, _ = areas(fill=fill)
         assert 0 < filled.values["most_first_probability"].value < 1
+
+
+def test_the_attack_moves_every_image_equally_far_whether_or_not_its_class_changes(model, data):
+    x = 0.25 + data.images[:60] / 510  # room on both sides
+    target = model(x).argmax(1)
+    moved = attack(model, x, target, epsilon=0.07, steps=10).images
+    changed = model(moved).argmax(1) != target
+    assert changed.any() and not changed.all()
+    assert torch.allclose((moved - x).abs().amax(dim=(1, 2, 3)), torch.tensor(0.07), atol=1e-5)
+    result = stability(
+        model,
+        Dataset(x, target),
+        attribution=gradient,
+        perturbation=partial(attack, epsilon=0.07),
+        fresh_model=lambda: fresh(model),
+        generator=generator(),
+        **HOOKS,
+    )
+    assert result.arrays["displacement"] == pytest.approx((moved - x).flatten(1).norm(dim=1).numpy(), rel=1e-3)
 
 
 def test_least_minus_most_and_the_random_order_between_them(model, data):
