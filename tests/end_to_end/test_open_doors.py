@@ -1,6 +1,7 @@
 """Open doors: registered data sets with several API processes, plug-ins, plug-ins that fail."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_register_wait_launch_in_every_api_process(system: RunningSystem):
     assert {run.status for run in runs} == {Status.SUCCEEDED}
 
 
-def test_the_plug_in_trains_and_is_evaluated(system: RunningSystem):
+def test_the_plug_in_trains_is_evaluated_exported_and_imported_again(system: RunningSystem, tmp_path: Path):
     spec = {
         "dataset": {"key": "stripes"},
         "model": {"key": "cifar_resnet", "params": {"n": 1}},
@@ -106,6 +107,16 @@ def test_the_plug_in_trains_and_is_evaluated(system: RunningSystem):
     used = run.provenance["plugins"]["densitylab-example"]
     assert used["version"] == "0.1.0" and "regularizer elastic_net" in used["entries"]
     assert client.run(run.id).missing == []
+
+    folder = client.export(run.id, tmp_path / "away", ["safetensors"])
+    assert "of the plug-in densitylab-example 0.1.0" in (folder / "README.md").read_text()
+    config = json.loads((folder / "config.json").read_text())
+    assert config["plugin"] == {"package": "densitylab-example", "version": "0.1.0"}
+    again = client.import_model(
+        folder / "model.safetensors", dataset="stripes", model=config["model"], normalization="dataset"
+    )
+    (again,) = client.wait(runs=[again.id], timeout=240)
+    assert again.results["accuracy.accuracy"].value == run.results["accuracy.accuracy"].value
 
 
 def test_an_entry_that_no_worker_can_import_is_shown_and_refused_with_the_reason(system: RunningSystem):

@@ -14,11 +14,13 @@ from sqlalchemy import update
 
 from densitylab.backend.ops import backup, restore
 from densitylab.backend.reconciler import System
+from densitylab.backend.shared import specs
 from densitylab.backend.shared.artifacts import ArtifactStore
-from densitylab.backend.shared.contracts import TaskKind
+from densitylab.backend.shared.contracts import Origin, RunSource, Status, TaskKind
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import datasets, tasks
+from densitylab.backend.shared.store import datasets, exports, imports, run_artifacts, runs, tasks
 from densitylab.backend.shared.tables import TaskRow
+from tests.backend.conftest import CATALOG
 from tests.backend.ops import backups
 from tests.servers import S3_KEYS, free_port, fresh_connections, object_store
 
@@ -122,6 +124,53 @@ def test_an_archive_that_waits_for_its_registration_goes_round(work: Any, settin
     other = Settings(home=file.parent / "home", redis_url=settings.redis_url)
     restore.restore(other, file)
     assert ArtifactStore(other.artifacts_url).read("archives/x.zip") == b"images"
+
+
+def test_an_imported_run_and_its_exported_files_go_round(work: Any, settings: Settings, file: Path):
+    source = RunSource(file_name="stranger.pt", sha256="a1" * 32, format="PyTorch checkpoint")
+    planned = specs.plan_run(CATALOG, {"model": {"key": "cnn"}, "interface": {"mean": [0.5], "std": [0.5]}})
+    payload = {"request": {"notes": "", "tags": []}, "posted": {}, "name": "stranger.pt", "experiment": None}
+    payload |= {"upload": None, "inspection": None, "file_name": "stranger.pt", "spec": {}, "provenance": {}}
+    store = work.system.store
+    with work.system.database.write() as session:
+        task = tasks.create(session, TaskKind.IMPORT, payload=payload)
+        claim = tasks.claim(session, task.id, worker="test", lease_seconds=600)
+        assert claim is not None
+        run_id = imports.add_run(
+            session,
+            claim,
+            spec=planned.spec,
+            lambda_=None,
+            source=source,
+            flags=[],
+            device="cpu",
+            data_hash="d" * 64,
+            provenance={},
+            lines=[],
+            move=lambda location: store.write(location, b"weights"),
+            staged="models/1.pt",
+            size=7,
+            parameter_names=["0.weight"],
+        )
+        tasks.finish(session, claim, Status.SUCCEEDED, None)
+        checkpoint = run_artifacts.artifact(session, run_id, run_artifacts.CHECKPOINT)
+        assert checkpoint is not None
+        location = f"{exports.stem(run_id, checkpoint.location)}-1.model.safetensors"
+        size = store.write(location, b"exported")
+        run_artifacts.put_artifact(
+            session, run_id, "model.safetensors", location=location, size=size, media_type="application/octet-stream"
+        )
+    backup.create(settings, file)
+    other = Settings(home=file.parent / "home", redis_url=settings.redis_url)
+    restore.restore(other, file)
+    database = restore.Database(other.database_url)
+    with database.read() as session:
+        run = runs.get(session, run_id)
+        assert run is not None and (run.origin, run.source, run.lambda_) == (Origin.IMPORTED, source, None)
+        assert runs.parameter_names(session, run_id) == ["0.weight"]
+        (exported,) = exports.present(session, run_id).values()
+        assert ArtifactStore(other.artifacts_url).read(exported.location) == b"exported"
+    database.close()
 
 
 def test_text_that_only_sqlite_stores_can_be_restored_to_postgresql(

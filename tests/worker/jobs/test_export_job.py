@@ -9,13 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from densitylab.backend.services import imports
+from densitylab.backend.shared.callers import LOCAL
 from densitylab.backend.shared.catalog import Catalog, ModelEntry
-from densitylab.backend.shared.contracts import Component, ExportFormat, ModelConfig, ModelInterface, Status, TaskKind
+from densitylab.backend.shared.contracts import (
+    Component,
+    ExportFormat,
+    ImportRequest,
+    ModelConfig,
+    ModelInterface,
+    Status,
+    TaskKind,
+)
 from densitylab.backend.shared.model_config import model_config
 from densitylab.backend.shared.store import exports, run_artifacts, tasks
 from densitylab.worker import exported_model, loading
 from densitylab.worker.export_formats import onnx_file
-from densitylab.worker.jobs import export, train
+from densitylab.worker.jobs import export, import_model, train
 from densitylab.worker.training import checkpoints
 
 TINY = {"mlp": {"hidden": 8}, "cnn": {"width": 4}, "vit": {"width": 32, "depth": 1}}
@@ -64,6 +74,24 @@ def test_a_run_is_exported_loaded_and_exported_again(shared_lab, trained, tmp_pa
     exported(shared_lab, trained, list(ExportFormat))
     after = set(shared_lab.artifacts.locations(f"runs/{trained}/exports"))
     assert len(before) == len(after) == 3  # nothing is left of the first
+
+
+def test_exported_weights_are_imported_again(shared_lab, trained):
+    _, files = exported(shared_lab, trained, [ExportFormat.SAFETENSORS])
+    shared_lab.artifacts.write("models/exported", files["model.safetensors"])
+    spec = shared_lab.run(trained).spec
+    body = ImportRequest(dataset=spec.dataset, model=spec.model, normalization="dataset")
+    with shared_lab.database.write() as session:
+        task_id = imports.request(
+            session, Catalog.built_in(), None, body, LOCAL, {}, upload="models/exported", file_name="model.safetensors"
+        )
+    import_model.run(task_id)
+    with shared_lab.database.read() as session:
+        task = tasks.get(session, task_id)
+    assert task.error is None
+    x = torch.rand(5, 1, 56, 28)
+    torch.testing.assert_close(model_of(shared_lab, task.run)(x), model_of(shared_lab, trained)(x), rtol=0, atol=1e-6)
+    assert shared_lab.run(task.run).source.missing == [] == shared_lab.run(task.run).source.unexpected
 
 
 def test_a_missing_package_and_other_formats(shared_lab, trained, monkeypatch):
