@@ -8,6 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import CatalogPlot, Evaluation, Run, Status, Value
 from densitylab.frontend.analysis.colors import PALETTE
 from densitylab.frontend.analysis.formatting import escaped, number, readable, result_label, status_text
+from densitylab.frontend.analysis.group_names import group_names, with_group_name
 from densitylab.frontend.charts.results import (
     Spread,
     curve_table,
@@ -37,7 +38,7 @@ def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) 
     if not evaluations:
         st.info("No evaluations yet.", icon=":material/straighten:")
         return
-    st.dataframe(pd.DataFrame(_rows(evaluations, catalog)), hide_index=True)
+    st.dataframe(pd.DataFrame(_rows(run, evaluations, catalog)), hide_index=True)
     downloads(result_table(evaluations), f"run-{run.id}-results")
     if run.status.final:
         _show_waiting(evaluations)
@@ -77,17 +78,19 @@ def result_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     )
 
 
-def _rows(evaluations: Sequence[Evaluation], catalog: Catalog) -> list[dict[str, str]]:
+def _rows(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) -> list[dict[str, str]]:
     rows = []
     for item in evaluations:
         state = status_text(item.status)
         if item.status is Status.RUNNING:
             state += f" {item.progress:.0%}"
         values: Mapping[str, Value | None] = item.values or {"": None}
+        groups = group_names(catalog, run.spec.dataset.key, item.params)
         for name, value in values.items():
+            label = result_label(f"{item.name}.{name}", item.key, item.params, catalog, item.split)
             rows.append(
                 {
-                    "Metric": result_label(f"{item.name}.{name}", item.key, item.params, catalog, item.split)
+                    "Metric": with_group_name(label, groups)
                     + (f" ({item.name})" if item.name not in (item.key, f"{item.key}_{item.split}") else ""),
                     "Value": number(value.value) if value else "—",
                     "95 % interval": f"{number(value.low)} to {number(value.high)}"
