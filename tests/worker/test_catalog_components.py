@@ -354,7 +354,10 @@ def test_trainer_params_are_split_off():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(UnknownKey, match="on offer: none, marginal_density"):
+    with pytest.raises(
+        UnknownKey,
+        match=r"on offer: none, marginal_density.*; one of your own comes from a plug-in \(docs/plugins.md\)",
+    ):
         component(CATALOG, "regularizer", "dropout")
     with pytest.raises(ValueError, match="has no parameter rate; it has: lr, momentum, weight_decay"):
         component(CATALOG, "optimizer", "sgd", {"rate": 0.1})

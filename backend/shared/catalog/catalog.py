@@ -45,7 +45,8 @@ class UnknownKey(LookupError):
 
     def __init__(self, kind: str, key: str, offered: Iterable[str]) -> None:
         keys = list(offered)
-        super().__init__(f"unknown {kind} {key!r}; on offer: {', '.join(keys)}{did_you_mean(key, keys)}")
+        hint = did_you_mean(key, keys) or "; one of your own comes from a plug-in (docs/plugins.md)"
+        super().__init__(f"unknown {kind} {key!r}; on offer: {', '.join(keys)}{hint}")
 
 
 @dataclass(frozen=True)
