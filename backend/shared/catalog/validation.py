@@ -78,7 +78,17 @@ def _wrong_rules(entry: Entry) -> str | None:
         named |= {entry.first_stage} if entry.first_stage else set()
         named |= {field.partition(".")[0] for _, field, _, _ in Formatter().parse(entry.note) if field} - {"epochs"}
     unknown = sorted(named - names)
-    return f"a rule or fact names {unknown[0]!r}, which is no parameter" if unknown else None
+    if unknown:
+        return f"a rule or fact names {unknown[0]!r}, which is no parameter"
+    return _wrong_note(entry) if isinstance(entry, AlgorithmEntry) else None
+
+
+def _wrong_note(entry: AlgorithmEntry) -> str | None:
+    try:
+        entry.describe({param.name: param.default for param in entry.params}, epochs=1)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        return f"note: its defaults cannot be put in ({error})"
+    return None
 
 
 def _wrong_images(entry: Entry) -> str | None:

@@ -134,6 +134,17 @@ BAD = {
         "params=(Param(name='p', type='component', default={'key': 'x'}, kind='no'),))]",
         "parameter 'p': expected a kind of component",
     ),
+    "note_of_no_parameter": (
+        "from densitylab import AlgorithmEntry\ndef entries():\n"
+        "    return [AlgorithmEntry('a', 'A', '', 'a.b:c', note='after {zz} of {epochs} epochs')]",
+        "a rule or fact names 'zz', which is no parameter",
+    ),
+    "note_that_cannot_be_filled": (
+        "from densitylab import AlgorithmEntry, Param\ndef entries():\n"
+        "    return [AlgorithmEntry('a', 'A', '', 'a.b:c', note='{p:d}', "
+        "params=(Param(name='p', type='str', default='x'),))]",
+        "note: its defaults cannot be put in",
+    ),
     "rule_of_no_parameter": (
         "from densitylab import AttackEntry, Rule\ndef entries():\n"
         "    return [AttackEntry('a', 'A', '', 'a.b:c', rules=(Rule(when={}, allowed={'zz': (1,)}, why=''),))]",
