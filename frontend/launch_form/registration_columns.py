@@ -25,10 +25,11 @@ def choose_columns(found: RegistrationPreview) -> dict[str, Any]:
             format_func=lambda name: name or "—",
         )
     left, right = st.columns(2)
+    rest = [name for name in names if name not in columns.values()]
     columns["attributes"] = left.multiselect(
         "Attributes",
-        names,
-        [column.name for column in found.columns if column.role == "attribute"],
+        rest,
+        [column.name for column in found.columns if column.role == "attribute" and column.name in rest],
         key=f"register-{found.id}-attributes",
         help="Properties of the images, which are stored with them; groups can be made of them at each evaluation.",
     )

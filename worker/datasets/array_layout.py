@@ -60,6 +60,7 @@ def read_arrays(tree: Tree, options: ReadOptions, report: Report) -> OwnImages:
     found = _opened(tree)
     names = {key: array.values for key, array in found.items() if _holds_names(key, array.values)}
     columns, splits = _by_split({key: array for key, array in found.items() if key not in names})
+    report.columns = described(recognise(list(columns), {}, "the file"), columns, {}, (), {})
     roles = recognise(list(columns), options.columns, "the file")
     if roles.image is None:
         raise BadFolder(f"there is no array of images: name it (image), one of {', '.join(columns)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densitylab.worker.datasets.own_images import MAX_ATTRIBUTES, BadFolder, Column, Role
+from densitylab.worker.datasets.own_images import MAX_ATTRIBUTES, BadFolder, Column, Report, Role
 from densitylab.worker.datasets.own_values import Where, attribute_problem, number_of, value_text
 
 _AUTO_VALUES = 20  # different values up to which a column that nobody names is an attribute
@@ -121,6 +121,29 @@ def _not_by_itself(column: str, cells: Sequence[Any]) -> str | None:
     if any((number := number_of(kind)) is not None and not number.is_integer() for kind in kinds):
         return "numbers with fractions"
     return None
+
+
+def recognised(
+    columns: Sequence[str],
+    cells: Mapping[str, Sequence[Any]],
+    given: Mapping[str, Any],
+    where: Callable[[str], Where],
+    name: str,
+    problems: list[str],
+    report: Report,
+) -> tuple[Roles, list[str]]:
+    """Return the roles of a table's columns and its attributes.
+
+    The report gets the columns, as they would be recognised by themselves if what the user says can't be followed. What
+    is wrong with a column that the user named is added to `problems`. Raises BadFolder as `recognise` does.
+    """
+    for choice in ({}, given) if given else ({},):
+        found: list[str] = []
+        roles = recognise(columns, choice, name)
+        attributes, reasons = usable_attributes(roles, cells, where, found)
+        report.columns = described(roles, columns, cells, attributes, reasons)
+    problems += found
+    return roles, attributes
 
 
 def described(

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from densitylab.worker.datasets.image_layout import base_folder, litter
 from densitylab.worker.datasets.image_source import Tree
-from densitylab.worker.datasets.own_columns import described, recognise, usable_attributes
+from densitylab.worker.datasets.own_columns import recognised
 from densitylab.worker.datasets.own_groups import groups_of
 from densitylab.worker.datasets.own_images import (
     BadFolder,
@@ -17,7 +17,7 @@ from densitylab.worker.datasets.own_images import (
     counted_names,
     require_none,
 )
-from densitylab.worker.datasets.own_values import categories, labels_of, splits_of
+from densitylab.worker.datasets.own_values import Where, categories, labels_of, splits_of
 from densitylab.worker.datasets.table_layout import missing_classes
 
 _PART = re.compile(r"\{([^{}]*)\}|(\*\*/|\*)|([^{}*]+)")
@@ -78,13 +78,12 @@ def read_pattern(tree: Tree, suffixes: tuple[str, ...], options: ReadOptions, re
     rows = [match.groupdict() for match in matches if match is not None]
     columns = list(rows[0])
     cells = {column: [row[column] for row in rows] for column in columns}
-    roles = recognise(columns, {"image": "", "mask": "", "label": "label"} | dict(options.columns), "the pattern")
 
-    def where(column: str):  # type: ignore[no-untyped-def]
+    def where(column: str) -> Where:
         return lambda row: f"{files[row]}, {{{column}}}"
 
-    attributes, reasons = usable_attributes(roles, cells, where, problems)
-    report.columns = described(roles, columns, cells, attributes, reasons)
+    given = {"image": "", "mask": "", "label": "label"} | dict(options.columns)
+    roles, attributes = recognised(columns, cells, given, where, "the pattern", problems, report)
     labels, class_names = labels_of("label", cells["label"], where("label"), problems, options.class_names)
     splits: list[str | None] = [None] * len(files)
     if roles.split is not None:

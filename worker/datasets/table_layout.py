@@ -11,7 +11,7 @@ import numpy as np
 
 from densitylab.worker.datasets.image_layout import litter
 from densitylab.worker.datasets.image_source import Tree
-from densitylab.worker.datasets.own_columns import described, recognise, usable_attributes
+from densitylab.worker.datasets.own_columns import recognised
 from densitylab.worker.datasets.own_groups import groups_of
 from densitylab.worker.datasets.own_images import (
     MAX_LINES,
@@ -48,18 +48,15 @@ def read_table_images(
     given = dict(options.columns)
     if table.images is not None and given.get("image") is None:
         given["image"] = table.images
-    roles = recognise(table.columns, given, table.name)
-    cells = table.cells
-    if roles.image is None:
-        report.columns = described(roles, table.columns, cells, (), {})
-        require_none([f"{table.name} has no column with the images' files: name it (image)"])
     problems: list[str] = []
 
     def where(column: str) -> Where:
         return lambda row: table.where(row, column)
 
-    attributes, reasons = usable_attributes(roles, cells, where, problems)
-    report.columns = described(roles, table.columns, cells, attributes, reasons)
+    cells = table.cells
+    roles, attributes = recognised(table.columns, cells, given, where, table.name, problems, report)
+    if roles.image is None:
+        require_none([f"{table.name} has no column with the images' files: name it (image)"])
     if table.read is not None and roles.image == table.images:
         files: Sequence[str] = [table.where(row) for row in range(len(table))]
         read, used = table.read, set[str]()

@@ -82,6 +82,9 @@ def test_what_is_wrong_is_listed_beside_what_was_recognised(lab):
     assert task.status == Status.SUCCEEDED and found.counts == []
     assert found.problems == ["metadata.csv, line 5, column y: there is no label"]
     assert [column.role for column in found.columns if column.name == "place"] == ["attribute"]
+    _, found = lab.preview(columns={"split": "place", "label": "place"})
+    assert found.problems == ["the column 'place' is named for two things: expected one role for each"]
+    assert [column.role for column in found.columns if column.name == "y"] == ["label"]
 
 
 def test_images_of_several_sizes_are_counted_and_need_a_size(lab):
