@@ -60,23 +60,20 @@ class Param:
         return value, f"expected {self.expectation()}, got {_show(value)}" if refused else None
 
     def _number(self, value: Any) -> tuple[Any, str | None]:
-        wanted = f"expected {self.expectation()}, got {_show(value)}"
+        if self._admits(value):
+            return int(value) if self.type in ("int", "run") else float(value), None
+        return value, f"expected {self.expectation()}, got {_show(value)}"
+
+    def _admits(self, value: Any) -> bool:
+        """Return whether the value is a number of this type within the bounds."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return value, wanted
-        if abs(value) > 2**53 or not math.isfinite(value):
-            return value, wanted
-        if self.type in ("int", "run"):
-            if value != int(value):
-                return value, wanted
-            value = int(value)
-        else:
-            value = float(value)
+            return False
+        if abs(value) > 2**53 or not math.isfinite(value) or (self.type in ("int", "run") and value != int(value)):
+            return False
         too_low = self.minimum is not None and (
             value <= self.minimum if self.exclusive_minimum else value < self.minimum
         )
-        if too_low or (self.maximum is not None and value > self.maximum):
-            return value, wanted
-        return value, None
+        return not too_low and (self.maximum is None or value <= self.maximum)
 
     def expectation(self) -> str:
         """Return the accepted values as text, for error messages and help."""
