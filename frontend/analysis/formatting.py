@@ -27,6 +27,7 @@ _SYMBOLS = {
 _RUN_FLAGS = {
     "at_chance": "at chance",
     "loss_above_start": "diverged",
+    "catastrophic_overfitting": "overfitted to its attack",
     "lambda_without_effect": "λ without effect",
 }
 _VALUES = {"l2": "L2 norm", "cross_entropy": "cross-entropy"}

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, MetricSeries, Origin, Run
-from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_name, size
+from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_name, size
 from densitylab.frontend.analysis.origins import ORIGINS
 from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, XAxis, curves, metric_label, panels_of
 from densitylab.frontend.client import ApiError
@@ -179,7 +179,8 @@ except ApiError as error:
     st.stop()
 
 st.title(run_name(first, catalog()))
-badges = [f":blue-badge[{ORIGINS[first.origin]}]"] if first.origin is not Origin.TRAINED else []
+badges = [f":red-badge[:material/warning: {words}]" for words in run_flags(first)]
+badges += [f":blue-badge[{ORIGINS[first.origin]}]"] if first.origin is not Origin.TRAINED else []
 badges += [f":gray-badge[{escaped(tag)}]" for tag in first.tags]
 if badges or first.archived:
     st.caption(" ".join(badges) + " **archived**" * first.archived)

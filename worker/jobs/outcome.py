@@ -19,15 +19,18 @@ CURVES = (
 )
 
 
-def outcome_flags(curves: Iterable[MetricSeries], *, epoch: int | None, images: int, classes: int) -> list[Flag]:
-    """Return a flag if the run ends at chance, one if it has overfitted to the attack of its training, and one if its
-    loss ends far above its start, or is not finite.
+def outcome_flags(
+    curves: Iterable[MetricSeries], *, epoch: int | None, images: int, classes: int, largest_class: int = 0
+) -> list[Flag]:
+    """Return a flag if the run ends at chance or with one answer for all images, one if it has overfitted to the attack
+    of its training, and one if its loss ends far above its start, or is not finite.
 
     Args:
         curves: of the run, those of CURVES, with all epochs.
         epoch: whose weights the run keeps; None: the last.
         images: number of validation images.
         classes: K.
+        largest_class: number of validation images of the most frequent class; 0: not known.
     """
     points = {curve.name: curve.points for curve in curves if curve.points}
     kept: dict[str, float] = {}
@@ -39,6 +42,15 @@ def outcome_flags(curves: Iterable[MetricSeries], *, epoch: int | None, images: 
     if accuracy is not None and math.isfinite(accuracy):
         right = round(accuracy * images)
         flags += [Flag(key=flag.key, text=flag.text) for flag in at_chance(np.arange(images) < right, classes)]
+        if not flags and right == largest_class > 0:
+            flags.append(
+                Flag(
+                    key="at_chance",
+                    text=f"{right} of {images} validation images are classified correctly, exactly as many as by "
+                    "always answering the most frequent class. Evaluations of such a model show nothing about the "
+                    "features that it uses. Next: another learning rate, or class_weights balanced.",
+                )
+            )
     flags += _overfitted(kept)
     images_name = "validation" if "validation_cross_entropy" in kept else "training"
     loss = kept.get("validation_cross_entropy", kept.get("cross_entropy"))

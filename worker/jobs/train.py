@@ -146,7 +146,13 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
         def succeed(session: Session) -> None:
             curves = metrics.read(session, record.id, CURVES)
             epoch = None if state.best is None else state.best.epoch
-            flags = outcome_flags(curves, epoch=epoch, images=len(validation), classes=classes)
+            flags = outcome_flags(
+                curves,
+                epoch=epoch,
+                images=len(validation),
+                classes=classes,
+                largest_class=int(validation.labels.bincount().max()) if len(validation) else 0,
+            )
             bias = biased_validation(data.info.group_counts)
             if bias is not None and config.early_stop is not None:
                 flags.append(Flag(key="validation_biased", text=bias))

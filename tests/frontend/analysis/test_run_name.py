@@ -15,6 +15,7 @@ from densitylab.frontend.client.catalog import Catalog
         (["max_pooling", "at_chance", "loss_above_start"], "Run 7 at chance: "),
         (["loss_above_start"], "Run 7 diverged: "),
         (["max_pooling"], "Run 7: "),
+        (["catastrophic_overfitting"], "Run 7 overfitted to its attack: "),
     ],
 )
 def test_the_title_line_of_a_run_that_ended_badly_says_so(keys: list[str], start: str):

@@ -44,8 +44,15 @@ def series(name, *values):
     )
 
 
-def keys(*curves, epoch=None, images=100, classes=10):
-    return [flag.key for flag in outcome_flags(curves, epoch=epoch, images=images, classes=classes)]
+def keys(*curves, epoch=None, images=100, classes=10, **more):
+    return [flag.key for flag in outcome_flags(curves, epoch=epoch, images=images, classes=classes, **more)]
+
+
+def test_one_answer_for_all_images_is_chance_even_if_it_is_mostly_right():
+    for right, expected in ((0.78, ["at_chance"]), (0.79, []), (0.77, [])):
+        accuracy = series("validation_accuracy", right)
+        assert keys(accuracy, classes=2, largest_class=78) == expected
+    assert keys(series("validation_accuracy", 0.78), classes=2) == []
 
 
 def test_chance_is_judged_by_the_interval_over_the_validation_images():
