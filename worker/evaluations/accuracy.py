@@ -93,7 +93,7 @@ def accuracy(
         arrays={
             "predicted": predicted,
             "correct": correct,
-            "confidence": confidence.astype(np.float32),
+            "confidence": confidence,
             "cross_entropy": cross_entropy.astype(np.float32),
         },
     )

@@ -15,6 +15,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.evaluations.prior_result import PriorResult
 from densitylab.worker.evaluations.result import Flag, Result
 from densitylab.worker.evaluations.robust_accuracy import Attack, Robustness, measure_robustness, robust_accuracy
+from densitylab.worker.evaluations.subset import draw_subset
 
 
 def pgd_linf_accuracy(
@@ -130,7 +131,7 @@ def _evaluate(
         for loss in losses:
             stuck[loss].append(gradient_is_zero(polled, x, y, loss=loss).cpu().numpy())
 
-    known = _known(prior_results, {**params, "samples": samples}, probe)
+    known = _known(prior_results, {**params, "samples": samples}, draw_subset(data, samples))
     robustness = measure_robustness(
         attack,
         model,
@@ -154,12 +155,14 @@ def _evaluate(
     return result
 
 
-def _known(prior_results: Sequence[PriorResult], params: dict[str, Any], probe: float) -> dict[float, np.ndarray]:
+def _known(
+    prior_results: Sequence[PriorResult], params: dict[str, Any], indices: np.ndarray
+) -> dict[float, np.ndarray]:
     known: dict[float, np.ndarray] = {}
     for prior in prior_results:
-        if {**prior.params, **params} == prior.params and "held" in prior.arrays:
-            columns = sorted({0.0, probe, *map(float, prior.params["epsilons"])})
-            known.update(zip(columns, prior.arrays["held"].T, strict=True))
+        same = {**prior.params, **params} == prior.params and np.array_equal(prior.arrays.get("indices", ()), indices)
+        if same and "held" in prior.arrays and "columns/epsilon" in prior.arrays:
+            known.update(zip(prior.arrays["columns/epsilon"].tolist(), prior.arrays["held"].T, strict=True))
     return known
 
 

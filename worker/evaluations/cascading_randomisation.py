@@ -52,8 +52,8 @@ def cascading_randomisation(
         for each of `cosine`, `spearman`, `ssim` and `top_k` (see `similarity`): the curve of that name over the share
         of layers that are random, from 0, and `{name}_chance`, the trained model's maps against independent normal
         numbers (bootstrap by class); values `{name}` with all layers random, and `{name}_chance`; value `layers`, their
-        number; arrays `{name}`, with all layers random. Images with a map of zeros are excluded where that happens,
-        and a flag says so.
+        number; arrays `{name}`, with all layers random, `{name}_at` (N, S), at the points of the curve, and
+        `{name}_chance`. Images with a map of zeros are excluded where that happens, and a flag says so.
 
     Raises:
         Interrupted: `should_stop()` returned True.
@@ -103,7 +103,12 @@ def cascading_randomisation(
         values,
         curves,
         [*few_samples(count), *_zero_maps(columns)],
-        {"indices": indices, **{name: columns[-1][name].astype(np.float32) for name in MEASURES}},
+        {
+            "indices": indices,
+            **{name: columns[-1][name].astype(np.float32) for name in MEASURES},
+            **{f"{name}_at": np.stack([column[name] for column in columns], 1).astype(np.float32) for name in MEASURES},
+            **{f"{name}_chance": chance[name].astype(np.float32) for name in MEASURES},
+        },
     )
 
 

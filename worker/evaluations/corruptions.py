@@ -47,7 +47,8 @@ def corruptions(
         `mce`, and `clean` on as many clean images; curve `accuracy` over the severity from 0, clean, and one per
         corruption from 1. Intervals resample images by class, since the versions of one image are not independent;
         n is the number of images. Arrays, where the corrupted images are the test images in their order: `robust`, the
-        share of an image's 75 versions that are classified correctly, and one per corruption, of its 5.
+        share of an image's 75 versions that are classified correctly, and one per corruption, of its 5; `{name}_at`
+        (N, 5), whether they are; `clean`; and `reference` (N, 15), the reference model's shares.
 
     Raises:
         Interrupted: `should_stop()` returned True.
@@ -108,6 +109,10 @@ def corruptions(
         arrays["indices"] = drawn
         arrays["robust"] = right.mean(axis=(1, 2)).astype(np.float32)
         arrays |= {name: right[:, index].mean(axis=1).astype(np.float32) for index, name in enumerate(CORRUPTIONS)}
+        arrays |= {f"{name}_at": right[:, index] for index, name in enumerate(CORRUPTIONS)}
+        arrays["clean"] = clean
+        if theirs is not None:
+            arrays["reference"] = theirs.mean(axis=2).astype(np.float32)
     classes = 1 + int(max(labels.max(initial=0), clean_labels.max(initial=0)))
     return Result(values, curves, few_samples(len(labels)) + at_chance(clean, classes), arrays)
 

@@ -46,7 +46,8 @@ def density(
 
     Returns:
         for each set `train`, `test`, `noise` and, if given, `other`: values and curves (histograms)
-        `log_density_{set}` and `gradient_norm_{set}`; arrays `log_density` and `gradient_norm` of the test images.
+        `log_density_{set}` and `gradient_norm_{set}`; arrays `log_density` and `gradient_norm` of the test images, and
+        `{set}/log_density` and `{set}/gradient_norm` of the others.
 
     Raises:
         ValueError: shapes differ and `resize` is None.
@@ -96,7 +97,13 @@ def density(
         flags,
         {
             "indices": indices,
-            "log_density": log_density["test"].astype(np.float32),
-            "gradient_norm": gradient_norm["test"].astype(np.float32),
+            "log_density": log_density["test"],
+            "gradient_norm": gradient_norm["test"],
+            **{
+                f"{name}/{quantity}": scores_of[name]
+                for quantity, scores_of in (("log_density", log_density), ("gradient_norm", gradient_norm))
+                for name in sets
+                if name != "test"
+            },
         },
     )

@@ -45,9 +45,9 @@ def input_gradient_perturbation(
     Returns:
         for `up` (+) and `down` (−), values at the first epsilon and curves over 0 and all epsilons: `{side}_changed`,
         the share of images whose prediction changed (Wilson); `{side}_log_density`, the mean change of log p(x);
-        `{side}_attribution`, the mean cosine between the attributions of both images if neither is zero
-        (bootstrap). Arrays `{side}_changed_at`: per image the smallest epsilon that changed its prediction, inf if
-        none did. Images with g = 0 do not change; a flag gives their number.
+        `{side}_attribution`, the mean cosine between the attributions of both images if neither is zero (bootstrap).
+        Arrays of the same names (N, E), at 0 and all epsilons, and `{side}_changed_at`: per image the smallest epsilon
+        that changed its prediction, inf if none did. Images with g = 0 do not change; a flag gives their number.
 
     Raises:
         ValueError: no epsilon.
@@ -120,7 +120,7 @@ def _evaluate(
     count = len(indices)
     labels = data.labels[indices].cpu().numpy()
     values, curves = {}, {}
-    arrays = {"indices": indices}
+    arrays: dict[str, np.ndarray] = {"indices": indices}
     for name, rows in rows_by_name.items():
         points = [_point(row, labels) for row in rows]
         values[name] = points[ascending.index(float(epsilons[0]))]
@@ -132,6 +132,7 @@ def _evaluate(
             "epsilon (L2)",
             name.partition("_")[2].replace("_", " "),
         )
+        arrays[name] = rows.T if rows.dtype == bool else rows.T.astype(np.float32)
         if rows.dtype == bool:
             first = np.where(rows.any(axis=0), np.array(ascending)[rows.argmax(axis=0)], np.inf)
             arrays[f"{name}_at"] = first.astype(np.float32)

@@ -48,10 +48,10 @@ def groups(
     Returns:
         values `worst` = min a_g (n: of that group), `mean` = Σ a_g n_g / n over the test set's groups (the plain
         accuracy), `mean_train` = Σ a_g w_g with the training set's shares w_g, `gap` = max a_g − min a_g, with
-        bootstrap intervals stratified by group; `group_0`, `group_1`, ... each a_g (Wilson). Curve `accuracy`
-        over the group indices. Arrays `correct`, `predicted` and `group`. Groups without a test image get a flag,
-        have no accuracy and are excluded from the other values; the weights of `mean_train` are then scaled to sum
-        to 1.
+        bootstrap intervals stratified by group; `group_0`, `group_1`, ... each a_g (Wilson). Curve `accuracy` over the
+        group indices. Arrays `correct`, `predicted` and `group`, and `train/group` of the training images. Groups
+        without a test image get a flag, have no accuracy and are excluded from the other values; the weights of
+        `mean_train` are then scaled to sum to 1.
 
     Raises:
         ValueError: the data set has no groups, or lacks an attribute.
@@ -108,7 +108,7 @@ def groups(
             )
         },
         flags=_flags(sizes) + at_chance(correct, classes),
-        arrays={"correct": correct, "predicted": predicted, "group": group},
+        arrays={"correct": correct, "predicted": predicted, "group": group, "train/group": train_groups},
     )
 
 

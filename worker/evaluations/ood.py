@@ -69,8 +69,8 @@ def ood(
         for each score values `{score}_auroc`, `{score}_aupr_in`, `{score}_aupr_out` and `{score}_fpr95` (see
         `ood_metrics`; bootstrap stratified by in and out), curves `{score}_roc`, `{score}_in` and `{score}_out` (its
         histograms); values `in_images`, `out_images` and `train_images`, their numbers; arrays of the test images'
-        scores. A score that is not finite for some image has no values and gets a flag, and so do the scores of
-        features where the model has no linear layer at its end.
+        scores, and `out/{score}` of the others. A score that is not finite for some image has no values and gets a
+        flag, and so do the scores of features where the model has no linear layer at its end.
 
     Raises:
         ValueError: shapes differ and `resize` is None, or the noise is unknown.
@@ -140,7 +140,8 @@ def ood(
             )
         values.update({f"{name}_{metric}": value for metric, value in score.values().items()})
         curves.update({f"{name}_{metric}": curve for metric, curve in score.curves(name).items()})
-    arrays = {"indices": indices, **{name: scores.astype(np.float32) for name, scores in here.items()}}
+    arrays = {"indices": indices, **here}
+    arrays |= {f"out/{name}": scores for name, scores in there.items()}
     return Result(values, curves, flags, arrays)
 
 

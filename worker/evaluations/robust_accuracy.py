@@ -112,7 +112,7 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         value `accuracy` at the first requested epsilon; curve `accuracy` over 0 and all requested ones (Wilson); the
         flags that apply to any attack; and the arrays `broken_at`, the smallest requested epsilon at which each image
         was misclassified (0 for one that is misclassified unperturbed, inf for one that was robust throughout), and
-        `held` (N, E), the robust images.
+        `held` (N, E), the robust images, at the epsilons of `columns/epsilon`.
     """
     shown = sorted({0.0, *map(float, requested)})
     robust = np.array([robustness.at(epsilon) for epsilon in shown])
@@ -145,5 +145,10 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
             )
         },
         flags=flags,
-        arrays={"indices": robustness.indices, "broken_at": broken_at.astype(np.float32), "held": robustness.robust},
+        arrays={
+            "indices": robustness.indices,
+            "broken_at": broken_at.astype(np.float32),
+            "held": robustness.robust,
+            "columns/epsilon": np.array(robustness.epsilons),
+        },
     )

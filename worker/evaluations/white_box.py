@@ -29,7 +29,7 @@ class WhiteBox:
         """Add the comparison with PGD to the result of an attack.
 
         Adds the values `white_box`, PGD's accuracy on the same images, and `only_here`, the share of images that only
-        this attack broke; the array `only_here`; and a flag if this attack is stronger than PGD.
+        this attack broke; the arrays `only_here` and `white_box`; and a flag if this attack is stronger than PGD.
 
         Args:
             result: of the attack; changed in place.
@@ -39,7 +39,7 @@ class WhiteBox:
         only = white & ~robust
         result.values["white_box"] = proportion(int(white.sum()), len(white), higher_is_better=True)
         result.values["only_here"] = proportion(int(only.sum()), len(only), higher_is_better=None)
-        result.arrays["only_here"] = only
+        result.arrays["only_here"], result.arrays["white_box"] = only, white
         if robust.sum() < white.sum():
             result.flags.append(
                 Flag(

@@ -80,7 +80,8 @@ def test_both_counts_and_the_scores_of_the_test_images_are_returned(model):
     counts = [result.values[f"{part}_images"].value for part in ("in", "out", "train")]
     assert counts == [250, 220, 300]
     scores = ("msp", "max_logit", "energy", "density_gradient", "odin", "knn", "mahalanobis", "vim")
-    assert {name: len(array) for name, array in result.arrays.items()} == dict.fromkeys(("indices", *scores), 250)
+    lengths = {"indices": 250, **dict.fromkeys(scores, 250), **{f"out/{score}": 220 for score in scores}}
+    assert {name: len(array) for name, array in result.arrays.items()} == lengths
     assert all(result.values[f"{score}_auroc"].n == 470 for score in scores)
     assert (result.arrays["density_gradient"] <= 0).all()
     assert sum(result.curves["energy_in"].y) == pytest.approx(1)
