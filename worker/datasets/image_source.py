@@ -5,6 +5,7 @@ Names are valid Unicode in composed form (NFC), whatever bytes are stored, with 
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import os
@@ -190,8 +191,10 @@ class Archive:
                     if unpacked.tell() > size:
                         raise BadTree(f"{name} is larger than the archive says")
             unpacked.seek(0)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, *_DAMAGED) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, *_DAMAGED) as error:
             unpacked.close()
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
             raise error if isinstance(error, BadTree) else BadTree(f"{name} can't be unpacked: {error}") from None
         except BaseException:
             unpacked.close()

@@ -217,3 +217,12 @@ def test_a_pattern_of_names_gives_labels_attributes_and_splits(tmp_path):
         register(tmp_path, tmp_path / "in", pattern="{label}/x/*")
     with pytest.raises(BadTree, match=r"has no \{label\}"):
         register(tmp_path, tmp_path / "in", pattern="{class}/*")
+
+
+def test_a_damaged_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", **wilds())
+    content = (tmp_path / "a.npz").read_bytes()
+    for start in (10, 100, 20_000):
+        (tmp_path / "a.npz").write_bytes(content[:start] + content[start + 40 :])
+        with pytest.raises(BadTree, match="can't be unpacked|is not a|is incomplete"):
+            register(tmp_path, tmp_path / "a.npz")
