@@ -224,5 +224,5 @@ def test_a_damaged_npz_is_refused(tmp_path):
     content = (tmp_path / "a.npz").read_bytes()
     for start in (10, 100, 20_000):
         (tmp_path / "a.npz").write_bytes(content[:start] + content[start + 40 :])
-        with pytest.raises(BadTree, match="can't be unpacked|is not a|is incomplete"):
+        with pytest.raises(BadTree, match=r"can't be unpacked|is not a|is incomplete"):
             register(tmp_path, tmp_path / "a.npz")
