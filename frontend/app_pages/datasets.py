@@ -181,7 +181,8 @@ def label_text(dataset: Dataset, sample: DatasetSample) -> str:
     label = class_name(dataset, sample.label)
     if sample.group is None or sample.group >= len(dataset.group_names):
         return label
-    return f"{label}, {dataset.group_names[sample.group]}"
+    group = dataset.group_names[sample.group]
+    return group if group.startswith(f"{label}, ") else f"{label}, {group}"  # groups of attributes name the class too
 
 
 def class_name(dataset: Dataset, label: int) -> str:

@@ -27,9 +27,9 @@ from densitylab.worker.datasets import own_parquet
 from densitylab.worker.datasets.array_layout import is_array, read_arrays
 from densitylab.worker.datasets.class_folders import read_class_folders
 from densitylab.worker.datasets.image_layout import is_groups_csv, litter
-from densitylab.worker.datasets.image_source import MAX_FILE_BYTES, Tree
+from densitylab.worker.datasets.image_source import MAX_FILE_BYTES, BadTree, Tree
 from densitylab.worker.datasets.own_columns import recognise
-from densitylab.worker.datasets.own_images import SPLIT_NAMES, BadFolder, OwnImages, ReadOptions, Report
+from densitylab.worker.datasets.own_images import SPLIT_NAMES, BadFolder, OwnImages, ReadOptions, Report, require_none
 from densitylab.worker.datasets.own_tables import TEXT_SUFFIXES, Table, joined, read_text_table, stacked, text_of
 from densitylab.worker.datasets.pattern_layout import read_pattern
 from densitylab.worker.datasets.table_layout import names_files, read_table_images
@@ -53,18 +53,30 @@ def read(tree: Tree, suffixes: tuple[str, ...], options: ReadOptions, report: Re
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in suffixes]
     if options.table is None and not pictures and any(map(is_array, names)):
         return read_arrays(tree, options, report)
-    table = _table(tree, names, pictures, suffixes, options)
+    unread: list[str] = []
+    table = _table(tree, names, pictures, suffixes, options, unread)
     if table is not None:
         return read_table_images(tree, table, suffixes, options, report)
     if any(options.columns.values()):
         raise BadFolder("columns are named, but there is no table whose columns they could be")
-    return read_class_folders(tree, suffixes, report)
+    try:
+        own = read_class_folders(tree, suffixes, report)
+    except BadFolder:
+        require_none(unread)  # rather the table was meant
+        raise
+    return replace(own, notes=[*own.notes, *(f"Passed over: {reason}." for reason in unread)])
 
 
 def _table(
-    tree: Tree, names: Sequence[str], pictures: Sequence[str], suffixes: tuple[str, ...], options: ReadOptions
+    tree: Tree,
+    names: Sequence[str],
+    pictures: Sequence[str],
+    suffixes: tuple[str, ...],
+    options: ReadOptions,
+    unread: list[str],
 ) -> Table | None:
-    """Return the table that the user names, or one that is recognised; None for none."""
+    """Return the table that the user names, or one that is recognised; None for none. Why others can't be read is added
+    to `unread`."""
     tables = [name for name in names if is_table(name)]
     if options.table is not None:
         wanted = options.table.strip("/")
@@ -78,8 +90,12 @@ def _table(
         return _containing(tree, columnar)
     fitting = []
     for name in tables:
-        with suppress(BadFolder):  # a table that is not about the images, such as a log
+        try:
             table = _opened(tree, name)
+        except BadTree as error:  # of a table that may not be about the images, such as a log
+            lines = str(error).splitlines()
+            unread += lines[1:] or lines
+        else:
             column = recognise(table.columns, _for_table(options, table), table.name).image
             if column is not None and (table.read or names_files(tree, table, column, suffixes)):
                 fitting.append((table, column))

@@ -141,6 +141,15 @@ def test_a_wrong_cell_is_named_by_line_and_column(tmp_path, changed, message):
 def test_a_table_that_is_none_is_refused(tmp_path, table, message):
     contents = {"1.png": png(1), "2.png": png(2), "metadata.csv": table}
     refused(tmp_path, contents, message, table="metadata.csv")
+    refused(tmp_path, contents, message)
+
+
+def test_a_table_beside_class_folders_that_is_not_about_the_images_is_passed_over(tmp_path):
+    contents = {f"{label}/{number}.png": png(number) for label in ("a", "b") for number in range(8)}
+    tables = {"log.csv": "time,path\n1,/var/log\n", "broken.csv": "a,a\n1,2\n"}
+    facts = register(tmp_path, write(tmp_path / "in", contents | tables))
+    assert facts.class_names == ["a", "b"] and not facts.group_names
+    assert "Passed over: broken.csv has several columns called 'a'" in " ".join(facts.notes)
 
 
 def test_json_lines_that_are_none_are_named(tmp_path):
