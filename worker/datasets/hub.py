@@ -11,8 +11,13 @@ _DATA = ("*.parquet", "*.arrow", "*.csv", "*.tsv", "*.jsonl", "*.npz", "*.npy", 
 _SECONDS = 10.0  # without an answer
 
 
-def download(name: str, folder: Path, suffixes: tuple[str, ...]) -> Path:
-    """Download a data set's files; return the folder that has them.
+def folder_of(name: str, folder: Path) -> Path:
+    """Return the folder that has a data set's files, in the folder of downloads."""
+    return folder / f"hub--{name.replace('/', '--')}"
+
+
+def download(name: str, folder: Path, suffixes: tuple[str, ...]) -> None:
+    """Download a data set's files to `folder_of`.
 
     Args:
         name: owner/name on the Hub.
@@ -30,12 +35,11 @@ def download(name: str, folder: Path, suffixes: tuple[str, ...]) -> Path:
             "data sets of the Hugging Face Hub need the package huggingface-hub on the workers: install "
             "densitylab[huggingface], or download the data set and register its folder"
         ) from None
-    target = folder / f"hub--{name.replace('/', '--')}"
     try:
         snapshot_download(
             name,
             repo_type="dataset",
-            local_dir=target,
+            local_dir=folder_of(name, folder),
             token=False,  # what this machine may read is not for every user
             etag_timeout=_SECONDS,
             allow_patterns=[*_DATA, *(f"*{suffix}" for suffix in suffixes)],
@@ -52,7 +56,6 @@ def download(name: str, folder: Path, suffixes: tuple[str, ...]) -> Path:
         if not type(error).__module__.startswith("http"):
             raise
         raise _unreachable(name) from None
-    return target
 
 
 def _unreachable(name: str) -> BadTree:

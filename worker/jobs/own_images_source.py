@@ -15,12 +15,18 @@ from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.failures import JobFailed
 
 
+def download(context: Context, request: dict[str, Any]) -> None:
+    """Download the data set of the Hugging Face Hub that a request names, if it names one. Raises BadTree.
+
+    The files stay in the folder of downloads, so that a preview and a registration share them.
+    """
+    if request.get("hub") is not None:
+        hub.download(request["hub"], context.settings.data_dir / "downloads", images.SUFFIXES)
+
+
 @contextmanager
 def opened(context: Context, request: dict[str, Any]) -> Iterator[tuple[Tree, ReadOptions]]:
-    """Open the images of a request, and say how to read them. Raises JobFailed and BadTree.
-
-    Files of the Hugging Face Hub stay in the folder of downloads, so that a preview and a registration share them.
-    """
+    """Open the images of a request, and say how to read them; call `download` first. Raises JobFailed and BadTree."""
     folder = context.settings.data_dir
     options = _options(request)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +38,7 @@ def opened(context: Context, request: dict[str, Any]) -> Iterator[tuple[Tree, Re
             yield tree, options
         return
     if request.get("hub") is not None:
-        path = hub.download(request["hub"], folder / "downloads", images.SUFFIXES)
-        with image_source.opened(path, scratch=folder) as tree:
+        with image_source.opened(hub.folder_of(request["hub"], folder / "downloads"), scratch=folder) as tree:
             yield tree, options
         return
     path = (folder / request["path"]).resolve()

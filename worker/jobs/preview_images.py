@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,8 @@ from densitylab.worker.datasets.own_images import MAX_LINES, OwnImages
 from densitylab.worker.jobs import own_images_source
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.failures import JobFailed
+from densitylab.worker.jobs.register import STALL_SECONDS
+from densitylab.worker.jobs.stall import require_progress
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
 
@@ -40,15 +43,34 @@ def run(task_id: int) -> None:
 def _preview(context: Context, lease: Lease) -> None:
     request = lease.task.payload
     lease.report(stage="reading the images", progress=0.0)
+
+    def fail() -> None:
+        with lease.writing() as session:
+            lease.finish(
+                session,
+                Status.FAILED,
+                f"The images can't be read: no progress for {STALL_SECONDS:.0f} seconds. Check the disk with them.",
+            )
+        os._exit(1)  # the thread that reads can't be interrupted
+
     try:
-        with own_images_source.opened(context, request) as (tree, options):
+        own_images_source.download(context, request)
+        with (
+            require_progress(STALL_SECONDS, fail) as progressed,
+            own_images_source.opened(context, request) as (tree, options),
+        ):
+
+            def should_stop() -> bool:
+                progressed()
+                return lease.should_stop()
+
             found = image_preview.preview(
                 tree,
                 decoder,
                 options,
                 image_size=tuple(request["image_size"]) if request["image_size"] else None,
                 data_seed=request["data_seed"],
-                should_stop=lease.should_stop,
+                should_stop=should_stop,
             )
             answer = _answer(lease.task.task_id, found)
     except BadTree as error:

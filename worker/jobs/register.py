@@ -53,6 +53,7 @@ def _register(context: Context, lease: Lease) -> None:
 
     continues = False
     try:
+        own_images_source.download(context, request)
         with (
             require_progress(STALL_SECONDS, fail) as progressed,
             own_images_source.opened(context, request) as (images, options),

@@ -139,3 +139,9 @@ def test_a_data_set_of_the_hub_needs_a_package_and_the_internet(lab, monkeypatch
     task, _ = lab.preview(path=None, hub="owner/name")
     assert "the Hugging Face Hub can't be reached from the workers, so owner/name can't be downloaded" in task.error
     assert not any(pattern.endswith(".py") for pattern in asked[0]["allow_patterns"]) and asked[0]["token"] is False
+    rows = birds()
+    module.snapshot_download = lambda name, local_dir, **options: write(
+        local_dir, bird_files(rows) | {"metadata.csv": csv(rows)}
+    )
+    _, found = lab.preview(path=None, hub="owner/name")
+    assert found.layout == "table" and found.problems == [] and found.class_names == ["0", "1"]
