@@ -4,9 +4,9 @@
         [--optimizer sgd] [--rates 0.1,0.03] [--activations relu,gelu] [--out FOLDER]
 
 The images are the 5,000 digits, padded to 32×32 pixels. A run makes its steps with a constant rate and no penalty, and
-its figure is the accuracy on 500 other images afterwards, in eval mode; chance is 0.1. The recommended rates of the
-catalog's models (`learning_rates`) are a third of the largest one that leaves chance in all runs, or that one where it
-is the optimizer's usual one. Writes learning-rates.json and prints a table.
+its figure is the accuracy on 500 other images afterwards, in eval mode; chance is 0.1. The rates in the catalog
+(`learning_rates` of a model) leave chance in all runs and are below those that diverge. Writes
+learning-rates.json and prints a table.
 """
 
 from __future__ import annotations

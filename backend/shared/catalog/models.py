@@ -155,6 +155,7 @@ def resnet(depth: int, cost: Cost) -> ModelEntry:
         has_convolutions=True,
         multivariate=GROUP_NORM,
         cost=cost,
+        learning_rates={"sgd": 0.03},
     )
 
 
@@ -244,6 +245,7 @@ MODELS = (
         has_convolutions=True,
         multivariate=GROUP_NORM,
         cost=convolutional_cost(11.2e6, 542e3, 1101),
+        learning_rates={"sgd": 0.03},
     ),
     ModelEntry(
         "wide_resnet28_10",
@@ -256,6 +258,7 @@ MODELS = (
         has_convolutions=True,
         multivariate=GROUP_NORM,
         cost=convolutional_cost(36.5e6, 5120e3, 4530),
+        learning_rates={"sgd": 0.03},
     ),
     ModelEntry(
         "convnext_tiny",

@@ -23,7 +23,7 @@ def test_a_request_without_a_learning_rate_takes_the_models():
         "weight_decay": 0.0,
     }
     assert optimizer(model=cnn, optimizer={"key": "sgd", "params": {"lr": 0.1}})["lr"] == 0.1
-    assert optimizer(model={"key": "preact_resnet18"}, optimizer={"key": "sgd"})["lr"] == 0.1
+    assert optimizer(model={"key": "torchvision"}, optimizer={"key": "sgd"})["lr"] == 0.1
     swept = plan(CATALOG, {"evaluations": [], "optimizer": {"key": "sgd"}}, {"model.key": ["cnn", "vgg11"]})
     assert [item.spec.optimizer.params["lr"] for item in swept if item.spec.model.key == "cnn"] == [0.03]
 

@@ -174,7 +174,7 @@ def test_the_learning_rate_follows_the_model_until_it_is_given(page, live_api):
     app = model.set_value("VGG11").run()
     assert rate() == 0.01 and "Recommended learning rate for VGG11: 0.01" in page_text(app)
     app = ending(app.selectbox, "/model/key").set_value("PreAct-ResNet-18").run()
-    assert rate() == 0.1  # the optimizer's own
+    assert rate() == 0.03
 
 
 def test_options_of_loss_and_memory_are_launched_and_explained(page, live_api):
