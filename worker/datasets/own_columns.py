@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from densitylab.worker.datasets.own_images import MAX_ATTRIBUTES, BadFolder, Column, Report, Role
-from densitylab.worker.datasets.own_values import Where, attribute_problem, number_of, value_text
+from densitylab.worker.datasets.own_values import Where, attribute_problem, distinct_texts, number_of
 
 _AUTO_VALUES = 20  # different values up to which a column that nobody names is an attribute
 _EXAMPLES = 5
@@ -113,7 +113,7 @@ def usable_attributes(
 
 def _not_by_itself(column: str, cells: Sequence[Any]) -> str | None:
     """Return why a column is no attribute unless the user names it."""
-    kinds = {value_text(cell) for cell in cells}
+    kinds = distinct_texts(cells)
     if len(kinds) > _AUTO_VALUES:
         return f"{len(kinds):,} different values: name it among the attributes to use it"
     if len(kinds) == len(cells):
@@ -157,8 +157,14 @@ def described(
     role_of: dict[str | None, Role] = {getattr(roles, role): role for role in COMMON_NAMES}
     found = []
     for name in columns:
-        texts = list(dict.fromkeys(value_text(cell)[:100] for cell in cells.get(name, ())))
+        values = cells.get(name, ())
+        counted = name in cells and not isinstance(values, range)  # which stands for the images themselves
+        texts = distinct_texts(values) if counted else []
         role = role_of.get(name) or ("attribute" if name in attributes else None)
-        distinct = len(texts) if name in cells else None
-        found.append(Column(name, role, distinct, texts[:_EXAMPLES], "" if role else reasons.get(name, "")))
+        distinct = len(texts) if counted else None
+        found.append(
+            Column(
+                name, role, distinct, [text[:100] for text in texts[:_EXAMPLES]], "" if role else reasons.get(name, "")
+            )
+        )
     return found

@@ -21,7 +21,7 @@ def categories(name: str, cells: Sequence[Any], value_names: Sequence[str] | Non
     −1 and 1, or false and true, are named "not NAME" and "NAME", other numbers "NAME 7", unless `value_names` names the
     numbers 0, 1, … or the values in their order.
     """
-    texts = [value_text(cell) for cell in cells]
+    texts = as_texts(cells)
     distinct = sorted(set(texts), key=_order)
     code = {text: index for index, text in enumerate(distinct)}
     return Attribute(
@@ -32,6 +32,24 @@ def categories(name: str, cells: Sequence[Any], value_names: Sequence[str] | Non
 def value_text(cell: Any) -> str:
     """Return a cell as text; a whole number that is written as 2.0 is 2."""
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text_of(cell))
+
+
+def as_texts(cells: Sequence[Any]) -> list[str]:
+    """Return cells as texts, see `value_text`; each different cell is converted once."""
+    try:
+        known = {cell: value_text(cell) for cell in set(cells)}
+    except TypeError:  # lists and objects of JSON
+        return [value_text(cell) for cell in cells]
+    return [known[cell] for cell in cells]
+
+
+def distinct_texts(cells: Sequence[Any]) -> list[str]:
+    """Return the different values as texts, in the order in which they come."""
+    try:
+        different: Sequence[Any] = list(dict.fromkeys(cells))
+    except TypeError:
+        different = cells
+    return list(dict.fromkeys(value_text(cell) for cell in different))
 
 
 def value_texts(name: str, distinct: Sequence[str], value_names: Sequence[str] | None = None) -> list[str]:
@@ -79,7 +97,7 @@ def labels_of(
         names: of the classes, in the order of the values.
         stated: names of the numbers 0, 1, …, in the file.
     """
-    texts = [value_text(cell) for cell in cells]
+    texts = as_texts(cells)
     for index, text in enumerate(texts):
         if not text:
             problems.append(f"{where(index)}: there is no label")
@@ -112,7 +130,7 @@ def splits_of(cells: Sequence[Any], where: Where, problems: list[str], meanings:
         problems: sentences.
         meanings: the split that a value means, before the usual meanings.
     """
-    texts = [value_text(cell) for cell in cells]
+    texts = as_texts(cells)
     distinct = set(texts) - set(meanings)
     known: dict[str, str] = {**SPLIT_NAMES, **meanings}
     if distinct <= set(_NUMBERED_SPLITS) and distinct:
@@ -140,13 +158,11 @@ def splits_of(cells: Sequence[Any], where: Where, problems: list[str], meanings:
 
 def attribute_problem(name: str, cells: Sequence[Any], where: Where) -> str | None:
     """Return why values can't be an attribute, a sentence that names the first wrong one; None if they can."""
-    texts = [value_text(cell) for cell in cells]
-    blank = next((index for index, text in enumerate(texts) if not text), None)
-    if blank is not None:
-        return f"{where(blank)}: there is no value"
-    kinds = set(texts)
+    kinds = distinct_texts(cells)
+    if "" in kinds:
+        return f"{where(as_texts(cells).index(''))}: there is no value"
     if len(kinds) < 2:
-        return f"{name} is {texts[0] if texts else 'empty'} everywhere: an attribute needs at least two values"
+        return f"{name} is {kinds[0] if kinds else 'empty'} everywhere: an attribute needs at least two values"
     if len(kinds) > MAX_VALUES:
         return f"{name} has {len(kinds):,} different values, at most {MAX_VALUES} are an attribute"
     return None
