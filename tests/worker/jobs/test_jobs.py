@@ -119,7 +119,7 @@ def test_evaluations_get_the_data_the_runs_and_the_prior_results_that_they_use(l
     assert abs(measured["stability"].values["spearman_random_weights"].value) < 0.2
     assert measured["transfer_linf"].values["white_box"].n == 40
     assert measured["more"].curves["accuracy"].y[2] == measured["pgd_linf"].values["accuracy"].value
-    assert measured["more"].provenance["measure_version"] == 2
+    assert measured["more"].provenance["measure_version"] == 3
 
 
 def test_a_second_delivery_does_nothing(lab):
