@@ -41,4 +41,5 @@ def choose_columns(found: RegistrationPreview) -> dict[str, Any]:
         disabled=bool(columns["group"]),
         help="Used by training and, unless they name others, by evaluations. Empty: no groups.",
     )
-    return {"columns": columns, "group_by": None if columns["group"] else crossed}
+    unknown = not found.counts and not crossed  # the images could not be read, so there is nothing to keep
+    return {"columns": columns, "group_by": None if columns["group"] or unknown else crossed}
