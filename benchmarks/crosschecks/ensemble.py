@@ -16,6 +16,7 @@ from densitylab.worker.attacks.square import square
 from densitylab.worker.attacks.square_l2 import square_l2
 
 IMAGES, QUERIES = 100, 1000
+TOLERANCE, SCATTER = 0.01, 0.05  # of attacks along gradients; of random search, where seeds of one package differ too
 PARTS = {
     "L∞": {"apgd": apgd_linf, "fab": fab_linf, "square": square},
     "L2": {"apgd": apgd_l2, "fab": fab_l2, "square": square_l2},
@@ -35,7 +36,7 @@ class Cropped(nn.Module):
 
 
 def rows(subjects: Subjects) -> Iterator[Row]:
-    """Yield, for each attack, the share of images that torchattacks breaks and ours holds, at most 1 %.
+    """Yield, for each attack, the share of images that torchattacks breaks and ours holds: at most 1 %, of Square 5 %.
 
     Both take the published parameters: 100 steps, one start (theirs are drawn differently), nine target classes; Square
     takes 1,000 queries.
@@ -60,7 +61,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
                     "torchattacks",
                     float((broken[1] & ~broken[0]).double().mean()),
                     0.0,
-                    0.01,
+                    SCATTER if part == "Square" else TOLERANCE,
                     f"n = {IMAGES}; {held} and {also} hold, {int((broken[0] & ~broken[1]).sum())} broken by ours alone",
                 )
 
