@@ -124,6 +124,17 @@ def record_imported(recorder: Recorder, run: int) -> None:
     call("import_model_file", files=file, form={"request": json.dumps(request)})
 
 
+def record_preview(recorder: Recorder) -> None:
+    request = json.dumps({"image_size": [16, 16]})
+    form = {"request": request}
+    task = recorder.call("preview_archive", files={"archive": ("shades.zip", archive())}, form=form)
+    recorder.recorded["preview_archive"]["request"] = {"archive": "the archive's bytes", "request": request}
+    while recorder.api.get(f"/api/v1/tasks/{task['id']}").json()["status"] in ("queued", "running"):
+        time.sleep(0.5)
+    recorder.call("get_preview", task_id=task["id"])
+    recorder.call("preview_folder", {"preview": task["id"], "group_by": []})
+
+
 def record(recorder: Recorder) -> None:
     call = recorder.call
     for operation in ("get_health", "get_readiness", "get_catalog", "list_datasets", "get_system"):
@@ -195,6 +206,7 @@ def record(recorder: Recorder) -> None:
     recorder.recorded["register_archive"]["request"] = {"archive": "the archive's bytes", "request": request}
     while call("get_task", task_id=registered["id"])["status"] in ("queued", "running"):
         time.sleep(0.5)
+    record_preview(recorder)
     record_logged(recorder)
     record_imported(recorder, runs[0])
     call("act_on_runs", {"action": "archive", "runs": runs[:2], "dry_run": True})
