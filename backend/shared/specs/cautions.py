@@ -37,13 +37,14 @@ def _lost_layers(catalog: Catalog, spec: RunSpec) -> list[LaunchCaution]:
         return []
     if dataset.sized_by is not None and own is None:
         path, value = f"dataset.params.{dataset.sized_by}", wanted
-        how = f"the data set with {dataset.sized_by} = {wanted} or more"
+        how = f"the data set's {dataset.sized_by} = {wanted} or more"
     else:
         path, value = "interface.image_size", [wanted, wanted]
-        how = f"images enlarged for the network by the spec's interface.image_size = [{wanted}, {wanted}]"
+        how = f"the spec's interface.image_size = [{wanted}, {wanted}], which enlarges them for the network"
     text = (
         f"At {size[0]}×{size[1]} pixels the first layer of {model.label} is another than the pretrained one and begins "
-        f"at random; the pretrained one is kept from {wanted} pixels a side. Next: {how}, or pretrained off."
+        f"at random; the pretrained one is kept from {wanted} pixels a side. Next: images of at least "
+        f"{wanted}×{wanted} pixels, such as by {how}; or pretrained off."
     )
     return [
         LaunchCaution(
