@@ -17,7 +17,7 @@ class BracketSearch(Request):
 
     kind: Literal["bracket"] = Field(description="the method of search")
     result: str = Field(
-        pattern=r"^[a-z0-9_]+\.[A-Za-z0-9_]+$",
+        pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$",
         max_length=130,
         description="the result to optimise, `<evaluation name>.<value name>`, of an evaluation of the spec",
     )

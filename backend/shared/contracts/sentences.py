@@ -66,6 +66,7 @@ PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "expected letters, digits, - _ and ., and a letter or a digit first",
     r"^[A-Za-z0-9.+!_-]*$": "expected a version: letters, digits and . + ! _ -",
     r"^[0-9a-f]{64}$": "expected a SHA-256: 64 digits of 0 to 9 and a to f",
+    r"^[\w.-]+/[\w.-]+$": "expected a data set of the Hub as owner/name",
     r"^\S+$": "must not contain spaces",
     r"^[^\x00]*$": "must not contain the NUL character",
 }
