@@ -32,8 +32,8 @@ def request(
     """Queue an evaluation of a run, or reuse an earlier one.
 
     An evaluation with the same key, split and parameters, of the run's present checkpoint, is reused whatever its name,
-    unless the request names another. One that failed, was cancelled, is of an older checkpoint or version, or whose file is
-    damaged is run again.
+    unless the request names another. One that failed, was cancelled, is of an older checkpoint or version, or whose
+    file is damaged is run again.
     Without a name the evaluation has its default name, with a number if that is taken.
 
     Raises:

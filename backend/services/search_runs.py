@@ -45,7 +45,8 @@ def first_runs(
         spec = _with_validation(catalog, method.spec, search)
         highest = highest_position(catalog, spec)
         middle = min(start, highest - 1)
-        baseline: dict[str, Any] = {"regularizer": {"key": min(plain)}, "schedule": RunSpec().schedule.model_dump(), "lambda_": 0.0}
+        constant = RunSpec().schedule.model_dump()
+        baseline: dict[str, Any] = {"regularizer": {"key": min(plain)}, "schedule": constant, "lambda_": 0.0}
         for changes in (baseline, *({"lambda_": lambda_of(middle + step)} for step in (-1, 0, 1))):
             for item in with_seeds(catalog, {**spec.model_dump(), **changes}, search.seeds):
                 assigned = replace(item, assignment=method.assignment | item.assignment)

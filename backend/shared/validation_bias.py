@@ -25,8 +25,8 @@ def biased_validation(group_counts: Mapping[str, Sequence[int]]) -> str | None:
     images = "1 validation image" if count == 1 else f"{count:,} validation images"
     return (
         f"The validation images have the same bias as the training images: group {rare} is {validation[rare]:.1%} of "
-        f"them, {train[rare]:.1%} of the training and {test[rare]:.1%} of the test images. Their mean accuracy says little of "
-        f"the test images, and the accuracy of that group rests on {images}. Next: choose by the worst group "
+        f"them, {train[rare]:.1%} of the training and {test[rare]:.1%} of the test images. Their mean accuracy says "
+        f"little of the test images, and the accuracy of that group rests on {images}. Next: choose by the worst group "
         "(validation_worst_group), or hold out validation images with the groups of the test images."
     )
 

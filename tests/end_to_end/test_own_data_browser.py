@@ -65,9 +65,11 @@ def choose(tab: Page, name: str, option: str) -> None:
 
 
 def preview(tab: Page, path: str) -> None:
-    expect(tab.get_by_text("Register your own images")).to_be_visible()
-    tab.get_by_text("Register your own images").click()
+    title = tab.get_by_text("Register your own images")
     field = tab.get_by_role("textbox", name="Folder, .zip, .npz or table")
+    expect(title).to_be_visible()
+    if not field.is_visible():
+        title.click()
     field.fill(path)
     field.press("Tab")
     tab.get_by_role("button", name="Preview", exact=True).click()
@@ -79,7 +81,9 @@ def register(tab: Page, label: str) -> None:
     field.fill(label)
     field.press("Tab")
     tab.get_by_role("button", name="Register", exact=True).click()
+    expect(tab.get_by_text("Registered: the data set is ready.")).to_be_visible()
     expect(tab.get_by_text(label, exact=True).first).to_be_visible()
+    tab.reload()  # the form as it is for a new visitor
 
 
 def test_a_table_and_a_parquet_file_are_previewed_registered_and_evaluated_by_group(

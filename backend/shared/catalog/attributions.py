@@ -104,8 +104,8 @@ ATTRIBUTIONS = (
     AttributionEntry(
         "occlusion",
         "Occlusion",
-        "Drop of the target's logit under a black patch (Zeiler & Fergus 2014). With patch 1 and stride 1 it is the zero "
-        "occlusion f(x) − f(x with the pixel 0) of every pixel.",
+        "Drop of the target's logit under a black patch (Zeiler & Fergus 2014). With patch 1 and stride 1 it is the "
+        "zero occlusion f(x) − f(x with the pixel 0) of every pixel.",
         "densitylab.worker.attributions.occlusion:occlusion",
         params=(
             Param(

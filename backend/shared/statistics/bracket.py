@@ -107,9 +107,7 @@ def refine(tried: Sequence[Tried], *, baseline: float, max_loss: float, higher: 
         return Next([], "No λ is within the accuracy budget.")
     positions = sorted(item.half_decades for item in tried)
     gaps = [
-        (upper - lower, upper, lower)
-        for lower, upper in pairwise(positions)
-        if best.half_decades in (lower, upper)
+        (upper - lower, upper, lower) for lower, upper in pairwise(positions) if best.half_decades in (lower, upper)
     ]
     wanted = [(lower + upper) / 2 for _, upper, lower in sorted(gaps, reverse=True)]
     taken = {item.lambda_ for item in tried}
