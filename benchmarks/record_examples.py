@@ -124,6 +124,22 @@ def record_imported(recorder: Recorder, run: int) -> None:
     call("import_model_file", files=file, form={"request": json.dumps(request)})
 
 
+def record_search(recorder: Recorder) -> None:
+    """Launch a search for λ, and stop it once it has tried its first ones."""
+    call = recorder.call
+    spec = {**LAUNCH["spec"], "evaluations": [{"key": "pgd_linf", "params": {"samples": 100}}]}
+    search = {"kind": "bracket", "result": "pgd_linf.accuracy", "seeds": [0], "max_candidates": 5}
+    body = {"name": "search", "spec": spec, "search": search}
+    number = recorder.api.post("/api/v1/experiments", json=body).raise_for_status().json()["id"]
+    path = f"/api/v1/experiments/{number}"
+    while len(recorder.api.get(path).raise_for_status().json()["runs"]) == 4:  # the baseline and three λ
+        time.sleep(0.5)
+    call("get_search", experiment_id=number)
+    call("stop_search", experiment_id=number)
+    while not recorder.api.get(path).json()["finished"]:
+        time.sleep(0.5)
+
+
 def record_preview(recorder: Recorder) -> None:
     request = json.dumps({"image_size": [16, 16]})
     form = {"request": request}
@@ -207,6 +223,7 @@ def record(recorder: Recorder) -> None:
     while call("get_task", task_id=registered["id"])["status"] in ("queued", "running"):
         time.sleep(0.5)
     record_preview(recorder)
+    record_search(recorder)
     record_logged(recorder)
     record_imported(recorder, runs[0])
     call("act_on_runs", {"action": "archive", "runs": runs[:2], "dry_run": True})

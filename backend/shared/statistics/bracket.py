@@ -93,10 +93,11 @@ def extend(
         reasons.append(what)
         if low.half_decades - 1 >= LOWEST:
             further.append(low.half_decades - 1)
-    if further and len(tried) + len(further) > max_candidates:
+    room = max_candidates - len(tried)
+    if further and room < 1:
         return Next([], f"{_joined(reasons)}, but {max_candidates} λ are the most for one method.")
     if further or best is None or reasons:
-        return Next(sorted(further), f"{_joined(reasons)}.")
+        return Next(sorted(further[:room]), f"{_joined(reasons)}.")
     return Next([], f"λ = {best.lambda_:g} is the best within the accuracy budget, which larger λ cross.")
 
 
