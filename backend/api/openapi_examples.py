@@ -156,6 +156,14 @@ _PREVIEW = {
     "passed_over_count": 1,
     "notes": ["Images that metadata.csv does not name, passed over: 1 (extra.jpg)."],
 }
+_SEARCH = {
+    "kind": "bracket",
+    "result": "pgd_linf.accuracy",
+    "accuracy_budget": 0.02,
+    "start": 0.1,
+    "seeds": [0, 1, 2],
+    "max_candidates": 12,
+}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "CatalogEntry": {"sized_by": "image_size", "learning_rates": {"sgd": 0.03}, "needs_groups_if": {"by": ["group"]}},
     "Problem": {
@@ -197,14 +205,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "cautions": [_CAUTION],
     },
     "LaunchCaution": _CAUTION,
-    "BracketSearch": {
-        "kind": "bracket",
-        "result": "pgd_linf.accuracy",
-        "accuracy_budget": 0.02,
-        "start": 0.1,
-        "seeds": [0, 1, 2],
-        "max_candidates": 12,
-    },
+    "BracketSearch": _SEARCH,
+    "ExperimentRequest": {"search": _SEARCH},
     "SearchSummary": {"kind": "bracket", "status": "finished", "reason": "Every method is done."},
     "EvaluationSpec": {"split": "validation"},
     "InitFrom": _INIT_FROM,

@@ -71,11 +71,9 @@ def show_register() -> None:
         if found is not None:
             show_preview(found)
         if st.button("Register", icon=":material/add:", type="primary") and options is not None:
-            with show_api_errors(fields), st.spinner("Uploading the archive …" if images.archive else ""):
-                _register(images, {"label": label, **options}, fields)
+            _register(images, {"label": label, **options}, fields)
         if asked and options is not None:
-            with show_api_errors(fields), st.spinner("Uploading the archive …" if images.archive else ""):
-                _request_preview(images, options, fields)
+            _request_preview(images, options, fields)
 
 
 @dataclass(frozen=True)
@@ -179,16 +177,17 @@ def _request_preview(images: _Images, options: dict[str, Any], fields: FieldErro
         fields.add([FieldError(pointer="/archive", detail=images.missing)])
         return
     uploaded = _uploaded(images)
-    if images.archive is not None and uploaded is None:
-        request = PreviewArchiveRequest.model_validate(options)
-        task = api().request_archive_preview(request, images.archive.name, images.archive)
-        st.session_state["register-uploaded"] = (images.identity, task.id)
-    else:
-        given = images.given if uploaded is None else {"preview": uploaded}
-        task = api().request_preview(PreviewRequest.model_validate({**options, **given}))
-    st.session_state["register-previewed"] = images.identity
-    st.query_params[PREVIEW] = str(task.id)
-    st.rerun()
+    with show_api_errors(fields), st.spinner("Uploading the archive …" if images.archive else ""):
+        if images.archive is not None and uploaded is None:
+            request = PreviewArchiveRequest.model_validate(options)
+            task = api().request_archive_preview(request, images.archive.name, images.archive)
+            st.session_state["register-uploaded"] = (images.identity, task.id)
+        else:
+            given = images.given if uploaded is None else {"preview": uploaded}
+            task = api().request_preview(PreviewRequest.model_validate({**options, **given}))
+        st.session_state["register-previewed"] = images.identity
+        st.query_params[PREVIEW] = str(task.id)
+        st.rerun()
 
 
 def _register(images: _Images, request: dict[str, Any], fields: FieldErrors) -> None:
@@ -196,10 +195,11 @@ def _register(images: _Images, request: dict[str, Any], fields: FieldErrors) -> 
         fields.add([FieldError(pointer="/archive", detail=images.missing)])
         return
     uploaded = _uploaded(images)
-    if images.archive is not None and uploaded is None:
-        follow(api().register_archive(ArchiveRequest.model_validate(request), images.archive.name, images.archive))
-    given = images.given if uploaded is None else {"preview": uploaded}
-    follow(api().register(RegisterRequest.model_validate({**request, **given})))
+    with show_api_errors(fields), st.spinner("Uploading the archive …" if images.archive else ""):
+        if images.archive is not None and uploaded is None:
+            follow(api().register_archive(ArchiveRequest.model_validate(request), images.archive.name, images.archive))
+        given = images.given if uploaded is None else {"preview": uploaded}
+        follow(api().register(RegisterRequest.model_validate({**request, **given})))
 
 
 def _uploaded(images: _Images) -> int | None:

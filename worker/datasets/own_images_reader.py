@@ -94,7 +94,8 @@ def _table(
             table = _opened(tree, name)
         except BadTree as error:  # of a table that may not be about the images, such as a log
             lines = str(error).splitlines()
-            unread += lines[1:] or lines
+            if PurePosixPath(name).suffix.lower() != ".txt":  # which mostly is prose
+                unread += lines[1:] or lines
         else:
             column = recognise(table.columns, _for_table(options, table), table.name).image
             if column is not None and (table.read or names_files(tree, table, column, suffixes)):

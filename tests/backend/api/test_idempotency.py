@@ -75,6 +75,12 @@ MAKING: dict[str, tuple[str, Request, Request]] = {
         {"data": {"request": '{"label": "Birds"}'}, "files": {"archive": ("x.zip", archive("a"))}},
         {"data": {"request": '{"label": "Birds"}'}, "files": {"archive": ("x.zip", archive("b"))}},
     ),
+    "preview": ("/registrations/preview", {"json": {"path": "birds"}}, {"json": {"path": "fish"}}),
+    "archive preview": (
+        "/registrations/preview/archive",
+        {"data": {"request": "{}"}, "files": {"archive": ("x.zip", archive("a"))}},
+        {"data": {"request": "{}"}, "files": {"archive": ("x.zip", archive("b"))}},
+    ),
     "preparation": ("/datasets/mnist/prepare", {}, {"json": {"params": {"check_sums": False}}}),
     "webhook": (
         "/webhooks",

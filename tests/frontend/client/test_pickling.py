@@ -15,9 +15,9 @@ import pytest
 import densitylab.frontend.client
 import densitylab.frontend.client.trackers
 import densitylab.frontend.command_line
-from densitylab.backend.shared.contracts import Evaluation, FieldError, Run, RunSpec, Status
+from densitylab.backend.shared.contracts import Evaluation, FieldError, Misfits, Run, RunSpec, Status
 from densitylab.extras import MissingExtra
-from densitylab.frontend.client import ApiError, RunCancelled, RunsFailed, connect, connect_async
+from densitylab.frontend.client import ApiError, RunCancelled, RunsFailed, WeightsDoNotFit, connect, connect_async
 from densitylab.frontend.command_line.outcome import WrongInput
 
 
@@ -45,6 +45,7 @@ ERRORS = [
     RunsFailed([run(1, Status.SUCCEEDED), run(2, Status.FAILED), run(3, Status.CANCELLED)]),
     RunsFailed([run(1, Status.SUCCEEDED)], [evaluation(1, Status.CANCELLED)]),
     RunCancelled("Run 4 was cancelled."),
+    WeightsDoNotFit("fc.weight does not fit", Misfits(total=1)),
     MissingExtra("`connect` needs the extra `client`"),
     WrongInput("this is no spec"),
 ]

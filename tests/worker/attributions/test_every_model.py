@@ -195,7 +195,7 @@ def test_a_method_is_right_on_a_model_or_refused_before_the_launch(model, params
     _, params = complete_params(CATALOG, "model", model, params, "", errors)
     _, defaults = complete_params(CATALOG, "attribution", entry.key, {}, "", errors)
     assert not errors
-    reason = incompatibility(CATALOG, entry, defaults, Component(key=model, params=params), IMAGES.key)
+    reason = incompatibility(CATALOG, entry, defaults, Component(key=model, params=params), IMAGES)
     torch.manual_seed(0)
     network = prepared(build_model(CATALOG, model, params, IMAGES))
     if reason is None:
@@ -216,7 +216,7 @@ def test_deeplift_is_refused_where_its_contributions_would_not_add_up(model):
     params = {"activation": "relu"} if model == "vit" else {"norm": "group"}
     entry = CATALOG.find("attribution", "deeplift")
     _, completed = complete_params(CATALOG, "model", model, params, "", [])
-    reason = incompatibility(CATALOG, entry, {}, Component(key=model, params=completed), IMAGES.key)
+    reason = incompatibility(CATALOG, entry, {}, Component(key=model, params=completed), IMAGES)
     assert reason is not None and "other non-linear operations" in reason
     assert ("norm group" in reason) == (model != "vit")
     torch.manual_seed(0)
@@ -228,7 +228,7 @@ def test_deeplift_is_refused_where_its_contributions_would_not_add_up(model):
 @pytest.mark.parametrize(("patch", "stride", "fits"), [(16, 16, True), (17, 2, False), (4, 5, False), (4, 4, True)])
 def test_a_window_larger_than_the_image_or_smaller_than_its_stride_is_refused(patch, stride, fits):
     entry = CATALOG.find("attribution", "occlusion")
-    reason = incompatibility(CATALOG, entry, {"patch": patch, "stride": stride}, Component(key="mlp"), IMAGES.key)
+    reason = incompatibility(CATALOG, entry, {"patch": patch, "stride": stride}, Component(key="mlp"), IMAGES)
     assert (reason is None) == fits
     if reason is not None:
         assert reason.startswith("Occlusion needs stride ≤ patch ≤ 16") and f"patch {patch}" in reason

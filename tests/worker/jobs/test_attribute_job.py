@@ -166,15 +166,16 @@ def test_the_metrics_of_maps_equal_those_of_the_evaluation(lab, trained, perturb
     with lab.database.read() as session:
         stored = run_artifacts.artifact(session, run_id, f"{name}.npz")
     with np.load(io.BytesIO(lab.artifacts.read(stored.location)), allow_pickle=False) as kept:
-        indices = [255, 3, 7]  # of both batches, in another order
-        answer, _ = _maps(lab, _ask(lab, runs=[run_id], indices=indices, target="predicted", perturbation=perturbation))
+        rows = {int(kept["indices"][row]): row for row in (255, 3, 7)}  # of both batches, in another order
+        ask = _ask(lab, runs=[run_id], indices=list(rows), target="predicted", perturbation=perturbation)
+        answer, _ = _maps(lab, ask)
         assert answer.status == Status.SUCCEEDED, answer.error
         for panel in answer.panels:
             shown = panel.perturbed
             assert set(shown.similarity) == {"cosine", "spearman", "ssim", "top_k", "relative_l2", "l2"}
             for measure, value in shown.similarity.items():
-                assert value == pytest.approx(float(kept[measure][panel.index]), rel=1e-4, abs=1e-5), measure
-            assert (shown.predicted != panel.predicted) == kept["changed"][panel.index]
+                assert value == pytest.approx(float(kept[measure][rows[panel.index]]), rel=1e-4, abs=1e-5), measure
+            assert (shown.predicted != panel.predicted) == kept["changed"][rows[panel.index]]
 
 
 def test_maps_of_an_uploaded_image(lab, trained):
