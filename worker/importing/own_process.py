@@ -10,6 +10,7 @@ import os
 import resource
 import select
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from densitylab.worker.errors import Interrupted, out_of_memory
 from densitylab.worker.importing.errors import BadModelFile
 
 _LISTEN_SECONDS = 0.2  # how often `should_stop` is asked
+_WAITING = 10  # a process that waits takes no processor time: the limit of the time in all, as a multiple of that
 _SENTENCE_BYTES = 16_000
 _TOO_LARGE = "The file needs far more memory than its size: it can't be read safely."
 
@@ -35,7 +37,8 @@ def succeeds(work: Callable[[], object], *, seconds: int, further_bytes: int, sh
         should_stop: asked while it runs.
 
     Raises:
-        BadModelFile: `work` raised it, or any other exception, took too much, or crashed.
+        BadModelFile: `work` raised it, or any other exception, took too much, waited for ten times `seconds`, or
+            crashed.
         Interrupted: `should_stop()` returned True; the process was ended.
     """
     reading, writing = os.pipe()
@@ -48,7 +51,7 @@ def succeeds(work: Callable[[], object], *, seconds: int, further_bytes: int, sh
         _run(work, writing, seconds, further_bytes)
     os.close(writing)
     try:
-        sentence = _answer(reading, should_stop)
+        sentence = _answer(reading, should_stop, time.monotonic() + _WAITING * seconds)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         raise
@@ -61,10 +64,12 @@ def succeeds(work: Callable[[], object], *, seconds: int, further_bytes: int, sh
         raise BadModelFile(sentence or _TOO_LARGE)
 
 
-def _answer(pipe: int, should_stop: Callable[[], bool]) -> str:
+def _answer(pipe: int, should_stop: Callable[[], bool], until: float) -> str:
     """Return what the process wrote until its end."""
     content = b""
     while True:
+        if time.monotonic() > until:
+            raise BadModelFile("Reading the file does not come to an end: it can't be read safely.")
         if should_stop():
             raise Interrupted("the reading of the file was stopped")
         if select.select([pipe], [], [], _LISTEN_SECONDS)[0]:

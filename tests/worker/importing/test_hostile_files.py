@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from densitylab.worker.errors import Interrupted
-from densitylab.worker.importing import parts, reading, weights
+from densitylab.worker.importing import own_process, parts, reading, weights
 from densitylab.worker.importing.errors import BadModelFile
 from densitylab.worker.importing.fitting import Fit, best_fit
 
@@ -267,3 +267,11 @@ def test_counters_may_be_of_any_kind_and_variances_not_below_0():
         assert layer.num_batches_tracked == 7
     with pytest.raises(BadModelFile, match="variances running_var have 1 values below 0"):
         loaded({**state, "running_var": torch.tensor([1.0, -0.1])}, layer)
+
+
+def test_a_read_that_only_waits_comes_to_an_end(monkeypatch):
+    monkeypatch.setattr(own_process, "_WAITING", 1)
+    began = time.monotonic()
+    with pytest.raises(BadModelFile, match="does not come to an end"):
+        own_process.succeeds(lambda: time.sleep(600), seconds=1, further_bytes=2**30, should_stop=lambda: False)
+    assert time.monotonic() - began < 30
