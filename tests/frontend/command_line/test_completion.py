@@ -1,6 +1,7 @@
 """Completion in real shells."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,8 @@ CASES = [
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment with the command `densitylab`, as an installation makes it."""
     command = tmp_path / "densitylab"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m densitylab "$@"\n')
+    root, python = shlex.quote(str(ROOT)), shlex.quote(sys.executable)
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {python} -m densitylab "$@"\n')
     command.chmod(0o755)
     return {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
 

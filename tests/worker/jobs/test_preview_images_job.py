@@ -41,7 +41,7 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("DENSITYLAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DENSITYLAB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("DENSITYLAB_DATA_DIR", raising=False)
     lab = Lab()
     yield lab
     lab.database.close()
