@@ -37,10 +37,11 @@ def _table(search: SearchProgress) -> pd.DataFrame:
     rows = [
         {
             "Method": _name(item.settings),
-            "λ": f"{'★ ' if item.best else ''}{item.lambda_:g}",
+            "λ": f"{item.lambda_:g}",
             "Validation accuracy": number(item.accuracy),
             "Within the budget": within[item.within_budget],
             f"{search.result}, validation": number(item.value),
+            "Best so far": "yes" if item.best else "",
             "Runs": joined(item.runs),
         }
         for item in search.candidates
