@@ -38,12 +38,7 @@ def note_completion(session: Session, task_id: int) -> None:
     experiment = session.get(ExperimentRow, experiment_id, with_for_update={"key_share": True}, populate_existing=True)
     if experiment is None or experiment.search_status == "running":  # more runs may come
         return
-    left = (
-        select(TaskRow.id)
-        .join(RunRow, TaskRow.run_id == RunRow.id)
-        .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False), _ACTIVE_TASK)
-    )
-    if not _some(session, left):
+    if not _some(session, _active_of_experiment(experiment_id)):
         _insert(session, run_id, task_id, EXPERIMENT, FINISHED)
 
 
@@ -57,13 +52,16 @@ def note_search_end(session: Session, experiment_id: int) -> None:
         .order_by(TaskRow.finished_at.desc(), TaskRow.id.desc())
         .limit(1)
     ).first()
-    left = (
+    if last is not None and not _some(session, _active_of_experiment(experiment_id)):
+        _insert(session, last.run_id, last.id, EXPERIMENT, FINISHED)
+
+
+def _active_of_experiment(experiment_id: int) -> Select:
+    return (
         select(TaskRow.id)
         .join(RunRow, TaskRow.run_id == RunRow.id)
         .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False), _ACTIVE_TASK)
     )
-    if last is not None and not _some(session, left):
-        _insert(session, last.run_id, last.id, EXPERIMENT, FINISHED)
 
 
 def _some(session: Session, statement: Select) -> bool:
