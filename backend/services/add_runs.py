@@ -2,7 +2,6 @@
 
 import copy
 import json
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -117,13 +116,12 @@ def _requested(
         item
         for group in chosen
         for lambda_ in dict.fromkeys(request.lambdas or [spec["lambda_"] for spec in group])
-        for item in _with_seeds(catalog, group[0], lambda_, request.seeds or sorted({spec["seed"] for spec in group}))
+        for item in specs.with_seeds(
+            catalog,
+            {**copy.deepcopy(group[0]), "lambda_": lambda_},
+            request.seeds or sorted({spec["seed"] for spec in group}),
+        )
     ]
-
-
-def _with_seeds(catalog: Catalog, stored: dict[str, Any], lambda_: float, seeds: list[int]) -> list[specs.Planned]:
-    planned = specs.plan_run(catalog, {**copy.deepcopy(stored), "lambda_": lambda_})
-    return [replace(planned, spec=planned.spec.model_copy(update={"seed": seed})) for seed in seeds]
 
 
 def _without(spec: dict[str, Any], *names: str) -> str:

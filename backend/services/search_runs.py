@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from densitylab.backend.services.comparisons import plain_regularizers
@@ -48,9 +47,8 @@ def first_runs(
         constant = RunSpec().schedule.model_dump()
         baseline: dict[str, Any] = {"regularizer": {"key": min(plain)}, "schedule": constant, "lambda_": 0.0}
         for changes in (baseline, *({"lambda_": lambda_of(middle + step)} for step in (-1, 0, 1))):
-            for item in with_seeds(catalog, {**spec.model_dump(), **changes}, search.seeds):
-                assigned = replace(item, assignment=method.assignment | item.assignment)
-                planned.setdefault(specs.spec_hash(item.spec), assigned)
+            for item in specs.with_seeds(catalog, {**spec.model_dump(), **changes}, search.seeds):
+                planned.setdefault(specs.spec_hash(item.spec), item)
     most = _max_runs(search, len(base), len(planned))
     if most > MAX_RUNS_PER_EXPERIMENT:
         raise InvalidField(
@@ -111,15 +109,3 @@ def highest_position(catalog: Catalog, spec: RunSpec) -> float:
     except UnknownKey:
         largest = None  # no longer installed
     return bracket.HIGHEST if largest is None else math.floor(2 * math.log10(largest) + 1e-9)
-
-
-def with_seeds(catalog: Catalog, raw: dict[str, Any], seeds: Sequence[int]) -> list[specs.Planned]:
-    planned = specs.plan_run(catalog, raw, {"lambda_": raw["lambda_"]})
-    return [
-        replace(
-            planned,
-            spec=planned.spec.model_copy(update={"seed": seed}),
-            assignment=planned.assignment | {"seed": seed},
-        )
-        for seed in seeds
-    ]

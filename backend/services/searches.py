@@ -15,7 +15,7 @@ from densitylab.backend.services.comparisons import plain_regularizers
 from densitylab.backend.services.datasets import NotPrepared
 from densitylab.backend.services.experiments import ensure_prepared
 from densitylab.backend.services.initial_weights import with_sources
-from densitylab.backend.services.search_runs import highest_position, with_seeds
+from densitylab.backend.services.search_runs import highest_position
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.catalog import Catalog
@@ -63,8 +63,7 @@ def advance(database: Database, catalog: Catalog, experiment_id: int) -> bool:
             return True
         if any(step is None for _, step in state.steps) or not state.steps:
             return False
-        reason = "Every method is done."
-        experiments.end_search(session, experiment_id, "finished", reason)
+        experiments.end_search(session, experiment_id, "finished", "Every method is done.")
         completion.note_search_end(session, experiment_id)
         return True
 
@@ -77,7 +76,7 @@ def _ready(
         item
         for method, step in wanted
         for position in step.half_decades
-        for item in with_seeds(
+        for item in specs.with_seeds(
             catalog, {**method.groups[0].runs[0].spec.model_dump(), "lambda_": lambda_of(position)}, seeds
         )
     ]

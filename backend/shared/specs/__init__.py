@@ -7,7 +7,7 @@ from densitylab.backend.shared.specs.compatibility import check_evaluations, inc
 from densitylab.backend.shared.specs.complete import COMPONENTS, complete
 from densitylab.backend.shared.specs.hashes import content_hash, dataset_hash, same_data, spec_hash
 from densitylab.backend.shared.specs.params import complete_params
-from densitylab.backend.shared.specs.plan import Planned, plan, plan_run
+from densitylab.backend.shared.specs.plan import Planned, plan, plan_run, with_seeds
 from densitylab.backend.shared.specs.usage import (
     OptionalEntry,
     optional_component,
@@ -36,4 +36,5 @@ __all__ = [
     "same_data",
     "spec_hash",
     "unmatched",
+    "with_seeds",
 ]

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,12 @@ def plan_run(catalog: Catalog, raw: dict[str, Any], assignment: dict[str, Any] |
     warnings = tuple(cautions(catalog, spec))
     flags = [Flag(key=caution.key, text=caution.text) for caution in warnings]
     return Planned(spec, assignment or {}, flags, first, optional, warnings, plugins(catalog, optional))
+
+
+def with_seeds(catalog: Catalog, raw: dict[str, Any], seeds: Sequence[int]) -> list[Planned]:
+    """Return a run for each seed, complete, of a spec that is validated once. Raises InvalidRequest."""
+    planned = plan_run(catalog, raw)
+    return [replace(planned, spec=planned.spec.model_copy(update={"seed": seed})) for seed in seeds]
 
 
 def plan(
