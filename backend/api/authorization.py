@@ -1,4 +1,4 @@
-"""What a valid token may do: the administrator's everything; others neither manage tokens nor, without
+"""The rights of a valid token: the administrator has all; others neither manage tokens nor, without
 DENSITYLAB_SHARED_RUNS, change what others made."""
 
 from collections.abc import Callable

@@ -43,7 +43,7 @@ class Child:
     prints: str = ""
     """A part of the line that it prints when it is ready."""
     required: bool = True
-    """Whether a start fails if it does not become ready."""
+    """True: a start fails if it does not become ready."""
     mend: Callable[[], str | None] | None = None
     """Called after it has ended by an error of its own, before it starts again; returns a line that says what was done,
     None if nothing."""

@@ -17,7 +17,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Once(Generic[Made]):
-    """What a request made; `repeated` if an earlier request with its key has made it."""
+    """The result of a request; `repeated` if an earlier request with its key has made it."""
 
     made: Made
     repeated: bool

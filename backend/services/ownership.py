@@ -1,4 +1,4 @@
-"""What a caller may change: with DENSITYLAB_SHARED_RUNS everything, otherwise what its own token made."""
+"""The changes that a caller may make: with DENSITYLAB_SHARED_RUNS everything, otherwise what its own token made."""
 
 from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.errors import DomainError

@@ -158,7 +158,7 @@ class _Method:
 
 @dataclass(frozen=True)
 class _State:
-    """What the runs of a search say."""
+    """The state of a search, read from its runs."""
 
     steps: list[tuple[_Method, Next | None]]  # None: some of its runs are not done
     baseline: float | None

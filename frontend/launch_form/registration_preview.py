@@ -1,4 +1,4 @@
-"""What a registration would store: counts, sizes, columns, images, and what is wrong."""
+"""The preview of a registration: counts, sizes, columns, images, and what is wrong."""
 
 import pandas as pd
 import streamlit as st

@@ -1,4 +1,4 @@
-"""What a registration would store, found without reading all images."""
+"""The content that a registration would store, found without reading all images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of a training do to its loss, memory and time, in sentences."""
+"""Effects of a training's options on its loss, memory and time, in sentences."""
 
 from collections.abc import Iterator
 from math import ceil

@@ -229,7 +229,7 @@ class AugmentationEntry(Entry):
 
 @dataclass(frozen=True)
 class AlgorithmEntry(Entry):
-    """How a training weighs and draws its images. `build(samples, *, ...) -> Algorithm`."""
+    """A way to weigh and draw the images of a training. `build(samples, *, ...) -> Algorithm`."""
 
     kind: ClassVar[str] = "algorithm"
 

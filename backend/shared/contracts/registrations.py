@@ -40,7 +40,7 @@ class ImageColumns(Request):
 
 
 class PreviewArchiveRequest(Request):
-    """How to read your own images."""
+    """Options for reading your own images."""
 
     image_size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         default=None,
@@ -147,7 +147,7 @@ class PreviewImage(Answer):
 
 
 class RegistrationPreview(Answer):
-    """What a registration would store."""
+    """The images, columns and counts that a registration would store."""
 
     id: int = Field(description="number of the preview's task")
     layout: str = Field(description="form of the images: folders, table, arrays or pattern; empty: not recognised")
