@@ -1,10 +1,10 @@
-"""Compare marginal-density smoothing with its rivals on real digits, each over its own λ, on four networks.
+"""Compare marginal-density smoothing with its rivals on real digits, each at the λ of its search, on three networks.
 
     python -m benchmarks.comparison [--out FOLDER]
 
 Launches one experiment per network on a running system (DENSITYLAB_API_URL), waits for it, and writes comparison.md
-and two charts. An experiment that exists already is not launched again; only its missing runs are added. So a second
-call continues to wait, or writes at once.
+and two charts. An experiment that exists already is not launched again: a second call continues to wait, or writes at
+once. All runs together take some hours on two CPU cores.
 """
 
 import argparse
@@ -15,26 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
-from benchmarks.comparison_tables import PGD_ACCURACY, every_lambda, matched_accuracy, overview
+from benchmarks.comparison_tables import MAX_LOSS, PGD_ACCURACY, every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched
-from densitylab.backend.shared.contracts import ExperimentRequest, Run, Status
+from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Run, Status
 from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.client import ApiError, connect
 from densitylab.frontend.command_line.progress_line import ProgressLine
 
-SEEDS = (0, 1, 2)
+SEEDS = [0, 1, 2, 3, 4]
 PGD = {"epsilons": [0.1], "steps": 20, "samples": 500}
-LAMBDAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-COUNT = 3  # λ values per method, from its lowest
 POLL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network and how it is trained."""
+    """A network, how it is trained, and where the search for λ starts."""
 
     label: str
-    minutes: float  # for all its runs on two CPU cores
+    start: float  # λ in the middle of the first three
     spec: Mapping[str, Any]
 
 
@@ -42,65 +40,33 @@ def _mlp(activation: str) -> dict[str, Any]:
     return {"model": {"key": "mlp", "params": {"activation": activation}}, "epochs": 15, "batch_size": 100}
 
 
-def _cnn(activation: str) -> dict[str, Any]:
-    params = {"width": 6, "pooling": "average", "activation": activation}
-    return {
-        "model": {"key": "cnn", "params": params},
-        "epochs": 2,
-        "batch_size": 25,
-        "optimizer": {"key": "adam", "params": {"lr": 0.002}},
-    }
-
+CNN = {
+    "model": {"key": "cnn", "params": {"width": 6, "pooling": "average", "activation": "gelu"}},
+    "epochs": 2,
+    "batch_size": 25,
+    "optimizer": {"key": "adam", "params": {"lr": 0.002}},
+}
 
 NETWORKS = (
-    Network("MLP, ReLU", 14, _mlp("relu")),
-    Network("MLP, GELU", 14, _mlp("gelu")),
-    Network("CNN, GELU", 18, _cnn("gelu")),
-    Network("CNN, ReLU", 18, _cnn("relu")),
+    Network("MLP, ReLU", 0.3, _mlp("relu")),
+    Network("MLP, GELU", 30, _mlp("gelu")),
+    Network("CNN, GELU", 1, CNN),
 )
 
-
-@dataclass(frozen=True)
-class Method:
-    """A regularizer with its parameters and its lowest λ on each network.
-
-    The lowest λ come from a few trials with one seed: the largest λ should cost a little accuracy, not all of it.
-    That of adversarial training is at most 1.
-    """
-
-    regularizer: str
-    params: Mapping[str, Any]
-    lowest: tuple[float, ...]  # of LAMBDAS, in the order of NETWORKS
-
-
 METHODS = (
-    Method("marginal_density", {"estimator": "double_backward"}, (0.1, 10, 0.3, 0.03)),
-    Method("marginal_density", {"estimator": "finite_difference"}, (0.1, 10, 0.3, 0.03)),
-    Method("marginal_density", {"estimator": "random_projection"}, (0.01, 10, 0.3, 0.01)),
-    Method("input_gradient", {"target": "logit"}, (0.1, 1, 0.3, 0.03)),
-    Method("input_gradient", {"target": "log_prob"}, (1, 1, 1, 1)),
-    Method("jacobian", {}, (0.03, 0.3, 0.03, 0.01)),
-    Method("curvature", {}, (3, 10, 1, 0.3)),
-    Method("adversarial_training", {"steps": 3}, (0.1, 0.1, 0.1, 0.1)),
+    {"key": "marginal_density", "params": {"estimator": "double_backward"}},
+    {"key": "marginal_density", "params": {"estimator": "finite_difference"}},
+    {"key": "marginal_density", "params": {"estimator": "random_projection"}},
+    {"key": "input_gradient", "params": {"target": "logit"}},
+    {"key": "input_gradient", "params": {"target": "log_prob"}},
+    {"key": "jacobian"},
+    {"key": "curvature"},
+    {"key": "adversarial_training", "params": {"steps": 3}},
 )
 
 
 def request(network: Network) -> ExperimentRequest:
-    """Return the request of one experiment: the baseline and every method over its λ, seed by seed."""
-    grids: list[dict[str, list[Any]]] = []
-    for seed in SEEDS:
-        grids.append({"regularizer.key": ["none"], "lambda_": [0], "seed": [seed]})
-        for method in METHODS:
-            first = LAMBDAS.index(method.lowest[NETWORKS.index(network)])
-            params = {f"regularizer.params.{name}": [value] for name, value in method.params.items()}
-            grids.append(
-                {
-                    "regularizer.key": [method.regularizer],
-                    **params,
-                    "lambda_": list(LAMBDAS[first : first + COUNT]),
-                    "seed": [seed],
-                }
-            )
+    """Return the request of one experiment: every method with the λ that its search finds, and the baseline."""
     return ExperimentRequest(
         name=f"Comparison: {network.label}",
         spec={
@@ -108,9 +74,12 @@ def request(network: Network) -> ExperimentRequest:
             **network.spec,
             "evaluations": [{"key": "leakage"}, {"key": "pgd_linf", "params": PGD}],
         },
-        sweep=grids,
+        sweep={"regularizer": list(METHODS)},
+        search=BracketSearch(
+            kind="bracket", result=PGD_ACCURACY, accuracy_budget=MAX_LOSS, start=network.start, seeds=SEEDS
+        ),
         tags=["comparison"],
-        notes="The paper's comparison: every regularizer over its own λ, three seeds.",
+        notes="The paper's comparison: every regularizer over its own λ, five seeds.",
     )
 
 
@@ -130,7 +99,6 @@ def main() -> int:
                 if given.now
                 else client.wait(
                     experiment.id,
-                    expected_seconds=network.minutes * 60,
                     poll_seconds=POLL_SECONDS,
                     progress=ProgressLine(),
                 )
