@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from densitylab.worker.attacks.balls import BALLS, Ball
+from densitylab.worker.attacks.balls import BALLS, Ball, attackable
 from densitylab.worker.attacks.losses import TARGETED, UNTARGETED, Loss, objectives
 
 MOMENTUM = 0.75  # α of the paper: weight of the new step beside the last one
@@ -88,17 +88,12 @@ def _attack(
 ) -> Tensor:
     if loss not in UNTARGETED and loss not in TARGETED:
         raise ValueError(f"expected loss to be one of {', '.join((*UNTARGETED, *TARGETED))}, got {loss!r}")
-    if steps < 1 or restarts < 1 or target_classes < 1:
-        raise ValueError(
-            f"expected steps, restarts and target_classes of at least 1, got {steps}, {restarts} and {target_classes}"
-        )
     x = x.detach()
     result = x.clone()
-    if epsilon == 0 or len(x) == 0:
+    begun = attackable(model, x, y, epsilon, steps=steps, restarts=restarts, target_classes=target_classes)
+    if begun is None:
         return result
-    with torch.no_grad():
-        logits = model(x)
-    robust = (logits.argmax(dim=1) == y).nonzero().flatten()
+    logits, robust = begun
     ball = BALLS[p_norm](x, epsilon, generator)
     for objective in objectives([loss], logits, y, target_classes):
         for _ in range(restarts):

@@ -66,6 +66,25 @@ def l2_ball(x: Tensor, epsilon: float, generator: torch.Generator | None) -> Bal
 BALLS = {"2": l2_ball, "inf": linf_ball}
 
 
+def attackable(
+    model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, epsilon: float, **counts: int
+) -> tuple[Tensor, Tensor] | None:
+    """Return the logits (N, K) of the images and the indices of those that are classified as y, which an attack has to
+    change; None if there is nothing to attack: no image, or an epsilon of 0.
+
+    Raises:
+        ValueError: one of the `counts`, such as steps, is below 1.
+    """
+    if min(counts.values()) < 1:
+        given = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(f"expected counts of at least 1, got {given}")
+    if epsilon == 0 or len(x) == 0:
+        return None
+    with torch.no_grad():
+        logits = model(x)
+    return logits, (logits.argmax(dim=1) == y).nonzero().flatten()
+
+
 def box(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the pixel bounds of the L∞ ball in [0, 1], rounded inward."""
     low, high = (x.double() - epsilon).to(x.dtype), (x.double() + epsilon).to(x.dtype)

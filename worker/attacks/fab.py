@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from densitylab.worker.attacks.balls import BALLS
+from densitylab.worker.attacks.balls import BALLS, attackable
 from densitylab.worker.attacks.losses import Loss, objectives
 
 LARGEST_ALPHA = 0.1  # weight of the projection of the image beside that of the point
@@ -83,17 +83,12 @@ def _attack(
     target_classes: int,
     generator: torch.Generator | None,
 ) -> Tensor:
-    if steps < 1 or restarts < 1 or target_classes < 1:
-        raise ValueError(
-            f"expected steps, restarts and target_classes of at least 1, got {steps}, {restarts} and {target_classes}"
-        )
     x = x.detach()
     result = x.clone()
-    if epsilon == 0 or len(x) == 0:
+    begun = attackable(model, x, y, epsilon, steps=steps, restarts=restarts, target_classes=target_classes)
+    if begun is None:
         return result
-    with torch.no_grad():
-        logits = model(x)
-    robust = (logits.argmax(dim=1) == y).nonzero().flatten()
+    logits, robust = begun
     half, ball = (BALLS[p_norm](x, radius, generator) for radius in (epsilon / 2, epsilon))
     for objective in objectives(["targeted"], logits, y, target_classes):
         for restart in range(restarts):

@@ -56,6 +56,18 @@ def test_no_attack_leaves_the_ball_or_the_pixel_range_or_touches_the_model(norm,
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("count", ["steps", "restarts", "target_classes"])
+def test_counts_below_one_are_refused_and_an_epsilon_of_zero_draws_nothing(norm, count, task):
+    model, x, y = task
+    for attack in NORMS[norm][:2]:
+        with pytest.raises(ValueError, match=f"{count} 0"):
+            attack(model, x, y, epsilon=0.1, **{count: 0})
+        drawn = generator()
+        assert torch.equal(attack(model, x, y, epsilon=0.0, generator=drawn), x)
+        assert torch.equal(drawn.get_state(), generator().get_state())
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_apgd_and_fab_break_what_pgd_breaks(norm, task):
     model, x, y = task
     apgd, fab, pgd, epsilon = NORMS[norm]
