@@ -24,10 +24,9 @@ from densitylab.backend.shared.specs.usage import OptionalEntry, optional_entrie
 
 @dataclass(frozen=True)
 class Planned:
-    """A run to be launched: its complete spec and the values that the sweep set in it."""
+    """A run to be launched: its complete spec, its warnings, and where the sweep set values in it."""
 
     spec: RunSpec
-    assignment: dict[str, Any] = field(default_factory=dict)
     flags: list[Flag] = field(default_factory=list)  # warnings of the catalog, as the run stores them
     first: int = 0  # index in the request of the spec's first evaluation: -1 where the accuracy was put in front
     optional: tuple[OptionalEntry, ...] = ()  # entries that a worker may lack
@@ -42,7 +41,7 @@ class Planned:
         return _locate(pointer_, self.point, self.grid)
 
 
-def plan_run(catalog: Catalog, raw: dict[str, Any], assignment: dict[str, Any] | None = None) -> Planned:
+def plan_run(catalog: Catalog, raw: dict[str, Any]) -> Planned:
     """Return one run, complete. Raises InvalidRequest."""
     spec = complete(catalog, raw)
     asked = raw.get("evaluations")
@@ -51,7 +50,7 @@ def plan_run(catalog: Catalog, raw: dict[str, Any], assignment: dict[str, Any] |
     optional = tuple(optional_entries(catalog, spec, first=first))
     warnings = tuple(cautions(catalog, spec))
     flags = [Flag(key=caution.key, text=caution.text) for caution in warnings]
-    return Planned(spec, assignment or {}, flags, first, optional, warnings, plugins(catalog, optional))
+    return Planned(spec, flags, first, optional, warnings, plugins(catalog, optional))
 
 
 def with_seeds(catalog: Catalog, raw: dict[str, Any], seeds: Sequence[int]) -> list[Planned]:
@@ -101,7 +100,7 @@ def plan(
             try:
                 for path, (index, value) in point.items():
                     _assign(changed, path, value, f"{at}{pointer(printable(path))}", index)
-                item = plan_run(catalog, inherit(changed), {path: value for path, (_, value) in point.items()})
+                item = plan_run(catalog, inherit(changed))
                 located = tuple(replace(entry, pointer=_locate(entry.pointer, point, at)) for entry in item.optional)
                 planned.append(replace(item, optional=located, point=point, grid=at))
             except InvalidRequest as invalid:
