@@ -125,7 +125,7 @@ def progress(session: Session, catalog: Catalog, experiment_id: int) -> SearchPr
     waiting = state.waits_for or "The search waits for runs that are not done."
     return SearchProgress(
         kind=rule.kind,
-        status=stored.status,  # type: ignore[arg-type]
+        status=stored.status,
         reason=stored.reason or waiting,
         result=rule.result,
         accuracy_budget=rule.accuracy_budget,

@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from densitylab.backend.shared.contracts import SearchStatus
+
 Json = dict[str, Any]
 
 # Ids are never reused after a deletion: links, jobs and paths of files contain them
@@ -60,7 +62,7 @@ class ExperimentRow(Owned, Base):
     request: Mapped[Json]  # as posted
     additions: Mapped[list[Json]] = mapped_column(default=list, server_default="[]")  # runs added later, as posted
     search: Mapped[Json | None]  # request, name of the result on validation images, provenance and priority of its runs
-    search_status: Mapped[str | None] = mapped_column(String(16), index=True)
+    search_status: Mapped[SearchStatus | None] = mapped_column(String(16), index=True)
     search_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[float]
 

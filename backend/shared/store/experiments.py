@@ -126,7 +126,7 @@ class StoredSearch:
     validation_result: str  # name of the result on validation images
     provenance: dict[str, Any]  # of the runs that it launches
     priority: contracts.Priority
-    status: str
+    status: contracts.SearchStatus
     reason: str
     owner: str | None
     owner_token: int | None
