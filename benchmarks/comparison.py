@@ -48,15 +48,13 @@ CNN = {
 }
 
 NETWORKS = (
-    Network("MLP, ReLU", 0.3, _mlp("relu")),
     Network("MLP, GELU", 30, _mlp("gelu")),
+    Network("MLP, ReLU", 0.3, _mlp("relu")),
     Network("CNN, GELU", 1, CNN),
 )
 
 METHODS = (
-    {"key": "marginal_density", "params": {"estimator": "double_backward"}},
-    {"key": "marginal_density", "params": {"estimator": "finite_difference"}},
-    {"key": "marginal_density", "params": {"estimator": "random_projection"}},
+    {"key": "marginal_density"},
     {"key": "input_gradient", "params": {"target": "logit"}},
     {"key": "input_gradient", "params": {"target": "log_prob"}},
     {"key": "jacobian"},
