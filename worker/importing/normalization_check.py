@@ -2,8 +2,10 @@
 
 All ways see the first images; those that are clearly worse than the best are left out, and the others see all images.
 A way is chosen by its accuracy, then by its cross-entropy. The choice is decided where McNemar's exact test finds every
-other way worse (p < 0.05), on the same images. Where the order of the classes is doubtful, the accuracy in the order
-that was found is compared, so that a wrong order does not mislead the choice.
+other way worse on the same images, and a declared way is doubtful where the test finds it worse than the best. All p
+values allow for the number of ways (Bonferroni), since chance may make any of them the best. Where the order of the
+classes is doubtful, the accuracy in the order that was found is compared, so that a wrong order does not mislead the
+choice.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from densitylab.worker.models.interface import InputAdapter
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 IMAGES, FIRST_IMAGES = 2000, 200
-SIGNIFICANT, CLEARLY_WORSE = 0.05, 0.001  # p of McNemar's test
+SIGNIFICANT, CLEARLY_WORSE = 0.05, 0.001  # p of McNemar's test, before they are divided by the number of ways
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,15 @@ class Check:
     """The trials, the best first."""
 
     trials: Sequence[Trial]
-    decided: bool
+
+    @property
+    def decided(self) -> bool:
+        """Return whether every other trial is significantly worse than the best."""
+        return all(map(self.is_worse, self.trials[1:]))
+
+    def is_worse(self, trial: Trial) -> bool:
+        """Return whether a trial is significantly worse than the best, in view of the number of trials (Bonferroni)."""
+        return _worse(trial, self.trials[0], SIGNIFICANT / len(self.trials))
 
     @property
     def summary(self) -> str:
@@ -84,7 +94,7 @@ class Check:
         result = f"{best.normalization.label}: {best.summary}"
         if self.decided:
             return f"{result}, significantly more than under every other normalisation."
-        others = [trial for trial in self.trials[1:] if not worse(trial, best)]
+        others = [trial for trial in self.trials[1:] if not self.is_worse(trial)]
         named = "; ".join(f"{trial.normalization.label}: {trial.compared.mean():.4f}" for trial in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         return f"{result}. Not decided: the difference may be chance to {named}{more}. Declare it if you know it."
@@ -190,7 +200,7 @@ def check(
     first = sample(data, FIRST_IMAGES)
     trials = [trial(way, first, 0.3 * index / len(ways), 0.3 / len(ways)) for index, way in enumerate(ways)]
     best = max(trials, key=_order)
-    kept = [item for item in trials if not worse(item, best, CLEARLY_WORSE)]
+    kept = [item for item in trials if not _worse(item, best, CLEARLY_WORSE / len(trials))]
     if len(data) > FIRST_IMAGES:
         images = sample(data, IMAGES)
         again = {
@@ -200,8 +210,7 @@ def check(
         best = max(again.values(), key=_order)
         trials = [again.get(id(item), item) for item in trials]
     trials.sort(key=lambda item: (len(item.correct), *_order(item)), reverse=True)
-    decided = all(len(item.correct) < len(best.correct) or worse(item, best) for item in trials[1:])
-    return Check(trials, decided)
+    return Check(trials)
 
 
 def sample(data: Dataset, count: int) -> Dataset:
@@ -222,8 +231,9 @@ def _order(trial: Trial) -> tuple[float, float]:
     return float(trial.compared.mean()), -trial.cross_entropy
 
 
-def worse(trial: Trial, best: Trial, p: float = SIGNIFICANT) -> bool:
-    """Return whether a trial is worse than the best by McNemar's exact test, on the same images."""
+def _worse(trial: Trial, best: Trial, p: float) -> bool:
+    """Return whether a trial saw fewer images than the best, or is worse by McNemar's exact test with a p value below
+    `p`, on the same images."""
     if trial is best or len(trial.correct) != len(best.correct):
         return trial is not best
     return fewer_correct(trial.compared, best.compared, p)

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from densitylab.backend.shared.contracts import Flag, RunSource
 from densitylab.worker.evaluations.intervals import wilson
 from densitylab.worker.importing.class_order_check import OtherOrder
-from densitylab.worker.importing.normalization_check import Check, Trial, worse
+from densitylab.worker.importing.normalization_check import Check, Trial
 
 LISTED = 20  # classes of another order that are named
 _ABOVE_CHANCE = 0.025  # p of the binomial test, over all trials
@@ -29,7 +29,7 @@ def import_flags(
     trial, best = check.trials[chosen], check.trials[0]
     if trial.other_order is not None:
         flags.append(_class_order_doubtful(trial, trial.other_order, classes, class_order or range(len(classes))))
-    if worse(trial, best):
+    if check.is_worse(trial):
         flags.append(
             Flag(
                 key="normalization_doubtful",

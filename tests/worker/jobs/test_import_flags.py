@@ -16,7 +16,7 @@ def trial(name: str, right: int, n: int = 1000) -> Trial:
 
 
 def flags(*trials: Trial, chosen: int = 0) -> dict[str, str]:
-    found = import_flags(Check(trials, decided=False), chosen, CLASSES, SOURCE)
+    found = import_flags(Check(trials), chosen, CLASSES, SOURCE)
     return {flag.key: flag.text for flag in found}
 
 
@@ -62,7 +62,7 @@ def test_a_doubtful_class_order_states_both_accuracies_and_the_order():
     outputs = np.array([0, 1, 2, 5, 4, 3, 6, 7, 8, 9])
     doubtful = Trial(right.normalization, np.arange(1000) < 730, 1.0, OtherOrder(outputs, right.correct))
     used = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
-    (flag,) = import_flags(Check([doubtful], decided=True), 0, CLASSES, SOURCE, used)
+    (flag,) = import_flags(Check([doubtful]), 0, CLASSES, SOURCE, used)
     assert flag.key == "class_order_doubtful"
     assert "accuracy 0.7300 (0.7016 to 0.7566) in the order used, and 0.9300 (0.9125 to 0.9442)" in flag.text
     assert "on 1,000 validation images" in flag.text and "Class → output: class 3 → 4, class 5 → 6. Next" in flag.text
