@@ -122,6 +122,9 @@ def record_imported(recorder: Recorder, run: int) -> None:
     imported = call("import_model", {**request, "upload": task["id"], "normalization": "dataset"})
     call("get_misfits", task_id=imported["id"])
     call("import_model_file", files=file, form={"request": json.dumps(request)})
+    for operation in ("inspect_model", "import_model_file"):
+        request = recorder.recorded[operation]["request"]
+        recorder.recorded[operation]["request"] = {"file": "the file's bytes", **request}
 
 
 def record_search(recorder: Recorder) -> None:

@@ -133,6 +133,7 @@ def document(app: FastAPI, catalog: Catalog, *, token_required: bool) -> dict[st
             schemas[schema]["properties"][field]["description"] += "\n\n" + _choices(catalog, name)
     for schema in schemas.values():
         _remove_titles(schema)
+    _name_values(answer)
     components["securitySchemes"] = {"token": _BEARER}
     for path, method, operation in _operations(answer):
         _complete(path, method, operation, token_required=token_required)
@@ -180,6 +181,15 @@ def _remove_titles(schema: dict[str, Any]) -> None:
     for node in _nodes({key: value for key, value in schema.items() if key != "title"}):
         if isinstance(node.get("title"), str):
             del node["title"]
+
+
+def _name_values(answer: dict[str, Any]) -> None:
+    """Name the values of enumerations with a value such as "split": generators derive a class from Python's str, whose
+    method has that name."""
+    for node in _nodes(answer):
+        values = node.get("enum")
+        if isinstance(values, list) and any(hasattr(str, value) for value in values if isinstance(value, str)):
+            node["x-enum-varnames"] = [f"{value}_" if hasattr(str, value) else value for value in values]
 
 
 def _choices(catalog: Catalog, kind: str) -> str:

@@ -16,6 +16,7 @@ from densitylab.backend.services.runs import get as get_run
 from densitylab.backend.shared.contracts import ExportRequest, ModelConfig, Task
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["exports"])
+_MEDIA_TYPE = "application/octet-stream"  # generators of clients refuse application/zip
 
 
 @router.post("/exports", status_code=202, responses=responses(400, 404, 409, 413, 422))
@@ -50,7 +51,7 @@ def get_model_config(run_id: RunId, session: Reading, catalog: CatalogDep) -> Mo
     responses={
         200: {
             "description": "one folder with the files",
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
         },
         **responses(404, 409, 422),
     },
@@ -62,6 +63,6 @@ def download_export(run_id: RunId, database: DatabaseDep, catalog: CatalogDep, s
         files = exports.folder(session, catalog, store, run_id)
     return StreamingResponse(
         zip_stream(f"run-{run_id}", exports.opened(store, files)),
-        media_type="application/zip",
+        media_type=_MEDIA_TYPE,
         headers={"Content-Disposition": f'attachment; filename="run-{run_id}.zip"'},
     )
