@@ -1,0 +1,301 @@
+"""Studies: launched as one experiment for each of their launches, and gone on with where data sets were missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from densitylab.backend.broker.queue import Queue
+from densitylab.backend.services import datasets, experiments
+from densitylab.backend.services.availability import require_available
+from densitylab.backend.services.estimates import preflight
+from densitylab.backend.services.idempotency import once
+from densitylab.backend.shared import contracts, specs
+from densitylab.backend.shared.callers import Caller
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, StudyDefinition, StudyEntry
+from densitylab.backend.shared.catalog import StudyLaunch as PlannedLaunch
+from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.contracts import studies as answers
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.errors import InvalidField, InvalidRequest, NotFound
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import experiments as stored_experiments
+from densitylab.backend.shared.store import studies
+from densitylab.backend.shared.store.datasets import get as prepared
+from densitylab.backend.shared.store.idempotency import Key
+from densitylab.backend.shared.store.studies import StoredLaunch, StoredStudy
+
+_POINTER = "/path/study_id"
+
+
+def launch(
+    database: Database,
+    catalog: Catalog,
+    queue: Queue,
+    request: answers.StudyRequest,
+    provenance: dict[str, str],
+    key: Key,
+) -> int:
+    """Launch a study; return its id. What needs a data set that is missing is left out, with a sentence that says so.
+    The caller delivers the tasks.
+
+    Raises:
+        InvalidRequest: the study, its size or a data set in place of another does not exist.
+        IdempotencyConflict: the key came with another request.
+    """
+    definition = _definition(catalog, request)
+    with database.read() as session:
+        ready = [
+            _plan(session, catalog, queue, definition, item, request.datasets) for item in definition.size.launches
+        ]
+
+    def make(session: Session) -> int:
+        made = [_insert(session, catalog, item, provenance, key.caller) for item in ready]
+        return studies.create(session, definition, request.datasets, made, key.caller)
+
+    return once(database, key, {"study": request.model_dump()}, make).made
+
+
+def go_on(
+    database: Database, catalog: Catalog, queue: Queue, study_id: int, provenance: dict[str, str], key: Key
+) -> None:
+    """Launch what was left out of a study and is possible now. The caller delivers the tasks. Raises NotFound."""
+    with database.read() as session:
+        stored = find(session, study_id)
+        ready = {
+            item.key: _plan(session, catalog, queue, stored.definition, item, stored.datasets)
+            for item in stored.definition.size.launches
+        }
+
+    def make(session: Session) -> int:
+        locked = studies.lock(session, study_id)
+        if locked is None:
+            raise NotFound("study", study_id, _POINTER)
+        made = [
+            _insert(session, catalog, ready[item.key], provenance, key.caller) if item.experiment is None else item
+            for item in locked.launches
+        ]
+        studies.set_launches(session, study_id, made)
+        return study_id
+
+    once(database, key, {"study": study_id}, make)
+
+
+def find(session: Session, study_id: int) -> StoredStudy:
+    """Return a study. Raises NotFound."""
+    stored = studies.get(session, study_id)
+    if stored is None:
+        raise NotFound("study", study_id, _POINTER)
+    return stored
+
+
+def check(
+    session: Session, catalog: Catalog, queue: Queue, settings: Settings, request: answers.StudyRequest
+) -> answers.StudyPreflight:
+    """Return the estimated cost of a study; store nothing. Raises InvalidRequest as a launch does."""
+    definition = _definition(catalog, request)
+    launches = []
+    for item in definition.size.launches:
+        wanted, state = _possible(session, catalog, definition, item, request.datasets)
+        runs = most = 0
+        seconds: float | None = 0.0
+        if wanted is not None:
+            try:
+                cost = preflight.check(session, catalog, queue, settings, wanted)
+                runs, most, seconds = cost.runs, cost.max_runs, cost.seconds
+            except InvalidRequest as refused:
+                state = replace(state, left_out=str(refused))
+        launches.append(
+            answers.StudyLaunchPreflight(
+                key=item.key,
+                label=item.label,
+                runs=runs,
+                max_runs=most,
+                seconds=seconds,
+                left_out=state.left_out,
+                prepare=state.prepare,
+            )
+        )
+    known = [item.seconds for item in launches if item.seconds is not None]
+    return answers.StudyPreflight(
+        runs=sum(item.runs for item in launches),
+        max_runs=sum(item.max_runs for item in launches),
+        seconds=sum(known) if len(known) == len(launches) else None,
+        stated_minutes=definition.size.minutes,
+        hardware=definition.size.hardware,
+        launches=launches,
+    )
+
+
+def describe(session: Session, stored: StoredStudy) -> answers.Study:
+    """Return the study with the state of its experiments."""
+    labels = {item.key: item.label for item in stored.definition.size.launches}
+    found = {
+        item.key: stored_experiments.get(session, item.experiment)
+        for item in stored.launches
+        if item.experiment is not None
+    }
+    there = [experiment for experiment in found.values() if experiment is not None]
+    runs = sum(len(experiment.runs) for experiment in there)
+    etas = [experiment.eta_seconds for experiment in there if not experiment.finished]
+    return answers.Study(
+        id=stored.id,
+        key=stored.definition.key,
+        label=stored.definition.label,
+        version=stored.definition.version,
+        question=stored.definition.question,
+        size=stored.definition.size.key,
+        datasets=stored.datasets,
+        launches=[_describe(item, labels[item.key], found.get(item.key)) for item in stored.launches],
+        finished=all(experiment.finished for experiment in there),
+        progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
+        eta_seconds=sum(filter(None, etas)) if etas and None not in etas else None,
+        owner=stored.owner,
+        created_at=stored.created_at,
+    )
+
+
+def _describe(item: StoredLaunch, label: str, experiment: contracts.Experiment | None) -> answers.StudyLaunch:
+    left_out = item.left_out
+    if item.experiment is not None and experiment is None:
+        left_out = f"Its experiment {item.experiment} was deleted."
+    return answers.StudyLaunch(
+        key=item.key,
+        label=label,
+        experiment=None if experiment is None else experiment.id,
+        runs=0 if experiment is None else len(experiment.runs),
+        counts={} if experiment is None else experiment.counts,
+        evaluation_counts={} if experiment is None else experiment.evaluation_counts,
+        left_out=left_out,
+        prepare=item.prepare,
+    )
+
+
+def _definition(catalog: Catalog, request: answers.StudyRequest) -> StudyDefinition:
+    entry = catalog.by_kind[StudyEntry.kind].get(request.key)
+    if not isinstance(entry, StudyEntry):
+        offered = ", ".join(catalog.by_kind[StudyEntry.kind])
+        raise InvalidField(f"there is no study {request.key!r}; on offer: {offered}", "/key")
+    size = next((item for item in entry.sizes if item.key == request.size), None)
+    if size is None:
+        offered = ", ".join(item.key for item in entry.sizes)
+        raise InvalidField(f"the study {entry.key!r} has no size {request.size!r}; it has: {offered}", "/size")
+    definition = entry.definition(size)
+    used = {key for item in size.launches for key in _datasets(item.spec)}
+    for key, other in request.datasets.items():
+        if key not in used:
+            detail = f"the study takes no data set {key!r}; it takes: {', '.join(sorted(used))}"
+            raise InvalidField(detail, f"/datasets/{key}")
+        if other not in catalog.by_kind[DatasetEntry.kind]:
+            raise InvalidField(f"there is no data set {other!r}", f"/datasets/{key}")
+    return definition
+
+
+def _datasets(spec: Mapping[str, Any]) -> set[str]:
+    """Return the keys of the data sets that a spec trains on and evaluates against."""
+    against = [item.get("params", {}).get("against") for item in spec.get("evaluations", ())]
+    return {spec["dataset"]["key"], *(item["key"] for item in against if item)}
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A launch that is planned; without a request where it is not possible now."""
+
+    state: StoredLaunch
+    request: ExperimentRequest | None = None
+    planned: Sequence[specs.Planned] = ()
+
+
+def _plan(
+    session: Session,
+    catalog: Catalog,
+    queue: Queue,
+    definition: StudyDefinition,
+    item: PlannedLaunch,
+    replaced: Mapping[str, str],
+) -> _Ready:
+    wanted, state = _possible(session, catalog, definition, item, replaced)
+    if wanted is None:
+        return _Ready(state)
+    try:
+        planned = experiments.plan(session, catalog, wanted)
+        require_available(queue, catalog, experiments.optional_entries(planned))
+    except InvalidRequest as refused:
+        return _Ready(replace(state, left_out=str(refused)))
+    return _Ready(state, wanted, planned)
+
+
+def _insert(
+    session: Session, catalog: Catalog, ready: _Ready, provenance: dict[str, str], owner: Caller
+) -> StoredLaunch:
+    if ready.request is None:
+        return ready.state
+    try:
+        experiment = experiments.insert(
+            session,
+            catalog=catalog,
+            request=ready.request,
+            planned=ready.planned,
+            provenance=provenance,
+            owner=owner,
+        )
+    except datasets.NotPrepared as missing:  # removed since it was planned
+        return replace(ready.state, left_out=str(missing))
+    return replace(ready.state, experiment=experiment)
+
+
+def _possible(
+    session: Session,
+    catalog: Catalog,
+    definition: StudyDefinition,
+    item: PlannedLaunch,
+    replaced: Mapping[str, str],
+) -> tuple[ExperimentRequest | None, StoredLaunch]:
+    """Return the request of a launch without evaluations against data sets that are missing, and what is left out; None
+    where the data set to train on is missing."""
+    spec = {**item.spec, "dataset": {**item.spec["dataset"], "key": _other(item.spec["dataset"]["key"], replaced)}}
+    missing = _missing(session, catalog, spec["dataset"])
+    if missing:
+        return None, StoredLaunch(item.key, left_out=missing, prepare=_prepare_path(spec["dataset"]["key"]))
+    kept, left_out, prepare = [], [], None
+    for evaluation in item.spec.get("evaluations", ()):
+        params = dict(evaluation.get("params", {}))
+        if params.get("against"):
+            params["against"] = {**params["against"], "key": _other(params["against"]["key"], replaced)}
+            if reason := _missing(session, catalog, params["against"]):
+                left_out.append(f"{evaluation.get('name', evaluation['key'])}: {reason}")
+                prepare = prepare or _prepare_path(params["against"]["key"])
+                continue
+        kept.append({**evaluation, "params": params})
+    request = ExperimentRequest.model_validate(
+        {
+            "name": f"{definition.label}: {item.label}",
+            "spec": {**spec, "evaluations": kept},
+            "sweep": item.sweep,
+            "search": item.search,
+            "tags": ["study", definition.key, definition.size.key],
+            "notes": definition.question,
+        }
+    )
+    return request, StoredLaunch(item.key, left_out=" ".join(left_out), prepare=prepare)
+
+
+def _other(key: str, replaced: Mapping[str, str]) -> str:
+    return replaced.get(key, key)
+
+
+def _prepare_path(key: str) -> str:
+    return f"/api/v1/datasets/{key}/prepare"
+
+
+def _missing(session: Session, catalog: Catalog, dataset: Mapping[str, Any]) -> str:
+    """Return a sentence where a data set is not there and does not prepare itself; else ""."""
+    entry = datasets.find(catalog, dataset["key"], "/datasets")
+    if entry.embedded:
+        return ""
+    params = datasets.complete_params(catalog, entry, dict(dataset.get("params", {})), "/datasets")
+    row = prepared(session, entry.key, params)
+    if row is not None and row.ready:
+        return ""
+    return f"the data set {entry.label} is not prepared: prepare it on the page Data, and continue the study."

@@ -1,0 +1,148 @@
+"""Feature leakage on BlockMNIST: how much of an attribution lies on the block that carries no label."""
+
+from typing import Any
+
+from densitylab.backend.shared.catalog.entries import StudyEntry
+from densitylab.backend.shared.catalog.studies.parts import (
+    BASELINE,
+    CONDITIONAL_GRADIENT,
+    CURVATURE,
+    JACOBIAN,
+    JOINT,
+    JOINT_GRADIENT,
+    MARGINAL,
+    MARGINAL_DENSITY,
+    ONE_GPU,
+    TWO_CORES,
+    UNPUBLISHED,
+    bracket,
+    mlp,
+    small_cnn,
+    swept,
+)
+from densitylab.backend.shared.catalog.study_parts import (
+    StudyClaim,
+    StudyFigure,
+    StudyLaunch,
+    StudySetting,
+    StudySize,
+    StudyTable,
+)
+
+
+def _spec(dataset: str, network: dict[str, Any], occluded: int) -> dict[str, Any]:
+    """Return a spec with both leakages; zero occlusion on a number of images, since it costs a pass for each pixel."""
+    zero_occlusion = {"key": "occlusion", "params": {"patch": 1, "stride": 1}}
+    return {
+        "dataset": {"key": dataset},
+        **network,
+        "evaluations": [
+            {"key": "leakage"},
+            {"key": "leakage", "name": "leakage_validation", "split": "validation"},
+            {
+                "key": "leakage",
+                "name": "leakage_zero_occlusion",
+                "params": {"attribution": zero_occlusion, "samples": occluded},
+            },
+        ],
+    }
+
+
+_RIVALS = (MARGINAL_DENSITY, JOINT_GRADIENT, CONDITIONAL_GRADIENT, JACOBIAN, CURVATURE)
+_MINUTES = tuple(
+    StudyLaunch(
+        key=key,
+        label=label,
+        spec=_spec("blockmnist", network, 50),
+        sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT), lambdas),
+    )
+    for key, label, network, lambdas in (
+        ("mlp_relu", "MLP, ReLU", mlp("relu", 10), (0.1, 1.0)),
+        ("mlp_gelu", "MLP, GELU", mlp("gelu", 10), (1.0, 10.0)),
+        ("cnn_gelu", "CNN, GELU", small_cnn("gelu", 2), (0.3, 3.0)),
+    )
+)
+_HOURS = tuple(
+    StudyLaunch(
+        key=key,
+        label=label,
+        spec=_spec("blockmnist", network, 200),
+        sweep={"regularizer": list(_RIVALS)},
+        search=bracket("leakage.share", (0, 1, 2, 3, 4), start),
+    )
+    for key, label, network, start in (
+        ("mlp_relu", "MLP, ReLU", mlp("relu"), 0.3),
+        ("mlp_gelu", "MLP, GELU", mlp("gelu"), 30.0),
+        ("cnn_relu", "CNN, ReLU", small_cnn("relu", 4), 0.1),
+        ("cnn_gelu", "CNN, GELU", small_cnn("gelu", 4), 1.0),
+    )
+)
+_GPU = tuple(
+    StudyLaunch(
+        key=key,
+        label=label,
+        spec=_spec("blockmnist_full", network, 500),
+        sweep=swept((0, 1, 2), _RIVALS, (0.01, 0.1, 1.0, 10.0)),
+    )
+    for key, label, network in (
+        ("mlp_relu", "MLP, ReLU", mlp("relu", 10)),
+        ("mlp_gelu", "MLP, GELU", mlp("gelu", 10)),
+        ("cnn_relu", "CNN, ReLU", {**small_cnn("relu", 5), "batch_size": 100}),
+        ("cnn_gelu", "CNN, GELU", {**small_cnn("gelu", 5), "batch_size": 100}),
+    )
+)
+
+LEAKAGE = StudyEntry(
+    "leakage",
+    "Feature leakage",
+    "BlockMNIST: the part of an attribution that lies on the block without a digit.",
+    question="Does smoothing the marginal density keep a network from relying on a block that carries no label?",
+    sizes=(
+        StudySize(key="minutes", minutes=9, hardware=TWO_CORES, launches=_MINUTES),
+        StudySize(key="hours", minutes=600, hardware=TWO_CORES, launches=_HOURS),
+        StudySize(key="gpu", minutes=60, hardware=ONE_GPU, launches=_GPU),
+    ),
+    select_by="leakage.share",
+    settings=(
+        StudySetting(name="data", ours="BlockMNIST of 5,000 digits; gpu: of 70,000", paper="BlockMNIST"),
+        StudySetting(name="networks", ours="MLP and small CNN, ReLU and GELU", paper="MLP, and others"),
+        StudySetting(
+            name="attributions", ours="gradient of the true logit, and zero occlusion", paper="zero occlusion"
+        ),
+        *UNPUBLISHED,
+    ),
+    tables=(
+        StudyTable(
+            title="Leakage at the selected λ",
+            results=(
+                "accuracy.accuracy",
+                "leakage.l2",
+                "leakage.share",
+                "leakage_zero_occlusion.l2",
+                "leakage_zero_occlusion.share",
+            ),
+        ),
+        StudyTable(title="Every λ", results=("accuracy.accuracy", "leakage.l2", "leakage.share"), rows="all"),
+    ),
+    figures=(StudyFigure(title="Leakage against accuracy", x="accuracy.accuracy", y="leakage.share"),),
+    claims=(
+        StudyClaim(
+            text="Marginal-density smoothing has a smaller share of leakage than no penalty",
+            first=MARGINAL,
+            second=BASELINE,
+            result="leakage.share",
+        ),
+        StudyClaim(
+            text="Marginal-density smoothing has a smaller share of leakage than the joint input gradient",
+            first=MARGINAL,
+            second=JOINT,
+            result="leakage.share",
+        ),
+        StudyClaim(
+            text="Marginal-density smoothing has less zero-occlusion leakage than no penalty",
+            first=MARGINAL,
+            second=BASELINE,
+            result="leakage_zero_occlusion.share",
+        ),
+    ),
+)
