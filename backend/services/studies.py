@@ -148,7 +148,7 @@ def describe(session: Session, stored: StoredStudy) -> answers.Study:
         size=stored.definition.size.key,
         datasets=stored.datasets,
         launches=[_describe(item, labels[item.key], found.get(item.key)) for item in stored.launches],
-        finished=all(experiment.finished for experiment in there),
+        finished=bool(there) and all(experiment.finished for experiment in there),
         progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
         eta_seconds=sum(filter(None, etas)) if etas and None not in etas else None,
         owner=stored.owner,
