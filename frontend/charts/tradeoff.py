@@ -1,10 +1,9 @@
 """A scatter plot of two results, one point per group, with the Pareto front."""
 
-from collections.abc import Sequence
-
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.frontend.analysis.comparison import Comparison, column_label
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.charts.figures import Point, RunPoint, scatter
@@ -39,20 +38,6 @@ def tradeoff(
         title, _axis(x, comparison, catalog, more_x, "→←"), _axis(y, comparison, catalog, more_y, "↑↓"), points, single
     )
     return figure, points
-
-
-def dominated(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) -> list[bool]:
-    """Return for each point whether another is at least as good in both directions and better in one.
-
-    Args:
-        points: (x, y) pairs.
-        higher: whether larger x and larger y are better.
-    """
-    signs = tuple(1 if more else -1 for more in higher)
-    scores = [(signs[0] * x, signs[1] * y) for x, y in points]
-    return [
-        any(other[0] >= score[0] and other[1] >= score[1] and other != score for other in scores) for score in scores
-    ]
 
 
 def _axis(column: Column, comparison: Comparison, catalog: Catalog, more: bool | None, arrows: str) -> str:

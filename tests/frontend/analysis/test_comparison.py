@@ -12,11 +12,12 @@ from densitylab.backend.shared.statistics.groups import (
     differing_settings,
     group_runs,
 )
+from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.frontend.analysis.comparison import compare, results_in_several_columns
 from densitylab.frontend.analysis.tables import cell, numbers, summary
 from densitylab.frontend.charts.figures import smoothed
 from densitylab.frontend.charts.lambda_response import lambda_axis, lambda_response, lines, parallel_coordinates
-from densitylab.frontend.charts.tradeoff import dominated, tradeoff
+from densitylab.frontend.charts.tradeoff import tradeoff
 from densitylab.frontend.client.catalog import Catalog
 
 NO_CATALOG = Catalog({})
