@@ -1,9 +1,8 @@
 """The reconciler: `python -m densitylab.backend.reconciler`, one per system, outside API and workers.
 
-It redelivers tasks, takes the next steps of searches, reclaims expired leases, fails logged runs that are silent, kills
-tasks that ignore a cancel, finishes interrupted deletions, keeps the cache of maps within its budget, and sends
-webhooks. While the broker or the
-database is down it logs one line, and continues once it is back.
+It redelivers tasks, takes the next steps of searches, stops pruned trials, reclaims expired leases, fails logged runs
+that are silent, kills tasks that ignore a cancel, finishes interrupted deletions, keeps the cache of maps within its
+budget, and sends webhooks. While the broker or the database is down it logs one line, and continues once it is back.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from densitylab.backend.broker.delivery import Comparison, deliver
 from densitylab.backend.broker.queue import BrokerUnavailable, Queue
-from densitylab.backend.services import dataset_removal, deletion, leftovers, pruning, searches
+from densitylab.backend.services import dataset_removal, deletion, leftovers, optuna_searches, pruning, searches
 from densitylab.backend.services.datasets import prepare
 from densitylab.backend.services.webhooks import WebhookSender
 from densitylab.backend.shared import data_leftovers, log_format, specs
@@ -105,6 +104,16 @@ def advance_searches(system: System) -> None:
             if searches.advance(system.database, system.catalog, experiment_id):
                 logger.info("the search of experiment %d has taken a step", experiment_id)
             system.searches[experiment_id] = state
+
+
+def prune_trials(system: System) -> None:
+    """Stop the trainings of trials that have fallen behind earlier ones of their search."""
+    with system.database.read() as session:
+        found = experiments.searching(session)
+    for experiment_id, _ in found:
+        pruned = optuna_searches.prune(system.database, experiment_id)
+        if pruned:
+            logger.info("pruned in the search of experiment %d: runs %s", experiment_id, ", ".join(map(str, pruned)))
 
 
 def finish_deletions(system: System) -> None:
@@ -194,6 +203,7 @@ def periodic_tasks() -> list[PeriodicTask]:
         PeriodicTask(kill_overdue_cancels, 1),
         PeriodicTask(fail_silent_runs, 10),
         PeriodicTask(compare_queues, 1),
+        PeriodicTask(prune_trials, 2),
         PeriodicTask(advance_searches, 1),
         PeriodicTask(finish_deletions, 10),
     ]

@@ -1,18 +1,20 @@
 """Launch experiments: all runs of one, or none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from densitylab.backend.broker.queue import Queue
-from densitylab.backend.services import datasets
+from densitylab.backend.services import datasets, optuna_runs
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
 from densitylab.backend.services.search_runs import first_runs, validation_result
 from densitylab.backend.shared import specs
+from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.catalog import Catalog, EvaluationEntry
-from densitylab.backend.shared.contracts import Component, EvaluationSpec, ExperimentRequest, FieldError
+from densitylab.backend.shared.contracts import Component, EvaluationSpec, ExperimentRequest, FieldError, OptunaSearch
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.store import experiments, runs
@@ -35,37 +37,54 @@ def launch(
         InvalidRequest: fields of the spec or the sweep are wrong, or no worker can run them.
         NotPrepared: a data set that is not embedded is not ready.
         IdempotencyConflict: the key came with another request.
+        NotInstalled: the search needs a package that is not installed.
     """
     with database.read() as session:
         planned = plan(session, catalog, request)
     require_available(queue, catalog, optional_entries(planned))
     posted = request.model_dump(exclude_unset=True)
-
-    def make(session: Session) -> int:
-        ready = with_sources(session, catalog, planned, lock=True)
-        ensure_prepared(session, catalog, ready)
-        row = experiments.create(
-            session,
-            name=request.name,
-            notes=request.notes,
-            tags=request.tags,
-            request=posted,
-            planned=ready,
-            provenance=provenance,
-            priority=request.priority,
-            owner=key.caller,
-        )
-        if request.search is not None:
-            on_validation = validation_result(ready[-1].spec, request.search.result)
-            experiments.begin_search(session, row.id, request.search, on_validation, provenance, request.priority)
-        return row.id
-
+    make = partial(insert, catalog=catalog, request=request, planned=planned, provenance=provenance, owner=key.caller)
     return once(database, key, posted, make).made
+
+
+def insert(
+    session: Session,
+    *,
+    catalog: Catalog,
+    request: ExperimentRequest,
+    planned: Sequence[specs.Planned],
+    provenance: dict[str, str],
+    owner: Caller,
+) -> int:
+    """Insert the experiment with its planned runs, and begin its search; return its id. Raises as `launch` does."""
+    ready = with_sources(session, catalog, planned, lock=True)
+    ensure_prepared(session, catalog, ready)
+    row = experiments.create(
+        session,
+        name=request.name,
+        notes=request.notes,
+        tags=request.tags,
+        request=request.model_dump(exclude_unset=True),
+        planned=ready,
+        provenance=provenance,
+        priority=request.priority,
+        owner=owner,
+    )
+    if isinstance(request.search, OptunaSearch):
+        optuna_runs.begin(session, row.id, request, request.search, ready, provenance)
+    elif request.search is not None:
+        on_validation = validation_result(ready[-1].spec, request.search.result)
+        experiments.begin_search(
+            session, row.id, request.search, provenance, request.priority, validation_result=on_validation
+        )
+    return row.id
 
 
 def plan(session: Session, catalog: Catalog, request: ExperimentRequest) -> list[specs.Planned]:
     """Return the runs of a launch; of a search the first ones. Raises InvalidRequest."""
     planned = specs.plan(catalog, request.spec, request.sweep, inherit(session, catalog))
+    if isinstance(request.search, OptunaSearch):
+        return optuna_runs.first_runs(session, catalog, request, request.search, planned[0].spec)
     return planned if request.search is None else first_runs(catalog, request, request.search, planned)
 
 

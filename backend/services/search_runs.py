@@ -1,7 +1,7 @@
 """The runs of a search for λ: its first ones, and any λ with every seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from densitylab.backend.services.comparisons import plain_regularizers
@@ -9,10 +9,11 @@ from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog, RegularizerEntry, UnknownKey
 from densitylab.backend.shared.contracts import (
     MAX_RUNS_PER_EXPERIMENT,
+    BracketSearch,
     EvaluationSpec,
     ExperimentRequest,
+    OptunaSearch,
     RunSpec,
-    Search,
 )
 from densitylab.backend.shared.errors import InvalidField
 from densitylab.backend.shared.statistics import bracket
@@ -20,7 +21,7 @@ from densitylab.backend.shared.statistics.bracket import lambda_of
 
 
 def first_runs(
-    catalog: Catalog, request: ExperimentRequest, search: Search, base: Sequence[specs.Planned]
+    catalog: Catalog, request: ExperimentRequest, search: BracketSearch, base: Sequence[specs.Planned]
 ) -> list[specs.Planned]:
     """Return the first runs of a search: of each method three λ, and the baselines, with every seed.
 
@@ -41,7 +42,7 @@ def first_runs(
         if method.spec.regularizer.key in plain:
             detail = "expected a regularizer with a penalty; the baseline is added by itself"
             raise InvalidField(detail, "/spec/regularizer/key")
-        spec = _with_validation(catalog, method.spec, search)
+        spec = with_validation(catalog, method.spec, {"/search/result": search.result})
         highest = highest_position(catalog, spec)
         middle = min(start, highest - 1)
         constant = RunSpec().schedule.model_dump()
@@ -63,11 +64,13 @@ def max_runs(request: ExperimentRequest, first: int) -> int:
     """Return the largest number of runs of a launch that begins with `first` runs."""
     if request.search is None:
         return first
+    if isinstance(request.search, OptunaSearch):
+        return request.search.trials * len(request.search.seeds)
     grids = request.sweep if isinstance(request.sweep, list) else [request.sweep or {}]
     return _max_runs(request.search, sum(math.prod(map(len, grid.values())) for grid in grids), first)
 
 
-def _max_runs(search: Search, methods: int, first: int) -> int:
+def _max_runs(search: BracketSearch, methods: int, first: int) -> int:
     """Of each method three λ are among the first runs; the others are baselines."""
     return first + (search.max_candidates - 3) * methods * len(search.seeds)
 
@@ -80,17 +83,24 @@ def validation_result(spec: RunSpec, result: str) -> str:
     return f"{twin.name if twin else name}.{value}"
 
 
-def _with_validation(catalog: Catalog, spec: RunSpec, search: Search) -> RunSpec:
-    """Return the spec with its accuracy and the result's evaluation on validation images too. Raises InvalidField."""
-    name = search.result.partition(".")[0]
-    wanted = next((item for item in spec.evaluations if item.name == name), None)
-    if wanted is None:
-        names = ", ".join(str(item.name) for item in spec.evaluations)
-        detail = f"expected a result of an evaluation of the spec ({names}); got {search.result!r}"
-        raise InvalidField(detail, "/search/result")
-    accuracy = next(item for item in spec.evaluations if (item.key, item.split) == ("accuracy", "test"))
+def with_validation(catalog: Catalog, spec: RunSpec, results: Mapping[str, str]) -> RunSpec:
+    """Return the spec with its accuracy and the evaluations of the results on validation images too.
+
+    Args:
+        results: by the JSON pointer to where the request names each.
+
+    Raises:
+        InvalidField: a result is of no evaluation of the spec.
+    """
+    wanted = [next(item for item in spec.evaluations if (item.key, item.split) == ("accuracy", "test"))]
+    for at, result in results.items():
+        named = next((item for item in spec.evaluations if item.name == result.partition(".")[0]), None)
+        if named is None:
+            names = ", ".join(str(item.name) for item in spec.evaluations)
+            raise InvalidField(f"expected a result of an evaluation of the spec ({names}); got {result!r}", at)
+        wanted.append(named)
     evaluations = list(spec.evaluations)
-    for item in (accuracy, wanted):
+    for item in wanted:
         if _on_validation(evaluations, item) is None:
             twin = {"key": item.key, "params": item.params, "split": "validation", "name": f"{item.name}_validation"}
             evaluations.append(EvaluationSpec.model_validate(twin))

@@ -1,42 +1,19 @@
-"""Searches for λ: what the results so far call for.
+"""Searches: launches whose next runs their results decide.
 
-What comes next is a function of the experiment's runs alone, so a search that is interrupted at any moment goes on as
-if it had not been.
+What comes next is a function of what is stored alone, so a search that is interrupted at any moment goes on as if it
+had not been.
 """
-
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from densitylab.backend.services.comparisons import plain_regularizers
+from densitylab.backend.services import bracket_searches, optuna_searches
 from densitylab.backend.services.datasets import NotPrepared
-from densitylab.backend.services.experiments import ensure_prepared
-from densitylab.backend.services.initial_weights import with_sources
-from densitylab.backend.services.search_runs import highest_position
-from densitylab.backend.shared import specs
-from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import (
-    Run,
-    Search,
-    SearchCandidate,
-    SearchMethod,
-    SearchProgress,
-    Status,
-)
+from densitylab.backend.shared.contracts import OptunaSearch, SearchProgress, SearchStatus
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.errors import InvalidRequest, NotFound
-from densitylab.backend.shared.statistics import bracket
-from densitylab.backend.shared.statistics.bracket import Next, Tried, lambda_of
-from densitylab.backend.shared.statistics.groups import Group, differing_settings, group_runs
-from densitylab.backend.shared.statistics.selection import methods, validation_accuracy
-from densitylab.backend.shared.store import completion, experiments, runs
+from densitylab.backend.shared.errors import InvalidRequest, NotFound, NotInstalled
+from densitylab.backend.shared.store import completion, experiments
 from densitylab.backend.shared.store.experiments import StoredSearch
-
-_STEPS_PER_HALF_DECADE = 64  # a λ is rounded to three digits; between these steps it is another one
 
 
 def advance(database: Database, catalog: Catalog, experiment_id: int) -> bool:
@@ -47,220 +24,59 @@ def advance(database: Database, catalog: Catalog, experiment_id: int) -> bool:
         stored = experiments.search(session, experiment_id)
         if stored is None or stored.status != "running":
             return False
-        state = _read(session, catalog, experiment_id, stored)
-        wanted = [(method, step) for method, step in state.steps if step is not None and not step.done]
-        if wanted:
-            try:
-                new = _ready(session, catalog, wanted, stored.request.seeds)
-            except (InvalidRequest, NotPrepared) as refused:
-                experiments.end_search(session, experiment_id, "stopped", f"Its next runs were refused: {refused}")
-                completion.note_search_end(session, experiment_id)
-                return True
-            lambdas = [[lambda_of(position) for position in step.half_decades] for _, step in wanted]
-            made = {"search": {"lambdas": lambdas, "reasons": [step.reason for _, step in wanted]}}
-            owner = Caller(stored.owner or LOCAL.name, stored.owner_token)
-            experiments.add_runs(session, experiment_id, made, new, stored.provenance, stored.priority, owner)
+        try:
+            ended = _take_step(session, catalog, experiment_id, stored)
+        except (InvalidRequest, NotPrepared, NotInstalled) as refused:
+            _end(session, experiment_id, "stopped", f"Its next runs were refused: {refused}")
             return True
-        if any(step is None for _, step in state.steps) or not state.steps:
-            return False
-        experiments.end_search(session, experiment_id, "finished", "Every method is done.")
-        completion.note_search_end(session, experiment_id)
-        return True
-
-
-def _ready(
-    session: Session, catalog: Catalog, wanted: Sequence[tuple["_Method", Next]], seeds: Sequence[int]
-) -> list[specs.Planned]:
-    """Return the runs of the next λ, checked as those of a launch."""
-    new = [
-        item
-        for method, step in wanted
-        for position in step.half_decades
-        for item in specs.with_seeds(
-            catalog, {**method.groups[0].runs[0].spec.model_dump(), "lambda_": lambda_of(position)}, seeds
-        )
-    ]
-    ready = with_sources(session, catalog, new, lock=True)
-    ensure_prepared(session, catalog, ready)
-    return ready
+        if ended:
+            _end(session, experiment_id, "finished", ended)
+        return ended is not None
 
 
 def stop(session: Session, experiment_id: int) -> None:
     """End a search; its runs go on. Raises NotFound where there is none."""
     if not experiments.lock(session, experiment_id):
         raise NotFound("experiment", experiment_id, "/path/experiment_id")
-    stored = experiments.search(session, experiment_id)
-    if stored is None:
-        raise NotFound("search of experiment", experiment_id, "/path/experiment_id")
-    if stored.status == "running":
-        experiments.end_search(session, experiment_id, "stopped", "It was stopped by request.")
-        completion.note_search_end(session, experiment_id)
+    if _stored(session, experiment_id).status == "running":
+        _end(session, experiment_id, "stopped", "It was stopped by request.")
 
 
 def progress(session: Session, catalog: Catalog, experiment_id: int) -> SearchProgress:
     """Return what a search has tried and what comes next. Raises NotFound."""
+    stored = _stored(session, experiment_id)
+    if isinstance(stored.request, OptunaSearch):
+        return optuna_searches.progress(session, stored.request, stored)
+    return bracket_searches.progress(session, catalog, experiment_id, stored.request, stored)
+
+
+def study_file(session: Session, experiment_id: int) -> bytes:
+    """Return the study of a search with Optuna as an SQLite file.
+
+    Raises:
+        NotFound: the experiment has no such search.
+        NotInstalled: Optuna is not installed.
+    """
+    stored = _stored(session, experiment_id)
+    if not isinstance(stored.request, OptunaSearch):
+        raise NotFound("Optuna study of experiment", experiment_id, "/path/experiment_id")
+    return optuna_searches.study_file(session, experiment_id, stored.request, stored)
+
+
+def _stored(session: Session, experiment_id: int) -> StoredSearch:
     stored = experiments.search(session, experiment_id)
     if stored is None:
         raise NotFound("search of experiment", experiment_id, "/path/experiment_id")
-    state = _read(session, catalog, experiment_id, stored)
-    rule = stored.request
-    candidates = []
-    for method, _ in state.steps:
-        known = [item for _, item in method.tried if item is not None]
-        best = None if state.baseline is None else _best(known, state.baseline, rule, state.higher)
-        for group, item in method.tried:
-            candidates.append(
-                SearchCandidate(
-                    settings=method.settings,
-                    lambda_=group.settings["lambda_"],
-                    runs=[run.id for run in group.runs],
-                    accuracy=item.accuracy if item else None,
-                    value=item.value if item else None,
-                    within_budget=None
-                    if item is None or state.baseline is None
-                    else bracket.within_budget(item, state.baseline, rule.accuracy_budget),
-                    best=item is not None and item is best,
-                )
-            )
-    waiting = state.waits_for or "The search waits for runs that are not done."
-    return SearchProgress(
-        kind=rule.kind,
-        status=stored.status,
-        reason=stored.reason or waiting,
-        result=rule.result,
-        accuracy_budget=rule.accuracy_budget,
-        baseline_accuracy=state.baseline,
-        methods=[
-            SearchMethod(
-                settings=method.settings,
-                next=[lambda_of(at) for at in step.half_decades] if step else [],
-                reason=step.reason if step else waiting,
-                done=step is not None and step.done,
-            )
-            for method, step in state.steps
-        ],
-        candidates=candidates,
-        runs=state.runs,
-        max_runs=state.runs
-        + sum(max(0, rule.max_candidates - len(method.tried)) for method, _ in state.steps) * len(rule.seeds),
-    )
+    return stored
 
 
-@dataclass(frozen=True)
-class _Method:
-    """A method of a search with its λ in order; None in place of those that are not done."""
-
-    groups: list[Group]
-    settings: dict[str, Any]
-    tried: list[tuple[Group, Tried | None]]
-    highest: float
+def _take_step(session: Session, catalog: Catalog, experiment_id: int, stored: StoredSearch) -> str | None:
+    """Return "" where runs were inserted; None where the search waits; else why it is finished."""
+    if isinstance(stored.request, OptunaSearch):
+        return optuna_searches.take_step(session, catalog, experiment_id, stored.request, stored)
+    return bracket_searches.take_step(session, catalog, experiment_id, stored.request, stored)
 
 
-@dataclass(frozen=True)
-class _State:
-    """The state of a search, read from its runs."""
-
-    steps: list[tuple[_Method, Next | None]]  # None: some of its runs are not done
-    baseline: float | None
-    higher: bool
-    runs: int
-    waits_for: str
-
-
-def _read(session: Session, catalog: Catalog, experiment_id: int, stored: StoredSearch) -> _State:
-    members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
-    groups = group_runs(members, plain_regularizers(catalog))
-    rule = stored.request
-    found = methods(groups)
-    varied = differing_settings([method.groups[-1] for method in found])
-    references = {id(method.baseline): method.baseline for method in found if method.baseline is not None}
-    waits_for = _obstacle(members, {run.id for group in references.values() for run in group.runs})
-    higher = _higher(members, rule.result, stored.validation_result)
-    steps: list[tuple[_Method, Next | None]] = []
-    baselines: list[float | None] = []
-    for method in found:
-        own = [group for group in method.groups if not group.is_baseline]
-        tried = [(group, _tried(group, stored)) for group in own]
-        reference = None if method.baseline is None else _mean_accuracy(method.baseline, stored)
-        baselines.append(reference)
-        named = {name: own[-1].settings[name] for name in varied if name in own[-1].settings}
-        item = _Method(own, named, tried, highest_position(catalog, own[-1].runs[0].spec))
-        known = [value for _, value in tried if value is not None]
-        step = None
-        if reference is not None and len(known) == len(tried) and known and not waits_for:
-            step = bracket.extend(
-                known,
-                baseline=reference,
-                max_loss=rule.accuracy_budget,
-                higher=higher,
-                max_candidates=rule.max_candidates,
-                highest=item.highest,
-            )
-        steps.append((item, step))
-    if steps and all(step is not None and step.done for _, step in steps):
-        steps = _equalised(steps, baselines, rule, higher)
-    baseline = next((value for value in baselines if value is not None), None)
-    return _State(steps, baseline, higher, len(members), waits_for)
-
-
-def _equalised(
-    steps: list[tuple[_Method, Next | None]], baselines: Sequence[float | None], rule: Search, higher: bool
-) -> list[tuple[_Method, Next | None]]:
-    """Return one more λ for each method with fewer candidates than another one."""
-    most = max(len(method.tried) for method, _ in steps)
-    equal: list[tuple[_Method, Next | None]] = []
-    for (method, step), baseline in zip(steps, baselines, strict=True):
-        known = [item for _, item in method.tried if item is not None]
-        if len(known) < most and baseline is not None:
-            more = bracket.refine(known, baseline=baseline, max_loss=rule.accuracy_budget, higher=higher)
-            step = step if more.done else more
-        equal.append((method, step))
-    return equal
-
-
-def _best(known: Sequence[Tried], baseline: float, rule: Search, higher: bool) -> Tried | None:
-    return bracket.best_within(known, baseline=baseline, max_loss=rule.accuracy_budget, higher=higher)
-
-
-def _tried(group: Group, stored: StoredSearch) -> Tried | None:
-    """Return the λ with its means; None while a run of its seeds is missing or not done."""
-    if not _done(group, stored.request.seeds):
-        return None
-    position = round(2 * math.log10(group.settings["lambda_"]) * _STEPS_PER_HALF_DECADE) / _STEPS_PER_HALF_DECADE
-    if any(run.status is Status.FAILED for run in group.runs):
-        return Tried(position, None, None)
-    accuracy = validation_accuracy(group)
-    value = next((mean for column, mean in group.means.items() if column.result == stored.validation_result), None)
-    return Tried(position, accuracy.mean if accuracy else None, value.mean if value else None)
-
-
-def _mean_accuracy(group: Group, stored: StoredSearch) -> float | None:
-    if not _done(group, stored.request.seeds) or any(run.status is Status.FAILED for run in group.runs):
-        return None
-    mean = validation_accuracy(group)
-    return mean.mean if mean else None
-
-
-def _done(group: Group, seeds: Sequence[int]) -> bool:
-    return set(seeds) <= set(group.seeds) and all(run.status is Status.FAILED or run.measured for run in group.runs)
-
-
-def _obstacle(members: Sequence[Run], baseline: set[int]) -> str:
-    """Return what the search waits for that nobody but the user can change; "" where there is nothing."""
-    for run in members:
-        if run.status is Status.CANCELLED:
-            return f"Run {run.id} was cancelled: retry it, or stop the search."
-        if run.status is Status.FAILED and run.id in baseline:
-            return f"Run {run.id} of the baseline failed: retry it, or stop the search."
-        if run.measured and {Status.FAILED, Status.CANCELLED} & set(run.evaluation_counts):
-            return f"An evaluation of run {run.id} did not succeed: repeat it, or stop the search."
-    return ""
-
-
-def _higher(members: Sequence[Run], result: str, validation_result: str) -> bool:
-    for run in members:
-        for name in (validation_result, result):
-            value = run.results.get(name)
-            if value is not None and value.higher_is_better is not None:
-                return value.higher_is_better
-    return True
+def _end(session: Session, experiment_id: int, status: SearchStatus, reason: str) -> None:
+    experiments.end_search(session, experiment_id, status, reason)
+    completion.note_search_end(session, experiment_id)

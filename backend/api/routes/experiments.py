@@ -55,7 +55,7 @@ class ExperimentPage(contracts.Page[Experiment]):
     "",
     status_code=202,
     response_model=Experiment,
-    responses=responses(400, 409, 413, 422),
+    responses=responses(400, 409, 413, 422, 501),
 )
 def launch_experiment(
     body: ExperimentRequest,
@@ -82,7 +82,7 @@ def launch_experiment(
     return answer
 
 
-@router.post("/preflight", response_model=Preflight, responses=responses(400, 413, 422))
+@router.post("/preflight", response_model=Preflight, responses=responses(400, 413, 422, 501))
 def preflight_experiment(
     body: ExperimentRequest, database: DatabaseDep, catalog: CatalogDep, queue: QueueDep, settings: SettingsDep
 ) -> Response:
@@ -123,6 +123,27 @@ def add_runs(
 def get_search(experiment_id: ExperimentId, session: Reading, catalog: CatalogDep) -> SearchProgress:
     """Return what the experiment's search has tried, what comes next, and why."""
     return searches.progress(session, catalog, experiment_id)
+
+
+@router.get(
+    "/{experiment_id}/search/study",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "the file",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **responses(404, 422, 501),
+    },
+)
+def get_search_study(experiment_id: ExperimentId, session: Reading) -> Response:
+    """Return the study of a search with Optuna as an SQLite file of Optuna's storage, under the name
+    `experiment-ID`: `optuna.load_study` and Optuna's dashboard read it."""
+    return Response(
+        searches.study_file(session, experiment_id),
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="experiment-{experiment_id}-study.sqlite"'},
+    )
 
 
 @router.post("/{experiment_id}/search/stop", responses=responses(404, 409, 422))

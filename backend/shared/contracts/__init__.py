@@ -103,6 +103,15 @@ from densitylab.backend.shared.contracts.logged_runs import (
     PointsRequest,
 )
 from densitylab.backend.shared.contracts.numbers import exact_float
+from densitylab.backend.shared.contracts.optuna_search import (
+    Choices,
+    IntegerRange,
+    MedianPruning,
+    NumberRange,
+    OptunaSearch,
+    SearchObjective,
+    SearchParameter,
+)
 from densitylab.backend.shared.contracts.origins import (
     ChannelOrder,
     NormalizationCheck,
@@ -147,6 +156,7 @@ from densitylab.backend.shared.contracts.searches import (
     SearchProgress,
     SearchStatus,
     SearchSummary,
+    TrialState,
 )
 from densitylab.backend.shared.contracts.spec import (
     MAX_RUNS_PER_EXPERIMENT,
@@ -224,6 +234,7 @@ __all__ = [
     "CatalogPlugin",
     "CatalogRule",
     "ChannelOrder",
+    "Choices",
     "Component",
     "Curve",
     "CurveName",
@@ -259,12 +270,14 @@ __all__ = [
     "InspectRequest",
     "Inspection",
     "InstalledPlugin",
+    "IntegerRange",
     "Key",
     "LaunchCaution",
     "Lineage",
     "LogLine",
     "LogRequest",
     "LoggedPoint",
+    "MedianPruning",
     "MetricPoint",
     "MetricSeries",
     "Misfit",
@@ -278,6 +291,8 @@ __all__ = [
     "NormalizationCheck",
     "NormalizationTrial",
     "Notes",
+    "NumberRange",
+    "OptunaSearch",
     "Origin",
     "Page",
     "Panel",
@@ -316,6 +331,8 @@ __all__ = [
     "Search",
     "SearchCandidate",
     "SearchMethod",
+    "SearchObjective",
+    "SearchParameter",
     "SearchProgress",
     "SearchStatus",
     "SearchSummary",
@@ -332,6 +349,7 @@ __all__ = [
     "TensorShape",
     "Token",
     "TokenRequest",
+    "TrialState",
     "Upload",
     "Value",
     "ValueRange",

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, Request
+from densitylab.backend.shared.contracts.fields import Answer, Request
+from densitylab.backend.shared.contracts.optuna_search import OptunaSearch, ResultName, SearchObjective, Seeds
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1), IN_LISTS]], Field(min_length=1, max_length=50)]
 SearchStatus = Literal["running", "finished", "stopped"]
+TrialState = Literal["running", "complete", "pruned", "failed"]
 
 
 class BracketSearch(Request):
@@ -16,10 +17,8 @@ class BracketSearch(Request):
     are means over the seeds on validation images."""
 
     kind: Literal["bracket"] = Field(description="the method of search")
-    result: str = Field(
-        pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$",
-        max_length=130,
-        description="the result to optimise, `<evaluation name>.<value name>`, of an evaluation of the spec",
+    result: ResultName = Field(
+        description="the result to optimise, `<evaluation name>.<value name>`, of an evaluation of the spec"
     )
     accuracy_budget: float = Field(
         default=0.02, ge=0, le=1, description="accuracy that a λ may lose against the baseline, a fraction"
@@ -29,26 +28,42 @@ class BracketSearch(Request):
     max_candidates: int = Field(default=12, ge=3, le=50, description="largest number of λ of a method")
 
 
-Search = BracketSearch
+Search = Annotated[BracketSearch | OptunaSearch, Field(discriminator="kind")]
 
 
 class SearchCandidate(Answer):
-    """One λ of a method, with its means over seeds on validation images."""
+    """One λ of a method, or one trial, with its means over seeds on validation images."""
 
+    number: int | None = Field(default=None, description="number of the trial, from 0; null: it is no trial")
     settings: dict[str, Any] = Field(description="what tells the method from the others, by dotted path of the spec")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="what the search varied, by dotted path of the spec"
+    )
     lambda_: float = Field(description="its λ")
     runs: list[int] = Field(description="numbers of its runs, one per seed")
+    state: TrialState = Field(
+        default="running", description="pruned: it fell behind earlier trials, and its training was stopped"
+    )
+    reason: str = Field(default="", description="why it was tried, pruned or failed, a sentence; empty: nothing to say")
     accuracy: float | None = Field(description="mean validation accuracy; null: not known")
     value: float | None = Field(description="mean of the result on validation images; null: not known")
-    within_budget: bool | None = Field(description="whether the accuracy is within the budget; null: not known yet")
-    best: bool = Field(description="whether it is the best of its method within the budget so far")
+    values: list[float | None] = Field(
+        default_factory=list, description="means of all objectives on validation images, in their order"
+    )
+    within_budget: bool | None = Field(
+        description="whether the accuracy is within the budget; null: not known yet, or there is no budget"
+    )
+    best: bool = Field(
+        description="whether it is the best of its method within the budget so far; of several objectives, whether no "
+        "other trial is at least as good in all and better in one"
+    )
 
 
 class SearchMethod(Answer):
     """A method of the search: what comes next, and why."""
 
     settings: dict[str, Any] = Field(description="what tells it from the others, by dotted path of the spec")
-    next: list[float] = Field(description="λ that come next; empty: none, or its runs are not done")
+    next: list[float] = Field(description="λ that come next; empty: none, or runs are not done, or no λ is searched")
     reason: str = Field(description="why, a sentence")
     done: bool = Field(description="whether it needs no further λ")
 
@@ -59,13 +74,20 @@ class SearchProgress(Answer):
     kind: str = Field(description="the method of search")
     status: SearchStatus = Field(description="its state")
     reason: str = Field(description="why it has this state, a sentence")
-    result: str = Field(description="the result that it optimises")
-    accuracy_budget: float = Field(description="accuracy that a λ may lose against the baseline")
+    result: str = Field(description="the result that it optimises, the first of several")
+    objectives: list[SearchObjective] = Field(default_factory=list, description="all results that it optimises")
+    accuracy_budget: float | None = Field(
+        description="accuracy that a λ may lose against the baseline; null: there is no budget"
+    )
     baseline_accuracy: float | None = Field(description="mean validation accuracy of the baseline; null: not known yet")
     methods: list[SearchMethod] = Field(description="the methods, in the order of the launch")
-    candidates: list[SearchCandidate] = Field(description="all λ tried, by method and λ")
+    candidates: list[SearchCandidate] = Field(description="all λ tried, by method and λ, or all trials")
     runs: int = Field(description="number of runs so far")
     max_runs: int = Field(description="largest number of runs that it may launch")
+    max_seconds_left: float | None = Field(
+        default=None,
+        description="seconds for the runs up to `max_runs` at the pace of those that are done; null: none is done",
+    )
 
 
 class SearchSummary(Answer):

@@ -67,6 +67,7 @@ PATTERNS = {
     r"^[A-Za-z0-9.+!_-]*$": "expected a version: letters, digits and . + ! _ -",
     r"^[0-9a-f]{64}$": "expected a SHA-256: 64 digits of 0 to 9 and a to f",
     r"^[\w.-]+/[\w.-]+$": "expected a data set of the Hub as owner/name",
+    r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$": "expected a dotted path of the spec, such as optimizer.params.lr",
     r"^\S+$": "must not contain spaces",
     r"^[^\x00]*$": "must not contain the NUL character",
 }
@@ -91,8 +92,9 @@ def sentence(item: Mapping[str, Any], fields: Iterable[str] = ()) -> str:
     if kind in _LENGTHS:
         return _LENGTHS[kind](context)
     if kind in ("literal_error", "enum"):
-        choices = re.findall(r"'([^']*)'", context["expected"])
-        return f"expected {context['expected']}{_got(value)}{did_you_mean(str(value), choices)}"
+        return _one_of(context["expected"], value)
+    if kind == "union_tag_invalid":
+        return _one_of(" or ".join(context["expected_tags"].rsplit(", ", 1)), context["tag"])
     if kind == "string_pattern_mismatch":
         form = context["pattern"]
         return PATTERNS.get(form, f"expected a text of the form {form}") + _got(value)
@@ -101,6 +103,11 @@ def sentence(item: Mapping[str, Any], fields: Iterable[str] = ()) -> str:
             return _TYPES["finite_number"] + _got(value)
         return _BOUNDS[kind](context) + _got(value)
     return _TYPES.get(kind, str(item["msg"]).replace("Input should be", "expected")) + _got(value)
+
+
+def _one_of(expected: str, value: Any) -> str:
+    choices = re.findall(r"'([^']*)'", expected)
+    return f"expected {expected}{_got(value)}{did_you_mean(str(value), choices)}"
 
 
 def in_sentences(error: ValidationError, model: str, fields: Iterable[str]) -> ValidationError:
@@ -119,9 +126,19 @@ def in_sentences(error: ValidationError, model: str, fields: Iterable[str]) -> V
                 loc=item["loc"],
                 input=item["input"],
             )
-            for item in error.errors()
+            for item in map(_at_discriminator, error.errors())
         ],
     )
+
+
+def _at_discriminator(item: Any) -> Any:
+    """Return the error; one of the field that tells the alternatives of a union apart is moved to that field."""
+    field = item.get("ctx", {}).get("discriminator", "").strip("'")
+    if item["type"] == "union_tag_not_found" and field:
+        return {**item, "type": "missing", "loc": (*item["loc"], field)}
+    if item["type"] == "union_tag_invalid" and field:
+        return {**item, "loc": (*item["loc"], field)}
+    return item
 
 
 def _got(value: Any) -> str:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
@@ -118,32 +119,51 @@ def add_runs(
     return runs.create(session, experiment_id, planned, provenance, priority, owner)
 
 
+_SEARCH: TypeAdapter[contracts.Search] = TypeAdapter(contracts.Search)
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """A trial of a search with Optuna."""
+
+    batch: int  # those launched together
+    parameters: dict[str, Any]  # by dotted path of the spec
+    runs: list[int]  # their numbers, one per seed
+    reason: str  # why it was tried
+
+
 @dataclass(frozen=True)
 class StoredSearch:
     """The search of an experiment."""
 
     request: contracts.Search
-    validation_result: str  # name of the result on validation images
+    validation_result: str  # name of the result on validation images, of a search for λ
     provenance: dict[str, Any]  # of the runs that it launches
     priority: contracts.Priority
     status: contracts.SearchStatus
     reason: str
     owner: str | None
     owner_token: int | None
+    spec: dict[str, Any]  # of a search with Optuna: that all trials share, as a launch has it
+    trials: list[StoredTrial]  # in the order of their numbers
 
 
 def begin_search(
     session: Session,
     experiment_id: int,
     request: contracts.Search,
-    validation_result: str,
     provenance: dict[str, Any],
     priority: contracts.Priority,
+    *,
+    validation_result: str = "",
+    spec: dict[str, Any] | None = None,
 ) -> None:
     row = session.get_one(ExperimentRow, experiment_id)
     row.search = {
         "request": request.model_dump(mode="json"),
         "validation_result": validation_result,
+        "spec": spec or {},
+        "trials": [],
         "provenance": provenance,
         "priority": priority.value,
     }
@@ -155,7 +175,7 @@ def search(session: Session, experiment_id: int) -> StoredSearch | None:
     if row is None or row.deleting or row.search is None or row.search_status is None:
         return None
     return StoredSearch(
-        request=contracts.Search.model_validate(row.search["request"]),
+        request=_SEARCH.validate_python(row.search["request"]),
         validation_result=row.search["validation_result"],
         provenance=row.search["provenance"],
         priority=contracts.Priority(row.search["priority"]),
@@ -163,7 +183,16 @@ def search(session: Session, experiment_id: int) -> StoredSearch | None:
         reason=row.search_reason or "",
         owner=row.owner,
         owner_token=row.owner_token,
+        spec=row.search.get("spec", {}),
+        trials=[StoredTrial(**trial) for trial in row.search.get("trials", [])],
     )
+
+
+def add_trials(session: Session, experiment_id: int, trials: Sequence[StoredTrial]) -> None:
+    """Record the next trials of a locked experiment's search, in the transaction that inserts their runs."""
+    row = session.get_one(ExperimentRow, experiment_id)
+    assert row.search is not None
+    row.search = {**row.search, "trials": [*row.search["trials"], *map(asdict, trials)]}
 
 
 def end_search(session: Session, experiment_id: int, status: contracts.SearchStatus, reason: str) -> None:
