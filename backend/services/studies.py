@@ -119,6 +119,8 @@ def check(
         )
     known = [item.seconds for item in launches if item.seconds is not None]
     return answers.StudyPreflight(
+        version=definition.version,
+        datasets=sorted(_datasets_of(definition)),
         runs=sum(item.runs for item in launches),
         max_runs=sum(item.max_runs for item in launches),
         seconds=sum(known) if len(known) == len(launches) else None,
@@ -182,7 +184,7 @@ def _definition(catalog: Catalog, request: answers.StudyRequest) -> StudyDefinit
         offered = ", ".join(item.key for item in entry.sizes)
         raise InvalidField(f"the study {entry.key!r} has no size {request.size!r}; it has: {offered}", "/size")
     definition = entry.definition(size)
-    used = {key for item in size.launches for key in _datasets(item.spec)}
+    used = _datasets_of(definition)
     for key, other in request.datasets.items():
         if key not in used:
             detail = f"the study takes no data set {key!r}; it takes: {', '.join(sorted(used))}"
@@ -192,10 +194,13 @@ def _definition(catalog: Catalog, request: answers.StudyRequest) -> StudyDefinit
     return definition
 
 
-def _datasets(spec: Mapping[str, Any]) -> set[str]:
-    """Return the keys of the data sets that a spec trains on and evaluates against."""
-    against = [item.get("params", {}).get("against") for item in spec.get("evaluations", ())]
-    return {spec["dataset"]["key"], *(item["key"] for item in against if item)}
+def _datasets_of(definition: StudyDefinition) -> set[str]:
+    """Return the keys of the data sets that a study trains on and evaluates against."""
+    specs_of_launches = [item.spec for item in definition.size.launches]
+    against = [
+        item.get("params", {}).get("against") for spec in specs_of_launches for item in spec.get("evaluations", ())
+    ]
+    return {*(spec["dataset"]["key"] for spec in specs_of_launches), *(item["key"] for item in against if item)}
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class StudyLaunchPreflight(Answer):
 class StudyPreflight(Answer):
     """The estimated cost of a study."""
 
+    version: int = Field(description="version of the study")
+    datasets: list[str] = Field(description="keys of the data sets that the study takes at this size")
     runs: int = Field(description="number of runs that the launch begins with")
     max_runs: int = Field(description="largest number of runs")
     seconds: float | None = Field(description="seconds of training on the live workers; null: not known")
