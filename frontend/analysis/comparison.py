@@ -18,18 +18,11 @@ from densitylab.backend.shared.statistics.groups import (
 )
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
 from densitylab.frontend.analysis.colors import lighter, palette, shades
-from densitylab.frontend.analysis.formatting import between, readable, result_label, title, within
+from densitylab.frontend.analysis.formatting import between, readable, result_label, within
 from densitylab.frontend.analysis.origins import seed_of
+from densitylab.frontend.analysis.setting_names import settings_text
 from densitylab.frontend.client.catalog import Catalog
 
-SETTING_LABELS = {
-    "lambda_": "λ",
-    "batch_size": "batch size",
-    "train_samples": "training images",
-    "init_from": "start",
-    "interface.mean": "normalisation: mean",
-    "interface.std": "normalisation: deviation",
-}
 NEUTRAL = "#5A6472"  # groups without penalty beside several regularizers
 _PALEST = 0.5  # of the distance to white: the smallest λ of a family
 
@@ -117,7 +110,7 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     baselines = [
         baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
     ]
-    labels = _distinct([_label(group, varied, catalog) for group in groups], groups)
+    labels = _distinct([settings_text(group.settings, varied, catalog) for group in groups], groups)
     colors = [hues[group.runs[0].id] for group in groups]
     run_colors: dict[int, str] = {}
     for group, color in zip(groups, colors, strict=True):
@@ -125,17 +118,6 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     rank = {result: index for index, result in enumerate(catalog.headlines())}
     ranked = sorted(columns(runs), key=lambda column: rank.get(column.result, len(rank)))
     return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
-
-
-def _label(group: Group, names: Sequence[str], catalog: Catalog) -> str:
-    """Return the settings in words; the label of a component, and the name of a file, need no prefix."""
-    return ", ".join(
-        setting_text(name, group, catalog)
-        if name.endswith(".key") or name == "source"
-        else f"{setting_label(name, group, catalog)} {setting_text(name, group, catalog)}"
-        for name in names
-        if name in group.settings and not (name == "lambda_" and group.settings[name] is None)
-    )
 
 
 def _distinct(labels: Sequence[str], groups: Sequence[Group]) -> list[str]:
@@ -163,7 +145,7 @@ def _families(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) 
 def method_label(group: Group, varied: Sequence[str], catalog: Catalog) -> str:
     """Return the settings of a method in words: those that differ between the groups, without λ."""
     names = [name for name in varied if name not in ("lambda_", "source")]
-    label = _label(group, names or ["regularizer.key"], catalog)
+    label = settings_text(group.settings, names or ["regularizer.key"], catalog)
     return label if group.trained_here else f"trained elsewhere{label and f', {label}'}"
 
 
@@ -181,30 +163,6 @@ def _colors(groups: Sequence[Group], families: Sequence[Family]) -> dict[int, st
         for index, group in enumerate(family.groups):
             colors[group.runs[0].id] = lighter(family.color, _PALEST * (last - index) / max(last, 1))
     return colors
-
-
-def setting_label(name: str, group: Group, catalog: Catalog) -> str:
-    """Return the setting's name in words."""
-    if name in SETTING_LABELS:
-        return SETTING_LABELS[name]
-    kind, _, rest = name.partition(".")
-    if rest == "key":
-        return kind
-    entry = catalog.entry(kind, str(group.settings.get(f"{kind}.key")))
-    param = next((param for param in entry.params if rest == f"params.{param.name}"), None) if entry else None
-    return title(param).lower() if param else readable(name.rpartition(".")[2])
-
-
-def setting_text(name: str, group: Group, catalog: Catalog) -> str:
-    """Return the group's value of the setting in words."""
-    value = group.settings.get(name)
-    if value is not None and name.endswith(".key"):
-        return catalog.label(name.partition(".")[0], str(value))
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        return f"{value:g}"
-    if name in ("source", "init_from") and value is not None:
-        return str(value)
-    return "—" if value is None else readable(str(value))
 
 
 def column_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:

@@ -15,13 +15,12 @@ from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
     method_label,
-    setting_label,
-    setting_text,
     short_label,
     text,
 )
 from densitylab.frontend.analysis.formatting import status_text
 from densitylab.frontend.analysis.origins import seed_of
+from densitylab.frontend.analysis.setting_names import setting_label, setting_text
 from densitylab.frontend.client.catalog import Catalog
 
 BEST = "★ "
@@ -59,7 +58,7 @@ def summary(
     for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):
         settings.append(
             {
-                setting_label(name, group, catalog): setting_text(name, group, catalog)
+                setting_label(name, group.settings, catalog): setting_text(name, group.settings, catalog)
                 for name in names
                 if name in group.settings or "." not in name
             }

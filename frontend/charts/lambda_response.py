@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
 from densitylab.frontend.analysis.colors import translucent
-from densitylab.frontend.analysis.comparison import Comparison, column_label, setting_label, setting_text, short_label
+from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
 from densitylab.frontend.analysis.origins import lambda_of
+from densitylab.frontend.analysis.setting_names import setting_label, setting_text
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.client.catalog import Catalog
 
@@ -227,10 +228,10 @@ def _lambda_dimension(lambdas: Sequence[float | None]) -> dict[str, object]:
 
 
 def _setting_dimension(name: str, groups: Sequence[Group], catalog: Catalog) -> dict[str, object]:
-    texts = [setting_text(name, group, catalog) for group in groups]
+    texts = [setting_text(name, group.settings, catalog) for group in groups]
     marks = list(dict.fromkeys(texts))
     return {
-        "label": setting_label(name, groups[0], catalog),
+        "label": setting_label(name, groups[0].settings, catalog),
         "values": [marks.index(text) for text in texts],
         "tickvals": list(range(len(marks))),
         "ticktext": marks,

@@ -12,10 +12,9 @@ from densitylab.frontend.analysis.comparison import (
     column_label,
     compare,
     headline_columns,
-    setting_label,
-    setting_text,
     text,
 )
+from densitylab.frontend.analysis.setting_names import setting_label, setting_text
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.presets import DEMO
@@ -66,7 +65,7 @@ def table(comparison: Comparison, catalog: Catalog) -> str:
     columns = headline_columns(comparison, catalog)
     rows = [
         [
-            *(setting_label(name, comparison.groups[0], catalog) for name in comparison.varied),
+            *(setting_label(name, comparison.groups[0].settings, catalog) for name in comparison.varied),
             "seeds",
             *(column_label(column, comparison, catalog) for column in columns),
         ]
@@ -75,7 +74,7 @@ def table(comparison: Comparison, catalog: Catalog) -> str:
         baseline = baseline_for(group, comparison.groups)
         rows.append(
             [
-                *(setting_text(name, group, catalog) for name in comparison.varied),
+                *(setting_text(name, group.settings, catalog) for name in comparison.varied),
                 str(len(group.runs)),
                 *(text(mean_over_seeds(group, column)) for column in columns),
             ]
