@@ -12,6 +12,7 @@ from densitylab.backend.services.search_pace import seconds_left
 from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import (
+    PRUNED,
     Flag,
     OptunaSearch,
     SearchCandidate,
@@ -24,8 +25,6 @@ from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.backend.shared.statistics.selection import validation_accuracy
 from densitylab.backend.shared.store import experiments, runs, tasks
 from densitylab.backend.shared.store.experiments import StoredSearch
-
-PRUNED = "pruned_trial"  # key of the flag of a run whose training was stopped
 
 
 def take_step(

@@ -67,7 +67,8 @@ class RunsFailed(Exception):
 
     def __str__(self) -> str:
         trained = [run for run in self.runs if run.status is Status.SUCCEEDED]
-        runs = [_reason(f"run {run.id}", run) for run in self.runs if run.status is not Status.SUCCEEDED]
+        failed = [run for run in self.runs if run.status is not Status.SUCCEEDED and not run.pruned]
+        runs = [_reason(f"run {run.id}", run) for run in failed]
         evaluations = [_reason(f"{item.name} of run {item.run}", item) for item in self.evaluations]
         requested = sum(sum(run.evaluation_counts.values()) for run in trained)
         found = [(runs, len(self.runs), "runs"), (evaluations, requested, "evaluations")]

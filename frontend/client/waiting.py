@@ -59,8 +59,9 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
             poll_seconds: time between two requests.
             expected_seconds: estimate of the total time, used until progress gives a better one.
             progress: called after each request.
-            check: raise RunsFailed if a run, or an evaluation of a trained run, did not succeed; otherwise such runs
-                are returned, with their `error` and `evaluation_counts`, and without the results of that evaluation.
+            check: raise RunsFailed if a run, or an evaluation of a trained run, did not succeed, except runs that a
+                search pruned; otherwise such runs are returned, with their `error` and `evaluation_counts`, and without
+                the results of that evaluation.
 
         Raises:
             ApiError: refused, or the API has not answered for a minute.
@@ -103,7 +104,7 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
             await self._connection.sleep(until)
         if check:
             unsuccessful = await self.unsuccessful_evaluations(current)
-            if unsuccessful or any(run.status is not Status.SUCCEEDED for run in current):
+            if unsuccessful or any(run.status is not Status.SUCCEEDED and not run.pruned for run in current):
                 raise RunsFailed(current, unsuccessful)
         return current
 

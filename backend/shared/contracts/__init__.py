@@ -134,6 +134,7 @@ from densitylab.backend.shared.contracts.registrations import (
     RegistrationPreview,
 )
 from densitylab.backend.shared.contracts.runs import (
+    PRUNED,
     Ancestor,
     Artifact,
     BulkAction,
@@ -203,6 +204,7 @@ __all__ = [
     "MAX_RUNS_PER_EXPERIMENT",
     "MAX_SAMPLES_PER_ATTRIBUTION",
     "NORMALIZATIONS",
+    "PRUNED",
     "RUN_TASKS",
     "SPEC_VERSION",
     "TRAINING_QUEUES",

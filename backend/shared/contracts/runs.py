@@ -12,6 +12,8 @@ from densitylab.backend.shared.contracts.origins import KNOWN_ELSEWHERE, Origin,
 from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, EvaluationSpec, RunSpec
 from densitylab.backend.shared.contracts.work import Priority, Status
 
+PRUNED = "pruned_trial"  # key of the flag of a run whose training a search stopped
+
 
 class RunPatch(Request):
     """Changes of a run."""
@@ -109,6 +111,11 @@ class Run(Answer):
     missing: list[str] = Field(
         default_factory=list, description="entries of plug-ins that it used and that are not installed any more"
     )
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a search stopped the run, since its trial had fallen behind earlier ones."""
+        return self.status is Status.CANCELLED and any(flag.key == PRUNED for flag in self.flags)
 
     @property
     def source_name(self) -> str:

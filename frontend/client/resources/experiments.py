@@ -13,6 +13,7 @@ from densitylab.backend.shared.contracts import (
     RunsRequest,
     SearchProgress,
 )
+from densitylab.frontend.client.downloads import whole_content
 from densitylab.frontend.client.dual_api import sync_and_async
 from densitylab.frontend.client.transport import Listing, Sender
 
@@ -91,6 +92,12 @@ class ExperimentRoutes(Sender):
     async def search(self, experiment: int) -> SearchProgress:
         """Return what the experiment's search has tried, what comes next, and why."""
         return await self._get(SearchProgress, f"/api/v1/experiments/{experiment}/search")
+
+    @sync_and_async
+    async def search_study(self, experiment: int) -> bytes:
+        """Return the study of the experiment's search with Optuna as an SQLite file, which `optuna.load_study` and
+        Optuna's dashboard read; its name there is `experiment-ID`."""
+        return whole_content(await self._send("GET", f"/api/v1/experiments/{experiment}/search/study"))
 
     @sync_and_async
     async def stop_search(self, experiment: int) -> SearchProgress:
