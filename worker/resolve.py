@@ -125,6 +125,8 @@ def report(catalog: Catalog) -> dict[str, str | None]:
     reasons = {}
     for kind in catalog.by_kind:
         for entry in catalog.all(kind):
+            if not entry.has_callable:
+                continue
             reason = _why_not(entry)
             if reason is not None or entry.plugin is not None or entry.package is not None:
                 reasons[f"{kind} {entry.key}"] = reason

@@ -33,6 +33,7 @@ RULES = (
     _Rule("run_id", "run", owners.of_run, _CHANGING),
     _Rule("experiment_id", "experiment", owners.of_experiment, ("POST", "PUT", "PATCH")),
     _Rule("experiment_id", "experiment", owners.of_experiment_with_runs, ("DELETE",)),
+    _Rule("study_id", "study", owners.of_study, _CHANGING),
     _Rule("task_id", "task", owners.of_task, _CHANGING),
     _Rule("webhook_id", "webhook", owners.of_webhook, ("GET", *_CHANGING)),  # its URL may be a secret
     _Rule("key", "data set", owners.of_dataset, ("DELETE",), TypeAdapter(Key)),  # everyone may prepare one

@@ -300,6 +300,20 @@ class IdempotencyRow(Base):
     created_at: Mapped[float]
 
 
+class StudyRow(Owned, Base):
+    """A study that was launched."""
+
+    __tablename__ = "studies"
+    __table_args__ = _NEVER_REUSED
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    size: Mapped[str] = mapped_column(String(16))
+    datasets: Mapped[Json]  # in place of the study's own, by the study's key
+    definition: Mapped[Json]  # as it was at the launch
+    launches: Mapped[list[Json]]  # of each: its key, the number of its experiment, what was left out
+    created_at: Mapped[float]
+
+
 class TokenRow(Owned, Base):
     """A bearer token; a revoked one is kept for as long as the lines of the audit log."""
 

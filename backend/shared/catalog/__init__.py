@@ -1,5 +1,5 @@
 """Every choice on offer: data sets, models, regularizers, schedules, optimizers, learning-rate schedules,
-augmentations, algorithms, attacks, attributions, perturbations, evaluations.
+augmentations, algorithms, attacks, attributions, perturbations, evaluations, studies.
 
 One entry per choice, one file per kind. `Catalog` is the value that holds them; nothing here imports torch or the
 worker.
@@ -29,9 +29,20 @@ from densitylab.backend.shared.catalog.entries import (
     RegularizerEntry,
     Rule,
     ScheduleEntry,
+    StudyEntry,
+    ValueRange,
 )
 from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.plugins import PluginProblem
+from densitylab.backend.shared.catalog.study_parts import (
+    StudyClaim,
+    StudyDefinition,
+    StudyFigure,
+    StudyLaunch,
+    StudySetting,
+    StudySize,
+    StudyTable,
+)
 
 __all__ = [
     "BUILT_IN",
@@ -61,5 +72,14 @@ __all__ = [
     "RegularizerEntry",
     "Rule",
     "ScheduleEntry",
+    "StudyClaim",
+    "StudyDefinition",
+    "StudyEntry",
+    "StudyFigure",
+    "StudyLaunch",
+    "StudySetting",
+    "StudySize",
+    "StudyTable",
     "UnknownKey",
+    "ValueRange",
 ]

@@ -20,6 +20,7 @@ from densitylab.backend.shared.catalog.perturbations import PERTURBATIONS
 from densitylab.backend.shared.catalog.plugins import PluginProblem, installed_entries
 from densitylab.backend.shared.catalog.regularizers import REGULARIZERS
 from densitylab.backend.shared.catalog.schedules import SCHEDULES
+from densitylab.backend.shared.catalog.studies import STUDIES
 from densitylab.backend.shared.suggestion import did_you_mean
 
 E = TypeVar("E", bound=Entry)
@@ -37,6 +38,7 @@ BUILT_IN: tuple[Entry, ...] = (
     *ATTRIBUTIONS,
     *PERTURBATIONS,
     *EVALUATIONS,
+    *STUDIES,
 )
 
 

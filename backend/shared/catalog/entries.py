@@ -10,6 +10,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from densitylab.backend.shared.catalog.cost import NetworkCost, PenaltyCost, Shape
 from densitylab.backend.shared.catalog.params import Param
+from densitylab.backend.shared.catalog.study_parts import (
+    StudyClaim,
+    StudyDefinition,
+    StudyFigure,
+    StudySetting,
+    StudySize,
+    StudyTable,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,15 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValueRange:
+    """The lowest and the highest possible value of results, at which intervals over seeds end."""
+
+    names: tuple[str, ...] = ("*",)  # of values and curves; patterns such as "*_auroc"
+    low: float | None = None  # None: there is none
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number that an evaluation gives."""
 
@@ -80,10 +97,11 @@ class Entry:
         key: unique within its kind; it stays the same for ever, since stored specs name it.
         label: its name on the page.
         summary: one or two sentences.
-        path: "package.module:callable", imported by workers alone.
+        path: "package.module:callable", imported by workers alone; "" of a kind without a callable.
     """
 
     kind: ClassVar[str]
+    has_callable: ClassVar[bool] = True
 
     key: str
     label: str
@@ -290,10 +308,35 @@ class EvaluationEntry(Entry):
     needs_corruptions: bool = False
     version: int = 1  # raised when the same request gives other figures; results of an older version are not reused
     metrics: tuple[Metric, ...] = ()  # those with a label of their own
+    ranges: tuple[ValueRange, ...] = ()  # the first that has the name of a value or a curve counts; none: unbounded
     plots: tuple[Plot, ...] = ()
     uses: tuple[
         Literal["train_data", "fresh_model", "prior_results", "corruptions"], ...
     ] = ()  # passed beside the model and its images
+
+
+@dataclass(frozen=True)
+class StudyEntry(Entry):
+    """A study: launches with the selection of λ, the tables, figures and claims that are made of them."""
+
+    kind: ClassVar[str] = "study"
+    has_callable: ClassVar[bool] = False
+
+    path: str = ""
+    version: int = 1  # raised when the same size launches other runs or claims something else
+    question: str = ""  # what is asked, a sentence
+    sizes: tuple[StudySize, ...] = ()
+    select_by: str = "accuracy.accuracy"  # "<evaluation name>.<value name>"
+    accuracy_budget: float = 0.02
+    settings: tuple[StudySetting, ...] = ()
+    tables: tuple[StudyTable, ...] = ()
+    figures: tuple[StudyFigure, ...] = ()
+    claims: tuple[StudyClaim, ...] = ()
+
+    def definition(self, size: StudySize) -> StudyDefinition:
+        """Return the study at one of its sizes."""
+        names = ("key", "label", "version", "question", "select_by", "accuracy_budget", "settings", "tables", "figures")
+        return StudyDefinition(size=size, claims=self.claims, **{name: getattr(self, name) for name in names})
 
 
 KINDS: dict[str, type[Entry]] = {
@@ -311,5 +354,6 @@ KINDS: dict[str, type[Entry]] = {
         AttributionEntry,
         PerturbationEntry,
         EvaluationEntry,
+        StudyEntry,
     )
 }

@@ -79,7 +79,7 @@ def _invalid(entry: object, taken: dict[tuple[str, str], str]) -> str | None:
         return f"expected one of {expected}; got {type(entry).__name__}"
     if not isinstance(entry.key, str) or not _KEY.fullmatch(entry.key):
         return f"expected a key of small letters, digits and underscores; got {entry.key!r}"
-    if not isinstance(entry.path, str) or not _PATH.fullmatch(entry.path):
+    if entry.has_callable and (not isinstance(entry.path, str) or not _PATH.fullmatch(entry.path)):
         return f"expected a path 'package.module:callable'; got {entry.path!r}"
     owner = taken.get((entry.kind, entry.key))
     if owner is not None:

@@ -24,6 +24,7 @@ _RESERVED = {
     "attribution": {"model", "x", "target"},
     "perturbation": {"model", "x", "target", "generator"},
     "evaluation": {"model", "data", "generator", "progress", "should_stop"},
+    "study": set(),
 }
 
 

@@ -30,6 +30,11 @@ class CatalogParam(Answer):
     resized_by: str | None = Field(
         default=None, description='of kind "dataset": the parameter without which its images must have the run\'s size'
     )
+    rescales: Literal["size", "exponent"] | None = Field(
+        default=None,
+        description="of a regularizer: λ of different values are not comparable, since it changes the penalty's size, "
+        "or is the exponent of its norm; null: not known to",
+    )
 
 
 class CatalogRule(Answer):
@@ -83,11 +88,35 @@ class CatalogMetric(Answer):
     headline: int | None = Field(description="position in the default tables; null: not in them")
 
 
+class CatalogRange(Answer):
+    """The lowest and the highest possible value of an evaluation's results."""
+
+    names: list[str] = Field(description="names of values and curves, or patterns such as `*_auroc`")
+    low: float | None = Field(description="lowest possible value; null: none")
+    high: float | None = Field(description="highest possible value; null: none")
+
+
 class CatalogPlugin(Answer):
     """The installed package that an entry comes from."""
 
     package: str = Field(description="name of the installed package")
     version: str = Field(description="its version")
+
+
+class CatalogStudySize(Answer):
+    """A study at one price."""
+
+    key: Literal["minutes", "hours", "gpu"] = Field(description="name of the size")
+    minutes: float = Field(description="minutes that it takes on `hardware`, evaluations included")
+    hardware: str = Field(description="such as two CPU cores")
+
+
+class CatalogStudySetting(Answer):
+    """A setting of a study beside the paper's."""
+
+    name: str = Field(description="name for people")
+    ours: str = Field(description="the study's")
+    paper: str = Field(description="the paper's; empty: not stated there")
 
 
 class CatalogEntry(Answer):
@@ -162,6 +191,11 @@ class CatalogEntry(Answer):
         default_factory=list, description="of an evaluation: the values that it returns"
     )
     plots: list[CatalogPlot] = Field(default_factory=list, description="of an evaluation: its charts")
+    ranges: list[CatalogRange] = Field(
+        default_factory=list,
+        description="of an evaluation: bounds of its results, of which the first with the name of a value or a curve "
+        "counts; intervals over seeds end there",
+    )
     # of an attribution
     signed: bool = Field(default=True, description="of an attribution: whether its maps have a sign")
     needs_convolutions: bool = Field(default=False, description="of an attribution")
@@ -172,3 +206,9 @@ class CatalogEntry(Answer):
         default=False, description="of an attribution: whether a score may only depend on one image"
     )
     needs_target: bool = Field(default=True, description="of an attribution: whether it explains one class")
+    # of a study
+    question: str = Field(default="", description="of a study: what is asked, a sentence")
+    sizes: list[CatalogStudySize] = Field(default_factory=list, description="of a study: what it can be launched at")
+    settings: list[CatalogStudySetting] = Field(
+        default_factory=list, description="of a study: its settings beside the paper's"
+    )

@@ -3,7 +3,7 @@
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
-from densitylab.backend.shared.tables import ExperimentRow, Owned, RegisteredRow, RunRow, TaskRow, WebhookRow
+from densitylab.backend.shared.tables import ExperimentRow, Owned, RegisteredRow, RunRow, StudyRow, TaskRow, WebhookRow
 
 # Owners by the number of their token; None is the administrator, or not known
 Owners = set[int | None]
@@ -26,6 +26,11 @@ def of_experiment_with_runs(session: Session, experiment_id: int) -> Owners:
         select(RunRow.owner_token).where(RunRow.experiment_id == experiment_id),
     )
     return set(session.scalars(statement))
+
+
+def of_study(session: Session, study_id: int) -> Owners:
+    """Return the owner of a study."""
+    return _of(session, StudyRow, study_id)
 
 
 def of_task(session: Session, task_id: int) -> Owners:

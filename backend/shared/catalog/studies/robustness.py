@@ -69,7 +69,7 @@ _MINUTES = (
         key="cnn_gelu",
         label="Digits, CNN, GELU",
         spec={"dataset": {"key": "blockmnist"}, **small_cnn("gelu", 2), "evaluations": _DIGITS},
-        sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT), (0.3, 3.0)),
+        sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT, CONDITIONAL_GRADIENT), (0.3, 3.0)),
     ),
 )
 _CIFAR = {
