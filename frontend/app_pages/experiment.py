@@ -8,8 +8,9 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Experiment, Run, Status
 from densitylab.backend.shared.statistics.groups import mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, short_label, text
+from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, joined, number, status_text
-from densitylab.frontend.charts.figures import METRIC_LABELS, X_LABELS, metric_label, overlay
+from densitylab.frontend.charts.figures import X_LABELS, overlay
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog

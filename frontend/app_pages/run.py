@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, MetricSeries, Origin, Run
+from densitylab.frontend.analysis.curve_names import metric_label
 from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_name, size
 from densitylab.frontend.analysis.origins import ORIGINS
-from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, XAxis, curves, metric_label, panels_of
+from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, XAxis, curves, panels_of
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.durations import duration

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.colors import PALETTE, translucent
+from densitylab.frontend.analysis.curve_names import metric_label
 
 XAxis = Literal["step", "epoch", "seconds"]
 X_LABELS: dict[XAxis, str] = {"step": "step", "epoch": "epoch", "seconds": "seconds of training"}
@@ -23,22 +24,6 @@ class Panel:
     unit: str
 
 
-METRIC_LABELS = {
-    "loss": "loss",
-    "cross_entropy": "cross-entropy",
-    "validation_cross_entropy": "cross-entropy, validation",
-    "penalty": "penalty",
-    "train_accuracy": "accuracy, training",
-    "validation_accuracy": "accuracy, validation",
-    "validation_worst_group": "worst-group accuracy, validation",
-    "gradient_norm": "‖∇ log p(x)‖",
-    "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
-    "gradient_norm_margin": "‖∇ margin‖",
-    "lambda_": "current λ",
-    "learning_rate": "learning rate",
-    "weight_gradient_norm": "‖∇ loss‖ of the weights",
-    "throughput": "images per second",
-}
 PANELS = (
     Panel("Loss", ("loss", "cross_entropy", "validation_cross_entropy"), "nats"),
     Panel("Accuracy", ("train_accuracy", "validation_accuracy", "validation_worst_group"), "accuracy"),
@@ -97,11 +82,6 @@ def panels_of(names: Iterable[str]) -> list[Panel]:
         usual.append(Panel("Weights of groups", tuple(weights), "share of the loss"))
     rest = [name for name in own if name not in weights]
     return usual + [Panel(name, (name,), "") for name in rest[:MAX_OTHER_PANELS]]
-
-
-def metric_label(name: str) -> str:
-    """Return the metric in words."""
-    return METRIC_LABELS.get(name, name.replace("_", " "))
 
 
 def curves(

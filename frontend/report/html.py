@@ -20,12 +20,13 @@ from densitylab.frontend.analysis.comparison import (
     selectable_columns,
     tradeoff_columns,
 )
+from densitylab.frontend.analysis.curve_names import metric_label
 from densitylab.frontend.analysis.formatting import counted, status_text
 from densitylab.frontend.analysis.tables import numbers, selections, summary
 from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.charts.evaluation_curves import evaluation_charts
 from densitylab.frontend.charts.evaluation_spreads import draw_spreads, evaluation_spreads, sample_spreads
-from densitylab.frontend.charts.figures import BELOW, MAX_LEGEND, metric_label, overlay
+from densitylab.frontend.charts.figures import BELOW, MAX_LEGEND, overlay
 from densitylab.frontend.charts.lambda_response import lambda_response, lines, parallel_coordinates
 from densitylab.frontend.charts.plotly_config import PLOTLY_CONFIG
 from densitylab.frontend.charts.results import draw

@@ -7,7 +7,8 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import MetricSeries, Run
 from densitylab.frontend.analysis.comparison import Comparison
-from densitylab.frontend.charts.figures import METRIC_LABELS, X_LABELS, XAxis, metric_label
+from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
+from densitylab.frontend.charts.figures import X_LABELS, XAxis
 from densitylab.frontend.charts.group_curves import group_curves, mean_curves, mean_table, run_table
 from densitylab.frontend.ui.api import api
 from densitylab.frontend.ui.chart_card import chart_card
