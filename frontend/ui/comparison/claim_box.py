@@ -1,14 +1,13 @@
 """The claim that one group has a better result than another at no more than a loss of accuracy."""
 
-import pandas as pd
 import streamlit as st
 
-from densitylab.backend.shared.contracts.comparisons import Claim, ClaimQuestion
-from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.backend.shared.contracts.comparisons import Claim
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
-from densitylab.frontend.analysis.comparison import Comparison, short_label, text
-from densitylab.frontend.analysis.formatting import escaped, joined
+from densitylab.frontend.analysis.comparison import Comparison, short_label
+from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
+from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_claim_tests
 
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
 
@@ -35,14 +34,11 @@ def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
         st.caption("Choose two groups.")
         return
     result = short_label(column, comparison, catalog())
-    budget = f"{100 * max_loss:g} points of accuracy"
-    st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {budget}.")
+    st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {budget_text(max_loss)}.")
     with show_api_errors():
         claim = _claim(comparison.fingerprint, _ids(first), _ids(second), column.result, max_loss)
         _SHOWN[claim.verdict](claim.text)
-        st.dataframe(pd.DataFrame([_row(question, result, budget) for question in claim.questions]), hide_index=True)
-        for flag in claim.flags:
-            st.warning(f"{escaped(flag.text)} Runs: {joined(flag.runs)}.", icon=":material/warning:")
+        show_claim_tests(claim, result)
         st.caption(
             "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
             "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
@@ -58,20 +54,3 @@ def _claim(fingerprint: str, first: list[int], second: list[int], result: str, m
 
 def _ids(group: Group) -> list[int]:
     return [run.id for run in group.runs]
-
-
-def _row(question: ClaimQuestion, result: str, budget: str) -> dict[str, str]:
-    seeds, images = question.seeds, question.images
-    return {
-        "question": f"better: {result}" if question.question == "result" else f"costs at most {budget}",
-        "answer": question.verdict,
-        "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
-        "threshold": f"{question.threshold:g}",
-        "p (t test)": "—" if seeds is None or seeds.p is None else f"{seeds.p:.2g}",
-        "effect size": "—" if seeds is None or seeds.effect_size is None else f"{seeds.effect_size:.2f}",
-        "seeds": str(seeds.n) if seeds else "0",
-        "over images": "—"
-        if images is None
-        else text(Estimate(images.difference, images.low, images.high, images.n), signed=True),
-        "images": "—" if images is None else f"{images.n:,}",
-    }

@@ -1,0 +1,44 @@
+"""The tests of a claim as a table, with the warnings of its runs."""
+
+import pandas as pd
+import streamlit as st
+
+from densitylab.backend.shared.contracts.comparisons import Claim, ClaimQuestion
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.analysis.comparison import text
+from densitylab.frontend.analysis.formatting import escaped, joined
+
+
+def budget_text(accuracy_budget: float) -> str:
+    """Return the accuracy budget (0 to 1) in words."""
+    return f"{100 * accuracy_budget:g} points of accuracy"
+
+
+def show_claim_tests(claim: Claim, result: str) -> None:
+    """Draw a row for each question of the claim, and its warnings.
+
+    Args:
+        claim: the API's answer.
+        result: the result in words.
+    """
+    st.dataframe(pd.DataFrame([_row(question, result, claim) for question in claim.questions]), hide_index=True)
+    for flag in claim.flags:
+        st.warning(f"{escaped(flag.text)} Runs: {joined(flag.runs)}.", icon=":material/warning:")
+
+
+def _row(question: ClaimQuestion, result: str, claim: Claim) -> dict[str, str]:
+    seeds, images = question.seeds, question.images
+    costs = f"costs at most {budget_text(claim.accuracy_budget)}"
+    return {
+        "question": f"better: {result}" if question.question == "result" else costs,
+        "answer": question.verdict,
+        "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
+        "threshold": f"{question.threshold:g}",
+        "p (t test)": "—" if seeds is None or seeds.p is None else f"{seeds.p:.2g}",
+        "effect size": "—" if seeds is None or seeds.effect_size is None else f"{seeds.effect_size:.2f}",
+        "seeds": str(seeds.n) if seeds else "0",
+        "over images": "—"
+        if images is None
+        else text(Estimate(images.difference, images.low, images.high, images.n), signed=True),
+        "images": "—" if images is None else f"{images.n:,}",
+    }
