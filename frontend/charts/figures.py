@@ -233,8 +233,8 @@ def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], run
                 "name": batch[0].label if few else "means",
                 "uid": batch[0].label if few else "means",
                 "marker": {"size": 13, "color": colors, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
-                "error_x": _whiskers([point.x for point in batch], whisker),
-                "error_y": _whiskers([point.y for point in batch], whisker),
+                "error_x": whiskers([point.x for point in batch], whisker),
+                "error_y": whiskers([point.y for point in batch], whisker),
                 "customdata": [point.opens for point in batch],
                 "text": [f"{point.label}, mean of {point.x.n}" for point in batch],
                 "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
@@ -247,7 +247,8 @@ def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], run
     return figure
 
 
-def _whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
+def whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
+    """Return the intervals as error bars of a trace."""
     return {
         "type": "data",
         "symmetric": False,

@@ -1,0 +1,142 @@
+"""The parts of a study's report in words: settings, claims, tables, and where λ was selected at an end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from densitylab.backend.shared.contracts.catalog import CatalogStudySetting
+from densitylab.backend.shared.contracts.comparisons import SeedMean, Verdict
+from densitylab.backend.shared.contracts.studies import (
+    Study,
+    StudyCell,
+    StudyClaim,
+    StudyColumn,
+    StudyReport,
+    StudyRow,
+    StudyTable,
+)
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.analysis.curve_names import metric_label
+from densitylab.frontend.analysis.formatting import readable, result_label
+from densitylab.frontend.analysis.setting_names import setting_label, settings_text
+from densitylab.frontend.analysis.tables import BEST, cell
+from densitylab.frontend.client.catalog import Catalog
+
+NOT_STATED = "not stated"
+EDGE = "†"
+EDGE_NOTE = f"{EDGE} The selected λ is an end of those tried: one beyond may be better."
+BEST_NOTE = (
+    "Mean ± half-width of the 95 % Student-t interval over seeds, or the mean with the ends of its interval. "
+    f"{BEST.strip()}: best mean, apart from all others (paired t tests by seed, Holm's correction over the table, 5 %)."
+)
+VERDICTS: Mapping[Verdict, str] = {"yes": "✓ yes", "no": "✕ no", "undecided": "? undecided"}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of a report: texts, with the runs behind each row."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    runs: list[list[int]]  # of each row
+    notes: list[str]
+
+
+def settings_table(settings: Sequence[CatalogStudySetting]) -> TextTable:
+    """Return the study's settings beside the paper's."""
+    rows = [[item.name, item.ours or NOT_STATED, item.paper or NOT_STATED] for item in settings]
+    return TextTable("Settings", ["setting", "this study", "the paper"], rows, [[] for _ in rows], [])
+
+
+def claims_table(claims: Sequence[StudyClaim]) -> TextTable:
+    """Return a row for each claim about each launch."""
+    return TextTable(
+        "Claims",
+        ["claim", "about", "answer", "reason"],
+        [[item.text, item.launch_label, VERDICTS[item.verdict], item.reason] for item in claims],
+        [item.first + item.second for item in claims],
+        [],
+    )
+
+
+def result_table(table: StudyTable, catalog: Catalog) -> TextTable:
+    """Return a row for each method at its λ, with the means over seeds."""
+    notes = [*table.notes, BEST_NOTE, *([EDGE_NOTE] if any(row.edge for row in table.rows) else [])]
+    columns = ["method", "λ", "seeds", *column_labels(table.columns, catalog)]
+    rows = [
+        [
+            method_text(row.settings, catalog),
+            lambda_text(row),
+            str(len(row.seeds)) if row.seeds else "—",
+            *(cell_text(item, len(row.seeds)) for item in row.cells),
+        ]
+        for row in table.rows
+    ]
+    return TextTable(f"{table.title}: {table.launch_label}", columns, rows, [row.runs for row in table.rows], notes)
+
+
+def method_text(settings: Mapping[str, Any], catalog: Catalog) -> str:
+    """Return a method in words."""
+    return settings_text(settings, list(settings), catalog)
+
+
+def lambda_text(row: StudyRow) -> str:
+    """Return λ, marked where it is an end of the candidates."""
+    if row.lambda_ is None:
+        return "none within budget"
+    return f"{row.lambda_:g}" + (f" {EDGE}" if row.edge else "")
+
+
+def cell_text(item: StudyCell, seeds: int) -> str:
+    """Return the mean with its interval, and the mark of the best one."""
+    return (BEST if item.best else "") + cell(estimate_of(item.mean), seeds=seeds)
+
+
+def estimate_of(mean: SeedMean | None) -> Estimate | None:
+    return None if mean is None else Estimate(mean.mean, mean.low, mean.high, mean.n)
+
+
+def column_labels(columns: Sequence[StudyColumn], catalog: Catalog) -> list[str]:
+    """Return the results in words, with an arrow towards better values."""
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    return [column_label(column, catalog) + arrows[column.higher_is_better] for column in columns]
+
+
+def column_label(column: StudyColumn, catalog: Catalog) -> str:
+    """Return the result in words, with the evaluation's name where it is not that of its kind."""
+    name, _, value = column.result.partition(".")
+    if not column.evaluation:
+        return metric_label(value)
+    label = result_label(column.result, column.evaluation, column.params, catalog)
+    return label if name == column.evaluation else f"{label} ({readable(name.removeprefix(f'{column.evaluation}_'))})"
+
+
+def axis_label(x: StudyColumn | str, catalog: Catalog) -> str:
+    """Return an axis of a figure in words: a result, or a setting of the spec."""
+    if isinstance(x, StudyColumn):
+        return column_labels([x], catalog)[0]
+    return setting_label(x, {}, catalog)
+
+
+def study_line(report: StudyReport) -> str:
+    """Return size, version, date and hardware in a line."""
+    study = report.study
+    hardware = ", ".join(report.devices) or "no run has been trained"
+    return f"Size: {study.size} · version {study.version} · {study.created_at:%Y-%m-%d} · trained on {hardware}"
+
+
+def replaced_text(study: Study) -> str:
+    """Return which data sets were taken in place of the study's own; "" where none was."""
+    return ", ".join(f"{other} in place of {own}" for own, other in study.datasets.items())
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return the numbers with consecutive ones joined, such as 1–3, 7."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("–".join(map(str, part)) for part in parts)
