@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RegularizerEntry,
         Rule,
         ScheduleEntry,
+        ValueRange,
     )
     from densitylab.frontend.client import ApiError, RunCancelled, connect, connect_async, log_run, to_dataframe
     from densitylab.loading import load_model
@@ -69,6 +70,7 @@ __all__ = [
     "Rule",
     "RunCancelled",
     "ScheduleEntry",
+    "ValueRange",
     "__version__",
     "connect",
     "connect_async",

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from densitylab.backend.services.comparisons import plain_regularizers
+from densitylab.backend.services.comparisons import grouped
 from densitylab.backend.services.experiments import ensure_prepared
 from densitylab.backend.services.initial_weights import with_sources
 from densitylab.backend.services.search_pace import seconds_left
@@ -30,7 +30,7 @@ from densitylab.backend.shared.contracts import (
 )
 from densitylab.backend.shared.statistics import bracket
 from densitylab.backend.shared.statistics.bracket import Next, Tried, lambda_of
-from densitylab.backend.shared.statistics.groups import Group, differing_settings, group_runs
+from densitylab.backend.shared.statistics.groups import Group, differing_settings
 from densitylab.backend.shared.statistics.selection import methods, validation_accuracy
 from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.store.experiments import StoredSearch
@@ -158,7 +158,7 @@ class _State:
 
 def _read(session: Session, catalog: Catalog, experiment_id: int, rule: BracketSearch, stored: StoredSearch) -> _State:
     members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
-    groups = group_runs(members, plain_regularizers(catalog))
+    groups = grouped(catalog, members)
     found = methods(groups)
     varied = differing_settings([method.groups[-1] for method in found])
     references = {id(method.baseline): method.baseline for method in found if method.baseline is not None}

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from densitylab.backend.services.previews import SampleCache
 from densitylab.backend.services.samples import stored_array
 from densitylab.backend.shared.artifacts import ArtifactStore
-from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
+from densitylab.backend.shared.catalog import Catalog, EvaluationEntry, RegularizerEntry
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.contracts import comparisons as contracts
 from densitylab.backend.shared.errors import InvalidField, NotFound
+from densitylab.backend.shared.statistics.bounds import Bounds, BoundsOf, bounds_of
 from densitylab.backend.shared.statistics.claims import Question, claim_text, judge
 from densitylab.backend.shared.statistics.groups import (
     Column,
@@ -91,7 +92,7 @@ def compare(
     by_id = runs.many(session, run_ids)
     members = [by_id[run_id] for run_id in run_ids if run_id in by_id]
     column, higher = _column(members, result)
-    groups = group_runs(members, plain_regularizers(catalog))
+    groups = grouped(catalog, members)
     chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
     if baseline is not None and chosen is None:
         raise InvalidField(f"expected one of the compared runs; got {baseline}", "/query/baseline")
@@ -210,7 +211,7 @@ def _run(session: Session, run_id: int, pointer: str) -> Run:
 
 def _group(session: Session, catalog: Catalog, run_ids: Sequence[int], pointer: str) -> Group:
     members = [_run(session, run_id, f"{pointer}/{index}") for index, run_id in enumerate(run_ids)]
-    groups = group_runs(members, plain_regularizers(catalog))
+    groups = grouped(catalog, members)
     if len(groups) > 1:
         raise InvalidField(
             f"expected runs that differ only in the seed; they differ in {', '.join(differing_settings(groups))}",
@@ -223,6 +224,21 @@ def plain_regularizers(catalog: Catalog) -> frozenset[str]:
     """Return the regularizers without a penalty."""
     entries = catalog.by_kind[RegularizerEntry.kind].values()
     return frozenset(entry.key for entry in entries if isinstance(entry, RegularizerEntry) and not entry.penalises)
+
+
+def grouped(catalog: Catalog, members: Sequence[Run]) -> list[Group]:
+    """Return the groups of these runs, with the catalog's baselines and bounds of results."""
+    return group_runs(members, plain_regularizers(catalog), result_bounds(catalog))
+
+
+def result_bounds(catalog: Catalog) -> BoundsOf:
+    """Return the bounds of results by the key of an evaluation and the name of a value."""
+
+    def bounds(evaluation: str, name: str) -> Bounds:
+        entry = catalog.by_kind[EvaluationEntry.kind].get(evaluation)
+        return bounds_of(name, entry.ranges if isinstance(entry, EvaluationEntry) else ())
+
+    return bounds
 
 
 def _column(members: Sequence[Run], result: str) -> tuple[Column, bool]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services import comparisons, studies
-from densitylab.backend.services.comparisons import ValuesPerImage, plain_regularizers
+from densitylab.backend.services.comparisons import ValuesPerImage, grouped
 from densitylab.backend.shared.catalog import Catalog, StudyClaim, StudyDefinition, StudyFigure, StudyTable
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.contracts import comparisons as compared
@@ -21,7 +21,6 @@ from densitylab.backend.shared.statistics.groups import (
     Group,
     columns,
     differing_settings,
-    group_runs,
     higher_is_better,
     mean_over_seeds,
 )
@@ -77,7 +76,7 @@ class _Results:
         self.key = key
         self.label = next(item.label for item in definition.size.launches if item.key == key)
         self.members: list[Run] = list(runs.many(session, experiments.run_ids(session, experiment)).values())
-        self.groups = group_runs(self.members, plain_regularizers(catalog))
+        self.groups = grouped(catalog, self.members)
         self.varied = [name for name in differing_settings(self.groups) if name != "lambda_"]
         self._definition = definition
 

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.gallery.pictures import LINES, name, plain
 from benchmarks.gallery.requests import EPSILON, LAMBDAS, SHOWN, STRENGTHS, GalleryData
+from densitylab.backend.services.comparisons import result_bounds
+from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.frontend.charts.stability_curves import CONTROLS
 
@@ -19,6 +21,8 @@ AXES = {
     "attack": "epsilon of the attack, L∞, pixels of [0, 1]",
 }
 
+BOUNDS = result_bounds(Catalog.built_in())  # of results, by evaluation and value
+
 
 def values(data: GalleryData, lambda_: float, result: str) -> list[float]:
     """Return a result of the runs of one λ, seed by seed."""
@@ -28,7 +32,7 @@ def values(data: GalleryData, lambda_: float, result: str) -> list[float]:
 
 def mean(data: GalleryData, lambda_: float, result: str) -> Estimate:
     """Return the mean over seeds. Raises ValueError if no seed has the result."""
-    made = estimate(values(data, lambda_, result))
+    made = estimate(values(data, lambda_, result), BOUNDS(*result.split(".")))
     if made is None:
         raise ValueError(f"no run of λ = {lambda_:g} has {result}")
     return made
@@ -45,7 +49,7 @@ def similarity(data: GalleryData, perturbation: str, lambda_: float, strength: f
         for point in points
         if point.strength == strength and (value := point.value(metric))
     ]
-    made = estimate([value.value for value in known if value.value is not None])
+    made = estimate([value.value for value in known if value.value is not None], BOUNDS("stability", metric))
     if made is None:
         raise ValueError(f"no run of λ = {lambda_:g} has {metric} at {strength:g}")
     return Estimate(made.mean, known[0].low, known[0].high, 1) if made.n == 1 else made
@@ -147,8 +151,8 @@ def robustness(data: GalleryData) -> Figure:
         axes.errorbar(
             x.mean,
             y.mean,
-            xerr=x.half_width,
-            yerr=y.half_width,
+            xerr=_whiskers([x]),
+            yerr=_whiskers([y]),
             color=LINES[lambda_],
             marker="o",
             markersize=7,
@@ -166,7 +170,7 @@ def _means(axes: Axes, at: Sequence[float] | range, means: Sequence[Estimate], c
     axes.errorbar(
         list(at),
         [item.mean for item in means],
-        yerr=[item.half_width or 0.0 for item in means],
+        yerr=_whiskers(means),
         color=color,
         marker="o",
         markersize=5,
@@ -174,3 +178,9 @@ def _means(axes: Axes, at: Sequence[float] | range, means: Sequence[Estimate], c
         capsize=3,
         label=label,
     )
+
+
+def _whiskers(means: Sequence[Estimate]) -> list[list[float]]:
+    """Return the lengths of the error bars downwards and upwards, 0 where there is no interval."""
+    down = [0.0 if item.low is None else item.mean - item.low for item in means]
+    return [down, [0.0 if item.high is None else item.high - item.mean for item in means]]

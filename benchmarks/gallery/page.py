@@ -22,6 +22,7 @@ from benchmarks.gallery.requests import (
 )
 from densitylab.backend.shared.contracts import Density
 from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.analysis.comparison import text
 from densitylab.frontend.charts.density import relative
 
 INTRODUCTION = """# The story in six pictures
@@ -185,7 +186,7 @@ def robustness(data: GalleryData) -> str:
 
 
 def _list(means: Sequence[Estimate]) -> str:
-    return ", ".join(f"{item.mean:.3g} ± {item.half_width or 0:.2g}" for item in means)
+    return ", ".join(map(text, means))
 
 
 def _verdict(what: str, lambdas: Sequence[float], means: Sequence[Estimate], *, lower: bool) -> str:

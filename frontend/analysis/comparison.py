@@ -96,7 +96,7 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
         baseline: a run of the group that all others are compared with; None: each group has its own baseline, the
             group with the same spec but without a penalty.
     """
-    groups = group_runs(runs, catalog.plain())
+    groups = group_runs(runs, catalog.plain(), catalog.bounds)
     varied = differing_settings(groups)
     if "lambda_" not in varied and any(group.settings["lambda_"] is not None for group in groups):
         varied.insert(0, "lambda_")

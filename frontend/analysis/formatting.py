@@ -14,6 +14,7 @@ from densitylab.backend.shared.contracts import (
     Status,
     Value,
 )
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds
 from densitylab.frontend.client.catalog import Catalog
 
 _SYMBOLS = {
@@ -59,11 +60,16 @@ def with_interval(value: Value, *, with_n: bool = True) -> str:
     return f"{text}, n = {value.n}" if with_n and value.n else text
 
 
-def plus_minus(value: Value) -> str:
-    """Return the value ± half-width, both to the second digit of the half-width; empty where there is no value."""
+def plus_minus(value: Value, bounds: Bounds = UNBOUNDED) -> str:
+    """Return the value ± half-width, both to the second digit of the half-width, or the ends of the interval where that
+    would leave the bounds of possible values; empty where there is no value."""
     if value.value is None:
         return ""
-    half = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0
+    if value.low is None or value.high is None:
+        return number(value.value)
+    half = (value.high - value.low) / 2
+    if half > 1e-9 and not bounds[0] <= value.value - half <= value.value + half <= bounds[1]:
+        return between(value.value, value.low, value.high)
     return within(value.value, half)
 
 

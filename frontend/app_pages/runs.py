@@ -75,6 +75,7 @@ def selected_rows() -> list[int]:
 
 def as_row(run: Run, catalog: Catalog) -> dict[str, Any]:
     labels, headlines = labels_of(run, catalog), catalog.headlines()
+    keys = {item.name: item.key for item in run.evaluations}
     trained = run.origin is Origin.TRAINED
     row: dict[str, Any] = {
         "Status": status_text(run.status),
@@ -88,7 +89,8 @@ def as_row(run: Run, catalog: Catalog) -> dict[str, Any]:
     }
     for result in [*headlines, *(name for name in run.results if every_result and name not in headlines)]:
         if result in run.results:
-            row[labels[result]] = plus_minus(run.results[result])
+            name, _, value = result.partition(".")
+            row[labels[result]] = plus_minus(run.results[result], catalog.bounds(keys.get(name, name), value))
     row |= {
         "Model": catalog.label("model", run.spec.model.key),
         "Data set": catalog.label("dataset", run.spec.dataset.key),
@@ -138,7 +140,7 @@ def show_table(runs: list[Run]) -> list[Run]:
         },
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Value ± half-width of its 95 % interval.", width="content")
+        st.caption("Value ± half-width of its 95 % interval, or the ends of the interval.", width="content")
         downloads(rows, "runs")
     return [runs[row] for row in event.selection.rows if row < len(runs)]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation, EvaluationSplit, Run
+from densitylab.backend.shared.statistics.bounds import Bounds
 from densitylab.backend.shared.statistics.estimates import estimate
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import readable
@@ -34,6 +35,7 @@ class RunCurve:
 
     run: Run
     curve: Curve
+    bounds: Bounds  # of its values
     images: list[str | None]
     flags: list[str]  # warnings
 
@@ -100,6 +102,7 @@ def _curves(
                             RunCurve(
                                 run,
                                 curve,
+                                catalog.bounds(item.key, name),
                                 [images_link(item, plot, name, x) for x in curve.x],
                                 [flag.text for flag in item.flags],
                             ),
@@ -125,7 +128,7 @@ def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Com
             for member in members
         ]
     means = [
-        estimate([value for value in values if value is not None])
+        estimate([value for value in values if value is not None], first.bounds)
         for values in zip(*(member.curve.y for member in members), strict=True)
     ]
     curve = first.curve.model_copy(

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.contracts import MetricSeries
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison
@@ -30,10 +31,11 @@ def group_curves(comparison: Comparison, series: Sequence[MetricSeries], x: XAxi
     """Return a curve per group with points; `series` are of one metric."""
     by_run = {item.run: {point.step: point for point in item.points} for item in series if item.points}
     drawn = []
+    bounds = bounds_of_curve(series[0].name) if series else UNBOUNDED
     for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True):
         seeds = [by_run[run.id] for run in group.runs if run.id in by_run]
         steps = sorted(set.intersection(*(set(points) for points in seeds))) if seeds else []
-        values = [estimate([points[step].value for points in seeds]) for step in steps]
+        values = [estimate([points[step].value for points in seeds], bounds) for step in steps]
         if steps:
             drawn.append(
                 GroupCurve(

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import RootModel
 
 from densitylab.backend.shared.contracts import CatalogEntry, CatalogMetric
+from densitylab.backend.shared.statistics.bounds import Bounds, bounds_of
 
 
 class Catalog(RootModel[dict[str, list[CatalogEntry]]]):
@@ -31,6 +32,11 @@ class Catalog(RootModel[dict[str, list[CatalogEntry]]]):
         """Return a number of an evaluation; None where the catalog has no label for it."""
         entry = self.entry("evaluation", evaluation)
         return next((metric for metric in entry.metrics if metric.name == name), None) if entry else None
+
+    def bounds(self, evaluation: str, name: str) -> Bounds:
+        """Return the lowest and the highest possible number of a value or a curve of an evaluation."""
+        entry = self.entry("evaluation", evaluation)
+        return bounds_of(name, entry.ranges if entry else ())
 
     def headlines(self) -> list[str]:
         """Return the results of the default tables in their order, as `<evaluation>.<metric>`."""

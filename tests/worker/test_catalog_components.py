@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from densitylab.backend.shared.catalog import Catalog, UnknownKey
+from densitylab.backend.shared.statistics.bounds import bounds_of
 from densitylab.worker.algorithms.algorithm import TrainingSamples
 from densitylab.worker.datasets.corrupted import Corrupted
 from densitylab.worker.datasets.dataset import Dataset
@@ -330,10 +331,14 @@ def test_an_evaluation_gives_numbers_with_n_and_interval(entry, model, dataset):
     for metric in entry.metrics:
         assert result.values[metric.name].higher_is_better == metric.higher_is_better
         assert set(re.findall(r"{(\w+)}", metric.label)) <= {param.name for param in entry.params}
-    for value in result.values.values():
+    for name, value in result.values.items():
         assert 0 <= value.n <= 8  # four of the test set and four others
         if value.value is not None and value.low is not None:
-            assert value.low <= value.value <= value.high
+            low, high = bounds_of(name, entry.ranges)
+            assert low - 1e-6 <= value.low <= value.value <= value.high <= high + 1e-6, name
+    for name, curve in result.curves.items():
+        low, high = bounds_of(name, entry.ranges)
+        assert all(low - 1e-6 <= y <= high + 1e-6 for y in curve.y if y is not None), name
     assert all(len(array) == 4 for name, array in result.arrays.items() if "/" not in name)
     assert shares == sorted(shares) and shares[-1] == 1
 

@@ -19,6 +19,7 @@ from densitylab.backend.shared.catalog.map_evaluations import MAP_EVALUATIONS
 from densitylab.backend.shared.catalog.ood_params import OOD_PARAMS
 from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.plots import CONTROLS, CORRUPTIONS, DENSITIES, DETECTED, attacked
+from densitylab.backend.shared.catalog.value_ranges import SHARES, at_least_zero
 
 EVALUATIONS = (
     EvaluationEntry(
@@ -35,6 +36,7 @@ EVALUATIONS = (
                 images=Images(array="cross_entropy", pick="highest", words="with the largest cross-entropy"),
             ),
         ),
+        ranges=(at_least_zero("cross_entropy"), SHARES),
         metrics=(
             Metric(name="accuracy", label="Test accuracy", higher_is_better=True, headline=1),
             Metric(name="cross_entropy", label="Test cross-entropy", higher_is_better=False),
@@ -57,6 +59,7 @@ EVALUATIONS = (
                 images=Images(array="label", pick="x", words="of class {x}"),
             ),
         ),
+        ranges=(SHARES,),
         metrics=(
             Metric(name="mean", label="Balanced accuracy", higher_is_better=True),
             Metric(name="worst", label="Worst-class accuracy", higher_is_better=True),
@@ -89,6 +92,7 @@ EVALUATIONS = (
                 images=Images(array="group", pick="x", words="of group {x}"),
             ),
         ),
+        ranges=(SHARES,),
         metrics=(
             Metric(name="worst", label="Worst-group accuracy", higher_is_better=True),
             Metric(name="mean", label="Mean group accuracy", higher_is_better=True),
@@ -121,6 +125,7 @@ EVALUATIONS = (
             Plot(title="Accuracy over the severity of corruptions", names=("accuracy",)),
             Plot(title="Accuracy by corruption", names=CORRUPTIONS),
         ),
+        ranges=(at_least_zero("mce"), SHARES),
         metrics=(
             Metric(name="mean", label="Accuracy under corruptions", higher_is_better=True),
             Metric(name="mce", label="Mean corruption error", higher_is_better=False),
@@ -173,6 +178,7 @@ EVALUATIONS = (
                 images=Images(array="share", pick="highest", words="that leak the most"),
             ),
         ),
+        ranges=(at_least_zero("l2*"), SHARES),
         metrics=(
             Metric(name="l2", label="Leakage, L2 norm", higher_is_better=False, headline=4),
             Metric(name="share", label="Leakage, share", higher_is_better=False, headline=5),
@@ -189,6 +195,7 @@ EVALUATIONS = (
         uses=("prior_results",),
         version=3,
         plots=attacked("L∞", "attack"),
+        ranges=(SHARES,),
         metrics=(Metric(name="accuracy", label="PGD accuracy, L∞ ε = {epsilons}", higher_is_better=True, headline=2),),
     ),
     EvaluationEntry(
@@ -204,6 +211,7 @@ EVALUATIONS = (
         uses=("prior_results",),
         version=3,
         plots=attacked("L2"),
+        ranges=(SHARES,),
         metrics=(Metric(name="accuracy", label="PGD accuracy, L2 ε = {epsilons}", higher_is_better=True, headline=3),),
     ),
     EvaluationEntry(
@@ -215,6 +223,7 @@ EVALUATIONS = (
         version=2,
         params=(LINF, QUERIES, SAMPLES_500),
         plots=attacked("L∞"),
+        ranges=(SHARES,),
         metrics=(Metric(name="accuracy", label="Square accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
     ),
     EvaluationEntry(
@@ -239,6 +248,7 @@ EVALUATIONS = (
             SAMPLES,
         ),
         plots=attacked("L∞"),
+        ranges=(SHARES,),
         metrics=(Metric(name="accuracy", label="Transfer accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
     ),
     *(
@@ -251,6 +261,7 @@ EVALUATIONS = (
             params=(sizes, replace(SAMPLES, default=200)),
             version=version,
             plots=attacked(norm),
+            ranges=(SHARES,),
             metrics=(
                 Metric(name="accuracy", label=f"AutoAttack accuracy, {norm} ε = {{epsilons}}", higher_is_better=True),
             ),
@@ -266,6 +277,7 @@ EVALUATIONS = (
         version=2,
         params=(against("Empty: none."), RESIZE, SAMPLES_1000),
         uses=("train_data",),
+        ranges=(at_least_zero("gradient_norm_*"),),
         plots=DENSITIES,
     ),
     EvaluationEntry(
@@ -290,6 +302,7 @@ EVALUATIONS = (
             SAMPLES_1000,
             *OOD_PARAMS,
         ),
+        ranges=(at_least_zero("*_images"), SHARES),
         plots=DETECTED,
     ),
     *MAP_EVALUATIONS,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot
+from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, ValueRange
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
     SAMPLES,
@@ -12,7 +12,12 @@ from densitylab.backend.shared.catalog.evaluation_params import (
 )
 from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.plots import ALIKE, CONTROLS, RANDOMISED, REMOVED, REMOVED_METRICS, STEPPED
+from densitylab.backend.shared.catalog.value_ranges import LIKENESS, SHARES, at_least_zero
 
+MOVED = (
+    ValueRange(names=("*_changed",), low=0.0, high=1.0),
+    ValueRange(names=("*attribution*",), low=-1.0, high=1.0),
+)
 MAP_EVALUATIONS = (
     EvaluationEntry(
         "energy_pointing",
@@ -34,6 +39,7 @@ MAP_EVALUATIONS = (
                 images=Images(array="energy", pick="lowest", words="with the least on the object"),
             ),
         ),
+        ranges=(SHARES,),
         metrics=(
             Metric(name="energy", label="Energy pointing game", higher_is_better=True),
             Metric(name="hits", label="Pointing game", higher_is_better=True),
@@ -78,6 +84,12 @@ MAP_EVALUATIONS = (
             SAMPLES_1000,
         ),
         plots=REMOVED,
+        ranges=(
+            ValueRange(names=("difference_relative_probability",)),
+            ValueRange(names=("difference_*",), low=-1.0, high=1.0),
+            at_least_zero("*_relative_probability"),
+            SHARES,
+        ),
         metrics=tuple(
             Metric(name=f"difference_{name}", label=f"Pixel perturbation, least − most: {label}", higher_is_better=True)
             for name, label in REMOVED_METRICS.items()
@@ -91,6 +103,7 @@ MAP_EVALUATIONS = (
         "densitylab.worker.evaluations.gradient_steps:input_gradient_perturbation",
         version=2,
         params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
+        ranges=MOVED,
         plots=STEPPED,
     ),
     EvaluationEntry(
@@ -100,6 +113,7 @@ MAP_EVALUATIONS = (
         "densitylab.worker.evaluations.gradient_steps:density_perturbation",
         version=2,
         params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
+        ranges=MOVED,
         plots=STEPPED,
     ),
     EvaluationEntry(
@@ -121,6 +135,7 @@ MAP_EVALUATIONS = (
             SAMPLES_500,
         ),
         uses=("fresh_model",),
+        ranges=(*LIKENESS, ValueRange(names=("changed",), low=0.0, high=1.0), at_least_zero("*")),
         plots=ALIKE,
     ),
     EvaluationEntry(
@@ -160,6 +175,7 @@ MAP_EVALUATIONS = (
                 images=Images(array="sensitivity_max", pick="highest", words="that are the most sensitive"),
             ),
         ),
+        ranges=(at_least_zero("*"),),
         metrics=(Metric(name="sensitivity_max", label="Largest sensitivity", higher_is_better=False),),
     ),
     EvaluationEntry(
@@ -183,6 +199,7 @@ MAP_EVALUATIONS = (
             replace(SAMPLES, default=200),
         ),
         uses=("fresh_model",),
+        ranges=(*LIKENESS, at_least_zero("layers")),
         plots=tuple(
             Plot(
                 title=f"Likeness to the trained model's map: {words}",

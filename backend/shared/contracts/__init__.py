@@ -24,6 +24,7 @@ from densitylab.backend.shared.contracts.catalog import (
     CatalogParam,
     CatalogPlot,
     CatalogPlugin,
+    CatalogRange,
     CatalogRule,
 )
 from densitylab.backend.shared.contracts.csv_cells import csv_cell
@@ -234,6 +235,7 @@ __all__ = [
     "CatalogParam",
     "CatalogPlot",
     "CatalogPlugin",
+    "CatalogRange",
     "CatalogRule",
     "ChannelOrder",
     "Choices",

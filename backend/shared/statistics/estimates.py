@@ -7,6 +7,8 @@ from statistics import fmean
 
 from scipy.special import ndtri, stdtrit  # scipy.stats takes half a second to import
 
+from densitylab.backend.shared.statistics.bounds import SHARE, UNBOUNDED, Bounds, clipped
+
 CONFIDENCE = 0.95
 
 
@@ -46,15 +48,20 @@ def standard_deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Return the mean with its 95 % Student-t interval; None of no values."""
+def estimate(values: Sequence[float], bounds: Bounds = UNBOUNDED) -> Estimate | None:
+    """Return the mean with its 95 % Student-t interval; None of no values.
+
+    Args:
+        values: one per seed.
+        bounds: lowest and highest possible value, at which the interval ends; not used if a value lies beyond.
+    """
     if not values:
         return None
     mean, n = fmean(values), len(values)
     if n == 1:
         return Estimate(mean, None, None, 1)
     half = t_quantile(n - 1) * standard_deviation(values) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
+    return Estimate(mean, *clipped(mean - half, mean + half, values, bounds), n)
 
 
 def wilson(proportion: float, n: float) -> tuple[float, float]:
@@ -80,10 +87,8 @@ def estimate_proportion(values: Sequence[float], images: Sequence[int]) -> Estim
         values: one proportion per seed.
         images: the number of images of each.
     """
-    over_seeds = estimate(values)
+    over_seeds = estimate(values, SHARE)
     if over_seeds is None or over_seeds.low is None or over_seeds.high is None:
         return over_seeds
     low, high = wilson(over_seeds.mean, sum(images))
-    return Estimate(
-        over_seeds.mean, min(low, max(over_seeds.low, 0.0)), max(high, min(over_seeds.high, 1.0)), over_seeds.n
-    )
+    return Estimate(over_seeds.mean, min(low, over_seeds.low), max(high, over_seeds.high), over_seeds.n)

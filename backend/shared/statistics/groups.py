@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from densitylab.backend.shared.contracts import EvaluationSplit, Origin, Run, Value
+from densitylab.backend.shared.statistics.bounds import SHARE, Bounds, BoundsOf, unbounded
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate, estimate_proportion, wilson
 from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
 
@@ -34,6 +35,11 @@ class Group:
     settings: dict[str, Any]  # flat spec without the seed, and the hash of the data
     runs: list[Run]
     is_baseline: bool  # λ is 0, or the regularizer has no penalty
+    bounds: BoundsOf = unbounded
+
+    def bounds_of(self, column: Column) -> Bounds:
+        """Return the lowest and the highest possible value of a result."""
+        return self.bounds(column.evaluation, column.value)
 
     def value_of(self, run: Run, column: Column) -> float | None:
         """Return the run's value of this column; None where it has none."""
@@ -75,7 +81,7 @@ class Group:
         estimates = {
             column: estimate_proportion(list(values.values()), [images] * len(values))
             if (images := self.images(column))
-            else estimate(list(values.values()))
+            else estimate(list(values.values()), self.bounds_of(column))
             for column, values in self.by_seed.items()
         }
         return {column: mean for column, mean in estimates.items() if mean}
@@ -141,10 +147,15 @@ def _start(run: Run) -> str:
     return ", ".join(parts)
 
 
-def group_runs(runs: Iterable[Run], plain: Collection[str] = ()) -> list[Group]:
-    """Return the groups in order of λ, baselines first; `plain` are the keys of the regularizers without a penalty.
+def group_runs(runs: Iterable[Run], plain: Collection[str] = (), bounds: BoundsOf = unbounded) -> list[Group]:
+    """Return the groups in order of λ, baselines first.
 
     A model that was trained elsewhere is a group of its own, behind those trained here.
+
+    Args:
+        runs: of any experiments.
+        plain: keys of the regularizers without a penalty.
+        bounds: the catalog's bounds of results, at which intervals over seeds end.
     """
     groups: dict[str, Group] = {}
     for run in runs:
@@ -154,7 +165,7 @@ def group_runs(runs: Iterable[Run], plain: Collection[str] = ()) -> list[Group]:
         if run.origin is not Origin.TRAINED:
             key += f" {run.id}"
         baseline = own["lambda_"] == 0 or own.get("regularizer.key") in plain
-        group = groups.setdefault(key, Group(own, [], baseline))
+        group = groups.setdefault(key, Group(own, [], baseline, bounds))
         group.runs.append(run)
     return sorted(
         groups.values(),
@@ -230,9 +241,11 @@ def difference(group: Group, baseline: Group, column: Column) -> PairedTest | No
     """Return the mean difference from the baseline with its t test, paired by seed; None without common seeds."""
     ours, theirs = group.by_seed.get(column, {}), baseline.by_seed.get(column, {})
     images = [count for own in (group, baseline) if (count := own.images(column))]
+    low, high = SHARE if len(images) == 2 else group.bounds_of(column)
     return paired_t(
         [ours[seed] - theirs[seed] for seed in ours if seed in theirs],
         resolution=1 / min(images) if len(images) == 2 else 0.0,
+        bounds=(low - high, high - low),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, nctdtr, stdtr
 
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds, clipped
 from densitylab.backend.shared.statistics.estimates import (
     CONFIDENCE,
     Estimate,
@@ -54,13 +55,14 @@ class ImageTest:
     only_second: int | None
 
 
-def paired_t(differences: Sequence[float], *, resolution: float = 0.0) -> PairedTest | None:
+def paired_t(differences: Sequence[float], *, resolution: float = 0.0, bounds: Bounds = UNBOUNDED) -> PairedTest | None:
     """Test whether the mean difference over seeds is zero; None of no differences.
 
     Args:
         differences: one per seed.
         resolution: the step of the two values that were subtracted, such as 1 / images for proportions. The spread is
             taken to be no smaller than that of their rounding, resolution / √6.
+        bounds: lowest and highest possible difference, at which the interval ends; the test does not use them.
     """
     own = estimate(differences)
     if own is None:
@@ -73,7 +75,8 @@ def paired_t(differences: Sequence[float], *, resolution: float = 0.0) -> Paired
     error = spread / math.sqrt(own.n)
     half = t_quantile(own.n - 1) * error
     p = 2 * float(stdtr(own.n - 1, -abs(own.mean) / error))
-    return PairedTest(own.mean, own.mean - half, own.mean + half, own.n, p, own.mean / spread, spread)
+    low, high = clipped(own.mean - half, own.mean + half, differences, bounds)
+    return PairedTest(own.mean, low, high, own.n, p, own.mean / spread, spread)
 
 
 def seeds_needed(distance: float, spread: float, alpha: float = ALPHA) -> int | None:

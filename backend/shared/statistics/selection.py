@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from densitylab.backend.shared.contracts import EvaluationSplit, Status
+from densitylab.backend.shared.statistics.bounds import bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, baseline_for, mean_over_seeds
 
@@ -78,12 +79,8 @@ def validation_accuracy(group: Group) -> Estimate | None:
 
 def _last_of_curve(group: Group, curve: str) -> Estimate | None:
     """Return the mean over seeds of a proportion's curve at the last epoch; None where no trained run has it."""
-    mean = estimate(
-        [run.metrics[curve] for run in group.runs if run.status is Status.SUCCEEDED and curve in run.metrics]
-    )
-    if mean is None or mean.low is None or mean.high is None:
-        return mean
-    return Estimate(mean.mean, max(mean.low, 0.0), min(mean.high, 1.0), mean.n)
+    trained = [run for run in group.runs if run.status is Status.SUCCEEDED]
+    return estimate([run.metrics[curve] for run in trained if curve in run.metrics], bounds_of_curve(curve))
 
 
 def is_validation(column: Column) -> bool:

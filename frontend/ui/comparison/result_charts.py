@@ -82,9 +82,11 @@ def show_tradeoffs(comparison: Comparison) -> None:
                     {
                         "group": point.label,
                         f"{names[0]}": point.x.mean,
-                        f"{names[0]} ±": point.x.half_width,
+                        f"{names[0]}, low": point.x.low,
+                        f"{names[0]}, high": point.x.high,
                         f"{names[1]} ": point.y.mean,
-                        f"{names[1]} ± ": point.y.half_width,
+                        f"{names[1]}, low ": point.y.low,
+                        f"{names[1]}, high ": point.y.high,
                         "n": point.x.n,
                         "dominated": point.faint,
                     }

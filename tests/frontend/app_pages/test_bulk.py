@@ -23,6 +23,12 @@ def test_a_result_is_shown_with_half_of_its_interval(value, text):
     assert plus_minus(value) == text
 
 
+def test_a_share_near_its_bound_has_both_ends():
+    value = Value(value=0.998, low=0.9927, high=0.9995)
+    assert plus_minus(value, (0.0, 1.0)) == "0.9980 (0.9927 to 0.9995)"
+    assert plus_minus(value) == "0.9980 ± 0.0034"
+
+
 def test_the_outcome_says_what_was_done_what_was_freed_and_what_was_refused(live_api):
     done, queued = live_api.launch({"epochs": 2, "evaluations": []}, {"seed": [0, 1]})
     live_api.finish(done)

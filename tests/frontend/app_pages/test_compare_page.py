@@ -32,8 +32,9 @@ def test_every_section_stands_and_shows_its_numbers(page, experiment):
         assert words in text
     shown = table(app, "λ", "mean", "low", "high")
     assert list(shown["λ"]) == [0, 0.1, 1] and list(shown["mean"]) == pytest.approx([0.91, 0.90, 0.71])
-    # t(1) · s / √2 with s = 0.02 / √2
-    assert shown["high"][0] - shown["mean"][0] == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    # t(1) · s / √2 with s = 0.02 / √2; the interval of an accuracy ends at 1
+    assert shown["mean"][0] - shown["low"][0] == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    assert shown["high"][0] == 1.0
     assert len(table(app, "run", "group", "seed")) == 6
     assert not any("identical" in column for column in app.dataframe[0].value.columns)
 

@@ -8,6 +8,7 @@ from densitylab.backend.shared.contracts import (
     CatalogEntry,
     CatalogImages,
     CatalogPlot,
+    CatalogRange,
     Curve,
     Evaluation,
     Flag,
@@ -73,6 +74,17 @@ def test_seeds_that_share_their_points_become_a_mean_with_a_band():
     assert trace.curve.y == pytest.approx([0.7, 0.5])
     assert trace.curve.high[0] == pytest.approx(0.7 + 12.7062 * 0.1, abs=1e-3)  # Student's t with one degree of freedom
     assert trace.label.endswith("mean of 2")
+
+
+def test_the_band_of_a_share_ends_at_its_bounds():
+    runs = [run(1, seed=0), run(2, seed=1)]
+    entry = OFFERED.entry("evaluation", "pgd").model_copy(
+        update={"ranges": [CatalogRange(names=["accuracy"], low=0.0, high=1.0)]}
+    )
+    bounded = Catalog.model_construct({"evaluation": [entry]})
+    (chart,) = evaluation_charts(compare(runs, bounded), {1: measured([0.9, 0.1]), 2: measured([0.8, 0.0])}, bounded)
+    (trace,) = chart.traces
+    assert (trace.curve.high[0], trace.curve.low[1]) == (1.0, 0.0)
 
 
 def test_seeds_with_points_of_their_own_are_drawn_each():

@@ -6,11 +6,11 @@ from densitylab.frontend.charts.group_curves import group_curves, mean_curves, m
 from densitylab.frontend.client.catalog import Catalog
 
 
-def series(run: int, values: dict[int, float]) -> MetricSeries:
+def series(run: int, values: dict[int, float], name: str = "loss") -> MetricSeries:
     points = [
         MetricPoint(step=step, epoch=step / 10, value=value, seconds=step * run) for step, value in values.items()
     ]
-    return MetricSeries(run=run, name="loss", points=points, total=len(points))
+    return MetricSeries(run=run, name=name, points=points, total=len(points))
 
 
 def found_of(lambdas: list[float]):
@@ -36,6 +36,12 @@ def test_the_mean_is_taken_at_the_steps_that_all_seeds_have():
     assert [(value.mean, value.n) for value in curve.values] == [(5.0, 2), (2.0, 2)]
     assert [round(value.high, 3) for value in curve.values] == [17.706, 14.706]  # t(1) · √2 / √2 = 12.706
     assert list(mean_table(curves)["step"]) == [1, 3]
+
+
+def test_the_band_of_an_accuracy_ends_at_1():
+    measured = [series(1, {1: 0.9}, "validation_accuracy"), series(2, {1: 0.98}, "validation_accuracy")]
+    (curve,) = group_curves(found_of([1, 1]), measured, "step")
+    assert curve.values[0].high == 1.0 and 0 < curve.values[0].low < 0.9
 
 
 def test_one_seed_has_a_line_and_no_band():
