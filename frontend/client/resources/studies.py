@@ -1,9 +1,13 @@
 """Studies: experiments launched together for a question, with the report that answers it."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from densitylab.backend.shared.contracts.studies import Study, StudyPreflight, StudyReport, StudyRequest, StudySizeName
 from densitylab.frontend.client.dual_api import sync_and_async
+from densitylab.frontend.client.errors import ApiError
+from densitylab.frontend.client.resources.events import OUTAGE_SECONDS
+from densitylab.frontend.client.study_progress import StudyState, done_share, study_state
 from densitylab.frontend.client.transport import Listing, Sender
 
 
@@ -60,6 +64,49 @@ class StudyRoutes(Sender):
     async def continue_study(self, study: int) -> Study:
         """Launch the experiments that were left out and are possible now."""
         return await self._make(Study, f"/api/v1/studies/{study}/continue")
+
+    @sync_and_async
+    async def wait_study(
+        self,
+        study: int,
+        *,
+        timeout: float | None = None,
+        poll_seconds: float = 1.0,
+        progress: Callable[[StudyState], None] | None = None,
+    ) -> Study:
+        """Wait until all runs and evaluations of a study have ended, those too that a search launches; return the
+        study. One of which nothing was launched is returned at once.
+
+        Args:
+            study: number of the study.
+            timeout: seconds; None: no limit.
+            poll_seconds: time between two requests.
+            progress: called after each request.
+
+        Raises:
+            ApiError: refused, or the API has not answered for a minute.
+            TimeoutError: not done in time. The study goes on.
+        """
+        current = await self.study(study)
+        began = answered_at = time.monotonic()
+        before = done_share(current)
+        while True:
+            state = study_state(current, time.monotonic() - began, before)
+            if progress is not None:
+                progress(state)
+            if current.finished or not any(launch.runs for launch in current.launches):
+                return current
+            if timeout is not None and state.seconds >= timeout:
+                raise TimeoutError(f"The study {study} is not done in time; it goes on.")
+            await self._connection.sleep(
+                poll_seconds if timeout is None else min(poll_seconds, timeout - state.seconds)
+            )
+            try:
+                current = await self.study(study)
+                answered_at = time.monotonic()
+            except ApiError as error:
+                if not error.transient or time.monotonic() - answered_at >= OUTAGE_SECONDS:
+                    raise
 
     @sync_and_async
     async def study_report(self, study: int) -> StudyReport:

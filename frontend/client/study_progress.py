@@ -1,0 +1,59 @@
+"""The progress of a study that is waited for."""
+
+from dataclasses import dataclass
+
+from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts.studies import Study
+from densitylab.frontend.client.durations import duration
+
+_TRAINING = 0.6  # share of a run's time; the evaluations take the rest
+_LEAST = 0.02  # progress since the call from which the time left is estimated
+_UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """Progress of the study of `wait_study`; `str()` is one line."""
+
+    study: Study
+    done: float  # 0 to 1; 1: all that was launched has ended
+    seconds: float  # since the call
+    remaining_seconds: float | None  # None: not known yet
+
+    def __str__(self) -> str:
+        runs, evaluations = _counts(self.study, "counts"), _counts(self.study, "evaluation_counts")
+        line = (
+            f"{self.done:4.0%}  {runs.get(Status.SUCCEEDED, 0)} of {sum(runs.values())} trained, "
+            f"{evaluations.get(Status.SUCCEEDED, 0)} of {sum(evaluations.values())} evaluations"
+        )
+        failed = sum(counts.get(status, 0) for counts in (runs, evaluations) for status in _UNSUCCESSFUL)
+        if failed:
+            line += f", {failed} failed or cancelled"
+        if self.done < 1 and self.remaining_seconds is not None:
+            line += f", about {duration(self.remaining_seconds)} left"
+        return line
+
+
+def study_state(study: Study, seconds: float, done_before: float) -> StudyState:
+    """Return the state after `seconds`, in which the study has advanced from `done_before`."""
+    done = done_share(study)
+    gained = done - done_before
+    return StudyState(study, done, seconds, seconds * (1 - done) / gained if gained > _LEAST else study.eta_seconds)
+
+
+def done_share(study: Study) -> float:
+    """Return the completed share of a study: of its training, and of its evaluations."""
+    if study.finished:
+        return 1.0
+    evaluations = _counts(study, "evaluation_counts")
+    ended = sum(number for status, number in evaluations.items() if status.final)
+    share = ended / sum(evaluations.values()) if evaluations else study.progress
+    return min(_TRAINING * study.progress + (1 - _TRAINING) * share, 0.999)
+
+
+def _counts(study: Study, name: str) -> dict[Status, int]:
+    total: dict[Status, int] = {}
+    for launch in study.launches:
+        for status, number in getattr(launch, name).items():
+            total[status] = total.get(status, 0) + number
+    return total
