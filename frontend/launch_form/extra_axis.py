@@ -1,5 +1,6 @@
 """The launch form's sweep over one parameter besides λ and the seed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -11,7 +12,7 @@ from densitylab.frontend.launch_form.sweeps import Grid
 from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.widgets import number_list
 
-_KINDS = {
+KINDS = {
     "dataset": "Data set",
     "model": "Model",
     "regularizer": "Regularizer",
@@ -30,7 +31,7 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
         chosen: the components that the form shows now, by kind.
         grid: the sweep that the form starts with.
     """
-    options = _sweepable(form, chosen)
+    options = sweepable(form, chosen)
     given = next((path for path in grid if path in options), None)
     path = st.selectbox(
         "Sweep another parameter",
@@ -38,9 +39,7 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
         index=[None, *options].index(given),
         key=f"{form.key}/axis",
         persist_state="page",
-        format_func=lambda item: (
-            "none" if item is None else f"{_KINDS[item.partition('.')[0]]}: {title(options[item])}"
-        ),
+        format_func=lambda item: "none" if item is None else f"{KINDS[item.partition('.')[0]]}: {title(options[item])}",
         help="Each value is combined with each λ and each seed.",
     )
     if path is None:
@@ -50,10 +49,10 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
     return {path: values}
 
 
-def _sweepable(form: FormContext, chosen: dict[str, Any]) -> dict[str, CatalogParam]:
+def sweepable(form: FormContext, chosen: Mapping[str, Any]) -> dict[str, CatalogParam]:
     """Return the parameters of the chosen components by dotted path."""
     options = {}
-    for kind in _KINDS:
+    for kind in KINDS:
         entry = form.catalog.entry(kind, chosen[kind]["key"])
         for param in entry.params if entry else ():
             if param.type != "component":

@@ -5,18 +5,18 @@ from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, Priority
+from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, OptunaSearch, Priority
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
 from densitylab.frontend.launch_form.extra_axis import draw_extra_axis
-from densitylab.frontend.launch_form.regularization import draw_regularization
+from densitylab.frontend.launch_form.regularization import Regularization, draw_regularization
 from densitylab.frontend.launch_form.search import draw_search
 from densitylab.frontend.launch_form.start_from import draw_init_from
 from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan
 from densitylab.frontend.launch_form.training_options import draw_training_options
 from densitylab.frontend.ui.api import show_api_errors
-from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.field_errors import FieldErrors, problem
 
 
 def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: FieldErrors) -> ExperimentRequest | None:
@@ -51,7 +51,7 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
         with evaluation_cell:
             spec["evaluations"] = draw_evaluations(form, dataset)
     seeds = [int(seed) for seed in regularization.seeds or [0]]
-    search = draw_search(form, request, spec["evaluations"], seeds)
+    searches, search = draw_search(form, request, spec, seeds)
     extra = draw_extra_axis(form, spec, plan.grid)
     with st.expander(
         "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device"
@@ -62,6 +62,15 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     st.subheader("Name and notes")
     labels = _draw_labels(request, form)
 
+    if searches and (search is None or regularization.methods is None):
+        return None
+    if isinstance(search, OptunaSearch):
+        if _alone(search, regularization):
+            with show_api_errors(errors):
+                return ExperimentRequest(
+                    spec={**spec, "lambda_": (regularization.lambdas or [0.0])[0]}, search=search, **labels
+                )
+        return None
     if search is not None and regularization.methods is not None:
         components = [spec["regularizer"], *(method.component for method in regularization.methods)]
         sweep: Any = [{"regularizer": [component]} for component in components]
@@ -79,6 +88,17 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
     with show_api_errors(errors):
         return ExperimentRequest(spec=spec, sweep=sweep, **labels)
     return None
+
+
+def _alone(search: OptunaSearch, regularization: Regularization) -> bool:
+    """Return whether the form has no further values for the runs; else say which."""
+    if regularization.methods:
+        problem("A search with Optuna has one regularizer: remove the others, or search for λ by half decades.")
+    elif len(regularization.lambdas or ()) != 1 and "lambda_" not in [item.path for item in search.parameters]:
+        problem("Give one λ, or add λ to the parameters of the search.")
+    else:
+        return True
+    return False
 
 
 def _draw_training(form: FormContext, model: dict[str, Any], dataset: CatalogEntry | None) -> dict[str, Any]:

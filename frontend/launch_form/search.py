@@ -1,48 +1,83 @@
-"""The launch form's search for λ."""
+"""The launch form's searches, in place of lists of λ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest
+from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Search
 from densitylab.frontend.analysis.formatting import result_label
 from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.launch_form.optuna_search import SearchResult, draw_optuna
+
+_KINDS = {"bracket": "λ, by half decades", "optuna": "any parameters, with Optuna"}
 
 
 def draw_search(
-    form: FormContext, request: ExperimentRequest, evaluations: Sequence[Mapping[str, Any]], seeds: Sequence[int]
-) -> BracketSearch | None:
-    """Draw the switch and the settings of a search; return it, or None where λ are given as a list.
+    form: FormContext, request: ExperimentRequest, spec: Mapping[str, Any], seeds: Sequence[int]
+) -> tuple[bool, Search | None]:
+    """Draw the switch and the settings of a search; return whether it is on, and the search, None where it is not
+    complete.
 
     Args:
         request: what the widgets start with.
-        evaluations: those chosen in the form, as {key, params}.
+        spec: what the form shows now, with its evaluations as {key, params}.
         seeds: those chosen in the form.
     """
     given = request.search
     wanted = st.toggle(
-        "Search for λ",
+        "Search",
         given is not None,
         key=f"{form.key}/search",
         persist_state="page",
-        help="In place of the lists of λ: by half decades up until the accuracy budget is crossed, and down until the "
-        "best λ within it has a smaller neighbour. It decides by means over the seeds on validation images.",
+        help="In place of lists of values: the results decide what is trained next, by means over the seeds on "
+        "validation images.",
     )
     form.errors.show("/search")
     if not wanted:
-        return None
-    results = [
-        (f"{item['key']}.{metric.name}", result_label(f".{metric.name}", item["key"], item["params"], form.catalog))
+        return False, None
+    kind = st.segmented_control(
+        "Search for",
+        list(_KINDS),
+        default=given.kind if given else "bracket",
+        required=True,
+        key=f"{form.key}/search/kind",
+        persist_state="page",
+        format_func=lambda name: _KINDS[name],
+    )
+    results = _results(form, spec["evaluations"])
+    if kind == "optuna":
+        return True, draw_optuna(form, given if given and given.kind == "optuna" else None, spec, results, seeds)
+    return True, _draw_bracket(form, given if given and given.kind == "bracket" else None, results, seeds)
+
+
+def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> list[SearchResult]:
+    """Return the results of the chosen evaluations that are better one way."""
+    return [
+        SearchResult(
+            f"{item['key']}.{metric.name}",
+            result_label(f".{metric.name}", item["key"], item["params"], form.catalog),
+            metric.higher_is_better,
+        )
         for item in evaluations
         if item.get("split", "test") == "test" and (entry := form.catalog.entry("evaluation", item["key"])) is not None
         for metric in entry.metrics
         if metric.higher_is_better is not None
     ]
-    if not results:
+
+
+def _draw_bracket(
+    form: FormContext, given: BracketSearch | None, results: Sequence[SearchResult], seeds: Sequence[int]
+) -> BracketSearch | None:
+    st.caption(
+        "Up until the accuracy budget is crossed, and down until the best λ within it has a smaller neighbour; every "
+        "regularizer gets the same number of λ."
+    )
+    labels = {result.name: result.label for result in results}
+    if not labels:
         st.info("Choose an evaluation, such as an attack: the search optimises one of its results.")
         return None
-    labels, cells = dict(results), st.columns([3, 1, 1, 1])
+    cells = st.columns([3, 1, 1, 1])
     names = list(labels)
     result = cells[0].selectbox(
         "Best",
