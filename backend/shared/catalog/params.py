@@ -28,6 +28,8 @@ class Param:
     # "trainer": read by the training loop (lazy application), so not a keyword of the component's callable
     used_by: Literal["component", "trainer"] = "component"
     first_weights: bool = False  # of a model: chooses the weights to begin with and nothing else
+    # Of a regularizer: λ of different values are not comparable. "exponent": the penalty is a norm to this power
+    rescales: Literal["size", "exponent"] | None = None
 
     def check(self, value: Any) -> tuple[Any, str | None]:
         """(value in its declared type, None), or (value, what was expected and what came)."""

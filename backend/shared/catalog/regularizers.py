@@ -26,6 +26,7 @@ P_NORM = Param(
     choices=("1", "2", "inf"),
     numbers_from=1.0,
     label="Norm p",
+    rescales="size",
     help="Over all input features of one image: 1, 2, inf or another number from 1 on, such as 1.5. λ of different p "
     "are not comparable: on a trained MLP the squared 1-norm was 526 times, and the squared ∞-norm 0.022 times the "
     "squared 2-norm.",
@@ -36,6 +37,7 @@ POWER = Param(
     default=2,
     choices=(1, 2),
     label="Power k",
+    rescales="exponent",
     help="The norm to the power 1 or 2. They reach similar points at λ₁ ≈ 2 λ₂ ‖g‖: never compare them at equal λ.",
 )
 BALL = (
@@ -174,7 +176,9 @@ REGULARIZERS = (
                 default="logit",
                 choices=("logit", "log_prob"),
                 label="Target",
-                help="logit: the labelled class's logit. log_prob: its log-probability.",
+                rescales="size",
+                help="logit: the labelled class's logit. log_prob: its log-probability. λ of the two are not "
+                "comparable.",
             ),
             P_NORM,
             POWER,
@@ -196,7 +200,9 @@ REGULARIZERS = (
                 default="all_log_probs",
                 choices=("all_log_probs", "log_prob", "logit"),
                 label="Target",
-                help="all_log_probs: the sum over classes, as in the paper. log_prob and logit: of the labelled class.",
+                rescales="size",
+                help="all_log_probs: the sum over classes, as in the paper. log_prob and logit: of the labelled class. "
+                "λ of different targets are not comparable.",
             ),
             EVERY,
         ),
