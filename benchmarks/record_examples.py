@@ -143,6 +143,16 @@ def record_search(recorder: Recorder) -> None:
         time.sleep(0.5)
 
 
+def record_penalties(recorder: Recorder) -> None:
+    call = recorder.call
+    regularizer = {"key": "marginal_density", "params": {"p_norm": "1"}}
+    spec = {"dataset": {"key": "blockmnist"}, "model": {"key": "mlp"}, "regularizer": regularizer}
+    task = call("compare_penalties", {"spec": spec, "lambda_": 1.0, "seeds": [0, 1], "images": 256})
+    while recorder.api.get(f"/api/v1/tasks/{task['id']}").json()["status"] in ("queued", "running"):
+        time.sleep(0.3)
+    call("get_penalties", task_id=task["id"])
+
+
 def record_preview(recorder: Recorder) -> None:
     request = json.dumps({"image_size": [16, 16]})
     form = {"request": request}
@@ -213,6 +223,7 @@ def record(recorder: Recorder) -> None:
     density = call("ask_for_density", {"runs": [runs[0], runs[2]], "index": 0, "steps": 11})
     while call("get_density", density_id=density["id"])["status"] in ("queued", "running"):
         time.sleep(0.3)
+    record_penalties(recorder)
     upload = call("upload_image", files={"file": ("digit.png", picture(0), "image/png")}, dataset="blockmnist")
     recorder.recorded["upload_image"]["request"] = {"file": "the image's bytes"}
     call("get_upload", upload_id=upload["id"])

@@ -21,6 +21,7 @@ import densitylab.worker.jobs.attribute
 import densitylab.worker.jobs.density
 import densitylab.worker.jobs.evaluate
 import densitylab.worker.jobs.export
+import densitylab.worker.jobs.penalties
 import densitylab.worker.jobs.prepare
 import densitylab.worker.jobs.preview_images
 import densitylab.worker.jobs.register

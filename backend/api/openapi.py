@@ -40,6 +40,7 @@ _TAGS = {
     "comparisons": "Groups over seeds, the selected λ of each method, tests and claims.",
     "attributions": "Maps of the same images under several runs.",
     "densities": "log p along a line and on a plane through an image.",
+    "penalties": "Mean penalties of a regularizer, and the λ that follows from them.",
     "uploads": "Images of your own.",
     "samples": "Test images by what runs predict of them.",
     "tasks": "Units of work.",

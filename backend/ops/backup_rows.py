@@ -20,6 +20,7 @@ from densitylab.backend.shared.contracts import (
     Inspection,
     Misfits,
     Origin,
+    PenaltyComparison,
     RegistrationPreview,
     RunSource,
     RunSpec,
@@ -181,6 +182,16 @@ class _Import(BaseModel):
     misfits: Misfits = Field(default_factory=Misfits)
 
 
+class _Penalties(BaseModel):
+    spec: RunSpec
+    lambda_: float
+    reference: dict[str, Any]
+    seeds: list[int]
+    run: int | None
+    images: int
+    found: PenaltyComparison | None = None
+
+
 _PAYLOADS: dict[str, type[BaseModel]] = {
     TaskKind.INSPECT: _Inspection,
     TaskKind.IMPORT: _Import,
@@ -188,6 +199,7 @@ _PAYLOADS: dict[str, type[BaseModel]] = {
     TaskKind.PREVIEW: _Preview,
     TaskKind.PREPARE: _Preparation,
     TaskKind.EXPORT: ExportRequest,
+    TaskKind.PENALTIES: _Penalties,
 }
 
 

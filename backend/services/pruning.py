@@ -13,7 +13,7 @@ BATCH = 1000  # rows per transaction
 DAY = 24 * 3600.0
 EVENT_DAYS = 30  # of events, with their deliveries
 TASK_DAYS = 7  # of finished preparations and registrations, and of maps that were not drawn
-INSPECTION_DAYS = 1  # of inspected model files and previewed archives, which are deleted with their task
+INSPECTION_DAYS = 1  # of inspected model files and previewed archives, deleted with their task, and of penalties
 KEPT_UPLOADS = 2000  # of at most some hundred KB each
 
 _UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
@@ -43,7 +43,7 @@ def prune(database: Database, audit_days: int) -> int:
     deleted += older(EVENT_DAYS, events.forget)
     for kind, statuses in _KEPT_TASKS.items():
         deleted += older(TASK_DAYS, partial(tasks.forget_ended, kind=kind, statuses=statuses))
-    for kind in (TaskKind.INSPECT, TaskKind.PREVIEW):
+    for kind in (TaskKind.INSPECT, TaskKind.PREVIEW, TaskKind.PENALTIES):
         deleted += older(INSPECTION_DAYS, partial(tasks.forget_ended, kind=kind, statuses=_ENDED))
     deleted += _batched(database, lambda session: uploads.forget_oldest(session, KEPT_UPLOADS, BATCH))
     with database.write() as session:

@@ -21,6 +21,7 @@ from densitylab.frontend.client.resources.imports import ImportRoutes
 from densitylab.frontend.client.resources.logged_runs import LoggedRunRoutes
 from densitylab.frontend.client.resources.maps import MapRoutes
 from densitylab.frontend.client.resources.model_files import ModelFileRoutes
+from densitylab.frontend.client.resources.penalties import PenaltyRoutes
 from densitylab.frontend.client.resources.registrations import RegistrationRoutes
 from densitylab.frontend.client.transport import PATIENCE, Page
 from densitylab.frontend.client.waiting import WaitRoutes
@@ -43,6 +44,7 @@ class Routes(
     EventRoutes,
     AccessRoutes,
     ComparisonRoutes,
+    PenaltyRoutes,
 ):
     """One method per route, written once for both clients."""
 

@@ -121,6 +121,7 @@ from densitylab.backend.shared.contracts.origins import (
     RunSource,
     ValueRange,
 )
+from densitylab.backend.shared.contracts.penalties import PenaltyComparison, PenaltyRequest
 from densitylab.backend.shared.contracts.problems import ProblemType
 from densitylab.backend.shared.contracts.registrations import (
     ArchiveRequest,
@@ -301,6 +302,8 @@ __all__ = [
     "Page",
     "Panel",
     "PartialRun",
+    "PenaltyComparison",
+    "PenaltyRequest",
     "PerturbedView",
     "PointsReceived",
     "PointsRequest",

@@ -36,6 +36,7 @@ class TaskKind(StrEnum):
     IMPORT = "import_model"
     LOG = "log"
     EXPORT = "export"
+    PENALTIES = "penalties"
 
 
 # Kinds of the one task that makes a run, and whose status the run has
@@ -74,7 +75,7 @@ def queue_of(kind: TaskKind, priority: Priority) -> QueueName:
     match kind:
         case TaskKind.EVALUATE:
             return QueueName.EVALUATE
-        case TaskKind.ATTRIBUTE | TaskKind.DENSITY:
+        case TaskKind.ATTRIBUTE | TaskKind.DENSITY | TaskKind.PENALTIES:
             return QueueName.INTERACTIVE
         case TaskKind.PREPARE | TaskKind.REGISTER | TaskKind.PREVIEW:
             return QueueName.PREPARE

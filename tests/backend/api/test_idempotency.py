@@ -92,6 +92,7 @@ MAKING: dict[str, tuple[str, Request, Request]] = {
     "published model": ("/models", published("resnet18"), published("resnet50")),
     "model file": ("/models/file", model_file(b"a", model={"key": "mlp"}), model_file(b"b", model={"key": "mlp"})),
     "inspection": ("/models/inspect", model_file(b"a"), model_file(b"b")),
+    "penalties": ("/penalties", {"json": {"lambda_": 1}}, {"json": {"lambda_": 2}}),
 }
 
 
