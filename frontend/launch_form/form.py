@@ -41,7 +41,7 @@ def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: Fi
             spec["model"] = form.component("model", "Model", usable=lambda entry: _fits(entry, size))
     st.subheader("Regularization")
     with st.container(border=True):
-        regularization = draw_regularization(form, plan.grid, plan.methods)
+        regularization = draw_regularization(form, plan.grid, plan.methods, spec)
         spec |= regularization.components
     st.subheader("Training and evaluation")
     with st.container(border=True):

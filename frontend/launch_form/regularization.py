@@ -1,5 +1,6 @@
 """The launch form's part on regularizers: λ and seeds, the λ schedule, and other regularizers to compare with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import streamlit as st
 
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.launch_form.suggestion import draw_suggestion
 from densitylab.frontend.launch_form.sweeps import Grid, Method, log_spaced
 from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.widgets import number_list, numbers_text, parameters
@@ -22,7 +24,9 @@ class Regularization:
     methods: list[Method] | None
 
 
-def draw_regularization(form: FormContext, grid: Grid, methods: list[Method]) -> Regularization:
+def draw_regularization(
+    form: FormContext, grid: Grid, methods: list[Method], data_and_model: Mapping[str, Any]
+) -> Regularization:
     """Draw the main regularizer with its λ and seeds, and the others below."""
     regularizer_cell, lambda_cell = st.columns([3, 2])
     with regularizer_cell:
@@ -33,10 +37,12 @@ def draw_regularization(form: FormContext, grid: Grid, methods: list[Method]) ->
             grid["lambda_"],
             key=f"{form.key}/lambda",
             help="One run per value; separate values by commas. 0 is the baseline without regularization. "
-            "Powers of ten are a good start.",
+            "Powers of ten are a good start. λ of different networks, data sets, regularizers, norms or powers are not "
+            "comparable.",
         )
         form.errors.show("/spec/lambda_", "/sweep/lambda_", "/sweep/0/lambda_")
         _draw_log_spaced(form.key)
+        draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
         seeds = number_list(
             "Seeds",
             grid["seed"],
