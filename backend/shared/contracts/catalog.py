@@ -35,11 +35,6 @@ class CatalogParam(Answer):
         description="of a regularizer: λ of different values are not comparable, since it changes the penalty's size, "
         "or is the exponent of its norm; null: not known to",
     )
-    rescales: Literal["size", "exponent"] | None = Field(
-        default=None,
-        description="of a regularizer: λ of different values are not comparable, since it changes the penalty's size, "
-        "or is the exponent of its norm; null: not known to",
-    )
 
 
 class CatalogRule(Answer):
