@@ -21,6 +21,7 @@ from densitylab.frontend.analysis.colors import lighter, palette, shades
 from densitylab.frontend.analysis.formatting import between, readable, result_label, within
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.analysis.setting_names import settings_text
+from densitylab.frontend.analysis.variants import differing_params
 from densitylab.frontend.client.catalog import Catalog
 
 NEUTRAL = "#5A6472"  # groups without penalty beside several regularizers
@@ -116,7 +117,7 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     for group, color in zip(groups, colors, strict=True):
         run_colors.update(shades(color, [run.id for run in group.runs]))
     rank = {result: index for index, result in enumerate(catalog.headlines())}
-    ranked = sorted(columns(runs), key=lambda column: rank.get(column.result, len(rank)))
+    ranked = sorted(columns(runs), key=lambda column: rank.get(_by_key(column), len(rank)))
     return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
 
 
@@ -168,7 +169,7 @@ def _colors(groups: Sequence[Group], families: Sequence[Family]) -> dict[int, st
 def column_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
     """Return the result in words, with its parameters and data where the comparison has several variants of it."""
     label = result_label(column.result, column.evaluation, json.loads(column.params), catalog, column.split)
-    return label + _apart(column, comparison)
+    return label + _apart(column, comparison, catalog)
 
 
 def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
@@ -182,27 +183,36 @@ def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str
         return f"{readable(item.result.partition('.')[0])}: {value}" if apart else label.rpartition(", ")[2]
 
     label = brief(column)
-    same = [item for item in comparison.columns if item.result != column.result and brief(item) == label]
-    return column_label(column, comparison, catalog) if same else label + _apart(column, comparison)
+    same = [item for item in comparison.columns if _kind(item) != _kind(column) and brief(item) == label]
+    return column_label(column, comparison, catalog) if same else label + _apart(column, comparison, catalog)
 
 
-def _apart(column: Column, comparison: Comparison) -> str:
-    rivals = [other for other in comparison.columns if other.result == column.result and other != column]
-    params = json.loads(column.params)
-    parts = [
-        f"{readable(name)} {value}"
-        for name, value in params.items()
-        if any(json.loads(other.params).get(name) != value for other in rivals)
-    ]
+def _apart(column: Column, comparison: Comparison, catalog: Catalog) -> str:
+    """Return what tells a column from others of the same value and kind of evaluation: parameters, data, or a name."""
+    rivals = [other for other in comparison.columns if other != column and _kind(other) == _kind(column)]
+    parts = differing_params(
+        json.loads(column.params), [json.loads(other.params) for other in rivals], column.evaluation, catalog
+    )
     if any(other.data_hash != column.data_hash for other in rivals):
         parts.append(f"data {column.data_hash[:6] or 'unknown'}")
+    if rivals and not parts:
+        parts.append(readable(column.result.partition(".")[0]))
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def _kind(column: Column) -> tuple[str, str, str]:
+    return column.evaluation, column.value, column.split
+
+
 def headline_columns(comparison: Comparison, catalog: Catalog) -> list[Column]:
-    """Return the columns of the default tables."""
+    """Return the columns of the default tables, on test images; an evaluation under another name has its own."""
     headlines = catalog.headlines()
-    return [column for column in comparison.columns if column.result in headlines]
+    return [column for column in comparison.columns if _by_key(column) in headlines and not is_validation(column)]
+
+
+def _by_key(column: Column) -> str:
+    """Return the name of the result in an evaluation without a name of its own."""
+    return f"{column.evaluation}.{column.value}"
 
 
 def selectable_columns(columns: Sequence[Column], runs: Sequence[Run]) -> list[Column]:
@@ -217,8 +227,10 @@ def selectable_columns(columns: Sequence[Column], runs: Sequence[Run]) -> list[C
 
 
 def tradeoff_columns(columns: Sequence[Column]) -> list[Column]:
-    """Return the results of the two default trade-offs against accuracy: the first and the last of the columns."""
+    """Return the results of the two default trade-offs against accuracy: the first and the last of the columns, of
+    evaluations without a name of their own if there are any."""
     others = [column for column in columns if column.result != ACCURACY]
+    others = [column for column in others if column.result == _by_key(column)] or others
     return list(dict.fromkeys([others[0], others[-1]])) if others else []
 
 

@@ -160,14 +160,18 @@ def _filled(label: str, params: Mapping[str, Any]) -> str:
 
 
 def labels_of(run: Run, catalog: Catalog) -> dict[str, str]:
-    """Return the labels of the run's results."""
+    """Return the labels of the run's results; equal ones have the name of their evaluation."""
     params = {item.name: item for item in run.evaluations}
     labels = {}
     for result in run.results:
         item = params.get(result.partition(".")[0])
         key = item.key if item else result.partition(".")[0]
         labels[result] = result_label(result, key, item.params if item else {}, catalog, item.split if item else "test")
-    return labels
+    texts = list(labels.values())
+    return {
+        result: f"{label} ({readable(result.partition('.')[0])})" if texts.count(label) > 1 else label
+        for result, label in labels.items()
+    }
 
 
 def counted(number: int, noun: str) -> str:

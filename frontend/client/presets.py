@@ -21,7 +21,7 @@ DEMO = Preset(
     label="Demo: λ from 0 to 1",
     summary="The MLP on BlockMNIST with λ = 0, 0.1 and 1, three seeds each: the effect of smoothing on accuracy, "
     "leakage and adversarial accuracy.",
-    minutes=1.5,
+    minutes=2,
     request=ExperimentRequest(
         name="Demo: effect of λ",
         spec={
@@ -30,11 +30,19 @@ DEMO = Preset(
             "regularizer": {"key": "marginal_density"},
             "evaluations": [
                 {"key": "leakage"},
+                {
+                    "key": "leakage",
+                    "name": "leakage_zero_occlusion",
+                    "params": {
+                        "attribution": {"key": "occlusion", "params": {"patch": 1, "stride": 1}},
+                        "samples": 200,
+                    },
+                },
                 {"key": "pgd_linf", "params": {"epsilons": [0.1]}},
             ],
         },
         sweep={"lambda_": [0, 0.1, 1], "seed": [0, 1, 2]},
-        notes="λ against accuracy, leakage on the null block and PGD accuracy.",
+        notes="λ against accuracy, leakage on the null block (by gradient and by zero occlusion) and PGD accuracy.",
         tags=["demo"],
     ),
 )

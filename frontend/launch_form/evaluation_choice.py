@@ -1,5 +1,6 @@
 """The launch form's choice of evaluations."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -9,14 +10,17 @@ from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_form import applicable
 from densitylab.frontend.ui.widgets import parameters
 
+MOST_VARIANTS = 9
+
 
 def draw_evaluations(
     form: FormContext, dataset: CatalogEntry | None, field: str = "/spec/evaluations"
 ) -> list[dict[str, Any]]:
-    """Draw the evaluations that the data set allows; return the chosen ones as {key, params}, followed by those on
-    validation images, which have a split. `field` is the JSON pointer of their list in the request."""
+    """Draw the evaluations that the data set allows, each in one or several variants; return the chosen ones as
+    {key, params}, with a name where it is not the key, followed by those on validation images, which have a split.
+    `field` is the JSON pointer of their list in the request."""
     entries = [entry for entry in form.catalog.entries("evaluation") if applicable(entry, dataset)]
-    given = {item["key"]: item.get("params", {}) for item in form.spec["evaluations"]}
+    given = variants_by_key(form.spec["evaluations"])
     picked = st.multiselect(
         "Evaluations",
         entries,
@@ -26,24 +30,12 @@ def draw_evaluations(
         format_func=lambda entry: entry.label,
         help="They run once the model is there. Test accuracy is always evaluated.",
     )
-    chosen = []
-    for index, entry in enumerate(picked):
-        at = f"{field}/{index}"
-        params: dict[str, Any] = {}
-        if entry.params:
-            with st.expander(f"{entry.label}: settings"):
-                st.caption(entry.summary)
-                params = parameters(
-                    form.catalog,
-                    entry,
-                    given.get(entry.key, {}),
-                    key=f"{form.key}/evaluations/{entry.key}",
-                    at=f"{at}/params",
-                    errors=form.errors,
-                    dataset=dataset,
-                )
-        form.errors.show(at)
-        chosen.append({"key": entry.key, "params": params})
+    chosen: list[dict[str, Any]] = []
+    repeatable: list[dict[str, Any]] = []  # on validation images
+    for entry in picked:
+        first = len(chosen)
+        chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first)
+        repeatable += [] if entry.needs_corruptions else chosen[first:]
     again = st.toggle(
         "On validation images too",
         any(item.get("split") == "validation" for item in form.spec["evaluations"]),
@@ -53,6 +45,80 @@ def draw_evaluations(
         "Takes as long again.",
     )
     if again:
-        kept = [item for item, entry in zip(chosen, picked, strict=True) if not entry.needs_corruptions]
-        chosen += [{**item, "split": "validation"} for item in [{"key": "accuracy", "params": {}}, *kept]]
+        chosen += [
+            {**item, "split": "validation", **({"name": f"{item['name']}_validation"} if "name" in item else {})}
+            for item in [{"key": "accuracy", "params": {}}, *repeatable]
+        ]
+    return chosen
+
+
+def variants_by_key(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the evaluations of a spec by their key: those on test images, and those that are on validation images
+    alone, with the names that they have on test images; "" stands for the key."""
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    for item in sorted(evaluations, key=lambda item: item.get("split") == "validation"):
+        variants = by_key.setdefault(item["key"], [])
+        if any(variant["params"] == item.get("params", {}) for variant in variants):
+            continue
+        name = item.get("name") or item["key"]
+        if item.get("split") == "validation":
+            name = name.removesuffix("_validation")
+        variants.append({"name": "" if name == item["key"] else name, "params": item.get("params", {})})
+    return by_key
+
+
+def _draw_variants(
+    form: FormContext,
+    entry: CatalogEntry,
+    given: Sequence[Mapping[str, Any]],
+    dataset: CatalogEntry | None,
+    field: str,
+    first: int,
+) -> list[dict[str, Any]]:
+    """Draw the settings of an evaluation, once for each of its variants; `first` is the index of the first in the
+    request."""
+    if not entry.params:
+        form.errors.show(f"{field}/{first}")
+        return [{"key": entry.key, "params": {}}]
+    chosen: list[dict[str, Any]] = []
+    count = max(len(given), 1)
+    while len(chosen) < count:
+        number = len(chosen)
+        start = given[number] if number < len(given) else {"name": "", "params": {}}
+        at, key = f"{field}/{first + number}", f"{form.key}/evaluations/{entry.key}" + (f"/{number}" if number else "")
+        with st.expander(f"{entry.label}{f', variant {number + 1}' if number else ''}: settings"):
+            if number == 0:
+                st.caption(entry.summary)
+                count = st.number_input(
+                    "Variants",
+                    1,
+                    MOST_VARIANTS,
+                    min(count, MOST_VARIANTS),
+                    key=f"{key}/variants",
+                    persist_state="page",
+                    help="How often it runs, with settings of its own each time, such as another attribution method. "
+                    "Each variant has a name and its own results.",
+                )
+            name = start["name"]
+            if count > 1 or name:
+                name = st.text_input(
+                    "Name",
+                    name or entry.key + (f"_{number + 1}" if number else ""),
+                    key=f"{key}/name",
+                    persist_state="page",
+                    help="Prefix of the results: lower-case letters, digits and underscores",
+                )
+                form.errors.show(f"{at}/name")
+            params = parameters(
+                form.catalog,
+                entry,
+                start["params"],
+                key=key,
+                at=f"{at}/params",
+                errors=form.errors,
+                dataset=dataset,
+            )
+        form.errors.show(at)
+        named = {"name": name} if name and name != entry.key else {}
+        chosen.append({"key": entry.key, "params": params, **named})
     return chosen

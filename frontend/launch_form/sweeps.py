@@ -109,7 +109,7 @@ def _leaves(request: ExperimentRequest) -> dict[str, str]:
     spec = {
         **plan.spec,
         "evaluations": {
-            f"{item['key']} on {item['split']} images": item["params"] or {"evaluated": True}
+            f"{_name(item)} on {item['split']} images": item["params"] or {"evaluated": True}
             for item in plan.spec["evaluations"]
             if item["key"] != "accuracy"
         },
@@ -125,6 +125,11 @@ def _leaves(request: ExperimentRequest) -> dict[str, str]:
             f" {json.dumps(method.component['params'], sort_keys=True)}" if method.component["params"] else ""
         )
     return leaves
+
+
+def _name(evaluation: dict[str, Any]) -> str:
+    """Return the name that the evaluation has on test images."""
+    return str(evaluation["name"] or evaluation["key"]).removesuffix("_validation")
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from densitylab.backend.shared.contracts import Origin, Run, RunSpec, Value
+from densitylab.backend.shared.contracts import (
+    CatalogEntry,
+    CatalogMetric,
+    CatalogParam,
+    EvaluationSpec,
+    Origin,
+    Run,
+    RunSpec,
+    Value,
+)
 from densitylab.backend.shared.statistics.estimates import estimate
 from densitylab.backend.shared.statistics.groups import (
     Column,
@@ -13,7 +22,13 @@ from densitylab.backend.shared.statistics.groups import (
     group_runs,
 )
 from densitylab.backend.shared.statistics.pareto import dominated
-from densitylab.frontend.analysis.comparison import compare, results_in_several_columns
+from densitylab.frontend.analysis.comparison import (
+    compare,
+    headline_columns,
+    results_in_several_columns,
+    tradeoff_columns,
+)
+from densitylab.frontend.analysis.formatting import labels_of
 from densitylab.frontend.analysis.tables import cell, numbers, summary
 from densitylab.frontend.charts.figures import smoothed
 from densitylab.frontend.charts.lambda_response import lambda_axis, lambda_response, lines, parallel_coordinates
@@ -135,6 +150,40 @@ def test_other_data_are_another_column_and_said():
     assert set(results_in_several_columns(found)) == {"accuracy.accuracy", "pgd_linf.accuracy", "leakage.share"}
     table = summary(found, found.columns, NO_CATALOG)
     assert table.columns.is_unique
+
+
+def test_two_evaluations_of_one_kind_stand_side_by_side():
+    metric = CatalogMetric(name="share", label="Leakage, share", higher_is_better=False, headline=1)
+    attribution = CatalogParam.model_construct(name="attribution", type="component", kind="attribution")
+    catalog = Catalog(
+        {
+            "evaluation": [CatalogEntry.model_construct(key="leakage", params=[attribution], metrics=[metric])],
+            "attribution": [
+                CatalogEntry.model_construct(key=key, label=key.capitalize()) for key in ("gradient", "occlusion")
+            ],
+        }
+    )
+    methods = {"leakage": ("gradient", {}), "leakage_zero_occlusion": ("occlusion", {"patch": 1})}
+    runs = []
+    for seed in (0, 1):
+        run = make_run("a", 1, seed, results={"leakage.share": 0.3, "leakage_zero_occlusion.share": 0.6})
+        run.evaluations = [
+            EvaluationSpec(key="leakage", name=name, params={"attribution": {"key": key, "params": params}})
+            for name, (key, params) in methods.items()
+        ]
+        runs.append(run)
+    found = compare(runs, catalog)
+    columns = headline_columns(found, catalog)
+    assert [column.result for column in columns] == ["leakage.share", "leakage_zero_occlusion.share"]
+    table = summary(found, columns, catalog, deltas=False)
+    assert table["Leakage, share (Gradient)"].tolist() == ["0.300"]
+    assert table["Leakage, share (Occlusion, patch 1)"].tolist() == ["0.600"]
+    assert [column.result for column in tradeoff_columns(columns)] == ["leakage.share"]
+    assert labels_of(runs[0], catalog) == {
+        "leakage.share": "Leakage, share (leakage)",
+        "leakage_zero_occlusion.share": "Leakage, share (leakage zero occlusion)",
+    }
+    assert results_in_several_columns(found) == []
 
 
 def test_cells_say_what_n_is():

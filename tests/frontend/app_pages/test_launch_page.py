@@ -202,3 +202,39 @@ def test_the_size_that_keeps_a_pretrained_network_whole_is_a_click_away(page):
     app = next(item for item in app.button if item.label == "Use image size 96").click().run()
     assert "another than the pretrained one" not in page_text(app)
     assert ending(app.number_input, "/dataset/waterbirds/image_size").value == 96
+
+
+def test_an_evaluation_runs_in_two_variants_with_their_own_settings(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(2).run()
+    app = ending(app.number_input, "/evaluations/leakage/variants").set_value(2).run()
+    assert ending(app.text_input, "/evaluations/leakage/1/name").value == "leakage_2"
+    ending(app.text_input, "/evaluations/leakage/1/name").set_value("leakage_zero_occlusion")
+    app = ending(app.selectbox, "/evaluations/leakage/1/attribution/key").set_value("Occlusion").run()
+    ending(app.number_input, "/leakage/1/attribution/occlusion/patch").set_value(1)
+    app = ending(app.number_input, "/leakage/1/attribution/occlusion/stride").set_value(1).run()
+    app = ending(app.toggle, "/validation").set_value(True).run()
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    value = app.query_params["run"]
+    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    methods = {item.name: item.params["attribution"] for item in run.evaluations if item.key == "leakage"}
+    occlusion = {"key": "occlusion", "params": {"patch": 1, "stride": 1}}
+    assert methods == {
+        "leakage": {"key": "gradient", "params": {}},
+        "leakage_zero_occlusion": occlusion,
+        "leakage_validation": {"key": "gradient", "params": {}},
+        "leakage_zero_occlusion_validation": occlusion,
+    }
+    again = page.open("launch", clone=str(run.id))
+    assert "nothing is changed yet" in page_text(again)
+    assert ending(again.number_input, "/evaluations/leakage/variants").value == 2
+    assert ending(again.text_input, "/evaluations/leakage/1/name").value == "leakage_zero_occlusion"
+
+
+def test_two_variants_of_one_name_are_refused_beside_the_name(page):
+    app = page.open("launch")
+    app = ending(app.number_input, "/evaluations/leakage/variants").set_value(2).run()
+    app = ending(app.text_input, "/evaluations/leakage/1/name").set_value("leakage").run()
+    app = ending(app.button, "launch-button").click().run()
+    assert "'leakage' is named twice in this run" in page_text(app) and "Not launched" in page_text(app)
