@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Integer, LargeBinary, Table
 
 from densitylab.backend.ops.backup_archive import BadBackup
+from densitylab.backend.shared.catalog import StudyDefinition
 from densitylab.backend.shared.contracts import (
     RUN_TASKS,
     SPEC_VERSION,
@@ -33,6 +34,7 @@ from densitylab.backend.shared.contracts.fields import Key
 from densitylab.backend.shared.specs import dataset_hash
 from densitylab.backend.shared.store import events, runs, tasks
 from densitylab.backend.shared.store.registered_datasets import Facts
+from densitylab.backend.shared.store.studies import StoredLaunch
 from densitylab.backend.shared.tables import Base
 
 _Id = Annotated[int, Field(ge=1, le=2**30)]  # leaves room for later ones
@@ -134,6 +136,10 @@ _COLUMNS: dict[str, Any] = {
     "evaluations.values": _as(dict[str, Value]),
     "evaluations.curves": _as(dict[str, Curve]),
     "evaluations.flags": _as(list[Flag]),
+    "studies.key": Key,
+    "studies.datasets": dict[str, str],
+    "studies.definition": _as(StudyDefinition),
+    "studies.launches": _as(list[StoredLaunch]),
     "datasets.key": Key,
     "datasets.sizes": dict[str, int],
     "datasets.class_counts": dict[str, list[int]],

@@ -47,7 +47,10 @@ CONTEXT = {
     "evaluation": {"generator", "progress", "should_stop"},
 }
 ENTRIES = [
-    pytest.param(kind, entry, id=f"{kind}-{entry.key}") for kind in CATALOG.by_kind for entry in CATALOG.all(kind)
+    pytest.param(kind, entry, id=f"{kind}-{entry.key}")
+    for kind in CATALOG.by_kind
+    for entry in CATALOG.all(kind)
+    if entry.has_callable
 ]
 
 

@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("datasets", sa.JSON(), nullable=False),
         sa.Column("definition", sa.JSON(), nullable=False),
         sa.Column("launches", sa.JSON(), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("owner", sa.String(length=200), nullable=True),
         sa.Column("owner_token", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_studies")),

@@ -15,9 +15,12 @@ import numpy as np
 
 from densitylab.backend.reconciler import System
 from densitylab.backend.shared.artifacts import ArtifactStore
+from densitylab.backend.shared.callers import LOCAL
+from densitylab.backend.shared.catalog import Catalog, StudyEntry
 from densitylab.backend.shared.contracts import AttributionRequest, Panel, Samples
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import attributions, datasets, registered_datasets, uploads
+from densitylab.backend.shared.store import attributions, datasets, registered_datasets, studies, uploads
+from densitylab.backend.shared.store.studies import StoredLaunch
 from densitylab.backend.shared.tables import WebhookRow
 
 IMAGES = {"train/images.npy": b"images", "train/labels.npy": b"labels"}
@@ -63,7 +66,7 @@ def local_images(settings: Settings) -> tuple[ArtifactStore, str]:
 
 
 def fill(work: Any, settings: Settings) -> None:
-    """Fill the system of `work` with four runs, maps, a registered data set, an upload and a webhook."""
+    """Fill the system of `work` with four runs, maps, a registered data set, an upload, a webhook and a study."""
     done, running, _ = work.launch(sweep={"seed": [0, 1, 2]})
     (alone,) = work.launch()  # ends its experiment
     for run_id in (done, alone):
@@ -91,6 +94,9 @@ def fill(work: Any, settings: Settings) -> None:
         pixels = bytes(number % 256 for number in range(56 * 28))
         digest = hashlib.sha256(pixels).hexdigest()
         uploads.create(session, "blockmnist", content_hash=digest, pixels=pixels, height=56, width=28)
+        study = Catalog.built_in().find(StudyEntry, "leakage")
+        launches = [StoredLaunch("mlp_relu", experiment=1), StoredLaunch("mlp_gelu", left_out="It needs birds.")]
+        studies.create(session, study.definition(study.sizes[0]), {"blockmnist": "birds"}, launches, LOCAL)
         session.add(
             WebhookRow(
                 url="https://example.com/hook",

@@ -231,6 +231,18 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
             "created_at": 1.0,
         },
     ),
+    (
+        "studies",
+        {
+            "id": 1,
+            "key": "leakage",
+            "size": "minutes",
+            "datasets": {},
+            "definition": {},
+            "launches": [],
+            "created_at": 1.0,
+        },
+    ),
     ("deliveries", {"id": 1, "webhook_id": 1, "event_id": 1, "attempts": 1, "delivered_at": 3.0}),
 ]
 _RENAMED = {("idempotency", "experiment_id"): "made"}

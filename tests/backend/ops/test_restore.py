@@ -87,6 +87,7 @@ def answers(settings: Settings) -> dict[str, Any]:
             "maps": [get("/attributions/1").json(), get("/attributions/1/arrays").content],
             "data set": get("/datasets/birds").json(),
             "webhooks": get("/webhooks").json(),
+            "studies": [get("/studies/1").json()["datasets"], get("/studies/1/report").json()["tables"]],
             "next": client.post("/api/v1/experiments", json={}).json()["runs"],
         }
 
@@ -339,6 +340,10 @@ ROWS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("registered_datasets", values(key="../birds"), "key"),
     ("uploads", values(pixels="AAAA"), "its hash is not that of its pixels"),
     ("uploads", values(pixels="!"), "pixels"),
+    ("studies", values(key="../x"), "key"),
+    ("studies", values(definition={}), "definition"),
+    ("studies", values(launches=[{"key": 1}]), "launches"),
+    ("studies", values(datasets={"a": 1}), "datasets"),
     ("webhooks", values(seen_event=None), "seen_event"),
     ("webhooks", values(events=["run.rubbish"]), "events"),
     ("webhooks", values(format="rubbish"), "format"),
