@@ -75,7 +75,8 @@ class _Results:
     ) -> None:
         self.key = key
         self.label = next(item.label for item in definition.size.launches if item.key == key)
-        self.members: list[Run] = list(runs.many(session, experiments.run_ids(session, experiment)).values())
+        found = runs.many(session, experiments.run_ids(session, experiment))
+        self.members: list[Run] = [found[run_id] for run_id in sorted(found)]
         self.groups = grouped(catalog, self.members)
         self.varied = [name for name in differing_settings(self.groups) if name != "lambda_"]
         self._definition = definition
