@@ -1,13 +1,13 @@
 """Computes mean penalties of a regularizer with its parameters and with reference ones, at new or trained weights."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
+from densitylab.backend.shared.catalog import RegularizerEntry
 from densitylab.backend.shared.contracts import PenaltyComparison, Run, RunSpec, Status
 from densitylab.backend.shared.store import penalties, run_artifacts, runs
 from densitylab.backend.shared.store.tasks import Claim
@@ -68,7 +68,8 @@ def _compare(context: Context, lease: Lease) -> None:
             of_weights.append([_mean(item, model, images, seed, device, lease.should_stop) for item in regularizers])
             lease.report(progress=len(of_weights) / max(1, len(request["seeds"])))
     penalty, reference_penalty = (fmean(values) for values in zip(*of_weights, strict=True))
-    found = _comparison(context.catalog, lease.task, spec, record, len(images), penalty, reference_penalty)
+    entry = context.catalog.find(RegularizerEntry, spec.regularizer.key)
+    found = _comparison(entry, lease.task, spec, record, data.info.std, len(images), penalty, reference_penalty)
     with lease.writing() as session:
         penalties.keep(session, lease.task.task_id, found)
         lease.finish(session, Status.SUCCEEDED)
@@ -135,15 +136,16 @@ def _drawn(data: Dataset, count: int, train_samples: int | None) -> Dataset:
 
 
 def _comparison(
-    catalog: Catalog,
+    entry: RegularizerEntry,
     task: Claim,
     spec: RunSpec,
     record: Run | None,
+    channel_std: Sequence[float],
     images: int,
     penalty: float,
     reference_penalty: float,
 ) -> PenaltyComparison:
-    request, entry = task.payload, catalog.find(RegularizerEntry, spec.regularizer.key)
+    request = task.payload
     params, reference, lambda_ = spec.regularizer.params, request["reference"], request["lambda_"]
     exponent = next((param.name for param in entry.params if param.rescales == "exponent"), None)
     power, reference_power = (1, 1) if exponent is None else (params[exponent], reference[exponent])
@@ -160,9 +162,8 @@ def _comparison(
             cautions.insert(0, _OTHER_RUN.format(record.id))
         elif power != reference_power:
             cautions.insert(0, _POWERS_DIFFER)
-    dataset = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    if dataset.std and exponent is not None:
-        std = fmean(dataset.std)
+    if exponent is not None:
+        std = fmean(channel_std)
         cautions.append(
             f"A λ that others give for standardised inputs is λ·std^{power} here, so {std**power:.2g} times theirs "
             f"(std {std:.3g})."

@@ -1,5 +1,7 @@
 """The job that compares mean penalties, in this process, on a real database and real files."""
 
+import re
+
 import pytest
 import torch
 
@@ -48,6 +50,9 @@ def test_new_weights_suggest_a_lambda_for_another_norm_and_power(shared_lab):
     assert squares.ratio == 1 and squares.suggested_lambda == 0.5
     assert "across networks" in other.cautions[0] and "λ·std^2" in other.cautions[1]
     assert "powers differ" in unsquared.cautions[0] and "λ·std^1" in unsquared.cautions[2]
+    for found, power in ((other, 2), (unsquared, 1)):
+        factor, std = map(float, re.findall(r"so (\S+) times theirs \(std (\S+)\)", found.cautions[-1])[0])
+        assert 0.2 < std < 0.5 and factor == pytest.approx(std**power, rel=0.05)  # of the images, in [0, 1]
 
 
 def test_means_are_over_the_seeds(shared_lab):
