@@ -25,7 +25,7 @@ from densitylab.frontend.client.catalog import Catalog
 NOT_STATED = "not stated"
 EDGE = "†"
 EDGE_NOTE = f"{EDGE} The selected λ is an end of those tried: one beyond may be better."
-BEST_NOTE = (
+READING_NOTE = (
     "Mean ± half-width of the 95 % Student-t interval over seeds, or the mean with the ends of its interval. "
     f"{BEST.strip()}: best mean, apart from all others (paired t tests by seed, Holm's correction over the table, 5 %)."
 )
@@ -62,7 +62,7 @@ def claims_table(claims: Sequence[StudyClaim]) -> TextTable:
 
 def result_table(table: StudyTable, catalog: Catalog) -> TextTable:
     """Return a row for each method at its λ, with the means over seeds."""
-    notes = [*table.notes, BEST_NOTE, *([EDGE_NOTE] if any(row.edge for row in table.rows) else [])]
+    notes = [*table.notes, *([EDGE_NOTE] if any(row.edge for row in table.rows) else [])]
     columns = ["method", "λ", "seeds", *column_labels(table.columns, catalog)]
     rows = [
         [
@@ -74,6 +74,11 @@ def result_table(table: StudyTable, catalog: Catalog) -> TextTable:
         for row in table.rows
     ]
     return TextTable(f"{table.title}: {table.launch_label}", columns, rows, [row.runs for row in table.rows], notes)
+
+
+def shared_notes(tables: Sequence[TextTable]) -> str:
+    """Return the notes of tables that belong together, each once."""
+    return " ".join(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def method_text(settings: Mapping[str, Any], catalog: Catalog) -> str:

@@ -1,0 +1,50 @@
+"""The report of a study as one HTML file that loads nothing."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from densitylab.backend.shared.contracts.studies import StudyReport
+from densitylab.frontend.analysis.study_text import (
+    READING_NOTE,
+    VERDICTS,
+    column_labels,
+    ranges,
+    replaced_text,
+    result_table,
+    settings_table,
+    study_line,
+)
+from densitylab.frontend.assets import read_asset, template
+from densitylab.frontend.client.catalog import Catalog
+
+
+def study_html(report: StudyReport, catalog: Catalog, pictures: Sequence[str] = (), *, page: str = "") -> str:
+    """Return the document.
+
+    Args:
+        report: the API's answer.
+        catalog: the API's, for the names of methods and results.
+        pictures: the report's figures in their order, as SVG; empty: none.
+        page: address of the page that links to runs lead to; "": no links.
+    """
+    return template("report/study.html.jinja").render(
+        style=Markup(read_asset("report/report.css") + read_asset("report/study.css")),
+        study=report.study,
+        line=study_line(report),
+        replaced=replaced_text(report.study),
+        claims=report.claims,
+        verdicts=VERDICTS,
+        settings=settings_table(report.settings),
+        reading=READING_NOTE if report.tables else "",
+        tables=[
+            (result_table(table, catalog), table, column_labels(table.columns, catalog)) for table in report.tables
+        ],
+        figures=[
+            (figure.title, Markup(svg[svg.index("<svg") :]))
+            for figure, svg in zip(report.figures, pictures, strict=bool(pictures))
+        ],
+        notes=report.notes,
+        ranges=ranges,
+        page=page.rstrip("/"),
+    )
