@@ -46,6 +46,7 @@ COMMANDS = {
     **_client("launch", "launch the experiment of a YAML or JSON file"),
     **_client("register", "preview images of your own and register them as a data set"),
     "import": Command("import a model that was trained elsewhere", f"{_CLIENT}import_model", "client"),
+    **_client("study", "run a study, and print or write its report", "frontend"),
     **_client("runs", "list runs"),
     **_client("show", "show one run with its results"),
     **_client("wait", "wait until runs are trained and evaluated"),
