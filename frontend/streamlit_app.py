@@ -22,6 +22,7 @@ page = st.navigation(
         st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
         st.Page("app_pages/experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
         st.Page("app_pages/experiment.py", title="Experiment", url_path="experiment", visibility="hidden"),
+        st.Page("app_pages/studies.py", title="Studies", icon=":material/quiz:", url_path="studies"),
         st.Page("app_pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
         st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
         st.Page("app_pages/models.py", title="Models", icon=":material/upload_file:", url_path="models"),

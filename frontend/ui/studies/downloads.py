@@ -1,0 +1,37 @@
+"""The report of a study as files."""
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts.studies import StudyReport
+from densitylab.frontend.report.study_html import study_html
+from densitylab.frontend.report.study_markdown import study_markdown
+from densitylab.frontend.ui.api import catalog
+
+
+def show_downloads(report: StudyReport) -> None:
+    """Draw a button for each form of the report; a file is made when its button is pressed."""
+    name = f"study-{report.study.key}-{report.study.id}"
+    with st.container(horizontal=True, key="study-files"):
+        st.download_button(
+            "HTML",
+            lambda: study_html(report, catalog(), page=_page_address()),
+            f"{name}.html",
+            "text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            help="The report as one file that loads nothing",
+        )
+        st.download_button(
+            "Markdown",
+            lambda: study_markdown(report, catalog()),
+            f"{name}.md",
+            "text/markdown",
+            icon=":material/notes:",
+            on_click="ignore",
+            help="The report as text",
+        )
+
+
+def _page_address() -> str:
+    """Return the address of the page without its last part."""
+    return str(st.context.url or "").partition("?")[0].rpartition("/")[0]

@@ -1,0 +1,79 @@
+"""The launch of a study: its price first, and what would be left out."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts.catalog import CatalogEntry, CatalogStudySize
+from densitylab.backend.shared.contracts.studies import StudyLaunchPreflight, StudyPreflight
+from densitylab.frontend.analysis.formatting import as_sentence, counted, escaped
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.ui.api import api, catalog, show_api_errors
+
+_OWN = ""  # the study's own data set
+
+
+def show_launch(entry: CatalogEntry, size: CatalogStudySize) -> None:
+    """Draw the price of the study at this size, the choice of other data sets, and the button."""
+    with show_api_errors():
+        cost = api().preflight_study(entry.key, size.key)
+        replaced = _choose_datasets(cost, f"{entry.key}-{size.key}")
+        if replaced:
+            cost = api().preflight_study(entry.key, size.key, datasets=replaced)
+        _show_cost(cost)
+        _show_left_out(cost.launches)
+        with st.container(horizontal=True):
+            if st.button(
+                f"Launch {counted(cost.runs, 'run')}",
+                type="primary",
+                icon=":material/rocket_launch:",
+                key="launch-study",
+                disabled=not cost.runs,
+            ):
+                study = api().launch_study(entry.key, size.key, datasets=replaced)
+                st.switch_page("app_pages/studies.py", query_params={"study": str(study.id)})
+            if st.button("Cancel", key="no-launch"):
+                st.query_params.clear()
+                st.rerun()
+
+
+def _choose_datasets(cost: StudyPreflight, key: str) -> Mapping[str, str]:
+    """Draw a choice for each data set of the study; return those that are replaced."""
+    offered = {entry.key: entry.label for entry in catalog().entries("dataset")}
+    replaced = {}
+    with st.expander("Other data sets in place of the study's"):
+        for own in cost.datasets:
+            other = st.selectbox(
+                offered.get(own, own),
+                [_OWN, *(name for name in offered if name != own)],
+                key=f"replace-{key}-{own}",
+                persist_state="page",
+                format_func=lambda name: offered[name] if name else "the study's own",
+            )
+            if other:
+                replaced[own] = other
+    return replaced
+
+
+def _show_cost(cost: StudyPreflight) -> None:
+    runs, stated, here = st.columns(3)
+    most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
+    runs.metric("Runs", f"{cost.runs:,}{most}")
+    stated.metric(
+        "Stated price", f"≈ {duration(60 * cost.stated_minutes)}", help=f"On {cost.hardware}, evaluations included"
+    )
+    known = "unknown" if cost.seconds is None or not cost.runs else f"≈ {duration(cost.seconds)}"
+    here.metric("Training here", known, help="On the workers that are running, without the evaluations")
+
+
+def _show_left_out(launches: list[StudyLaunchPreflight]) -> None:
+    for launch in launches:
+        if launch.left_out:
+            st.warning(
+                f"**{escaped(launch.label)}** would be left out: {escaped(as_sentence(launch.left_out))}"
+                if not launch.runs
+                else f"**{escaped(launch.label)}**, left out in part: {escaped(as_sentence(launch.left_out))}",
+                icon=":material/cloud_off:",
+            )
+    if any(launch.prepare for launch in launches):
+        st.page_link("app_pages/datasets.py", label="Prepare data sets", icon=":material/database:")
