@@ -164,6 +164,18 @@ _SEARCH = {
     "seeds": [0, 1, 2],
     "max_candidates": 12,
 }
+_NUMBER_RANGE = {
+    "type": "number",
+    "path": "optimizer.params.lr",
+    "low": 0.0001,
+    "high": 0.01,
+    "log": True,
+    "step": None,
+}
+_INTEGER_RANGE = {"type": "integer", "path": "batch_size", "low": 50, "high": 200, "log": False, "step": 50}
+_CHOICES = {"type": "choice", "path": "optimizer.key", "choices": ["adam", "sgd"]}
+_OBJECTIVE = {"result": "pgd_linf.accuracy", "direction": "maximize"}
+_PRUNING = {"metric": "validation_accuracy", "startup_trials": 5, "warmup_epochs": 2}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "CatalogEntry": {"sized_by": "image_size", "learning_rates": {"sgd": 0.03}, "needs_groups_if": {"by": ["group"]}},
     "Problem": {
@@ -206,6 +218,31 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "LaunchCaution": _CAUTION,
     "BracketSearch": _SEARCH,
+    "NumberRange": _NUMBER_RANGE,
+    "IntegerRange": _INTEGER_RANGE,
+    "Choices": _CHOICES,
+    "SearchObjective": _OBJECTIVE,
+    "MedianPruning": _PRUNING,
+    "OptunaSearch": {
+        "kind": "optuna",
+        "parameters": [_NUMBER_RANGE, _INTEGER_RANGE, _CHOICES],
+        "objectives": [_OBJECTIVE],
+        "trials": 30,
+        "parallel": 4,
+        "seeds": [0],
+        "sampler": "tpe",
+        "sampler_seed": 0,
+        "startup_trials": 10,
+        "pruning": _PRUNING,
+    },
+    "SearchCandidate": {
+        "number": 12,
+        "parameters": {"optimizer.params.lr": 0.00123, "batch_size": 100, "optimizer.key": "adam"},
+        "state": "complete",
+        "reason": "Proposed by TPE from 12 trials.",
+        "values": [0.412],
+    },
+    "SearchProgress": {"objectives": [_OBJECTIVE], "max_seconds_left": 840.0},
     "ExperimentRequest": {"search": _SEARCH},
     "SearchSummary": {"kind": "bracket", "status": "finished", "reason": "Every method is done."},
     "EvaluationSpec": {"split": "validation"},
@@ -244,8 +281,6 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "tags": ["paper"],
     },
     "FinishRequest": {"error": "the loss is not finite"},
-    "PenaltyRequest": {"reference": {"p_norm": "2", "power": 2}, "run": 3},
-    "PenaltyComparison": {"run": 3},
     "DensityRequest": {"split": "test", "direction": "image", "towards": 7, "extent": 3.0, "seed": 0},
 }
 # These have the fields of another, some of which may be left out
