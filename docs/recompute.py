@@ -183,6 +183,10 @@ def pixel_perturbation(item, a):
 def gradient_steps(item, a):
     label, values, curves = a["label"], {}, {}
     for name, curve in item["curves"].items():
+        if a[name].ndim == 1:  # a control, the same at every epsilon
+            values[name] = known_mean(a[name], label)
+            curves[name] = [values[name]] * len(curve["x"])
+            continue
         points = [proportion(c) if c.dtype == bool else known_mean(c, label) for c in a[name].T]
         curves[name], values[name] = points, points[curve["x"].index(float(item["params"]["epsilons"][0]))]
     return values, curves

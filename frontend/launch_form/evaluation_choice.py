@@ -84,7 +84,7 @@ def _draw_variants(
     count = max(len(given), 1)
     while len(chosen) < count:
         number = len(chosen)
-        start = given[number] if number < len(given) else {"name": "", "params": {}}
+        start: Mapping[str, Any] = given[number] if number < len(given) else {"name": "", "params": {}}
         at, key = f"{field}/{first + number}", f"{form.key}/evaluations/{entry.key}" + (f"/{number}" if number else "")
         with st.expander(f"{entry.label}{f', variant {number + 1}' if number else ''}: settings"):
             if number == 0:

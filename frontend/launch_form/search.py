@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Search
-from densitylab.frontend.analysis.formatting import result_label
+from densitylab.frontend.analysis.formatting import readable, result_label
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.optuna_search import SearchResult, draw_optuna
 
@@ -55,8 +55,9 @@ def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> lis
     """Return the results of the chosen evaluations that are better one way."""
     return [
         SearchResult(
-            f"{item['key']}.{metric.name}",
-            result_label(f".{metric.name}", item["key"], item["params"], form.catalog),
+            f"{item.get('name') or item['key']}.{metric.name}",
+            result_label(f".{metric.name}", item["key"], item["params"], form.catalog)
+            + (f" ({readable(item['name'])})" if item.get("name") else ""),
             metric.higher_is_better,
         )
         for item in evaluations

@@ -43,7 +43,10 @@ STEPPED = (
         images=Images(array="{name}_at", pick="x", words="whose prediction changes at a step of length {x}"),
     ),
     Plot(title="Log p(x) after a step", names=("up_log_density", "down_log_density")),
-    Plot(title="Attribution after a step", names=("up_attribution", "down_attribution")),
+    Plot(
+        title="Attribution after a step",
+        names=("up_attribution", "down_attribution", "attribution_random_map", "attribution_random_weights"),
+    ),
 )
 SETS = ("train", "test", "noise", "other")
 DENSITIES = (

@@ -182,7 +182,15 @@ def test_steps_are_of_the_stated_length_along_the_gradient(model):
 
 def test_gradient_steps_report_the_changes(model, data):
     for measure, sign in ((density_perturbation, 1), (input_gradient_perturbation, 1)):
-        result = measure(model, data, attribution=gradient, epsilons=[2.0, 0.5], generator=generator(), **HOOKS)
+        result = measure(
+            model,
+            data,
+            attribution=gradient,
+            epsilons=[2.0, 0.5],
+            fresh_model=lambda: model,
+            generator=generator(),
+            **HOOKS,
+        )
         curve = result.curves["up_log_density"]
         assert curve.x == [0, 0.5, 2.0] and curve.y[0] == pytest.approx(0)
         assert result.values["up_log_density"].value == curve.y[2] > curve.y[1] * sign > 0
@@ -193,9 +201,43 @@ def test_gradient_steps_report_the_changes(model, data):
         assert result.flags == []
 
 
+def test_likeness_under_gradient_steps_stands_between_its_controls(model, data):
+    untrained = copy.deepcopy(model)
+    torch.manual_seed(1)
+    untrained[1].reset_parameters()
+    for measure in (density_perturbation, input_gradient_perturbation):
+        same, other = (
+            measure(
+                model,
+                data,
+                attribution=gradient,
+                epsilons=[0.5],
+                fresh_model=lambda fresh=fresh: fresh,
+                generator=generator(),
+                **HOOKS,
+            )
+            for fresh in (model, untrained)
+        )
+        assert same.values["attribution_random_weights"].value == pytest.approx(1)
+        assert abs(other.values["attribution_random_weights"].value) < 0.3
+        assert abs(other.values["attribution_random_map"].value) < 0.05
+        assert other.values["attribution_random_map"].higher_is_better is None
+        curve = other.curves["attribution_random_map"]
+        assert curve.x == [0, 0.5] and set(curve.y) == {other.values["attribution_random_map"].value}
+        assert other.arrays["attribution_random_map"].shape == (len(data),)
+
+
 def test_a_gradient_of_zero_leaves_the_image_and_is_flagged(model, data):
     nn.init.zeros_(model[1].weight)
-    result = density_perturbation(model, data, attribution=gradient, epsilons=[1.0], generator=generator(), **HOOKS)
+    result = density_perturbation(
+        model,
+        data,
+        attribution=gradient,
+        epsilons=[1.0],
+        fresh_model=lambda: model,
+        generator=generator(),
+        **HOOKS,
+    )
     assert result.values["up_changed"].value == 0
     assert [flag.key for flag in result.flags] == ["zero_gradient"]
 
