@@ -95,6 +95,11 @@ def test_only_the_queue_imports_rq():
     assert violations_of(files, lambda name: within(name, "rq")) == []
 
 
+def test_one_module_imports_optuna():
+    files = [file for file in python_files("backend") if file != ROOT / "backend/services/optuna_studies.py"]
+    assert violations_of(files, lambda name: within(name, "optuna")) == []
+
+
 def test_the_launcher_starts_the_others_by_command_line_only():
     allowed = (
         "densitylab.backend.shared",
@@ -210,7 +215,7 @@ def test_imports_always_name_the_package():
 
 
 # Rooms without Streamlit
-PURE_ROOMS = ("analysis", "charts", "maps", "report", "command_line")
+PURE_ROOMS = ("analysis", "charts", "maps", "paper", "report", "command_line")
 
 
 def test_the_client_imports_no_page_code():
@@ -226,7 +231,12 @@ def test_pure_rooms_import_no_streamlit(room: str):
 
 
 def test_the_page_rooms_keep_their_order():
-    later = {"analysis": ("charts", "maps", "report"), "charts": ("report",), "maps": ("charts", "report")}
+    later = {
+        "analysis": ("charts", "maps", "paper", "report"),
+        "charts": ("paper", "report"),
+        "maps": ("charts", "paper", "report"),
+        "paper": ("charts", "maps", "report"),
+    }
     later |= dict.fromkeys(("ui", "launch_form", "import_form", "explore"), ("app_pages",))
     later["ui"] += ("launch_form", "explore")
     for room, forbidden in later.items():
@@ -247,13 +257,13 @@ def test_the_page_rooms_keep_their_order():
             "densitylab; densitylab.connect",
             ("fsspec", "numpy", "pandas", "plotly", "pydantic_settings", "sqlalchemy", "streamlit", "torch", "yaml"),
         ),
-        ("densitylab.backend.api.app", ("torch", "densitylab.worker", "streamlit")),
-        ("densitylab.backend.reconciler", ("torch", "densitylab.worker", "streamlit")),
+        ("densitylab.backend.api.app", ("torch", "optuna", "densitylab.worker", "streamlit")),
+        ("densitylab.backend.reconciler", ("torch", "optuna", "densitylab.worker", "streamlit")),
         (
             "densitylab.backend.ops.launcher",
             ("torch", "densitylab.worker", "streamlit", "fastapi", "densitylab.backend.api"),
         ),
-        ("densitylab.backend.shared.contracts", ("torch", "sqlalchemy", "fastapi", "rq")),
+        ("densitylab.backend.shared.contracts", ("torch", "optuna", "sqlalchemy", "fastapi", "rq")),
     ],
 )
 def test_modules_that_an_import_does_not_load(module: str, absent: tuple[str, ...]):

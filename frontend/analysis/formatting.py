@@ -77,15 +77,20 @@ def within(value: float, half: float) -> str:
     """Return the value ± half-width, both to the second digit of the half-width; a half-width of 0 is left out."""
     if half <= 1e-9:
         return number(value)
-    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    decimals = decimals_of(half)
     return f"{value:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def between(value: float, low: float, high: float) -> str:
     """Return the value and the ends of its interval, to the second digit of the smaller distance between them."""
     near = min(distance for distance in (value - low, high - value, high - low) if distance > 1e-9)
-    decimals = min(max(1 - math.floor(math.log10(near)), 0), 6)
+    decimals = decimals_of(near)
     return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+
+
+def decimals_of(distance: float) -> int:
+    """Return the decimals that show a positive distance to its second digit, 0 to 6."""
+    return min(max(1 - math.floor(math.log10(distance)), 0), 6)
 
 
 def size(count: float) -> str:

@@ -1,0 +1,183 @@
+"""Draws the figures again from their numbers: python draw.py
+
+Reads figures/figures.json (labels and colours) and figures/NAME.csv (a row per point), and writes figures/NAME.pdf and
+figures/NAME.svg. It needs matplotlib alone.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+POINTS = 8  # size of all text
+CHARACTER = 0.55 * POINTS / 72  # inches, a mean
+HEIGHT = 1.75  # inches, of a row of panels
+MARKERS = "os^DvPX<>ph"
+DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
+STYLE: Any = {  # of matplotlib
+    "font.size": POINTS,
+    "axes.titlesize": POINTS,
+    "axes.labelsize": POINTS,
+    "xtick.labelsize": POINTS,
+    "ytick.labelsize": POINTS,
+    "legend.fontsize": POINTS,
+    "figure.titlesize": POINTS,
+    "figure.labelsize": POINTS,
+    "font.family": "DejaVu Sans",  # comes with matplotlib and has λ, ∇, ε and ∞
+    "pdf.fonttype": 42,  # fonts are embedded as TrueType
+    "svg.fonttype": "path",  # letters are outlines, the same on every machine
+    "svg.hashsalt": "densitylab",  # the same numbers give the same file
+    "legend.handlelength": 2.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+}
+
+Row = dict[str, str]
+
+
+@contextmanager
+def drawn(layout: dict[str, Any], rows: Sequence[Row]) -> Iterator[Figure]:
+    """Give the figure, in a context in which it is saved with the same style.
+
+    Args:
+        layout: `x_label`, `y_label`, `width` (inches) and `colors`, by line.
+        rows: the points, with the columns of the CSV file.
+    """
+    with rc_context(STYLE):
+        yield _figure(layout, rows)
+
+
+def save(figure: Figure, file: Any, form: str) -> None:
+    """Write the figure as "pdf" or "svg", without the time of writing, so that equal figures are equal files."""
+    figure.savefig(file, format=form, metadata={"CreationDate": None} if form == "pdf" else {"Date": None})
+
+
+def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
+    titles = list(dict.fromkeys(row["panel"] for row in rows))
+    columns = len(titles) if len(titles) < 4 else 2 if len(titles) == 4 else 3
+    lines = math.ceil(len(titles) / columns)
+    width = layout["width"]
+    figure = Figure(figsize=(width, 1), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    placed = _positions([row["x"] for row in rows])
+    for axes, title in zip(grid, titles, strict=False):
+        _panel(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
+        if len(titles) > 1:
+            axes.set_title(_wrapped(title, width / columns - 0.3))
+    for axes in grid[len(titles) :]:
+        axes.set_visible(False)
+    for axes in grid[::columns]:
+        axes.set_ylabel(_wrapped(layout["y_label"], HEIGHT - 0.3))
+    figure.supxlabel(_wrapped(layout["x_label"], width))
+    figure.set_figheight(HEIGHT * lines + 0.35 + _legend(figure, list(grid), width))
+    return figure
+
+
+def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
+    for index, (label, color) in enumerate(colors.items()):
+        points = [row for row in rows if row["line"] == label]
+        if not points:
+            continue
+        x, y = [placed.at(row["x"]) for row in points], [float(row["y"]) for row in points]
+        axes.errorbar(
+            x,
+            y,
+            xerr=_bars(points, "x") if any(row["x_low"] for row in points) else None,
+            yerr=_bars(points, "y"),
+            label=label,
+            color=color,
+            marker=MARKERS[index % len(MARKERS)],
+            linestyle=DASHES[index % len(DASHES)] if len(points) > 1 else "none",
+            markersize=4,
+            linewidth=1.1,
+            elinewidth=0.5,
+            capsize=1.5,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+    if placed.ticks is not None:
+        axes.set_xticks(list(placed.ticks), list(placed.ticks.values()))
+    axes.grid(alpha=0.3, linewidth=0.4)
+
+
+class Axis:
+    """Positions on the x axis: numbers as they are, λ by its logarithm with 0 at the left end, texts in their order."""
+
+    def __init__(self, at: Callable[[str], float], ticks: dict[float, str] | None) -> None:
+        self.at = at
+        self.ticks = ticks  # None: as matplotlib chooses
+
+
+def _positions(values: Sequence[str]) -> Axis:
+    try:
+        numbers = sorted({float(value) for value in values})
+    except ValueError:
+        numbers = [math.inf]
+    if not all(map(math.isfinite, numbers)):
+        names = list(dict.fromkeys(values))
+        return Axis(names.index, {float(place): name for place, name in enumerate(names)})
+    positive = [number for number in numbers if number > 0]
+    if numbers[0] < 0 or not positive or positive[-1] < 30 * positive[0]:
+        return Axis(float, None)
+    left = math.log10(positive[0]) - 1
+
+    def at(value: str) -> float:
+        return left if float(value) == 0 else math.log10(float(value))
+
+    decades = [10.0**power for power in range(math.ceil(left + 1), math.floor(at(str(positive[-1]))) + 1)]
+    shown = decades if len(decades) > 1 else positive
+    every = math.ceil(len(shown) / 4)  # at most four, which fit below a narrow panel
+    ticks = {math.log10(number): f"{number:g}" for number in shown[::every]}
+    return Axis(at, {left: "0", **ticks} if numbers[0] == 0 else ticks)
+
+
+def _bars(points: Sequence[Row], axis: str) -> list[list[float]]:
+    """Return the distances to both ends of the intervals; 0 where there is none."""
+    return [
+        [abs(float(row[axis]) - float(row[f"{axis}_{end}"])) if row[f"{axis}_{end}"] else 0.0 for row in points]
+        for end in ("low", "high")
+    ]
+
+
+def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
+    """Draw the legend above the panels, in as many columns as fit; return its height in inches."""
+    handles = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if len(handles) < 2:
+        return 0.0
+    labels = [_wrapped(label, width - 0.6) for label in handles]
+    for columns in (3, 2, 1):
+        legend = figure.legend(list(handles.values()), labels, loc="outside upper center", ncols=columns, frameon=False)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            return float(box.height / figure.dpi)
+        legend.remove()
+    raise AssertionError("unreachable")
+
+
+def _wrapped(text: str, inches: float) -> str:
+    return fill(text, max(int(inches / CHARACTER), 8))
+
+
+def main() -> None:
+    folder = Path(__file__).parent / "figures"
+    layouts = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    for name, layout in layouts.items():
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for form in ("pdf", "svg"):
+            with drawn(layout, rows) as figure:
+                save(figure, folder / f"{name}.{form}", form)
+            print(folder / f"{name}.{form}")
+
+
+if __name__ == "__main__":
+    main()

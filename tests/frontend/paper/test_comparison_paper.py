@@ -1,0 +1,61 @@
+"""Paper output of a comparison: the page's groups, best marks and selected λ."""
+
+import re
+
+import pytest
+
+from densitylab.frontend.analysis.comparison import compare, headline_columns
+from densitylab.frontend.paper.comparison import comparison_paper
+from densitylab.frontend.paper.contents import Paper
+from densitylab.frontend.paper.latex import table_latex
+
+
+@pytest.fixture
+def paper(runs, catalog) -> Paper:
+    comparison = compare([run for run in runs if run.experiment == 1], catalog)
+    columns = [column for column in comparison.columns if not column.result.startswith("leakage")]
+    selected = next(column for column in columns if column.result == "pgd_linf.accuracy")
+    return comparison_paper(comparison, columns, catalog, title="Experiment 1", selected=selected)
+
+
+def test_all_groups_have_a_row_and_the_best_mean_is_bold(paper: Paper):
+    table = paper.tables[0]
+    assert [(row.method, row.lambda_) for row in table.rows] == [
+        ("None (baseline)", 0.0),
+        ("Jacobian regularization", 0.1),
+        ("Jacobian regularization", 1.0),
+        ("Marginal-density smoothing", 0.1),
+        ("Marginal-density smoothing", 1.0),
+    ]
+    assert [[cell.best for cell in row.cells] for row in table.rows] == [[False, False]] * 4 + [[False, True]]
+    assert re.findall(r"\\textbf\{([^}]*)\}", table_latex(table)) == ["0.500"]
+    assert table.images == [1000, 1000]
+
+
+def test_the_selected_lambda_has_its_edge_and_the_rule(paper: Paper):
+    table = paper.tables[1]
+    assert [(row.method, row.lambda_, row.edge) for row in table.rows] == [
+        ("None (baseline)", 0.0, None),
+        ("Jacobian regularization", 1.0, "highest"),
+        ("Marginal-density smoothing", 1.0, "highest"),
+    ]
+    assert table.title == "The λ of each method, at most 2 points of accuracy below its baseline"
+    assert any("accuracy budget" in note for note in table.notes)
+
+
+def test_lines_begin_at_the_baseline(paper: Paper):
+    assert [figure.x_label for figure in paper.figures] == ["Test accuracy ↑", "λ", "λ"]
+    for figure in paper.figures:
+        ((title, lines),) = [(panel.title, panel.lines) for panel in figure.panels]
+        assert title == ""
+        assert {label: [point.lambda_ for point in line] for label, line in lines.items()} == {
+            "Jacobian regularization": [0.0, 0.1, 1.0],
+            "Marginal-density smoothing": [0.0, 0.1, 1.0],
+        }
+
+
+def test_runs_without_results_give_no_table_and_no_figure(runs, catalog):
+    empty = [run.model_copy(update={"results": {}}) for run in runs if run.experiment == 1]
+    comparison = compare(empty, catalog)
+    paper = comparison_paper(comparison, headline_columns(comparison, catalog), catalog, title="Empty")
+    assert paper.tables == [] and paper.figures == []

@@ -1,0 +1,122 @@
+"""Figures: what is drawn, that nothing is cut, and that lines can be told apart without colour."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from matplotlib.text import Text
+
+from densitylab.backend.shared.statistics.estimates import Estimate
+from densitylab.frontend.paper import draw
+from densitylab.frontend.paper.contents import Paper, PaperFigure, PaperPanel, PaperPoint
+from densitylab.frontend.paper.figures import layout, line_colors, points, render
+from densitylab.frontend.paper.study import study_paper
+
+LONG = "Input-gradient regularization, target log prob, with a name that is far too long for one line of a legend"
+
+
+def figure(lines: int = 3, panels: int = 1, label: str = "method {}") -> PaperFigure:
+    def line(index: int) -> list[PaperPoint]:
+        return [
+            PaperPoint(lambda_, Estimate(index + lambda_ / 10, index - 0.5, index + 1.5, 3), lambda_, [1])
+            for lambda_ in (0.0, 0.1, 1.0, 10.0)
+        ]
+
+    drawn = {label.format(index): line(index) for index in range(lines)}
+    y_label = "Adversarial accuracy, PGD L∞, ε = 0.1 (worst of two losses) ↑"
+    return PaperFigure("f", "Title", "λ", y_label, [PaperPanel(f"Launch {n}: {LONG}", drawn) for n in range(panels)])
+
+
+def opened(item: PaperFigure):
+    rows = points(item).to_dict(orient="records")
+    return draw.drawn(layout(item, line_colors(Paper("", [], [item], []))), rows)
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3, 5])
+@pytest.mark.parametrize("label", ["{}", LONG + " {}"])
+def test_nothing_is_cut_and_all_text_has_eight_points(panels: int, label: str):
+    with opened(figure(4, panels, label)) as drawn:
+        drawn.draw_without_rendering()
+        texts = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text()]
+        shown = [text for text in texts if text.get_window_extent().width > 0]
+        assert any(text.get_text().replace("\n", " ").startswith(LONG[:20]) for text in shown) or label == "{}"
+        for text in shown:
+            box = text.get_window_extent()
+            assert box.x0 >= -0.5 and box.x1 <= drawn.bbox.x1 + 0.5, text.get_text()
+            assert box.y0 >= -0.5 and box.y1 <= drawn.bbox.y1 + 0.5, text.get_text()
+        assert {text.get_fontsize() for text in shown} == {8}
+
+
+def test_the_legend_and_the_panels_do_not_overlap():
+    with opened(figure(6, 3, LONG + " {}")) as drawn:
+        drawn.draw_without_rendering()
+        legend = drawn.legends[0].get_window_extent()
+        for axes in drawn.axes:
+            assert axes.get_tightbbox().y1 <= legend.y0 + 0.5
+            assert axes.get_window_extent().height > 60  # of 126 pixels of a row
+
+
+def test_lines_differ_in_marker_and_dashes():
+    styles = {
+        (draw.MARKERS[index % len(draw.MARKERS)], str(draw.DASHES[index % len(draw.DASHES)])) for index in range(50)
+    }
+    assert len(styles) == 50
+
+
+def test_drawn_points_and_bars_are_the_means_and_intervals(report, runs, catalog):
+    item = study_paper(report, runs, catalog).figures[0]
+    with opened(item) as drawn:
+        assert [axes.get_title() for axes in drawn.axes] == ["MLP, ReLU", "Small CNN, GELU"]
+        for axes, panel in zip(drawn.axes, item.panels, strict=True):
+            for container, line in zip(axes.containers, panel.lines.values(), strict=True):
+                data, _, (x_bars, y_bars) = container.lines
+                assert data.get_xdata() == pytest.approx([point.x.mean for point in line])
+                assert data.get_ydata() == pytest.approx([point.y.mean for point in line])
+                ends = [(low[0], high[0]) for low, high in x_bars.get_segments()]
+                assert ends == [pytest.approx((point.x.low, point.x.high)) for point in line]
+                ends = [(low[1], high[1]) for low, high in y_bars.get_segments()]
+                assert ends == [pytest.approx((point.y.low, point.y.high)) for point in line]
+
+
+def test_lambda_zero_is_at_the_left_end_of_a_logarithmic_axis():
+    with opened(figure(2)) as drawn:
+        (axes,) = drawn.axes
+        assert list(axes.containers[0].lines[0].get_xdata()) == pytest.approx([-2, -1, 0, 1])
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
+
+
+def test_settings_that_are_no_numbers_have_a_place_each():
+    norms = [PaperPoint(norm, Estimate(0.5, 0.4, 0.6, 3), 0.1, [1]) for norm in ("1", "2", "inf")]
+    item = replace(figure(), panels=[PaperPanel("", {"a": norms, "b": norms[1:]})])
+    with opened(item) as drawn:
+        (axes,) = drawn.axes
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "inf"]
+        assert list(axes.containers[1].lines[0].get_xdata()) == [1, 2]
+
+
+def test_one_seed_has_no_bar():
+    item = replace(figure(), panels=[PaperPanel("", {"a": [PaperPoint(1.0, Estimate(2.0, None, None, 1), 1.0, [1])]})])
+    with opened(item) as drawn:
+        (bars,) = drawn.axes[0].containers[0].lines[2]
+        assert [[end[1] for end in segment] for segment in bars.get_segments()] == [[2.0, 2.0]]
+
+
+def test_files_are_the_same_each_time_and_embed_their_fonts():
+    paper = Paper("", [], [figure(3, 2)], [])
+    for form in ("pdf", "svg"):
+        assert render(paper, paper.figures[0], form) == render(paper, paper.figures[0], form)
+    pdf = render(paper, paper.figures[0], "pdf")
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    svg = render(paper, paper.figures[0], "svg").decode()
+    assert re.search(r'width="468pt"', svg)  # 6.5 inches
+    assert "<text" not in svg and "<!-- λ -->" in svg  # letters are outlines
+
+
+def test_a_line_has_one_colour_in_all_figures(report, runs, catalog):
+    paper = study_paper(report, runs, catalog)
+    assert list(line_colors(paper)) == [
+        "None (baseline)",
+        "Jacobian regularization",
+        "Marginal-density smoothing",
+    ]
+    assert len(set(line_colors(paper).values())) == 3
