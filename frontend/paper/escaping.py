@@ -13,12 +13,12 @@ _SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 _GREEK = (
-    "α alpha β beta γ gamma δ delta ε varepsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi "
-    "ρ rho σ sigma τ tau υ upsilon φ varphi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma "
-    "Υ Upsilon Φ Phi Ψ Psi Ω Omega"
-).split()
+    "α:alpha β:beta γ:gamma δ:delta ε:varepsilon ζ:zeta η:eta θ:theta ι:iota κ:kappa λ:lambda μ:mu ν:nu ξ:xi π:pi "
+    "ρ:rho σ:sigma τ:tau υ:upsilon φ:varphi χ:chi ψ:psi ω:omega Γ:Gamma Δ:Delta Θ:Theta Λ:Lambda Ξ:Xi Π:Pi Σ:Sigma "
+    "Υ:Upsilon Φ:Phi Ψ:Psi Ω:Omega"
+)
 _MATHEMATICS = {
-    **{letter: f"\\{name}" for letter, name in zip(_GREEK[::2], _GREEK[1::2], strict=True)},
+    **{pair[0]: f"\\{pair[2:]}" for pair in _GREEK.split()},
     "∂": r"\partial",
     "∇": r"\nabla",
     "∞": r"\infty",
