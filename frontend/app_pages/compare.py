@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_name, status_text
 from densitylab.frontend.client.durations import duration
+from densitylab.frontend.paper.comparison import comparison_paper
+from densitylab.frontend.paper.contents import Paper
 from densitylab.frontend.report.experiment_report import report
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
 from densitylab.frontend.ui.comparison.evaluation_plots import show_evaluation_plots
@@ -23,6 +26,7 @@ from densitylab.frontend.ui.comparison.subject import choose_subject
 from densitylab.frontend.ui.comparison.training_curves import show_training_curves
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import load_charts
+from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 
 MAX_LINKS, MAX_EVALUATED = 50, 20
 OWN_BASELINE = "automatic: the same spec without penalty"
@@ -104,6 +108,21 @@ def show_actions(comparison: Comparison, experiment: int | None) -> None:
         show_report(experiment)
 
 
+def show_paper(comparison: Comparison, columns: Sequence[Column], selection: tuple[Column, float] | None) -> None:
+    """Draw the files for a paper, with the λ that is selected on the page."""
+    if not columns:
+        return
+    selected, max_loss = selection or (None, 0.0)
+    name = "comparison" if subject.experiment is None else f"experiment-{subject.experiment}"
+
+    def make() -> Paper:
+        return comparison_paper(
+            comparison, columns, catalog(), title=subject.name, selected=selected, max_loss=max_loss
+        )
+
+    show_paper_downloads(name, make)
+
+
 def show_options(comparison: Comparison) -> tuple[list[str], int | None]:
     """Return the results to show, and a run of the baseline (None: each group has its own)."""
     names = list(dict.fromkeys(column.result for column in comparison.columns))
@@ -151,6 +170,7 @@ def show_live() -> None:
     same = runs is first and baseline is None
     comparison = first_comparison if same else compare(runs, catalog(), baseline=baseline)
     show_progress(runs)
+    paper_place = st.container()
     for result in results_in_several_columns(comparison):
         st.warning(
             f"{result} was evaluated with different parameters or on different data. Each variant has its own "
@@ -163,7 +183,9 @@ def show_live() -> None:
     show_group_table(comparison, columns)
     show_lambda_responses(comparison, columns)
     show_tradeoffs(comparison)
-    show_selection(comparison)
+    selection = show_selection(comparison)
+    with paper_place:
+        show_paper(comparison, columns, selection)
     show_parallel_coordinates(comparison, columns)
     show_training_curves(comparison, runs)
     show_evaluation_plots(comparison, runs, lambda run_id, images: open_run(run_id, comparison, images))

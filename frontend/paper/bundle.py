@@ -4,9 +4,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -14,7 +14,6 @@ from densitylab.backend.shared.contracts import Run
 from densitylab.frontend.analysis.csv_table import to_csv
 from densitylab.frontend.analysis.origins import lambda_of, seed_of
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.paper import draw
 from densitylab.frontend.paper.bibtex import bibtex, citations
 from densitylab.frontend.paper.contents import Paper, PaperTable
 from densitylab.frontend.paper.document import document_latex
@@ -28,20 +27,19 @@ def bundle(paper: Paper, catalog: Catalog) -> bytes:
     """Return the archive; equal contents give equal archives."""
     content = dict(files(paper, catalog))
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in content.items())
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in {**content, SUMS: sums.encode()}.items():
-            member = zipfile.ZipInfo(name)  # without the time of writing
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, data, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
+    return _archive({**content, SUMS: sums.encode()})
+
+
+def figure_archive(paper: Paper, form: Literal["pdf", "svg"]) -> bytes:
+    """Return all figures in one format."""
+    return _archive({f"{figure.key}.{form}": render(paper, figure, form) for figure in paper.figures})
 
 
 def files(paper: Paper, catalog: Catalog) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of each file."""
     yield "paper.tex", document_latex(paper, citations(paper.runs, catalog)).encode()
     yield "references.bib", bibtex(paper.runs, catalog).encode()
-    yield "draw.py", Path(draw.__file__).read_bytes()
+    yield "draw.py", Path(__file__).with_name("draw.py").read_bytes()
     yield "runs.json", _json([_provenance(run) for run in paper.runs])
     yield "values-per-seed.csv", to_csv(per_seed(paper)).encode()
     for table in paper.tables:
@@ -90,6 +88,16 @@ def per_seed(paper: Paper) -> pd.DataFrame:
         for curve, last in run.metrics.items():
             rows.append(own | {"result": f"metrics.{curve}", "value": last})
     return pd.DataFrame(rows, dtype=object)
+
+
+def _archive(content: Mapping[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in content.items():
+            member = zipfile.ZipInfo(name)  # without the time of writing
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, data, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -108,12 +108,15 @@ def show_tradeoffs(comparison: Comparison) -> None:
     )
 
 
-def show_selection(comparison: Comparison) -> None:
-    """Draw the table of each method's selected λ within an accuracy budget, and the claim box."""
+def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
+    """Draw the table of each method's selected λ within an accuracy budget, and the claim box.
+
+    Returns the chosen result and the budget (0 to 1); None if there is nothing to select by.
+    """
     runs = all_runs(comparison)
     offered = selectable_columns(comparison.columns, runs)
     if not offered or not any(comparison.baselines):
-        return
+        return None
     heading = st.empty()
     result_cell, budget_cell, _ = st.columns([2, 2, 3])
     headlines = [item.result for item in headline_columns(comparison, catalog()) if item.result != ACCURACY]
@@ -129,12 +132,13 @@ def show_selection(comparison: Comparison) -> None:
     )
     if not rows:
         st.caption("No candidates yet: the accuracy or this result is missing.")
-        return
+        return None
     table = selections(rows, comparison, column, catalog())
     st.dataframe(table, hide_index=True)
     st.caption(selection_text(rows))
     downloads(table, "selected-lambda")
     show_claim(comparison, column, budget / 100)
+    return column, budget / 100
 
 
 def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column]) -> None:

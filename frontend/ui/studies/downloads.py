@@ -3,9 +3,11 @@
 import streamlit as st
 
 from densitylab.backend.shared.contracts.studies import StudyReport
+from densitylab.frontend.paper.study import collect_study
 from densitylab.frontend.report.study_html import study_html
 from densitylab.frontend.report.study_markdown import study_markdown
-from densitylab.frontend.ui.api import catalog
+from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 
 
 def show_downloads(report: StudyReport) -> None:
@@ -30,6 +32,7 @@ def show_downloads(report: StudyReport) -> None:
             on_click="ignore",
             help="The report as text",
         )
+        show_paper_downloads(name, lambda: collect_study(api(), report))
 
 
 def _page_address() -> str:
