@@ -131,6 +131,11 @@ def study_line(report: StudyReport) -> str:
     return f"Size: {study.size} · version {study.version} · {study.created_at:%Y-%m-%d} · trained on {hardware}"
 
 
+def price_text(minutes: float) -> str:
+    """Return a stated price, in minutes or in hours."""
+    return f"about {minutes:g} min" if minutes < 60 else f"about {minutes / 60:.3g} h"
+
+
 def replaced_text(study: Study) -> str:
     """Return which data sets were taken in place of the study's own; "" where none was."""
     return ", ".join(f"{other} in place of {own}" for own, other in study.datasets.items())

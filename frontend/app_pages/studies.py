@@ -30,7 +30,7 @@ def show_report(study: Study) -> None:
     report = fetch_report(study.id, study.model_dump_json(exclude={"progress", "eta_seconds"}))
     st.subheader("Settings")
     settings = settings_table(report.settings)
-    st.dataframe(pd.DataFrame(settings.rows, columns=settings.columns), hide_index=True)
+    st.table(pd.DataFrame(settings.rows, columns=settings.columns).set_index("setting"))
     st.subheader("Progress")
     show_progress(study)
     show_launches(study)

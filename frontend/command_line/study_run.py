@@ -5,6 +5,7 @@ import sys
 
 from densitylab.backend.shared.contracts.studies import Study, StudyPreflight
 from densitylab.frontend.analysis.formatting import as_sentence, counted
+from densitylab.frontend.analysis.study_text import price_text
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.command_line.outcome import DONE, FAILED, INTERRUPTED, report_unsuccessful
@@ -43,7 +44,7 @@ def run_study(client: ApiClient, given: argparse.Namespace) -> int:
 def price(cost: StudyPreflight) -> str:
     """Return the cost of a study, and what would be left out of it."""
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
-    stated = f"about {duration(60 * cost.stated_minutes)} on {cost.hardware}, evaluations included"
+    stated = f"{price_text(cost.stated_minutes)} on {cost.hardware}, evaluations included"
     here = "" if cost.seconds is None or not cost.runs else f"; training here: about {duration(cost.seconds)}"
     lines = [f"price     {cost.runs:,}{most} runs; {stated}{here}"]
     lines += [f"left out  {item.label}: {as_sentence(item.left_out)}" for item in cost.launches if item.left_out]

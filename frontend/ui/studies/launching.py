@@ -7,6 +7,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts.catalog import CatalogEntry, CatalogStudySize
 from densitylab.backend.shared.contracts.studies import StudyLaunchPreflight, StudyPreflight
 from densitylab.frontend.analysis.formatting import as_sentence, counted, escaped
+from densitylab.frontend.analysis.study_text import price_text
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 
@@ -60,9 +61,11 @@ def _show_cost(cost: StudyPreflight) -> None:
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
     runs.metric("Runs", f"{cost.runs:,}{most}")
     stated.metric(
-        "Stated price", f"≈ {duration(60 * cost.stated_minutes)}", help=f"On {cost.hardware}, evaluations included"
+        f"Price on {cost.hardware}",
+        price_text(cost.stated_minutes),
+        help="As the study states it, evaluations included",
     )
-    known = "unknown" if cost.seconds is None or not cost.runs else f"≈ {duration(cost.seconds)}"
+    known = "unknown" if cost.seconds is None or not cost.runs else f"about {duration(cost.seconds)}"
     here.metric("Training here", known, help="On the workers that are running, without the evaluations")
 
 

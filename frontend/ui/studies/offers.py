@@ -4,7 +4,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts.catalog import CatalogEntry
 from densitylab.frontend.analysis.formatting import escaped
-from densitylab.frontend.client.durations import duration
+from densitylab.frontend.analysis.study_text import price_text
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.studies.launching import show_launch
 
@@ -32,7 +32,7 @@ def _show_offer(entry: CatalogEntry) -> None:
         for size in entry.sizes:
             st.page_link(
                 "app_pages/studies.py",
-                label=f"{size.key}: about {duration(60 * size.minutes)} on {size.hardware}",
+                label=f"{size.key}: {price_text(size.minutes)} on {size.hardware}",
                 icon=":material/rocket_launch:",
                 query_params={"key": entry.key, "size": size.key},
             )
