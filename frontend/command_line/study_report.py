@@ -12,8 +12,10 @@ from densitylab.frontend.command_line.data_output import write_data
 from densitylab.frontend.command_line.demo import page_url
 from densitylab.frontend.command_line.outcome import DONE, WrongInput
 from densitylab.frontend.command_line.plain_text import aligned
+from densitylab.frontend.command_line.study_paper import write_bundle, write_document, write_tables
 from densitylab.frontend.report.study_html import study_html
 from densitylab.frontend.report.study_markdown import study_markdown
+from densitylab.frontend.report.study_pictures import study_pictures
 
 
 def report_study(client: ApiClient, given: argparse.Namespace) -> int:
@@ -47,8 +49,16 @@ def report_text(report: StudyReport, catalog: Catalog) -> str:
 
 
 def _write_markdown(client: ApiClient, report: StudyReport, file: Path) -> None:
-    file.write_text(study_markdown(report, client.catalog()), encoding="utf-8")
-    print(file)
+    catalog = client.catalog()
+    pictures = {
+        file.with_name(f"{file.stem}-{number}.svg"): picture
+        for number, picture in enumerate(study_pictures(report, catalog), 1)
+    }
+    for path, picture in pictures.items():
+        path.write_text(picture, encoding="utf-8")
+    file.write_text(study_markdown(report, catalog, [path.name for path in pictures]), encoding="utf-8")
+    for path in (file, *pictures):
+        print(path)
 
 
 def _write_html(client: ApiClient, report: StudyReport, file: Path) -> None:
@@ -56,4 +66,10 @@ def _write_html(client: ApiClient, report: StudyReport, file: Path) -> None:
     print(file)
 
 
-WRITERS: dict[str, Callable[[ApiClient, StudyReport, Path], None]] = {".md": _write_markdown, ".html": _write_html}
+WRITERS: dict[str, Callable[[ApiClient, StudyReport, Path], None]] = {
+    ".md": _write_markdown,
+    ".html": _write_html,
+    ".tex": write_tables,
+    ".pdf": write_document,
+    ".zip": write_bundle,
+}

@@ -1,7 +1,5 @@
 """The report of a study as one HTML file that loads nothing."""
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from densitylab.backend.shared.contracts.studies import StudyReport
@@ -17,15 +15,15 @@ from densitylab.frontend.analysis.study_text import (
 )
 from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.report.study_pictures import study_pictures
 
 
-def study_html(report: StudyReport, catalog: Catalog, pictures: Sequence[str] = (), *, page: str = "") -> str:
+def study_html(report: StudyReport, catalog: Catalog, *, page: str = "") -> str:
     """Return the document.
 
     Args:
         report: the API's answer.
         catalog: the API's, for the names of methods and results.
-        pictures: the report's figures in their order, as SVG; empty: none.
         page: address of the page that links to runs lead to; "": no links.
     """
     return template("report/study.html.jinja").render(
@@ -42,7 +40,7 @@ def study_html(report: StudyReport, catalog: Catalog, pictures: Sequence[str] = 
         ],
         figures=[
             (figure.title, Markup(svg[svg.index("<svg") :]))
-            for figure, svg in zip(report.figures, pictures, strict=bool(pictures))
+            for figure, svg in zip(report.figures, study_pictures(report, catalog), strict=True)
         ],
         notes=report.notes,
         ranges=ranges,
