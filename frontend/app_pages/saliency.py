@@ -84,7 +84,7 @@ def legend_text(view: MapView, method: CatalogEntry) -> str:
 st.title("Saliency")
 link.read_view()
 show_pixel_values()
-runs = choose_runs("the page shows their maps of the same test images side by side, on one colour scale")
+runs = choose_runs("the page shows their maps of the same images side by side, on one colour scale")
 run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
 method, params, target = choose_maps(runs, names, fields)

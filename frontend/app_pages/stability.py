@@ -56,7 +56,8 @@ def show(
     legend.caption(
         f"**One scale for all maps and differences**: {view.limit_words()}. Perturbations have a scale of their own. "
         "Below each difference: the similarity of the two maps. The map of a shifted image is shifted back before "
-        "the comparison, but not in the picture."
+        "the comparison, but not in the picture. The dotted and dashed curves below are what a random map and random "
+        "weights give."
     )
     with downloads:
         title = f"{method.label} under {perturbation.key}, {counted(len(run_columns), 'run')}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Dataset, FieldError, Run, Samples, SamplesFound
+from densitylab.backend.shared.contracts import Dataset, FieldError, Run, Samples, SamplesFound, Split
 from densitylab.frontend.analysis.formatting import escaped, joined, readable
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import ALL, BY_INDEX, MAX_IMAGES, change_view, key, put, value
@@ -50,21 +50,26 @@ def choose_images(
     _show_upload(dataset, runs[0].spec.dataset.params)
     if value("split") == "upload":
         return _uploaded()
-    matching = _filtered(dataset, columns)
-    if matching is None:
-        return None
-    st.session_state[_PASSING] = passing = [sample.index for sample in matching.items]
+    variants = [dataset.sizes, *(variant.sizes for variant in dataset.others)]  # of equal size
+    split = _choose_split(variants)
+    size = max(sizes.get(split, 0) for sizes in variants)
+    if split == "test":
+        matching = _filtered(dataset, columns)
+        if matching is None:
+            return None
+        passing, total = [sample.index for sample in matching.items], matching.total
+    else:
+        passing, total = list(range(size)), size
+    st.session_state[_PASSING] = passing
     if one:
         put("count", 1)
         put("samples", joined(shown_images()[:1]) or value("samples"))
     if not value("samples"):
         put("samples", joined(_from(passing, st.session_state.pop(_KEEP, None))[: st.session_state[key("count")]]))
-    variants = [dataset.sizes, *(variant.sizes for variant in dataset.others)]  # of equal size
-    size = max(sizes.get("test", 0) for sizes in variants)
-    _choose_indices(matching.total, size, one=one)
+    _choose_indices(split, total, size, one=one)
     fields.show("/samples", "/index", "/indices")
     if not passing and not value("samples"):
-        st.info("No test image matches these filters.", icon=":material/filter_alt:")
+        st.info(f"No {split} image matches these filters.", icon=":material/filter_alt:")
         return None
     try:
         indices = [int(index) for index in parse_numbers(value("samples"), int)]
@@ -78,15 +83,37 @@ def choose_images(
         fields.add([FieldError(pointer="/samples", detail=detail)])
         return None
     with show_api_errors(fields):
-        return Samples(split="test", indices=indices)
+        return Samples(split=split, indices=indices)
     return None
 
 
-def _choose_indices(passing: int, size: int, *, one: bool) -> None:
+def _choose_split(variants: Sequence[Mapping[str, int]]) -> Split:
+    """Draw the choice of the split, if the data set has validation images; return it."""
+    if not any(sizes.get("validation") for sizes in variants):
+        put("split", "test")
+    else:
+        st.segmented_control(
+            "Images",
+            ["test", "validation"],
+            required=True,
+            key=key("split"),
+            on_change=_change_split,
+            help="Filters, and the order by a metric, are of test images.",
+        )
+    return "validation" if value("split") == "validation" else "test"
+
+
+def _change_split() -> None:
+    """Show the first images of the other split, without a pinned one."""
+    put("samples", "")
+    put("pin", None)
+
+
+def _choose_indices(split: Split, passing: int, size: int, *, one: bool) -> None:
     """Draw the indices, the buttons to step through the images, and the pin."""
     cells = st.columns([4, 1.2, 1.2] if one else [4, 1.6, 1.2, 1.2, 2], vertical_alignment="bottom")
     cells[0].text_input(
-        f"Test image{'' if one else 's'} ({passing} of {size} match)",
+        f"{split.capitalize()} image{'' if one else 's'} ({passing} of {size} match)",
         key=key("samples"),
         help="The index. The arrow keys step through the matching images."
         if one

@@ -122,7 +122,7 @@ class Field:
 
 FIELDS = (
     Field("runs", [], _numbers, joined),
-    Field("split", "test", _one_of("test", "upload")),
+    Field("split", "test", _one_of("test", "validation", "upload")),
     Field("samples", "", _samples),
     Field("method", None, _short),
     Field("params", {}, _object, lambda params: json.dumps(params, separators=(",", ":"))),

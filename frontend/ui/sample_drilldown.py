@@ -81,14 +81,13 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
             st.caption("No such images.")
             return
         page, words = maps_link(query, catalog)
-        words["runs"] = str(run.id)
-        if split == "test":  # the pages with maps show test images alone
-            maps.page_link(
-                f"app_pages/{page}.py",
-                label="Maps of these images",
-                icon=":material/blur_on:",
-                query_params={**words, "samples": joined(indices[:MAPS_AT_ONCE])},
-            )
+        words |= {"runs": str(run.id)} | ({} if split == "test" else {"split": split})
+        maps.page_link(
+            f"app_pages/{page}.py",
+            label="Maps of these images",
+            icon=":material/blur_on:",
+            query_params={**words, "samples": joined(indices[:MAPS_AT_ONCE])},
+        )
         dataset = run.spec.dataset
         pictures = partial(
             api().samples,
@@ -111,7 +110,7 @@ def show_images(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog, l
                 images,
                 predicted,
                 entry.class_names if entry else [],
-                (lambda index: f"{page}?{urlencode({**words, 'samples': index})}") if split == "test" else None,
+                lambda index: f"{page}?{urlencode({**words, 'samples': index})}",
             )
         )
 
@@ -160,9 +159,9 @@ def cards(
     images: Mapping[int, DatasetSample],
     predicted: Mapping[int, int],
     class_names: Sequence[str],
-    link: Callable[[int], str] | None,
+    link: Callable[[int], str],
 ) -> str:
-    """Return the HTML of one card per image, each linked by the image's index, if there are links."""
+    """Return the HTML of one card per image, each linked by the image's index."""
 
     def class_name(label: int) -> str:
         return class_names[label] if 0 <= label < len(class_names) else str(label)
@@ -177,7 +176,7 @@ def cards(
             {
                 "index": item.index,
                 "image": image.image,
-                "link": link(item.index) if link else None,
+                "link": link(item.index),
                 "label": class_name(image.label),
                 "prediction": None if prediction is None else class_name(prediction),
                 "correct": prediction == image.label,

@@ -230,3 +230,18 @@ def test_runs_of_different_images_are_said(page, live_api, trained):
     assert "maps of different images cannot be compared" in page_text(
         page.open("saliency", runs=f"{trained[0]},{other}", samples="1")
     )
+
+
+@pytest.mark.parametrize("name", ["saliency", "stability", "density"])
+def test_validation_images_are_chosen_and_named_so(page, live_api, trained, name):
+    app = page.open(name, runs=str(trained[0]), split="validation", samples="3")
+    page_text(app)
+    assert any(item.label.startswith("Validation image") for item in app.text_input)
+    assert "Prediction" not in [item.label for item in app.selectbox]  # filters are of test images
+    value = app.query_params["split"]
+    assert (value if isinstance(value, str) else value[0]) == "validation"
+    if name == "density":
+        assert "Around validation image 3" in page_text(app)
+    else:
+        assert live_api.draw().samples.model_dump() == {"split": "validation", "indices": [3]}
+        assert "validation image 3" in pictures(app.run())
