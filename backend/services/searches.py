@@ -12,18 +12,23 @@ from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import OptunaSearch, SearchProgress, SearchStatus
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import InvalidRequest, NotFound, NotInstalled
-from densitylab.backend.shared.store import completion, experiments
+from densitylab.backend.shared.store import completion, experiments, registered_datasets
 from densitylab.backend.shared.store.experiments import StoredSearch
 
 
 def advance(database: Database, catalog: Catalog, experiment_id: int) -> bool:
-    """Launch what comes next in a search, or end it; return whether anything changed. The caller delivers the tasks."""
+    """Launch what comes next in a search, or end it; return whether anything changed. The caller delivers the tasks.
+
+    Args:
+        catalog: of what is installed; the registered data sets are added to it.
+    """
     with database.write() as session:
         if not experiments.lock(session, experiment_id):
             return False
         stored = experiments.search(session, experiment_id)
         if stored is None or stored.status != "running":
             return False
+        catalog = registered_datasets.with_registered(session, catalog)
         try:
             ended = _take_step(session, catalog, experiment_id, stored)
         except (InvalidRequest, NotPrepared, NotInstalled) as refused:

@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from densitylab.backend.reconciler import advance_searches
 from densitylab.backend.shared.contracts import Run, Status, Value
+from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import evaluations, experiments, runs, tasks
 from densitylab.backend.shared.tables import EventRow
+from tests.backend.api.test_api_registrations import enter
 
 SEARCH = {"kind": "bracket", "result": "pgd_linf.accuracy", "accuracy_budget": 0.02, "seeds": [0, 1]}
 SPEC = {"epochs": 1, "evaluations": [{"key": "pgd_linf"}]}
@@ -98,6 +100,25 @@ def test_lambda_is_bracketed_with_all_seeds_and_a_baseline(client: TestClient, w
     with work.system.database.read() as session:
         events = [row.kind for row in session.scalars(select(EventRow)) if row.kind == "experiment"]
     assert len(events) == 1
+
+
+@pytest.mark.parametrize("kind", ["bracket", "optuna"])
+def test_a_search_on_registered_images_goes_on(client: TestClient, work: Any, settings: Settings, kind: str):
+    enter(work.system, settings)
+    search = {
+        "kind": "optuna",
+        "parameters": [{"type": "number", "path": "lambda_", "low": 0.01, "high": 1}],
+        "objectives": [{"result": "pgd_linf.accuracy", "direction": "maximize"}],
+    }
+    launched = launch(
+        client, spec={**SPEC, "dataset": {"key": "my_birds"}}, search=SEARCH if kind == "bracket" else search
+    )
+    assert launched.status_code == 202, launched.text
+    first = queued(work)
+    for run_id in first:
+        train(work, run_id)
+    advance_searches(work.system)
+    assert queued(work), client.get("/api/v1/experiments/1/search").json()["reason"]
 
 
 def test_methods_get_the_same_number_of_candidates(client: TestClient, work: Any):
