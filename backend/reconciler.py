@@ -49,9 +49,9 @@ class System:
     catalog: Catalog
     audit_days: int = 365
     comparison: Comparison = field(default_factory=Comparison)
-    searches: dict[int, str] = field(
-        default_factory=dict
-    )  # state of the tasks of each experiment when it was looked at
+    # By the experiment of a search: the state of its tasks, and that of its running curves, when they were looked at
+    searches: dict[int, str] = field(default_factory=dict)
+    judged: dict[int, str] = field(default_factory=dict)
 
 
 def deliver_queued_tasks(system: System) -> None:
@@ -111,9 +111,8 @@ def prune_trials(system: System) -> None:
     with system.database.read() as session:
         found = experiments.searching(session)
     for experiment_id, _ in found:
-        pruned = optuna_searches.prune(system.database, experiment_id)
-        if pruned:
-            logger.info("pruned in the search of experiment %d: runs %s", experiment_id, ", ".join(map(str, pruned)))
+        judged = system.judged.get(experiment_id, "")
+        system.judged[experiment_id] = optuna_searches.prune(system.database, experiment_id, judged)
 
 
 def finish_deletions(system: System) -> None:

@@ -1,7 +1,7 @@
 """The runs of a search with Optuna: whether its request is right, and the next trials with every seed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -33,6 +33,18 @@ _FIXED = {
 }
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The next trials, each with the runs of its seeds."""
+
+    trials: list[list[specs.Planned]]  # none where no other combination is found
+    refused: str  # a proposed combination that the spec refused, and why; "": there was none
+
+    @property
+    def runs(self) -> list[specs.Planned]:
+        return [run for trial in self.trials for run in trial]
+
+
 def first_runs(
     session: Session, catalog: Catalog, request: ExperimentRequest, search: OptunaSearch, base: RunSpec
 ) -> list[specs.Planned]:
@@ -50,10 +62,11 @@ def first_runs(
     errors = [*_wrong_fields(catalog, request, search, base)] or [*_refused_values(session, catalog, search, spec)]
     if errors:
         raise InvalidRequest(errors)
-    planned = [item for trial in next_trials(session, catalog, search, spec, []) for item in trial]
-    if not planned:
-        raise InvalidField("expected parameters that go together; no combination was accepted", "/search/parameters")
-    return planned
+    batch = next_trials(session, catalog, search, spec, [])
+    if not batch.trials:
+        detail = f"expected parameters that go together; {batch.refused}"
+        raise InvalidField(detail, "/search/parameters")
+    return batch.runs
 
 
 def begin(
@@ -78,8 +91,8 @@ def _shared_spec(request: ExperimentRequest, run: RunSpec) -> dict[str, Any]:
 
 def next_trials(
     session: Session, catalog: Catalog, search: OptunaSearch, spec: dict[str, Any], trials: Sequence[Trial]
-) -> list[list[specs.Planned]]:
-    """Return the runs of each trial of the next batch; none where no other combination is found.
+) -> Batch:
+    """Return the next batch.
 
     Args:
         spec: that all trials share.
@@ -88,17 +101,20 @@ def next_trials(
     Raises:
         NotInstalled: Optuna is not installed.
     """
-    fill = inherit(session, catalog)
+    fill, refused = inherit(session, catalog), ""
 
     def make(parameters: dict[str, Any]) -> list[specs.Planned] | None:
+        nonlocal refused
         grid = {path: [value] for path, value in parameters.items()}
         try:
             item = specs.plan(catalog, spec, grid, fill)[0]
-        except InvalidRequest:
+        except InvalidRequest as invalid:
+            values = ", ".join(f"{path} {value}" for path, value in parameters.items())
+            refused = f"{values} was refused: {invalid.errors[0].detail}"
             return None
         return [replace(item, spec=item.spec.model_copy(update={"seed": seed})) for seed in search.seeds]
 
-    return optuna_studies.propose(search, trials, make)
+    return Batch(optuna_studies.propose(search, trials, make), refused)
 
 
 def record(

@@ -49,23 +49,35 @@ def take_step(
     if len(trials) >= search.trials:
         return f"All {len(trials)} trials are done."
     batch = optuna_runs.next_trials(session, catalog, search, stored.spec, trials)
-    if not batch:
-        return f"No combination is left to try after {len(trials)} trials."
-    planned = with_sources(session, catalog, [run for trial in batch for run in trial], lock=True)
+    if not batch.trials:
+        refused = f"; {batch.refused}" if batch.refused else ""
+        return f"No combination is left to try after {len(trials)} trials{refused}."
+    planned = with_sources(session, catalog, batch.runs, lock=True)
     ensure_prepared(session, catalog, planned)
-    made = {"search": {"trials": len(batch), "reasons": [optuna_runs.why(search, trials)]}}
+    made = {"search": {"trials": len(batch.trials), "reasons": [optuna_runs.why(search, trials)]}}
     owner = Caller(stored.owner or LOCAL.name, stored.owner_token)
     run_ids = experiments.add_runs(session, experiment_id, made, planned, stored.provenance, stored.priority, owner)
     optuna_runs.record(session, experiment_id, search, planned, run_ids, trials)
     return ""
 
 
-def prune(database: Database, experiment_id: int) -> list[int]:
-    """Stop the runs of trials that have fallen behind; return their numbers."""
+def prune(database: Database, experiment_id: int, judged: str = "") -> str:
+    """Stop the runs of trials that have fallen behind.
+
+    Args:
+        experiment_id: with a search of any kind.
+        judged: what the last call returned; nothing is done until a curve has grown since.
+
+    Returns:
+        A text for the next call.
+    """
     with database.read() as session:
         stored = experiments.search(session, experiment_id)
         if stored is None or not isinstance(stored.request, OptunaSearch) or stored.request.pruning is None:
-            return []
+            return ""
+        points = experiments.training_points(session, experiment_id, stored.request.pruning.metric)
+        if points in ("", judged):
+            return points
         trials = optuna_trials.read(session, stored.request, stored)
     behind = [(run.id, trial.reason) for trial in trials if trial.state == "pruned" for run in trial.active_runs]
     for run_id, reason in behind:  # each in its own transaction: no lock of a run while it waits for another's task
@@ -73,7 +85,7 @@ def prune(database: Database, experiment_id: int) -> list[int]:
             tasks.request_cancel(session, *tasks.active_of_run(session, run_id))
             if runs.exists(session, run_id):
                 runs.add_flags(session, run_id, [Flag(key=PRUNED, text=reason)])
-    return [run_id for run_id, _ in behind]
+    return points
 
 
 def study_file(session: Session, experiment_id: int, search: OptunaSearch, stored: StoredSearch) -> bytes:

@@ -65,7 +65,8 @@ def read(session: Session, search: OptunaSearch, stored: StoredSearch) -> list[T
     """Return all trials in order of their numbers."""
     numbers = [run_id for item in stored.trials for run_id in item.runs]
     members = runs.many(session, numbers)
-    curves = {run_id: _curve(session, search, run_id) for run_id in members}
+    curve = search.pruning and search.pruning.metric
+    curves = metrics.by_epoch(session, list(members), curve) if curve else {run_id: {} for run_id in members}
     trials: list[Trial] = []
     for number, item in enumerate(stored.trials):
         # Those of its own batch may end in any order: the verdict rests on earlier batches, whose trials have all ended
@@ -82,13 +83,6 @@ def obstacle(trials: Sequence[Trial]) -> str:
         if run.measured and {Status.FAILED, Status.CANCELLED} & set(run.evaluation_counts):
             return f"An evaluation of run {run.id} did not succeed: repeat it, or stop the search."
     return ""
-
-
-def _curve(session: Session, search: OptunaSearch, run_id: int) -> dict[int, float]:
-    if search.pruning is None:
-        return {}
-    series = metrics.read(session, run_id, [search.pruning.metric])
-    return {round(point.epoch): point.value for item in series for point in item.points}
 
 
 def _trial(

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.callers import LOCAL, Caller
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.database import now
 from densitylab.backend.shared.specs import Planned
 from densitylab.backend.shared.store import runs
 from densitylab.backend.shared.store.times import to_datetime
-from densitylab.backend.shared.tables import ExperimentRow, RunRow, TaskRow
+from densitylab.backend.shared.tables import ExperimentRow, MetricRow, RunRow, TaskRow
 
 
 def create(
@@ -214,6 +214,20 @@ def searching(session: Session) -> list[tuple[int, str]]:
     for experiment_id, *state in session.execute(counts):
         states[experiment_id].append(" ".join(map(str, state)))
     return [(experiment_id, ", ".join(parts)) for experiment_id, parts in states.items()]
+
+
+def training_points(session: Session, experiment_id: int, name: str) -> str:
+    """Return a text that changes when the curve of one of the experiment's running trainings grows; "" without one."""
+    points = (
+        select(RunRow.id, func.count())
+        .select_from(RunRow)
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
+        .join(MetricRow, (MetricRow.run_id == RunRow.id) & (MetricRow.name == name))
+        .where(RunRow.experiment_id == experiment_id, TaskRow.status == Status.RUNNING)
+        .group_by(RunRow.id)
+        .order_by(RunRow.id)
+    )
+    return ", ".join(f"{run_id} {number}" for run_id, number in session.execute(points))
 
 
 def run_ids(session: Session, experiment_id: int) -> list[int]:

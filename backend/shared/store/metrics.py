@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
+from densitylab.backend.shared.store.id_array import id_array, in_id_array
 from densitylab.backend.shared.tables import MetricRow
 
 
@@ -96,6 +97,16 @@ def names(session: Session, run_id: int) -> list[str]:
     return list(
         session.scalars(select(MetricRow.name).where(MetricRow.run_id == run_id).distinct().order_by(MetricRow.name))
     )
+
+
+def by_epoch(session: Session, run_ids: Sequence[int], name: str) -> dict[int, dict[int, float]]:
+    """Return the values of a curve that is measured at the end of each epoch, by run and epoch."""
+    columns = (MetricRow.run_id, MetricRow.epoch, MetricRow.value)
+    curve = select(*columns).where(in_id_array(MetricRow.run_id, id_array("run_ids")), MetricRow.name == name)
+    values: dict[int, dict[int, float]] = {run_id: {} for run_id in run_ids}
+    for run_id, epoch, value in session.execute(curve, {"run_ids": list(run_ids)}):
+        values[run_id][round(epoch)] = value
+    return values
 
 
 def rows(session: Session, run_id: int) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -290,7 +291,10 @@ def test_repeated_and_refused_combinations_are_not_trained(client: TestClient, w
     assert launched.status_code == 202, launched.text
     complete(work)
     state = tried(client)
-    assert state["reason"] == "No combination is left to try after 3 trials."
+    assert state["reason"].startswith(
+        "No combination is left to try after 3 trials; regularizer.params.estimator random_projection, "
+        "regularizer.params.p_norm 1 was refused: "
+    )
     found = {tuple(item["parameters"].values()) for item in state["candidates"]}
     assert found == {("double_backward", "1"), ("double_backward", "2"), ("random_projection", "2")}
 
@@ -315,6 +319,24 @@ def test_a_result_that_no_run_has_ends_the_search(client: TestClient, work: Any)
     complete(work)
     state = tried(client)
     assert state["reason"] == "No run has a result pgd_linf.acuracy on validation images." and state["runs"] == 8
+
+
+def test_a_missing_package_is_said_at_the_launch_and_stops_a_search(
+    client: TestClient, work: Any, monkeypatch: pytest.MonkeyPatch
+):
+    work.prepare()
+    launch(client, search={"seeds": [0]})
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as if it was not installed
+    refused = launch(client)
+    sentence = (
+        "a search with Optuna needs a package that is not installed: pip install 'densitylab[optuna]' for the API"
+    )
+    assert refused.status_code == 501 and refused.json()["detail"] == sentence
+    for run_id in queued(work):
+        finish(work, run_id)
+    advance_searches(work.system)
+    state = tried(client)
+    assert (state["status"], state["reason"]) == ("stopped", f"Its next runs were refused: {sentence}")
 
 
 def test_the_search_of_another_kind_has_no_study(client: TestClient, work: Any):
