@@ -138,6 +138,8 @@ def _draw_parameters(
         help="What the search varies; everything else is as in the form",
     )
     form.errors.show("/search/parameters")
+    if missing := [path for path in before if path not in options]:
+        st.warning(f"The form has no row for {', '.join(missing)}: left out.", icon=":material/warning:")
     if not chosen:
         problem("choose at least one parameter")
     drawn = [draw_range(form, index, options[path], before.get(path)) for index, path in enumerate(chosen)]

@@ -113,6 +113,9 @@ def _draw_bounds(item: Searchable, given: NumberRange | IntegerRange | None, key
         )
     ]
     log = cells[2].toggle("Logarithmic", given.log if given else item.log, key=f"{key}/log", persist_state="page")
+    low, high = bounds
+    step = None if given is None or log else given.step
     if item.integer:
-        return IntegerRange(type="integer", path=item.path, low=int(bounds[0]), high=int(bounds[1]), log=log)
-    return NumberRange(type="number", path=item.path, low=bounds[0], high=bounds[1], log=log)
+        low, high, step = int(low), int(high), int(step or 1)
+        return IntegerRange(type="integer", path=item.path, low=low, high=high, log=log, step=step)
+    return NumberRange(type="number", path=item.path, low=low, high=high, log=log, step=step)

@@ -38,7 +38,7 @@ class ExperimentRequest(Request):
         description="values by dotted path in the spec, a run for each combination, or a list of these; null: one run",
     )
     search: Search | None = Field(
-        default=None, description="how λ is found, in place of values in the sweep; null: no search"
+        default=None, description="how λ, or any parameters, are found in place of a sweep of them; null: no search"
     )
     notes: Notes = Field(default="", description="free text")
     tags: Tags = Field(default_factory=list, description="labels")
