@@ -1,36 +1,42 @@
 """Compare marginal-density smoothing with its rivals on real digits, each at the λ of its search, on three networks.
 
-    python -m benchmarks.comparison [--out FOLDER]
+    python -m benchmarks.comparison [--out FOLDER] [--networks NETWORK ...]
 
-Launches one experiment per network on a running system (DENSITYLAB_API_URL), waits for it, and writes comparison.md
-and two charts. An experiment that exists already is not launched again: a second call continues to wait, or writes at
-once. All runs together take some hours on two CPU cores.
+Launches one experiment per network on a running system (DENSITYLAB_API_URL), waits for it, keeps its runs as
+comparison-NETWORK.json, and writes comparison.md and two charts. An experiment that exists already is not launched
+again, nor is a network whose runs are kept: a second call goes on, also on another machine. Each network takes an hour
+or two on two CPU cores.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
 from benchmarks.comparison_tables import MAX_LOSS, PGD_ACCURACY, every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched
-from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Run, Status
-from densitylab.frontend.analysis.comparison import compare
-from densitylab.frontend.client import ApiError, connect
+from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Run
+from densitylab.frontend.analysis.comparison import Comparison, compare
+from densitylab.frontend.client import ApiClient, ApiError, RunsFailed, connect
+from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.command_line.progress_line import ProgressLine
 
 SEEDS = [0, 1, 2, 3, 4]
 PGD = {"epsilons": [0.1], "steps": 20, "samples": 500}
 POLL_SECONDS = 10.0
+_Runs = TypeAdapter(list[Run])
 
 
 @dataclass(frozen=True)
 class Network:
     """A network, how it is trained, and where the search for λ starts."""
 
+    key: str
     label: str
     start: float  # λ in the middle of the first three
     spec: Mapping[str, Any]
@@ -48,9 +54,9 @@ CNN = {
 }
 
 NETWORKS = (
-    Network("MLP, GELU", 30, _mlp("gelu")),
-    Network("MLP, ReLU", 0.3, _mlp("relu")),
-    Network("CNN, GELU", 1, CNN),
+    Network("mlp_gelu", "MLP, GELU", 30, _mlp("gelu")),
+    Network("mlp_relu", "MLP, ReLU", 0.3, _mlp("relu")),
+    Network("cnn_gelu", "CNN, GELU", 1, CNN),
 )
 
 METHODS = (
@@ -84,63 +90,42 @@ def request(network: Network) -> ExperimentRequest:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--now", action="store_true", help="write the results so far instead of waiting")
+    parser.add_argument("--networks", nargs="+", choices=[item.key for item in NETWORKS], help="only these")
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     client = connect()
+    runs: dict[str, list[Run]] = {}
     try:
-        experiments = [launched(client, request(network)) for network in NETWORKS]
-        runs: dict[str, list[Run]] = {}
-        for network, experiment in zip(NETWORKS, experiments, strict=True):
-            print(f"{experiment.name}: {len(experiment.runs)} runs, experiment {experiment.id}")
-            runs[network.label] = (
-                client.runs_of(experiment.id)
-                if given.now
-                else client.wait(
-                    experiment.id,
-                    poll_seconds=POLL_SECONDS,
-                    progress=ProgressLine(),
-                )
-            )
         catalog = client.catalog()
-    except ApiError as error:
+        for network in NETWORKS:
+            kept = given.out / f"comparison-{network.key}.json"
+            if not kept.exists() and (given.networks is None or network.key in given.networks):
+                kept.write_bytes(_Runs.dump_json(_measured(client, network)))
+            if kept.exists():
+                runs[network.label] = _Runs.validate_json(kept.read_bytes())
+                _write(given.out, {label: compare(own, catalog) for label, own in runs.items()}, catalog)
+    except (ApiError, RunsFailed) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nThe runs continue. Run the same command again to wait for them.", file=sys.stderr)
         return 130
-    compared = {label: compare(own, catalog) for label, own in runs.items()}
-    # A network is shown once each of its rows has a result
-    comparisons = {
-        label: own
-        for label, own in compared.items()
-        if all(any(PGD_ACCURACY in run.results for run in group.runs) for group in own.groups)
-    }
-    text = "\n".join(
-        [
-            overview(comparisons, catalog),
-            "",
-            matched_accuracy(comparisons, catalog),
-            every_lambda(comparisons),
-            _missing(runs),
-        ]
-    )
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "comparison.md").write_text(text)
-    draw(comparisons, ROBUSTNESS, given.out / "comparison-robustness.svg")
-    draw(comparisons, LEAKAGE, given.out / "comparison-leakage.svg")
-    print(text)
     return 0
 
 
-def _missing(runs: Mapping[str, Sequence[Run]]) -> str:
-    """List the runs that are not evaluated yet, and each failed run with its error."""
-    lines = []
-    for label, own in runs.items():
-        waiting = sum(PGD_ACCURACY not in run.results and run.status is not Status.FAILED for run in own)
-        if waiting:
-            lines.append(f"{label}: {waiting} of {len(own)} runs are not evaluated yet.")
-        lines += [f"{label}: run {run.id} failed: {run.error}" for run in own if run.status is Status.FAILED]
-    return "\n".join([*lines, ""])
+def _measured(client: ApiClient, network: Network) -> list[Run]:
+    """Return the runs of a network once its search has ended. Raises RunsFailed."""
+    experiment = launched(client, request(network))
+    print(f"{experiment.name}: experiment {experiment.id}")
+    return client.wait(experiment.id, poll_seconds=POLL_SECONDS, progress=ProgressLine(), check=True)
+
+
+def _write(out: Path, comparisons: Mapping[str, Comparison], catalog: Catalog) -> None:
+    """Write the tables and the charts of the networks that are done."""
+    parts = [overview(comparisons, catalog), "", matched_accuracy(comparisons, catalog), every_lambda(comparisons)]
+    (out / "comparison.md").write_text("\n".join(parts))
+    draw(comparisons, ROBUSTNESS, out / "comparison-robustness.svg")
+    draw(comparisons, LEAKAGE, out / "comparison-leakage.svg")
 
 
 if __name__ == "__main__":

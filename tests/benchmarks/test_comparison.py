@@ -1,6 +1,7 @@
 """Scripts of the comparison: valid requests, launched once; tables and charts of made-up results."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -9,6 +10,7 @@ from benchmarks.comparison import METHODS, NETWORKS, SEEDS, request
 from benchmarks.comparison_charts import LEAKAGE, ROBUSTNESS, draw
 from benchmarks.comparison_tables import every_lambda, matched_accuracy, overview
 from benchmarks.launched import launched
+from densitylab.backend.services.search_runs import first_runs
 from densitylab.backend.shared.catalog import Catalog as BackendCatalog
 from densitylab.backend.shared.contracts import Run, RunSpec, Value
 from densitylab.backend.shared.specs import plan
@@ -20,13 +22,14 @@ NO_CATALOG = Catalog({})
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.label)
-def test_each_network_meets_every_method_at_its_own_lambdas_seed_after_seed(network):
-    wanted = request(network)
-    specs = [item.spec for item in plan(BackendCatalog.built_in(), wanted.spec, wanted.sweep)]
-    assert [spec.seed for spec in specs] == sorted(spec.seed for spec in specs)
-    settings = {(spec.regularizer.model_dump_json(), spec.lambda_) for spec in specs}
-    assert len(specs) == len(settings) * len(SEEDS) and sum(lambda_ == 0 for _, lambda_ in settings) == 1
-    assert len({regularizer for regularizer, _ in settings}) == 1 + len(METHODS)
+def test_each_network_searches_the_lambda_of_every_method_with_all_seeds(network):
+    wanted, catalog = request(network), BackendCatalog.built_in()
+    first = first_runs(catalog, wanted, wanted.search, plan(catalog, wanted.spec, wanted.sweep))
+    counts = Counter(item.spec.regularizer.model_dump_json() for item in first)
+    assert sorted(counts.values()) == [len(SEEDS), *[3 * len(SEEDS)] * len(METHODS)]
+    assert {item.spec.seed for item in first} == set(SEEDS)
+    splits = {(item.key, item.split) for item in first[0].spec.evaluations}
+    assert {("pgd_linf", "test"), ("pgd_linf", "validation"), ("accuracy", "validation")} <= splits
 
 
 def test_an_experiment_is_launched_once_and_gets_the_runs_that_it_lacks(live_api):
