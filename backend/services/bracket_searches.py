@@ -160,7 +160,7 @@ def _read(session: Session, catalog: Catalog, experiment_id: int, rule: BracketS
     members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
     groups = grouped(catalog, members)
     found = methods(groups)
-    varied = differing_settings([method.groups[-1] for method in found])
+    varied = [name for name in differing_settings([method.groups[-1] for method in found]) if name != "lambda_"]
     references = {id(method.baseline): method.baseline for method in found if method.baseline is not None}
     waits_for = _obstacle(members, {run.id for group in references.values() for run in group.runs})
     higher = _higher(members, rule.result, stored.validation_result)
