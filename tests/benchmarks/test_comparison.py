@@ -12,7 +12,7 @@ from benchmarks.comparison_tables import every_lambda, matched_accuracy, overvie
 from benchmarks.launched import launched
 from densitylab.backend.services.search_runs import first_runs
 from densitylab.backend.shared.catalog import Catalog as BackendCatalog
-from densitylab.backend.shared.contracts import Run, RunSpec, Value
+from densitylab.backend.shared.contracts import ExperimentRequest, Run, RunSpec, Value
 from densitylab.backend.shared.specs import plan
 from densitylab.frontend.analysis.colors import PALETTE
 from densitylab.frontend.analysis.comparison import compare
@@ -33,7 +33,7 @@ def test_each_network_searches_the_lambda_of_every_method_with_all_seeds(network
 
 
 def test_an_experiment_is_launched_once_and_gets_the_runs_that_it_lacks(live_api):
-    wanted = request(NETWORKS[0]).model_copy(update={"name": "launched once"})
+    wanted = ExperimentRequest(name="launched once", spec={"epochs": 2}, sweep=[{"lambda_": [1, 2]}])
     first = launched(live_api.client, wanted)
     again = launched(live_api.client, wanted)
     assert again.id == first.id and again.runs == first.runs
