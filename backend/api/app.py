@@ -23,6 +23,7 @@ from densitylab.backend.api.middleware.authentication import Authentication
 from densitylab.backend.api.middleware.body_limit import BodyLimit
 from densitylab.backend.api.middleware.client_disconnect import ClientDisconnect
 from densitylab.backend.api.middleware.compression import Compression
+from densitylab.backend.api.middleware.concrete_paths import ConcretePaths
 from densitylab.backend.api.middleware.cors import CrossOrigin
 from densitylab.backend.api.middleware.csrf import CsrfProtection
 from densitylab.backend.api.middleware.etag import ETags
@@ -167,6 +168,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.connections = Connections(settings.max_connections, descriptors(), process_registry)
     # The last added middleware gets a request first
+    app.add_middleware(ConcretePaths, methods=_methods_of_concrete_paths())
     app.add_middleware(ETags)
     app.add_middleware(Compression)
     app.add_middleware(HeaderLists)
@@ -204,6 +206,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lambda: openapi.document(app, Catalog.installed(), token_required=settings.api_token is not None)
     )
     return app
+
+
+def _methods_of_concrete_paths() -> dict[str, set[str]]:
+    """Return the methods of each path of a resource that has no parameters."""
+    methods: dict[str, set[str]] = {}
+    for resource in _RESOURCES:
+        for route in resource.router.routes:
+            if isinstance(route, APIRoute) and not route.param_convertors:
+                methods.setdefault(PREFIX + route.path, set()).update(route.methods or ())
+    return methods
 
 
 def _operation_id(route: APIRoute) -> str:

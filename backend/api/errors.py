@@ -95,9 +95,11 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def method_not_allowed(app: FastAPI, path: str, method: str) -> Response:
-    """Return a 405 that names every method of the path: the router's own answer names those of one route alone."""
+    """Return a 405 that names every method of the path: the router's own answer names those of one route alone. A path
+    that is declared without parameters has its own methods only."""
     allowed: set[str] = set()
-    for template, operations in app.openapi()["paths"].items():
+    paths = app.openapi()["paths"]
+    for template, operations in ({path: paths[path]} if path in paths else paths).items():
         if compile_path(template)[0].match(path):
             allowed.update(name.upper() for name in operations if name != "parameters")
             if "get" in operations and not path.endswith("/events"):

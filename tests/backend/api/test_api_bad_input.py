@@ -347,6 +347,14 @@ def test_a_wrong_method_names_the_right_ones(client: TestClient):
     assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
     assert client.put("/api/v1/experiments").headers["allow"] == "GET, HEAD, POST"
     assert client.post("/healthz").headers["allow"] == "GET, HEAD"
+    for resource, word, allowed in (
+        ("experiments", "preflight", "POST"),
+        ("attributions", "preflight", "POST"),
+        ("runs", "fields", "GET, HEAD"),
+    ):
+        for method in {"GET", "PATCH", "DELETE", "PUT", "OPTIONS"}.difference(allowed.split(", ")):
+            answer = client.request(method, f"/api/v1/{resource}/{word}", headers={"Content-Type": "text/plain"})
+            assert problem(answer, 405) == [] and answer.headers["allow"] == allowed, (method, word)
 
 
 def test_a_path_that_is_none_is_a_problem_too(client: TestClient):
