@@ -55,8 +55,7 @@ def filtered(statement: Select, filters: Filter) -> Select:
         tags = cast(RunRow.tags, Text)
         statement = statement.where(or_(*(tags.contains(json.dumps(tag), autoescape=True) for tag in filters.tag)))
     if filters.seed:
-        seeds = (Condition("spec", "seed", "=", str(seed), seed).clause() for seed in filters.seed)
-        statement = statement.where(or_(*seeds))
+        statement = statement.where(RunRow.spec["seed"].as_float().in_(filters.seed))
     if filters.query:
         statement = statement.where(_contains(filters.query))
     if filters.lambda_min is not None:

@@ -54,6 +54,13 @@ def test_of_a_repeated_filter_one_value_is_enough(client: TestClient, work: Any,
     assert [item["id"] for item in experiments] == [2, 1]
 
 
+def test_every_filter_takes_as_many_values_as_it_declares(work: Any, listed: Any):
+    (run,) = work.launch({"seed": 499})
+    many: dict[str, Any] = {"tag": [f"t{number}" for number in range(50)], "where": ["spec.seed>=0"] * 20}
+    assert listed(seed=list(range(500)), where=many["where"], archived=["true", "false"]) == [run]
+    assert listed(seed=list(range(500)), ids=list(range(1, 501)), owner=["local"] * 50, **many) == []
+
+
 def test_pages_of_several_states_show_every_run_once(client: TestClient, work: Any):
     members = work.launch(sweep={"seed": list(range(5))})
     work.train(members[1])
