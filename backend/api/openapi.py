@@ -52,7 +52,11 @@ _TAGS = {
 
 # Fields of answers that repeat what was posted
 _AS_POSTED: dict[tuple[str, str], dict[str, Any]] = {
-    ("Experiment", "request"): {"$ref": "#/components/schemas/ExperimentRequest"},
+    ("Experiment", "request"): {
+        "anyOf": [
+            {"$ref": f"#/components/schemas/{name}"} for name in ("ExperimentRequest", "ImportRequest", "LogRequest")
+        ]
+    },
     ("Experiment", "additions"): {"type": "array", "items": {"$ref": "#/components/schemas/RunsRequest"}},
 }
 

@@ -95,7 +95,7 @@ class Experiment(Answer):
     eta_seconds: float | None = Field(
         default=None, description="estimated seconds of training left if no other work comes first; null if not known"
     )
-    request: dict[str, Any] = Field(default_factory=dict, description="as posted; can be sent again")
+    request: dict[str, Any] = Field(default_factory=dict, description="as posted: a launch, an import or a logged run")
     additions: list[dict[str, Any]] = Field(default_factory=list, description="requests that added runs, in order")
     owner: str | None = Field(
         default=None, description='who launched it: a token\'s name, "administrator" or "local"; null: not known'

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from jsonschema import Draft202012Validator
 from sqlalchemy import update
 
 from densitylab.backend.ops import restored_rows
@@ -41,6 +42,14 @@ def finish(client: TestClient, run: int, code: int = 200, **fields: Any) -> dict
 def curve(client: TestClient, run: int, name: str) -> list[tuple[int, float]]:
     (series,) = client.get(f"{RUNS}/{run}/metrics", params={"names": name}).json()["items"]
     return [(point["step"], point["value"]) for point in series["points"]]
+
+
+def test_the_request_of_its_experiment_is_as_declared(client: TestClient):
+    experiment = client.get(f"/api/v1/experiments/{made(client, name='mine')['experiment']}").json()
+    assert experiment["request"] == {"dataset": {"key": "blockmnist"}, "name": "mine"}
+    document = client.get("/openapi.json").json()
+    schema = {"$ref": "#/components/schemas/Experiment", "components": document["components"]}
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(experiment)] == []
 
 
 def silence(system: System, seconds: float) -> None:
