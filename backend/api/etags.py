@@ -29,7 +29,7 @@ class PreconditionFailed(DomainError):
 
 def etag(content: bytes) -> str:
     """Return the tag of a representation."""
-    return f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'  # in hardware: half the time of BLAKE2
 
 
 def listed(header: str | None, tag: str, *, weak: bool = False) -> bool:

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.api import cursors, raw_json
 from densitylab.backend.api.dependencies import (
-    CatalogDep,
     Cursor,
     DatabaseDep,
     InstalledCatalog,
@@ -134,7 +133,7 @@ def export_runs(database: DatabaseDep, filters: Filters, sort: Sort = "-id", cur
 
 
 @router.get("/{run_id}", response_model=Run, responses=responses(404, 422))
-def get_run(run_id: RunId, database: DatabaseDep, catalog: CatalogDep) -> Response:
+def get_run(run_id: RunId, database: DatabaseDep, catalog: InstalledCatalog) -> Response:
     """Return the run with its spec, status and results."""
     with database.read() as session:
         return raw_json.response(_json(session, catalog, run_id))
@@ -142,7 +141,7 @@ def get_run(run_id: RunId, database: DatabaseDep, catalog: CatalogDep) -> Respon
 
 @router.patch("/{run_id}", response_model=Run, responses=responses(400, 404, 412, 413, 422))
 def change_run(
-    run_id: RunId, body: RunPatch, database: DatabaseDep, catalog: CatalogDep, if_match: IfMatch = None
+    run_id: RunId, body: RunPatch, database: DatabaseDep, catalog: InstalledCatalog, if_match: IfMatch = None
 ) -> Response:
     """Change the given fields; null leaves a field as it is. With If-Match, only if the run is as it was read."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
@@ -156,7 +155,7 @@ def change_run(
 
 @router.delete("/{run_id}", responses=responses(404, 409, 412, 422))
 def delete_run(
-    run_id: RunId, database: DatabaseDep, store: StoreDep, catalog: CatalogDep, if_match: IfMatch = None
+    run_id: RunId, database: DatabaseDep, store: StoreDep, catalog: InstalledCatalog, if_match: IfMatch = None
 ) -> Deleted:
     """Delete the run with its files; return the bytes freed. 409 while it is queued or running. With If-Match, only if
     the run is as it was read."""

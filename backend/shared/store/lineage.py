@@ -1,6 +1,6 @@
 """Lineages: the runs that runs start from, and those that start from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -34,13 +34,18 @@ _CHILDREN = (
 )
 
 
-def of_runs(session: Session, run_ids: Sequence[int]) -> dict[int, Lineage]:
-    """Return the lineage of each of these runs that has one."""
+def of_runs(session: Session, parents_of: Mapping[int, int | None]) -> dict[int, Lineage]:
+    """Return the lineage of each run that has one.
+
+    Args:
+        session: that reads.
+        parents_of: run -> the run that it starts from, if there is one.
+    """
     children: dict[int, list[int]] = {}
-    for parent, child in _rows(session, _CHILDREN, run_ids):
+    for parent, child in _rows(session, _CHILDREN, list(parents_of)):
         children.setdefault(parent, []).append(child)
     starts: dict[int, _Start] = {}
-    wanted = set(run_ids)
+    wanted = {run_id for run_id, parent in parents_of.items() if parent is not None}
     while wanted:
         found = {run_id: _Start(*start) for run_id, *start in _rows(session, _STARTS, sorted(wanted))}
         starts |= found
@@ -49,7 +54,7 @@ def of_runs(session: Session, run_ids: Sequence[int]) -> dict[int, Lineage]:
     existing = {run_id for (run_id,) in _rows(session, _EXISTING, parents)} if parents else set()
     return {
         run_id: Lineage(ancestors=_ancestors(run_id, starts, existing), children=children.get(run_id, []))
-        for run_id in run_ids
+        for run_id in parents_of
         if run_id in starts or run_id in children
     }
 

@@ -1,10 +1,10 @@
 """Listings of runs, serialised directly to JSON: five times as fast as pydantic models."""
 
 import json
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -120,10 +120,10 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
 def json_by_id(session: Session, run_ids: list[int]) -> dict[int, bytes]:
     """Return the JSON of each of these runs that exists, by id. Columns that are stored as JSON are not parsed."""
     fetched = _rows(session, _RUNS, {"run_ids": run_ids})
-    # Plain objects: reading their fields is ten times as fast as reading those of a result's row
-    rows = [SimpleNamespace(**dict(zip(_COLUMNS, row, strict=True))) for row in fetched]
+    # Plain tuples: reading their fields is ten times as fast as reading those of a result's row
+    rows: list[Any] = [_Row._make(row) for row in fetched]
     positions = outbox.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
-    lineages = lineage.of_runs(session, [row.id for row in rows])
+    lineages = lineage.of_runs(session, {row.id: row.init_from_run for row in rows})
     return {row.id: _json(row, positions.get(row.task), lineages.get(row.id, _NO_LINEAGE)) for row in rows}
 
 
@@ -135,8 +135,10 @@ def results(session: Session, run_ids: list[int]) -> list[tuple[int, dict[str, d
 
 
 _STORED = (RunRow.spec, RunRow.source, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
+_JSON_COLUMNS = tuple(column.key for column in _STORED)
 _EVALUATE = aliased(TaskRow)
-# One text per run: three more rows per run would double the time
+_ITEMS, _STATUS = "\x1e", "\x1f"  # separators: in JSON and in names such characters are escaped or refused
+# One text per run, with the status of each: three more rows per run would double the time
 _EVALUATIONS = (
     select(
         (
@@ -148,9 +150,9 @@ _EVALUATIONS = (
             + EvaluationRow.name
             + '","split":"'
             + EvaluationRow.split
-            + '"}'
+            + f'"}}{_STATUS}'
+            + _EVALUATE.status
         ).label("text"),
-        _EVALUATE.status,
     )
     .join(_EVALUATE, _EVALUATE.id == EvaluationRow.task_id)
     .where(EvaluationRow.run_id == RunRow.id)
@@ -166,6 +168,7 @@ _RUNS = (
         RunRow.device,
         RunRow.checkpoint_step,
         RunRow.origin,
+        RunRow.init_from_run,
         RunRow.lambda_,
         RunRow.notes,
         RunRow.archived,
@@ -173,8 +176,7 @@ _RUNS = (
         RunRow.created_at,
         RunRow.spec_version,
         *(cast(column, Text).label(column.key) for column in _STORED),
-        select(func.aggregate_strings(_EVALUATIONS.c.text, ",")).scalar_subquery().label("evaluations"),
-        select(func.aggregate_strings(_EVALUATIONS.c.status, ",")).scalar_subquery().label("evaluation_statuses"),
+        select(func.aggregate_strings(_EVALUATIONS.c.text, _ITEMS)).scalar_subquery().label("evaluations"),
         TaskRow.id.label("task"),
         TaskRow.status,
         TaskRow.stage,
@@ -192,8 +194,8 @@ _RUNS = (
     .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind.in_(RUN_TASKS)))
     .where(in_id_array(RunRow.id, id_array("run_ids")), RunRow.deleting.is_(False))
 )
-_NO_LINEAGE = Lineage()
-_COLUMNS = tuple(_RUNS.selected_columns.keys())
+_NO_LINEAGE = Lineage().model_dump()
+_Row = namedtuple("_Row", _RUNS.selected_columns.keys())  # type: ignore[misc]
 
 
 def _rows(session: Session, statement: Select, values: dict[str, Any] | None = None) -> Sequence[Any]:
@@ -201,17 +203,18 @@ def _rows(session: Session, statement: Select, values: dict[str, Any] | None = N
     return session.connection().execute(statement, values).all()
 
 
-def _json(row: Any, position: int | None, lineage_: Lineage) -> bytes:
-    counts = Counter(row.evaluation_statuses.split(",") if row.evaluation_statuses else ())
+def _json(row: Any, position: int | None, lineage_: Lineage | dict[str, Any]) -> bytes:
+    evaluations = [item.split(_STATUS) for item in row.evaluations.split(_ITEMS)] if row.evaluations else []
+    counts, measured = _measured(row.status, tuple(status for _, status in evaluations))
     scalars = to_json(
         {
             "id": row.id,
             "experiment": row.experiment_id,
             "status": row.status,
             "evaluation_counts": counts,
-            "measured": runs.is_measured(row.status, counts),
+            "measured": measured,
             "stage": tasks.stage_of(row),
-            "priority": tasks.priority_of(row.priority),
+            "priority": tasks.priority_of(row.priority).value,
             "queue_position": position,
             "attempt": row.attempt,
             "progress": row.progress,
@@ -232,17 +235,27 @@ def _json(row: Any, position: int | None, lineage_: Lineage) -> bytes:
             "finished_at": to_datetime(row.finished_at),
         }
     )
-    stored = {column.key: getattr(row, column.key) for column in _STORED}
+    stored = {name: getattr(row, name) for name in _JSON_COLUMNS}
     if row.spec_version != SPEC_VERSION:
         stored["spec"] = runs.stored_spec(json.loads(stored["spec"])).model_dump_json()
-    stored["evaluations"] = f"[{row.evaluations or ''}]"
-    text = "".join(f',"{name}":{_valid(text or "null")}' for name, text in stored.items())
-    return b"%b%b}" % (scalars[:-1], text.encode())
+    text = "".join([f'"{name}":{text or "null"},' for name, text in stored.items()])
+    listed = ",".join([text for text, _ in evaluations])
+    return b"%b,%b}" % (scalars[:-1], _valid(f'{text}"evaluations":[{listed}]').encode())
 
 
-def _valid(text: str) -> str:
+@lru_cache(maxsize=1000)
+def _measured(status: str, evaluations: tuple[str, ...]) -> tuple[dict[str, int], bool]:
+    """Return the number of evaluations by status, and whether the run is measured."""
+    counts = Counter(evaluations)
+    return dict(counts), runs.is_measured(status, counts)
+
+
+def _valid(fields: str) -> str:
     """Replace NaN and Infinity, which SQLite stores as Python wrote them, by null, as in other responses."""
-    return to_json(json.loads(text), inf_nan_mode="null").decode() if "NaN" in text or "Infinity" in text else text
+    # A single character is found ten times as fast as a word
+    if ("N" not in fields or "NaN" not in fields) and ("I" not in fields or "Infinity" not in fields):
+        return fields
+    return to_json(json.loads(f"{{{fields}}}"), inf_nan_mode="null").decode()[1:-1]
 
 
 def _sort_key(sort: str) -> Any:

@@ -173,7 +173,7 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
         counts.setdefault(item.run_id, Counter())[item.status] += 1
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
     positions = outbox.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
-    lineages = lineage.of_runs(session, [run.id for run, _ in rows])
+    lineages = lineage.of_runs(session, {run.id: run.init_from_run for run, _ in rows})
     return {
         run.id: _answer(
             run,

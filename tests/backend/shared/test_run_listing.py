@@ -70,7 +70,11 @@ def test_what_is_read_again_and_again_is_prepared_by_postgresql_once(work: Any, 
 def test_sqlite_finds_runs_by_their_ids_and_scans_no_table(work: Any, system: System):
     if system.database.engine.dialect.name != "sqlite":
         return
-    members = work.launch()
+    members = work.launch(sweep={"seed": [0, 1]})
+    with system.database.write() as session:
+        row = session.get_one(RunRow, members[1])
+        row.init_from_run = members[0]
+        row.spec = {**row.spec, "init_from": {"run": members[0], "mode": "weights"}}
     sent: list[tuple[str, Any]] = []
     event.listen(
         system.database.engine,
@@ -84,7 +88,8 @@ def test_sqlite_finds_runs_by_their_ids_and_scans_no_table(work: Any, system: Sy
             [row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
             for statement, values in read
         ]
-    assert len(plans) == 3  # the runs, those that they start from, and those that start from them
+    # The runs, those that start from them, those that they start from in two steps, and which of these exist
+    assert len(plans) == 5
     for plan in plans:
         assert any(step.startswith("SEARCH runs USING ") for step in plan), plan
         assert not [step for step in plan if step.startswith(("SCAN runs", "SCAN tasks", "SCAN evaluations"))], plan
