@@ -22,17 +22,18 @@ _LATER_PARTS = {
 _LATER_DATASET_PARAMS = {"image_size": 64}
 
 
-def spec_hash(spec: RunSpec) -> str:
-    """The same for equal specs."""
-    dumped = spec.model_dump()
-    dumped["dataset"]["params"] = _known_before(spec.dataset.params)
-    for name, default in _LATER_PARTS.items():
-        if dumped[name] == default:
-            del dumped[name]
-    for item in dumped["evaluations"]:
-        if item["split"] == "test":  # as every evaluation was before it could be another
-            del item["split"]
-    return content_hash(dumped)
+def spec_hash(spec: RunSpec | dict[str, Any]) -> str:
+    """The same for equal specs, as models or dumped."""
+    dumped = spec.model_dump() if isinstance(spec, RunSpec) else spec
+    parts = {name: part for name, part in dumped.items() if name not in _LATER_PARTS or part != _LATER_PARTS[name]}
+    dataset = dumped["dataset"]
+    parts["dataset"] = {**dataset, "params": _known_before(dataset["params"])}
+    # Every evaluation was on test images before it could be on others
+    parts["evaluations"] = [
+        {name: value for name, value in item.items() if (name, value) != ("split", "test")}
+        for item in dumped["evaluations"]
+    ]
+    return content_hash(parts)
 
 
 def dataset_hash(params: dict[str, Any]) -> str:

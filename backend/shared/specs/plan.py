@@ -4,7 +4,9 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
 
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import (
@@ -20,6 +22,8 @@ from densitylab.backend.shared.specs.cautions import cautions
 from densitylab.backend.shared.specs.complete import COMPONENTS, complete
 from densitylab.backend.shared.specs.errors import printable
 from densitylab.backend.shared.specs.usage import OptionalEntry, optional_entries, plugins
+
+_SEED = TypeAdapter(Annotated[int, *RunSpec.model_fields["seed"].metadata]).validator
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def plan_run(catalog: Catalog, raw: dict[str, Any]) -> Planned:
 def with_seeds(catalog: Catalog, raw: dict[str, Any], seeds: Sequence[int]) -> list[Planned]:
     """Return a run for each seed, complete, of a spec that is validated once. Raises InvalidRequest."""
     planned = plan_run(catalog, raw)
-    return [replace(planned, spec=planned.spec.model_copy(update={"seed": seed})) for seed in seeds]
+    return [_with_seed(planned, seed) for seed in seeds]
 
 
 def plan(
@@ -95,12 +99,14 @@ def plan(
     errors: dict[str, FieldError] = {}
     for number, grid in enumerate(grids):
         at = pointer("sweep", number) if isinstance(sweep, list) else "/sweep"
+        alike: dict[tuple[int, ...], Planned] = {}  # by the point without its seed
         for point in _points(grid):
-            changed = copy.deepcopy(raw)
+            rest = tuple(index for path, (index, _) in point.items() if path != "seed")
             try:
-                for path, (index, value) in point.items():
-                    _assign(changed, path, value, f"{at}{pointer(printable(path))}", index)
-                item = plan_run(catalog, inherit(changed))
+                if rest in alike and _SEED.isinstance_python(seed := point["seed"][1], strict=True):
+                    item = _with_seed(alike[rest], seed)
+                else:
+                    item = alike[rest] = plan_run(catalog, inherit(_assigned(raw, point, at)))
                 located = tuple(replace(entry, pointer=_locate(entry.pointer, point, at)) for entry in item.optional)
                 planned.append(replace(item, optional=located, point=point, grid=at))
             except InvalidRequest as invalid:
@@ -122,6 +128,19 @@ def _size(grid: dict[str, list[Any]]) -> int:
 def _points(grid: dict[str, list[Any]]) -> Iterator[dict[str, tuple[int, Any]]]:
     for values in itertools.product(*(enumerate(values) for values in grid.values())):
         yield dict(zip(grid, values, strict=True))
+
+
+def _with_seed(planned: Planned, seed: int) -> Planned:
+    """Return the run with another seed, on which nothing else of it depends."""
+    return replace(planned, spec=planned.spec.model_copy(update={"seed": seed}))
+
+
+def _assigned(raw: dict[str, Any], point: Mapping[str, tuple[int, Any]], at: str) -> dict[str, Any]:
+    """Return the spec with the values of a point of the sweep at `at`."""
+    changed = copy.deepcopy(raw)
+    for path, (index, value) in point.items():
+        _assign(changed, path, value, f"{at}{pointer(printable(path))}", index)
+    return changed
 
 
 def _assign(data: dict[str, Any], path: str, value: Any, at: str, index: int) -> None:

@@ -36,18 +36,20 @@ def create(
     priority: contracts.Priority = contracts.Priority.NORMAL,
     owner: Caller = LOCAL,
 ) -> list[int]:
-    """Insert runs with their train tasks and their evaluations, all queued, in five statements."""
+    """Insert runs with their train tasks and their evaluations, all queued."""
+    if not planned:
+        return []
     run_ids = insert_runs(session, experiment_id, planned, provenance, owner)
     at = now(session)
-    train_ids = insert_rows(
-        session, TaskRow, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids]
+    train_ids = _insert_tasks(
+        session, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids]
     )
-    events.note(session, TaskRow.id.in_(train_ids))
+    events.note(session, TaskRow.run_id.in_(run_ids))
     queue_evaluations(
         session,
         [
-            (run_id, train_id, evaluation)
-            for run_id, train_id, item in zip(run_ids, train_ids, planned, strict=True)
+            (run_id, train_ids[run_id][0], evaluation)
+            for run_id, item in zip(run_ids, planned, strict=True)
             for evaluation in item.spec.evaluations
         ],
         priority,
@@ -66,7 +68,7 @@ def insert_runs(
     """Insert runs without tasks; return their ids. `columns` replace those that all of them have otherwise."""
     at = now(session)
     stored = [item.spec.model_dump() for item in planned]
-    hashes = [specs.spec_hash(item.spec) for item in planned]
+    hashes = [specs.spec_hash(dumped) for dumped in stored]
     return insert_rows(
         session,
         RunRow,
@@ -110,22 +112,23 @@ def queue_evaluations(
     priority: contracts.Priority = contracts.Priority.NORMAL,
 ) -> None:
     """Insert evaluations with their tasks, queued, as (run, task that they wait for, spec)."""
+    if not evaluations:
+        return
     at = now(session)
-    evaluate_ids = insert_rows(
+    evaluate_ids = _insert_tasks(
         session,
-        TaskRow,
         [
             tasks.queued(TaskKind.EVALUATE, at, run_id=run_id, after_task=train_id, priority=priority)
             for run_id, train_id, _ in evaluations
         ],
     )
-    insert_rows(
-        session,
-        EvaluationRow,
+    unused = {run_id: iter(task_ids) for run_id, task_ids in evaluate_ids.items()}
+    session.execute(
+        insert(cast(Table, EvaluationRow.__table__)),
         [
             {
                 "run_id": run_id,
-                "task_id": task_id,
+                "task_id": next(unused[run_id]),
                 "name": item.name or item.default_name,
                 "key": item.key,
                 "split": item.split,
@@ -136,9 +139,19 @@ def queue_evaluations(
                 "provenance": {},
                 "created_at": at,
             }
-            for task_id, (run_id, _, item) in zip(evaluate_ids, evaluations, strict=True)
+            for run_id, _, item in evaluations
         ],
     )
+
+
+def _insert_tasks(session: Session, rows: list[dict[str, Any]]) -> dict[int, list[int]]:
+    """Insert tasks of runs; return the ids by run, ascending. In the order of the rows, as `insert_rows` returns ids,
+    it would be a statement per row on SQLite."""
+    columns = cast(Table, TaskRow.__table__)
+    ids: dict[int, list[int]] = {}
+    for run_id, task_id in sorted(session.execute(insert(columns).returning(columns.c.run_id, columns.c.id), rows)):
+        ids.setdefault(run_id, []).append(task_id)
+    return ids
 
 
 def insert_rows(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> list[int]:

@@ -2,10 +2,12 @@ import threading
 from typing import Any
 
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from densitylab.backend.reconciler import System
 from densitylab.backend.shared.catalog import DatasetEntry
 from densitylab.backend.shared.contracts import QueueName
+from densitylab.backend.shared.tables import EvaluationRow, TaskRow
 
 LAUNCH = "/api/v1/experiments"
 
@@ -42,6 +44,25 @@ def test_a_sweep_makes_a_run_for_every_point(client: TestClient):
         (0.1, 2, "mlp"),
         (0.1, 0, "cnn"),
     ]
+
+
+def test_tasks_are_in_the_order_of_the_runs_and_their_evaluations(client: TestClient, system: System):
+    evaluations = [{"key": "leakage"}, {"key": "pgd_linf"}]
+    body = {"spec": {"evaluations": evaluations}, "sweep": {"lambda_": [0, 0.1], "seed": [0, 1, 2]}}
+    members = client.post(LAUNCH, json=body).json()["runs"]
+    with system.database.read() as session:
+        trainings = session.scalars(select(TaskRow).where(TaskRow.kind == "train").order_by(TaskRow.id)).all()
+        rows = session.execute(
+            select(EvaluationRow.run_id, EvaluationRow.name, TaskRow)
+            .join(TaskRow, TaskRow.id == EvaluationRow.task_id)
+            .order_by(TaskRow.id)
+        ).all()
+    assert [task.run_id for task in trainings] == members
+    waits_for = {task.run_id: task.id for task in trainings}
+    assert [(run, name) for run, name, _ in rows] == [
+        (run, name) for run in members for name in ("accuracy", "leakage", "pgd_linf")
+    ]
+    assert all(task.run_id == run and task.after_task == waits_for[run] for run, _, task in rows)
 
 
 def test_the_same_key_and_body_give_the_first_answer(client: TestClient):

@@ -113,6 +113,19 @@ def test_a_sweep_is_a_grid_in_order():
     assert [(item.spec.lambda_, item.spec.seed) for item in planned] == [(0, 0), (0, 1), (0.1, 0), (0.1, 1)]
 
 
+def test_the_runs_of_a_sweep_are_those_of_their_own_specs():
+    raw = {"evaluations": [{"key": "leakage"}], "optimizer": {"key": "sgd"}}
+    sweep = {"seed": [3, 0, 2**31 - 1], "model.key": ["mlp", "cnn"], "lambda_": [0, 1e-40]}
+    planned = specs.plan(CATALOG, raw, sweep)
+    assert len(planned) == 12
+    for item in planned:
+        values = {path: value for path, (_, value) in item.point.items()}
+        spec = {**raw, "seed": values["seed"], "model": {"key": values["model.key"]}, "lambda_": values["lambda_"]}
+        alone = specs.plan_run(CATALOG, spec)
+        assert item.spec == alone.spec and item.flags == alone.flags and item.first == alone.first == -1
+        assert item.spec.seed == values["seed"]
+
+
 def test_a_list_of_grids_puts_the_baseline_beside_a_method():
     planned = specs.plan(
         CATALOG, {}, [{"regularizer": [{"key": "none"}], "lambda_": [0]}, {"lambda_": [0.1, 1], "seed": [3]}]
@@ -135,6 +148,9 @@ def test_a_dotted_path_reaches_a_parameter():
         ({"lambda_": [0, -1]}, "/sweep/lambda_/1"),
         ({"regularizer.params.p_norm": ["2", "three"]}, "/sweep/regularizer.params.p_norm/1"),
         ([{"seed": [0]}, {"epochs": [0]}], "/sweep/1/epochs/0"),
+        ({"lambda_": [0, 1], "seed": [0, 1, 2**31, 3]}, "/sweep/seed/2"),
+        ({"lambda_": [0, 1], "seed": [0, 1.5]}, "/sweep/seed/1"),
+        ({"seed": [0, True], "lambda_": [0, 1]}, "/sweep/seed/1"),
         ({"colour": [1]}, "/sweep/colour/0"),
         ({"lambda_.x": [1]}, "/sweep/lambda_.x/0"),
         ({"colour.depth": [1]}, "/sweep/colour.depth/0"),
@@ -167,6 +183,7 @@ def test_the_disagreement_of_estimators_is_flagged_where_it_holds():
 
 def test_equal_specs_have_equal_hashes():
     first, second = specs.complete(CATALOG, {}), specs.complete(CATALOG, RunSpec().model_dump())
+    assert specs.spec_hash(first) == specs.spec_hash(first.model_dump())
     assert specs.spec_hash(first) == specs.spec_hash(second) != specs.spec_hash(specs.complete(CATALOG, {"seed": 1}))
 
 
