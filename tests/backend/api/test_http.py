@@ -15,7 +15,7 @@ from densitylab.backend.shared.artifacts import checked_location
 from densitylab.backend.shared.store import run_artifacts
 from densitylab.backend.shared.tables import MetricRow
 
-RUNS = "/api/v1/runs"
+RUNS, CATALOG = "/api/v1/runs", "/api/v1/catalog"
 CONTENT = bytes(range(256)) * 20_000
 
 
@@ -85,6 +85,16 @@ def test_a_change_with_if_match_needs_the_present_tag(client: TestClient, traine
         assert client.patch(f"{path}9", json={"notes": "x"}, headers={"If-Match": "*"}).status_code == 404
     run = f"{RUNS}/{trained}"
     assert client.delete(run, headers={"If-Match": client.get(run).headers["etag"]}).is_success
+
+
+def test_a_client_on_this_machine_gets_answers_as_they_are_but_a_proxy_does_not(client: TestClient):
+    for address in ("127.0.0.1", "::1"):
+        local = TestClient(client.app, client=(address, 50_000), headers={"Accept-Encoding": "gzip"})
+        plain, forwarded = local.get(CATALOG), local.get(CATALOG, headers={"X-Forwarded-For": "192.0.2.7"})
+        assert "content-encoding" not in plain.headers and plain.headers["vary"] == "Accept-Encoding"
+        assert forwarded.headers["content-encoding"] == "gzip" and forwarded.json() == plain.json()
+        tag = plain.headers["etag"]
+        assert local.get(CATALOG, headers={"If-None-Match": tag}).status_code == 304
 
 
 def test_only_what_gains_by_it_is_compressed(client: TestClient, trained: int):
