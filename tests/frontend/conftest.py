@@ -22,6 +22,7 @@ from densitylab.backend.shared import contracts, specs
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import Status, TaskKind, Value
+from densitylab.backend.shared.contracts.studies import Study
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import (
@@ -37,6 +38,7 @@ from densitylab.backend.shared.store import (
 )
 from densitylab.backend.shared.tables import AttributionRow, TaskRow
 from densitylab.frontend.client import ApiClient, connect
+from tests.frontend.studies import finished_leakage
 from tests.servers import free_port
 
 CATALOG = Catalog.built_in()
@@ -421,6 +423,12 @@ def served(home: Path, token: str = "") -> Iterator[LiveApi]:
 def live_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     with served(tmp_path_factory.mktemp("page")) as live:
         yield live
+
+
+@pytest.fixture(scope="session")
+def leakage_study(live_api: LiveApi) -> Study:
+    """The study of leakage, finished."""
+    return finished_leakage(live_api)
 
 
 @pytest.fixture

@@ -1,21 +1,21 @@
 """Studies whose runs have results, without workers."""
 
+from typing import TYPE_CHECKING
+
 from densitylab.backend.shared.contracts import Value
 from densitylab.backend.shared.contracts.studies import Study
-from tests.frontend.conftest import LiveApi
+
+if TYPE_CHECKING:
+    from tests.frontend.conftest import LiveApi
 
 # Of a method: accuracy and share of leakage at λ = 0; the share shrinks with λ, and the accuracy a little
 _SHARES = {"none": 0.42, "marginal_density": 0.30, "input_gradient": 0.34}
 
 
-def launch_leakage(live_api: LiveApi, **datasets: str) -> Study:
-    """Launch the study of leakage in minutes; no worker is there."""
+def finished_leakage(live_api: "LiveApi") -> Study:
+    """Launch the study of leakage in minutes and finish its runs, the penalised ones with less leakage."""
     live_api.prepare()
-    return live_api.client.launch_study("leakage", "minutes", datasets=datasets)
-
-
-def finish_leakage(live_api: LiveApi, study: Study) -> Study:
-    """Finish all its runs, the penalised ones with less leakage."""
+    study = live_api.client.launch_study("leakage", "minutes")
     for launch in study.launches:
         assert launch.experiment is not None
         for run in live_api.client.runs_of(launch.experiment):

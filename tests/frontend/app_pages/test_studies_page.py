@@ -6,15 +6,14 @@ import pytest
 
 from densitylab.frontend.analysis.formatting import joined
 from tests.frontend.page_text import button, page_text
-from tests.frontend.studies import finish_leakage, launch_leakage
 
 pytestmark = pytest.mark.timeout(240)
 CLAIM = "Marginal-density smoothing has a smaller share of leakage than no penalty"
 
 
-@pytest.fixture(scope="module")
-def finished(live_api) -> int:
-    return finish_leakage(live_api, launch_leakage(live_api)).id
+@pytest.fixture
+def finished(leakage_study) -> int:
+    return leakage_study.id
 
 
 def plain(text: str) -> str:

@@ -22,6 +22,8 @@ CASES = [
     ("densitylab runs --status s", {"succeeded"}),
     ("densitylab launch --dry", {"--dry-run"}),
     ("densitylab token ", {"create", "list", "revoke"}),
+    ("densitylab study ", {"run", "status", "report"}),
+    ("densitylab study run leakage --size m", {"minutes"}),
     ("densitylab export 1 --format c", {"csv"}),
     ("densitylab completion f", {"fish"}),
     ("densitylab up --", set()),  # starts nothing
