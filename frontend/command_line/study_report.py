@@ -13,9 +13,7 @@ from densitylab.frontend.command_line.demo import page_url
 from densitylab.frontend.command_line.outcome import DONE, WrongInput
 from densitylab.frontend.command_line.plain_text import aligned
 from densitylab.frontend.command_line.study_paper import write_bundle, write_document, write_tables
-from densitylab.frontend.report.study_html import study_html
 from densitylab.frontend.report.study_markdown import study_markdown
-from densitylab.frontend.report.study_pictures import study_pictures
 
 
 def report_study(client: ApiClient, given: argparse.Namespace) -> int:
@@ -49,6 +47,9 @@ def report_text(report: StudyReport, catalog: Catalog) -> str:
 
 
 def _write_markdown(client: ApiClient, report: StudyReport, file: Path) -> None:
+    # Imports matplotlib, which takes longer than all the rest of the command
+    from densitylab.frontend.report.study_pictures import study_pictures
+
     catalog = client.catalog()
     pictures = {
         file.with_name(f"{file.stem}-{number}.svg"): picture
@@ -62,6 +63,8 @@ def _write_markdown(client: ApiClient, report: StudyReport, file: Path) -> None:
 
 
 def _write_html(client: ApiClient, report: StudyReport, file: Path) -> None:
+    from densitylab.frontend.report.study_html import study_html
+
     file.write_text(study_html(report, client.catalog(), page=page_url()), encoding="utf-8")
     print(file)
 
