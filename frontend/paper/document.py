@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.formatting import as_sentence
 from densitylab.frontend.paper.contents import Paper, PaperFigure
 from densitylab.frontend.paper.escaping import escape
@@ -49,13 +50,16 @@ def figure_caption(figure: PaperFigure) -> str:
     seeds = sorted({point.y.n for point in points})
     n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     bars = ", bars their 95 % intervals" if any(point.y.half_width is not None for point in points) else ""
-    return f"{as_sentence(figure.title)} Marks are means over seeds (n = {n}){bars}."
+    lines = (
+        " Lines join the λ of a method in their order." if any(isinstance(item.x, Estimate) for item in points) else ""
+    )
+    return f"{as_sentence(figure.title)} Marks are means over seeds (n = {n}){bars}.{lines}"
 
 
 def _figure(figure: PaperFigure) -> str:
     return "\n".join(
         [
-            r"\begin{figure}[t]",
+            r"\begin{figure}[ht]",
             r"  \centering",
             rf"  \includegraphics[width={width(figure):g}in]{{figures/{figure.key}}}",
             rf"  \caption{{{escape(figure_caption(figure))}}}",

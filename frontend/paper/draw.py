@@ -126,7 +126,7 @@ def _positions(values: Sequence[str]) -> Axis:
         names = list(dict.fromkeys(values))
         return Axis(names.index, {float(place): name for place, name in enumerate(names)})
     positive = [number for number in numbers if number > 0]
-    if numbers[0] < 0 or not positive or positive[-1] < 30 * positive[0]:
+    if numbers[0] < 0 or not positive or positive[-1] < 10 * positive[0]:
         return Axis(float, None)
     left = math.log10(positive[0]) - 1
 

@@ -29,7 +29,7 @@ def table_latex(table: PaperTable) -> str:
     note = _edge_note(table)
     return "\n".join(
         [
-            r"\begin{table}[t]",
+            r"\begin{table}[ht]",
             r"  \centering",
             r"  \setlength{\belowcaptionskip}{5pt}",
             rf"  \caption{{{escape(caption(table))}}}",

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from densitylab.backend.shared.contracts import Run
-from densitylab.backend.shared.contracts.comparisons import SeedMean
+from densitylab.backend.shared.contracts.comparisons import ClaimQuestion, SeedMean, SeedTest
 from densitylab.backend.shared.contracts.studies import (
+    StudyClaim,
     StudyFigure,
     StudyLine,
     StudyPoint,
@@ -13,7 +14,8 @@ from densitylab.backend.shared.contracts.studies import (
     StudyTable,
 )
 from densitylab.backend.shared.statistics.estimates import Estimate
-from densitylab.frontend.analysis.formatting import as_sentence
+from densitylab.frontend.analysis.comparison import text
+from densitylab.frontend.analysis.formatting import as_sentence, counted
 from densitylab.frontend.analysis.study_text import axis_label, column_labels, estimate_of, method_text
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
@@ -52,7 +54,7 @@ def study_paper(report: StudyReport, runs: Sequence[Run], catalog: Catalog) -> P
         settings=[(item.name, item.ours, item.paper) for item in report.settings],
         tables=[study_table(table, runs, catalog) for table in report.tables],
         figures=[_figure(figure, catalog) for figure in report.figures],
-        claims=[PaperClaim(item.text, item.launch_label, item.verdict, item.reason) for item in report.claims],
+        claims=[_claim(item) for item in report.claims],
         runs=runs,
         notes=[*report.notes, *([f"Trained on {', '.join(report.devices)}."] if report.devices else [])],
     )
@@ -71,6 +73,23 @@ def study_table(table: StudyTable, runs: Sequence[Run], catalog: Catalog) -> Pap
         images=images_of([run for run in runs if run.id in shown], results),
         notes=[as_sentence(note) for note in table.notes],
     )
+
+
+def _claim(item: StudyClaim) -> PaperClaim:
+    tests = [_test(question) for question in item.claim.questions] if item.claim else []
+    return PaperClaim(item.text, item.launch_label, item.verdict, " ".join([item.reason, *tests]))
+
+
+def _test(question: ClaimQuestion) -> str:
+    """Return the differences of a question over seeds and over images, in words."""
+    parts = []
+    if seeds := question.seeds:
+        p = "" if seeds.p is None else f", p = {seeds.p:.2g}"
+        parts.append(f"{text(_estimate(seeds), signed=True)} (n = {counted(seeds.n, 'seed')}{p})")
+    if images := question.images:
+        difference = Estimate(images.difference, images.low, images.high, images.n)
+        parts.append(f"{text(difference, signed=True)} (n = {counted(images.n, 'image')})")
+    return f"Difference of the {question.question}: {'; '.join(parts) or 'not known'}."
 
 
 def _row(row: StudyRow, catalog: Catalog) -> PaperRow:
@@ -102,5 +121,5 @@ def _point(point: StudyPoint) -> PaperPoint:
     return PaperPoint(x, _estimate(point.y), point.lambda_, point.runs)
 
 
-def _estimate(mean: SeedMean) -> Estimate:
+def _estimate(mean: SeedMean | SeedTest) -> Estimate:
     return Estimate(mean.mean, mean.low, mean.high, mean.n)

@@ -131,7 +131,25 @@ def report(runs: list[Run]) -> StudyReport:
         reason="The difference is +0.5 with 3 seeds.",
         first=[4, 5, 6],
         second=[1, 2, 3],
-        claim=None,
+        claim={
+            "verdict": "yes",
+            "text": "Yes.",
+            "result": "pgd_linf.accuracy",
+            "higher_is_better": True,
+            "accuracy_budget": 0.02,
+            "questions": [
+                {
+                    "question": "result",
+                    "verdict": "yes",
+                    "threshold": 0.0,
+                    "seeds": {"mean": 0.5, "low": 0.49, "high": 0.51, "n": 3, "p": 0.0012, "effect_size": 9.0},
+                    "images": None,
+                }
+            ],
+            "seeds": 3,
+            "seeds_needed": None,
+            "flags": [],
+        },
     )
     return StudyReport(
         study=study,

@@ -118,6 +118,7 @@ def test_the_document_shows_claims_settings_tables_and_figures(report, runs, cat
     latex = document_latex(study_paper(report, runs, catalog), [("DensityLab", ("densitylab",))])
     assert r"\title{Robustness \& $\lambda$\_50\%}" in latex
     assert r"\textbf{yes}: Smoothing is more robust than no penalty (MLP, ReLU)." in latex
+    assert r"Difference of the result: +0.500 $\pm$ 0.010 (n = 3 seeds, p = 0.0012)." in latex
     assert r"$\lambda$ & selected & not stated \\" in latex
     assert r"\input{tables/accuracy-at-the-selected-lambda-mlp}" in latex
     assert r"\includegraphics[width=6.5in]{figures/accuracy-under-attack}" in latex
