@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from densitylab.backend.shared.contracts import comparisons as contracts
 from densitylab.backend.shared.errors import InvalidField, NotFound
 from densitylab.backend.shared.statistics.bounds import Bounds, BoundsOf, bounds_of
 from densitylab.backend.shared.statistics.claims import Question, claim_text, judge
+from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import (
     Column,
     Group,
@@ -103,6 +103,7 @@ def compare(
     best = best_groups(groups, {column: higher}).get(column)
     varied = [name for name in differing_settings(groups) if name not in ("lambda_", "regularizer.key")]
     selection = select(groups, column, higher=higher, max_loss=max_loss, baseline=chosen)
+    conditions = differing_conditions(members, [column, *_accuracies(members, column.data_hash)])
     return contracts.RunComparison(
         result=result,
         evaluation=column.evaluation,
@@ -136,6 +137,8 @@ def compare(
         ],
         selection=[_selected(row, index) for row in selection],
         selection_text=selection_text(selection) if selection else "",
+        differing_conditions=[contracts.DifferingCondition(condition=item.name, runs=item.runs) for item in conditions],
+        conditions_text=conditions_text(conditions),
     )
 
 
@@ -177,7 +180,7 @@ def claim(
         questions=[_question("result", judged.result), _question("accuracy", judged.accuracy)],
         seeds=judged.seeds,
         seeds_needed=judged.seeds_needed,
-        flags=_flags(session, members, {column.result.partition(".")[0], ACCURACY.partition(".")[0]}),
+        flags=_flags(session, members, [column, accuracy]),
     )
 
 
@@ -263,6 +266,15 @@ def _column(members: Sequence[Run], result: str) -> tuple[Column, bool]:
     return variants[0], higher
 
 
+def _accuracies(members: Sequence[Run], data_hash: str) -> list[Column]:
+    """Return the columns of the accuracy on these test images."""
+    return [
+        item
+        for item in columns(members)
+        if item.result == ACCURACY and item.data_hash == data_hash and not is_validation(item)
+    ]
+
+
 def _images(per_image: ValuesPerImage, first: Group, second: Group, column: Column) -> ImageTest | None:
     """Return the test between two groups on the same images, of means over their common seeds."""
     ours, theirs = (
@@ -288,24 +300,26 @@ def _image_test(pairs: Sequence[tuple[Values | None, Values | None]]) -> ImageTe
     return compare_images(first[known], second[known]) if known.any() else None
 
 
-def _flags(session: Session, members: Sequence[Run], names: set[str]) -> list[contracts.ClaimFlag]:
-    """Return the warnings of the runs and of their evaluations of these names, and what differs between the runs."""
+def _flags(session: Session, members: Sequence[Run], used: Sequence[Column]) -> list[contracts.ClaimFlag]:
+    """Return the warnings of the runs and of the evaluations that gave these results, and what differs between runs."""
     carriers: dict[tuple[str, str], list[int]] = {}
-    versions: dict[str, set[Any]] = {"device": set(), "version of the evaluations": set()}
+    names = {column.result.partition(".")[0] for column in used}
+    known = []
     for run in members:
-        used = [item for item in evaluations.of_run(session, run.id) if item.name in names]
-        for flag in [*run.flags, *(flag for item in used for flag in item.flags)]:
+        own = [item for item in evaluations.of_run(session, run.id) if item.name in names]
+        for flag in [*run.flags, *(flag for item in own for flag in item.flags)]:
             owners = carriers.setdefault((flag.key, flag.text), [])
             owners += [] if run.id in owners else [run.id]
-        versions["device"].add((run.device or "").partition(":")[0])
-        versions["version of the evaluations"].add(
-            tuple(sorted((item.name, item.provenance.get("measure_version", 1)) for item in used))
-        )
+        # Of evaluations before runs kept it in their provenance
+        evaluated = {
+            item.name: {"version": item.provenance.get("measure_version", 1), "device": item.provenance.get("device")}
+            for item in own
+        }
+        known.append(run.model_copy(update={"provenance": {**run.provenance, "evaluated": evaluated}}))
     flags = [contracts.ClaimFlag(key=key, text=text, runs=ids) for (key, text), ids in carriers.items()]
-    apart = [name for name, values in versions.items() if len(values) > 1]
-    if apart:
-        text = f"The runs differ in the {' and the '.join(apart)}: a part of the difference may come from it."
-        flags.append(contracts.ClaimFlag(key="other_conditions", text=text, runs=[run.id for run in members]))
+    if conditions := differing_conditions(known, used):
+        runs_apart = sorted({run for condition in conditions for ids in condition.runs.values() for run in ids})
+        flags.append(contracts.ClaimFlag(key="other_conditions", text=conditions_text(conditions), runs=runs_apart))
     return flags
 
 

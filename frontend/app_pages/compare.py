@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_name, status_text
+from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper
@@ -123,6 +125,13 @@ def show_paper(comparison: Comparison, columns: Sequence[Column], selection: tup
     show_paper_downloads(name, make)
 
 
+def show_conditions(comparison: Comparison, columns: Sequence[Column]) -> None:
+    """Say in which conditions beside their specs the runs of the table differ."""
+    text = conditions_text(differing_conditions(all_runs(comparison), columns))
+    if text:
+        st.warning(escaped(text), icon=":material/warning:")
+
+
 def show_options(comparison: Comparison) -> tuple[list[str], int | None]:
     """Return the results to show, and a run of the baseline (None: each group has its own)."""
     names = list(dict.fromkeys(column.result for column in comparison.columns))
@@ -180,6 +189,7 @@ def show_live() -> None:
     columns = headline_columns(comparison, catalog())
     if results:
         columns = [column for column in comparison.columns if column.result in results]
+    show_conditions(comparison, columns)
     show_group_table(comparison, columns)
     show_lambda_responses(comparison, columns)
     show_tradeoffs(comparison)

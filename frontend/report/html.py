@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from densitylab.backend.shared.contracts import Origin
+from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import higher_is_better
 from densitylab.backend.shared.statistics.selection import ACCURACY, select, selection_text
 from densitylab.frontend.analysis.comparison import (
@@ -101,6 +102,9 @@ def _warnings(evidence: Evidence) -> dict[str, list[str]]:
             sources.setdefault(f"The run {run.status.value}: {run.error}", []).append(f"run {run.id}")
     for result in results_in_several_columns(evidence.comparison):
         sources[f"{result} was evaluated with different parameters or on different data; each has its own column."] = []
+    columns = headline_columns(evidence.comparison, evidence.catalog)
+    if text := conditions_text(differing_conditions(evidence.runs, columns)):
+        sources[text] = []
     return sources
 
 

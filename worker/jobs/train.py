@@ -105,7 +105,9 @@ def _train_on(device: torch.device, context: Context, lease: Lease, record: Run)
             record.id,
             device=device_name(device),
             data_hash=data.info.data_hash,
-            provenance=provenance(device, plugins) | ({"init_from": start.provenance} if start.provenance else {}),
+            provenance=provenance(device, plugins)
+            | {"precision": compute.resolved(device)}
+            | ({"init_from": start.provenance} if start.provenance else {}),
         )
         runs.set_parameter_names(session, record.id, parameter_names(state.model))
         logs.append(session, record.id, [(time.time(), level, text) for level, text in [*not_compiled, *opening]])

@@ -55,6 +55,11 @@ class ComputeConfig:
             return torch.bfloat16 if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else None
         return _HALF.get(self.precision)
 
+    def resolved(self, device: torch.device) -> str:
+        """Return the name of the precision on the device, such as "bfloat16" where "auto" is that."""
+        half = self.half(device)
+        return "float32" if half is None else str(half).removeprefix("torch.")
+
     def memory_format(self, device: torch.device) -> torch.memory_format:
         """Return the layout of convolution weights: channels last on a GPU in half precision."""
         half = device.type == "cuda" and self.half(device) is not None

@@ -100,6 +100,13 @@ class SelectedLambda(Answer):
     test_accuracy: SeedMean | None = Field(description="accuracy on test images")
 
 
+class DifferingCondition(Answer):
+    """A condition beside the specs that has several values among the compared runs."""
+
+    condition: str = Field(description="device or precision of the training, device or version of an evaluation")
+    runs: dict[str, list[int]] = Field(description="numbers of the runs by value")
+
+
 class RunComparison(Answer):
     """Groups of runs compared by one result: means, tests, and the selected λ of each method."""
 
@@ -113,6 +120,12 @@ class RunComparison(Answer):
     differences: list[GroupDifference] = Field(description="of each group from its baseline")
     selection: list[SelectedLambda] = Field(description="one per method; variants of a method are methods of their own")
     selection_text: str = Field(description="how and on which images the λ were selected, in sentences")
+    differing_conditions: list[DifferingCondition] = Field(
+        default_factory=list,
+        description="conditions in which the runs with this result, or with an accuracy, differ; those that are not "
+        "known of a run differ from nothing",
+    )
+    conditions_text: str = Field(default="", description="the same in a sentence; empty: none")
 
 
 class ClaimQuestion(Answer):

@@ -108,7 +108,9 @@ def store(
     row.curves = {name: curve.model_dump() for name, curve in curves.items()}
     row.flags = [flag.model_dump() for flag in flags]
     row.seconds, row.provenance = seconds, provenance
-    runs.set_results(session, row.run_id, row.name, values)
+    named = {"version": provenance.get("measure_version"), "device": provenance.get("device")}
+    conditions = {name: value for name, value in named.items() if value is not None}
+    runs.set_results(session, row.run_id, row.name, values, conditions)
 
 
 def _answer(row: EvaluationRow, task: TaskRow) -> contracts.Evaluation:

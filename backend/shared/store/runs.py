@@ -285,9 +285,21 @@ def set_metrics(session: Session, run_id: int, latest: dict[str, float]) -> None
         session.execute(insert(cast(Table, LatestRow.__table__)), numbers)
 
 
-def set_results(session: Session, run_id: int, evaluation: str, values: dict[str, contracts.Value]) -> None:
-    """Replace an evaluation's values in the run's flat results."""
+def set_results(
+    session: Session,
+    run_id: int,
+    evaluation: str,
+    values: dict[str, contracts.Value],
+    conditions: Mapping[str, Any] | None = None,
+) -> None:
+    """Replace an evaluation's values in the run's flat results, and the conditions of the evaluation in its provenance:
+    `evaluated`, by name."""
     row = session.get_one(RunRow, run_id, with_for_update=_NO_KEY_UPDATE)
+    if conditions:
+        row.provenance = {
+            **row.provenance,
+            "evaluated": {**row.provenance.get("evaluated", {}), evaluation: dict(conditions)},
+        }
     kept = {name: value for name, value in row.results.items() if name.split(".")[0] != evaluation}
     row.results = {**kept, **{f"{evaluation}.{name}": value.model_dump() for name, value in values.items()}}
     session.execute(

@@ -11,6 +11,7 @@ from scipy import stats
 from densitylab.backend.shared.contracts import Flag, Status, Value
 from densitylab.backend.shared.statistics.estimates import wilson
 from densitylab.backend.shared.store import evaluations, run_artifacts, runs, tasks
+from densitylab.backend.shared.tables import RunRow
 
 COMPARISON = "/api/v1/comparison"
 IMAGES = 400
@@ -214,3 +215,20 @@ def test_results_under_other_parameters_are_not_compared(
     finish(work, other, {"accuracy": right(rng, 0.9), "pgd_linf": right(rng, 0.2)})
     problem = get(client, status=422, ids=[other, launched[0.0][0]], result="pgd_linf.accuracy")
     assert f"runs {other}" in problem["errors"][0]["detail"]
+
+
+def test_runs_under_other_conditions_are_compared_with_a_sentence(
+    client: TestClient, launched: dict[float, list[int]], work: Any
+):
+    ids = [run for own in launched.values() for run in own]
+    assert get(client, ids=ids, result="pgd_linf.accuracy")["differing_conditions"] == []
+    other, first = launched[1.0][0], launched[0.0][0]
+    with work.system.database.write() as session:
+        for run_id, version in ((other, 3), (first, 2)):
+            row = session.get_one(RunRow, run_id)
+            row.provenance = {**row.provenance, "evaluated": {"pgd_linf": {"version": version}}}
+    answer = get(client, ids=ids, result="pgd_linf.accuracy")
+    assert answer["differing_conditions"] == [
+        {"condition": "version of the evaluation pgd_linf", "runs": {"2": [first], "3": [other]}}
+    ]
+    assert f"version of the evaluation pgd_linf (2: run {first}; 3: run {other})" in answer["conditions_text"]

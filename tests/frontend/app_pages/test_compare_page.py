@@ -7,6 +7,8 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from densitylab.backend.shared.tables import RunRow
+from densitylab.frontend.report.experiment_report import report
 from tests.frontend.page_text import page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -140,3 +142,15 @@ def test_the_report_is_made_on_request(page, experiment, monkeypatch):
     assert app.session_state["report"][0] == experiment
     assert app.session_state["report"][1].startswith("<!doctype html>")
     assert json.dumps({"lambda_": [0, 0.1, 1]})[1:-1] in html.unescape(app.session_state["report"][1])
+
+
+def test_runs_under_other_conditions_stand_together_with_a_sentence(page, live_api, experiment):
+    first, *_, last = live_api.client.experiment(experiment).runs
+    with live_api.database.write() as session:
+        for run_id, version in ((first, 2), (last, 3)):
+            row = session.get_one(RunRow, run_id)
+            row.provenance = {**row.provenance, "evaluated": {"accuracy": {"version": version}}}
+    sentence = f"version of the evaluation accuracy (2: run {first}; 3: run {last})"
+    shown = " ".join(item.value for item in page.open("compare", experiment=str(experiment)).warning)
+    assert sentence in shown.replace("\\", "")
+    assert sentence in report(live_api.client, experiment)

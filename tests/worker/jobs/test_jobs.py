@@ -72,6 +72,11 @@ def test_a_run_is_trained_and_evaluated(lab):
         evaluate.run(item.task)
     measured = lab.evaluations(run_id)
     assert [item.status for item in measured.values()] == [Status.SUCCEEDED] * 3
+    assert lab.run(run_id).provenance["precision"] == "float32"
+    assert lab.run(run_id).provenance["evaluated"]["leakage"] == {
+        "version": measured["leakage"].provenance["measure_version"],
+        "device": measured["leakage"].provenance["device"],
+    }
     results = lab.run(run_id).results
     assert {
         "accuracy.accuracy",
