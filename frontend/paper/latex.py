@@ -13,7 +13,6 @@ from densitylab.frontend.paper.escaping import escape, number
 HEADER_WIDTH = 13  # characters of a line of a column's head
 METHOD_WIDTH = 34
 DAGGER = r"$^\dagger$"
-_EDGES = {"lowest": "the lowest", "highest": "the highest", "only": "the only"}
 
 
 def tables_latex(paper: Paper) -> str:
@@ -36,6 +35,7 @@ def table_latex(table: PaperTable) -> str:
             rf"  \label{{tab:{table.key}}}",
             r"  \footnotesize",
             r"  \setlength{\tabcolsep}{3.5pt}",
+            r"  \renewcommand{\arraystretch}{1.25}",
             r"  % Shrinks to the width of the text, if it is wider",
             r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"  \begin{{tabular}}{{lrr{'l' * len(table.labels)}}}",
@@ -119,5 +119,14 @@ def _images(table: PaperTable) -> list[str]:
 
 
 def _edge_note(table: PaperTable) -> str:
-    edges = [words for edge, words in _EDGES.items() if any(row.edge == edge for row in table.rows)]
-    return f"The $\\lambda$ is {' or '.join(edges)} of those tried, so that one beyond may be better." if edges else ""
+    """Return which selected λ are ends of those tried, as LaTeX; "" where none is."""
+    methods: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.edge:
+            methods.setdefault(row.edge, []).append(row.method)
+    if not methods:
+        return ""
+    if len(methods) == 1:
+        return escape(f"The λ is the {next(iter(methods))} of those tried, so that one beyond may be better.")
+    ends = "; ".join(f"{edge} for {' and '.join(names)}" for edge, names in methods.items())
+    return escape(f"The λ is an end of those tried, so that one beyond may be better: {ends}.")

@@ -89,7 +89,8 @@ def _test(question: ClaimQuestion) -> str:
     if images := question.images:
         difference = Estimate(images.difference, images.low, images.high, images.n)
         parts.append(f"{text(difference, signed=True)} (n = {counted(images.n, 'image')})")
-    return f"Difference of the {question.question}: {'; '.join(parts) or 'not known'}."
+    differences = "; ".join(parts).replace("-", "−") or "not known"
+    return f"Difference of the {question.question}: {differences}."
 
 
 def _row(row: StudyRow, catalog: Catalog) -> PaperRow:

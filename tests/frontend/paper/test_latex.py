@@ -42,6 +42,8 @@ def test_an_end_of_the_grid_has_a_dagger_and_its_note(report, runs, catalog):
     latex = table_latex(study_paper(report, runs, catalog).tables[0])
     assert [row[1] for row in rows_of(latex)] == ["0", r"1$^\dagger$", r"1$^\dagger$"]
     assert r"$^\dagger$ The $\lambda$ is the highest of those tried" in latex
+    rows = [PaperRow(f"method {edge}", 1.0, edge, [1], []) for edge in ("lowest", "highest")]
+    assert "better: lowest for method lowest; highest for method highest." in table_latex(table(rows=rows))
     assert "dagger" not in table_latex(table(PaperCell(None)))
 
 
