@@ -112,6 +112,19 @@ def test_finished_preparations_and_maps_that_were_not_drawn_go(system: System):
     assert len(gone) == 2 * 3 + 2 * 2
 
 
+def test_answers_that_are_kept_with_their_task_go_after_a_day(system: System):
+    left = []
+    with system.database.write() as session:
+        for kind in (TaskKind.INSPECT, TaskKind.PREVIEW, TaskKind.PENALTIES):
+            for age in (2 * DAY, 0.5 * DAY):
+                row = tasks.create(session, kind, payload={"upload": None})
+                row.status, row.finished_at = Status.SUCCEEDED, now(session) - age
+                left += [row.id] if age < DAY else []
+    reconciler.delete_old_rows(system)
+    with system.database.read() as session:
+        assert list(session.scalars(select(TaskRow.id).order_by(TaskRow.id))) == left
+
+
 def test_all_but_the_newest_uploads_go(system: System, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pruning, "KEPT_UPLOADS", 3)
     monkeypatch.setattr(pruning, "BATCH", 2)
