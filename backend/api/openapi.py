@@ -31,6 +31,7 @@ _TAGS = {
     "models": "Models that were trained elsewhere: inspection and import of their weights.",
     "datasets": "Data sets: their state, their images, their preparation, and the registration of your own.",
     "experiments": "Experiments: groups of runs launched together.",
+    "studies": "Studies: experiments launched together for a question, and the report that answers it.",
     "runs": "Runs: the training of one model each, with its results.",
     "metrics": "Training curves.",
     "log": "Log lines of runs.",

@@ -23,6 +23,7 @@ from densitylab.frontend.client.resources.maps import MapRoutes
 from densitylab.frontend.client.resources.model_files import ModelFileRoutes
 from densitylab.frontend.client.resources.penalties import PenaltyRoutes
 from densitylab.frontend.client.resources.registrations import RegistrationRoutes
+from densitylab.frontend.client.resources.studies import StudyRoutes
 from densitylab.frontend.client.transport import PATIENCE, Page
 from densitylab.frontend.client.waiting import WaitRoutes
 
@@ -45,6 +46,7 @@ class Routes(
     AccessRoutes,
     ComparisonRoutes,
     PenaltyRoutes,
+    StudyRoutes,
 ):
     """One method per route, written once for both clients."""
 
