@@ -34,7 +34,7 @@ _POWERS_DIFFER = (
 )
 _OTHER_RUN = (
     "Run {} was not trained with the reference parameters at λ₀. Weights of other runs, such as the baseline's, may "
-    "give a λ that is wrong by a factor of 20; new weights are better for another norm or target."
+    "give a λ that is wrong by a factor of 20; for another norm or target new weights are safer."
 )
 
 
