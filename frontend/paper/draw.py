@@ -150,7 +150,11 @@ def _bars(points: Sequence[Row], axis: str) -> list[list[float]]:
 
 def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
     """Draw the legend above the panels, in as many columns as fit; return its height in inches."""
-    handles = {label: handle for axes in grid for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    handles: dict[str, Any] = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            if label not in handles or _points(handle) > _points(handles[label]):
+                handles[label] = handle  # a line of one point has no dashes to show
     if len(handles) < 2:
         return 0.0
     labels = [_wrapped(label, width - 0.6) for label in handles]
@@ -161,6 +165,10 @@ def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
             return float(box.height / figure.dpi)
         legend.remove()
     raise AssertionError("unreachable")
+
+
+def _points(handle: Any) -> int:
+    return len(handle.lines[0].get_xdata())
 
 
 def _wrapped(text: str, inches: float) -> str:

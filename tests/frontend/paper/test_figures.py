@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from densitylab.backend.shared.statistics.estimates import Estimate
@@ -54,6 +55,15 @@ def test_the_legend_and_the_panels_do_not_overlap():
         for axes in drawn.axes:
             assert axes.get_tightbbox().y1 <= legend.y0 + 0.5
             assert axes.get_window_extent().height > 60  # of 126 pixels of a row
+
+
+def test_the_legend_shows_the_dashes_of_a_line_that_is_one_point_in_some_panels():
+    whole = figure(2).panels[0].lines
+    single = {label: line[:1] for label, line in whole.items()}
+    item = replace(figure(), panels=[PaperPanel("a", single), PaperPanel("b", whole), PaperPanel("c", single)])
+    with opened(item) as drawn:
+        shown = [handle.get_linestyle() for handle in drawn.legends[0].findobj(Line2D) if len(handle.get_xdata()) == 2]
+        assert shown == ["-", "--"]
 
 
 def test_lines_differ_in_marker_and_dashes():
