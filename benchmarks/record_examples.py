@@ -143,6 +143,20 @@ def record_search(recorder: Recorder) -> None:
         time.sleep(0.5)
 
 
+def record_study(recorder: Recorder) -> None:
+    """Launch the smallest study, and read its report once it is measured."""
+    call = recorder.call
+    request = {"key": "scale", "size": "minutes", "datasets": {"blockmnist": "blockmnist"}}
+    call("preflight_study", request)
+    number = call("launch_study", request)["id"]
+    while not call("get_study", study_id=number)["finished"]:
+        time.sleep(1)
+    call("list_studies", key="scale", size="minutes", limit=1)
+    call("continue_study", study_id=number)
+    call("get_study_report", study_id=number)
+    call("delete_study", study_id=number)
+
+
 def record_penalties(recorder: Recorder) -> None:
     call = recorder.call
     regularizer = {"key": "marginal_density", "params": {"p_norm": "1"}}
@@ -238,6 +252,7 @@ def record(recorder: Recorder) -> None:
         time.sleep(0.5)
     record_preview(recorder)
     record_search(recorder)
+    record_study(recorder)
     record_logged(recorder)
     record_imported(recorder, runs[0])
     call("act_on_runs", {"action": "archive", "runs": runs[:2], "dry_run": True})

@@ -56,6 +56,7 @@ def model_file(content: bytes, **request: Any) -> Request:
 # The path, the request, and another one
 MAKING: dict[str, tuple[str, Request, Request]] = {
     "experiment": ("/experiments", {"json": {"name": "a"}}, {"json": {"name": "b"}}),
+    "study": ("/studies", {"json": {"key": "scale"}}, {"json": {"key": "norms"}}),
     "runs": ("/experiments/1/runs", {"json": {"seeds": [7]}}, {"json": {"seeds": [8]}}),
     "evaluation": ("/runs/1/evaluations", {"json": {"key": "stability"}}, {"json": {"key": "pgd_linf"}}),
     "attribution": ("/attributions", maps("gradient"), maps("smoothgrad")),
