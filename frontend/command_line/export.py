@@ -40,9 +40,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     what.add_argument(
         "--format",
-        choices=["csv", "json", "html", "zip", *_TRACKERS],
+        choices=["csv", "json", "html", "zip", "paper", *_TRACKERS],
         help="csv: a row per run; json: the experiment, its runs and their evaluations; html: the report, which works "
-        "offline; zip: all of these, and every training curve as CSV; mlflow, tensorboard, wandb: the files of that "
+        "offline; zip: all of these, and every training curve as CSV; paper: a zip archive with LaTeX tables, figures "
+        "and BibTeX; mlflow, tensorboard, wandb: the files of that "
         "tracker, in a new folder",
     )
     parser.add_argument(
@@ -59,7 +60,9 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
     if given.output is None and given.format not in _TEXT and sys.stdout.isatty():
         raise WrongInput(f"{given.format} cannot be printed to a terminal: name a file with --output.")
     client.experiment(given.experiment)  # raises ApiError where there is none
-    content = {"csv": _csv, "json": _json, "html": _html, "zip": _zip}[given.format](client, given.experiment)
+    content = {"csv": _csv, "json": _json, "html": _html, "zip": _zip, "paper": _paper}[given.format](
+        client, given.experiment
+    )
     if given.output is None:
         sys.stdout.buffer.write(content)
     else:
@@ -108,6 +111,14 @@ def _html(client: ApiClient, experiment: int) -> bytes:
     from densitylab.frontend.report.experiment_report import report
 
     return report(client, experiment).encode()
+
+
+def _paper(client: ApiClient, experiment: int) -> bytes:
+    # Imports what the other formats do not need
+    from densitylab.frontend.paper.bundle import bundle
+    from densitylab.frontend.paper.comparison import collect_experiment
+
+    return bundle(collect_experiment(client, experiment), client.catalog())
 
 
 def _zip(client: ApiClient, experiment: int) -> bytes:

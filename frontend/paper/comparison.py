@@ -6,8 +6,17 @@ from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, select, selection_text
 from densitylab.backend.shared.statistics.table_tests import best_groups
-from densitylab.frontend.analysis.comparison import Comparison, column_label, method_label, tradeoff_columns
+from densitylab.frontend.analysis.comparison import (
+    Comparison,
+    column_label,
+    compare,
+    headline_columns,
+    method_label,
+    selectable_columns,
+    tradeoff_columns,
+)
 from densitylab.frontend.analysis.tables import all_runs
+from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.paper.contents import (
     Paper,
@@ -66,6 +75,17 @@ def comparison_paper(
         figures=[figure for figure in figures if any(len(line) > 1 for line in figure.panels[0].lines.values())],
         runs=runs,
     )
+
+
+def collect_experiment(client: ApiClient, experiment: int) -> Paper:
+    """Fetch an experiment and return its paper output: the headline results, λ selected by the first one of known
+    direction that is not the accuracy."""
+    catalog = client.catalog()
+    comparison = compare(client.runs_of(experiment), catalog)
+    columns = headline_columns(comparison, catalog)
+    offered = selectable_columns(columns, all_runs(comparison))
+    selected = offered[0] if offered else None
+    return comparison_paper(comparison, columns, catalog, title=client.experiment(experiment).name, selected=selected)
 
 
 class _Row:

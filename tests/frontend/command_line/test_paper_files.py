@@ -1,4 +1,4 @@
-"""`densitylab study report --out` writes a paper's files."""
+"""`densitylab study report --out` and `densitylab export --format paper` write a paper's files."""
 
 import zipfile
 from pathlib import Path
@@ -23,6 +23,16 @@ def test_tables_and_archive_are_written(live_api, study: str, tmp_path: Path, ca
     assert (tmp_path / "tables.tex").read_text().startswith("% Needs")
     with zipfile.ZipFile(tmp_path / "paper.zip") as archive:
         assert {"paper.tex", "references.bib", "draw.py", "runs.json", "SHA256SUMS"} <= set(archive.namelist())
+
+
+def test_the_archive_of_an_experiment_has_its_tables_and_figures(live_api, tmp_path: Path):
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 0.1], "seed": [0, 1]})
+    for run_id in run_ids:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    file, experiment = tmp_path / "paper.zip", str(live_api.client.run(run_ids[0]).experiment)
+    assert main(["export", experiment, "--format", "paper", "-o", str(file), "--url", live_api.url]) == 0
+    with zipfile.ZipFile(file) as archive:
+        assert {"tables/means-over-seeds.tex", "figures/test-accuracy-over-lambda.svg"} <= set(archive.namelist())
 
 
 def test_a_pdf_without_a_compiler_is_refused_with_a_sentence(
