@@ -37,7 +37,6 @@ def trials_chart(search: SearchProgress) -> go.Figure | None:
             "customdata": [item.runs[0] for item in complete],
             "marker": {
                 "size": [12 if item.best else 8 for item in complete],
-                "symbol": ["star" if item.best and not several else "circle" for item in complete],
                 "color": [PALETTE[0] if item.best else translucent(PALETTE[0], 0.4) for item in complete],
             },
         }
@@ -89,15 +88,15 @@ def _front(complete: Sequence[SearchCandidate]) -> dict[str, Any]:
 
 def _hover(item: SearchCandidate) -> str:
     values = ", ".join(f"{value:.4g}" for value in item.values if value is not None)
-    return f"trial {item.number}: {values}<br>{parameters_text(item)}"
+    parameters = [f"{parameter_name(path)} = {parameter_value(value)}" for path, value in item.parameters.items()]
+    return f"trial {item.number}: {values}<br>{', '.join(parameters)}"
 
 
-def parameters_text(item: SearchCandidate) -> str:
-    """Return the parameters of a trial in words, by the last part of their paths."""
-    return ", ".join(
-        f"{path.rpartition('.')[2].rstrip('_')} = {_short(value)}" for path, value in item.parameters.items()
-    )
+def parameter_name(path: str) -> str:
+    """Return the name of a searched parameter: its path, or λ."""
+    return "λ" if path == "lambda_" else path
 
 
-def _short(value: Any) -> str:
+def parameter_value(value: Any) -> str:
+    """Return the value of a searched parameter; a number with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

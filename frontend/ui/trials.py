@@ -8,7 +8,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import SearchProgress
 from densitylab.frontend.analysis.formatting import joined, number
-from densitylab.frontend.charts.trials import trials_chart
+from densitylab.frontend.charts.trials import parameter_name, parameter_value, trials_chart
 from densitylab.frontend.ui.api import api
 from densitylab.frontend.ui.live_chart import live_chart
 
@@ -21,8 +21,8 @@ def show_trials(experiment: int, search: SearchProgress) -> None:
         what = "Pareto front of the trials" if several else f"{search.result} of the trials"
         live_chart(figure, key=f"trials-{experiment}", label=what, height=340)
     st.dataframe(_table(search), hide_index=True, key="search-trials")
-    mark = "On the Pareto front: no other trial is at least as good in all objectives" if several else "★: best so far"
-    st.caption(f"{mark}. Means over the seeds on validation images; those of the test images are on the Compare page.")
+    front = "On the Pareto front: no other trial is at least as good in all objectives. " if several else ""
+    st.caption(f"{front}Means over the seeds on validation images; those of the test images are on the Compare page.")
     st.download_button(
         "Download the study",
         functools.partial(api().search_study, experiment),
@@ -42,12 +42,9 @@ def _table(search: SearchProgress) -> pd.DataFrame:
         rows.append(
             {
                 "Trial": item.number,
-                "Pareto front" if several else "Best": ("yes" if several else "★") if item.best else "",
+                "Pareto front" if several else "Best so far": "yes" if item.best else "",
                 "State": item.state,
-                **{
-                    path: value if isinstance(value, int | float) else str(value)
-                    for path, value in item.parameters.items()
-                },
+                **{parameter_name(path): parameter_value(value) for path, value in item.parameters.items()},
                 **{
                     f"{goal.result}, validation": number(value)
                     for goal, value in zip(search.objectives, item.values, strict=True)

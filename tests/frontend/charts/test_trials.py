@@ -44,8 +44,8 @@ def test_one_objective_is_drawn_over_the_trials_with_the_best_so_far():
     assert figure is not None
     best, trials = figure.data
     assert list(trials.x) == [0, 1, 2] and list(trials.y) == [3.0, 1.0, 2.0] and list(best.y) == [3.0, 1.0, 1.0]
-    assert list(trials.marker.symbol) == ["circle", "star", "circle"] and list(trials.customdata) == [10, 11, 12]
-    assert trials.text[1] == "trial 1: 1<br>lambda = 0.1235, key = sgd"
+    assert list(trials.marker.size) == [8, 12, 8] and list(trials.customdata) == [10, 11, 12]
+    assert trials.text[1] == "trial 1: 1<br>λ = 0.1235, optimizer.key = sgd"
     assert figure.layout.yaxis.title.text == "a.b, validation (less is better)"
 
 
