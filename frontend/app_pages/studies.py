@@ -10,7 +10,7 @@ from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import load_charts
-from densitylab.frontend.ui.query_params import query_int
+from densitylab.frontend.ui.query_params import keep_address, query_int
 from densitylab.frontend.ui.studies.claims import show_claims
 from densitylab.frontend.ui.studies.downloads import show_downloads
 from densitylab.frontend.ui.studies.figures import show_figures
@@ -85,6 +85,7 @@ def show_all() -> None:
     show_offers()
 
 
+keep_address()
 chosen = query_int("study")
 if chosen is None:
     show_all()

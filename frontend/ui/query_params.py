@@ -26,6 +26,12 @@ def query_ints(name: str) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
+def keep_address() -> None:
+    """Write the link's parameters into the browser's address, which Streamlit leaves as it was where a page links to
+    itself."""
+    st.query_params.from_dict(st.query_params.to_dict())
+
+
 def _stop(sentence: str) -> None:
     st.error(sentence, icon=":material/link_off:")
     st.stop()
