@@ -108,7 +108,12 @@ class RunSpec(Request):
     dataset: Component = _component("blockmnist", "data set")
     model: Component = _component("mlp", "network")
     regularizer: Component = _component("marginal_density", "regularizer of the loss")
-    lambda_: float = Field(default=0.1, ge=0, le=1e6, description="weight λ of the penalty")
+    lambda_: float = Field(
+        default=0.1,
+        ge=0,
+        le=1e6,
+        description="weight λ of the penalty; not comparable across networks, data sets, regularizers, norms or powers",
+    )
     schedule: Component = _component("constant", "schedule of λ over the training")
     optimizer: Component = _component("adam", "optimizer")
     lr_schedule: Component = _component("constant", "schedule of the learning rate")
