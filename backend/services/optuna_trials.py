@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services.search_runs import validation_result
 from densitylab.backend.shared.contracts import OptunaSearch, Run, Status, TrialState
-from densitylab.backend.shared.statistics.median_pruning import pruned_at
+from densitylab.backend.shared.statistics.median_pruning import medians, pruned_at
 from densitylab.backend.shared.store import metrics, runs
 from densitylab.backend.shared.store.experiments import StoredSearch, StoredTrial
 
@@ -61,6 +61,18 @@ class Trial:
         return None if self.state == "running" else max(ends, default=self.started_at)
 
 
+@dataclass(frozen=True)
+class _Earlier:
+    """The complete trials of earlier batches."""
+
+    number: int
+    medians: dict[int, float]  # of their curves, by epoch
+
+    @classmethod
+    def of(cls, curves: Sequence[dict[int, float]]) -> Self:
+        return cls(len(curves), medians(curves))
+
+
 def read(session: Session, search: OptunaSearch, stored: StoredSearch) -> list[Trial]:
     """Return all trials in order of their numbers."""
     numbers = [run_id for item in stored.trials for run_id in item.runs]
@@ -69,8 +81,9 @@ def read(session: Session, search: OptunaSearch, stored: StoredSearch) -> list[T
     curves = metrics.by_epoch(session, list(members), curve) if curve else {run_id: {} for run_id in members}
     trials: list[Trial] = []
     for number, item in enumerate(stored.trials):
-        # Those of its own batch may end in any order: the verdict rests on earlier batches, whose trials have all ended
-        earlier = [trial.curve for trial in trials if trial.state == "complete" and trial.batch < item.batch]
+        if not trials or trials[-1].batch < item.batch:
+            # The trials of one batch end in any order: a verdict rests on earlier batches, whose trials have all ended
+            earlier = _Earlier.of([trial.curve for trial in trials if trial.state == "complete"])
         trials.append(_trial(search, number, item, members, curves, earlier))
     return trials
 
@@ -91,7 +104,7 @@ def _trial(
     item: StoredTrial,
     members: Mapping[int, Run],
     curves: Mapping[int, dict[int, float]],
-    earlier: Sequence[dict[int, float]],
+    earlier: _Earlier,
 ) -> Trial:
     own = [members[run_id] for run_id in item.runs if run_id in members]
     whole = len(own) == len(item.runs)
@@ -102,7 +115,7 @@ def _trial(
     if epoch is not None:
         # The curve behind the verdict depends on when the training was stopped
         curve = {at: value for at, value in curve.items() if at <= epoch}
-        state, reason = "pruned", _why_pruned(search, epoch, len(earlier))
+        state, reason = "pruned", _why_pruned(search, epoch, earlier.number)
     elif not whole:
         state, reason = "failed", "A run of it was deleted."
     elif not all(map(_ended, own)):
@@ -129,17 +142,12 @@ def _mean_curve(curves: Sequence[dict[int, float]]) -> dict[int, float]:
     return {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(epochs)}
 
 
-def _pruned_at(search: OptunaSearch, curve: dict[int, float], earlier: Sequence[dict[int, float]]) -> int | None:
+def _pruned_at(search: OptunaSearch, curve: dict[int, float], earlier: _Earlier) -> int | None:
     rule = search.pruning
-    if rule is None:
+    if rule is None or earlier.number < rule.startup_trials:
         return None
-    return pruned_at(
-        curve,
-        earlier,
-        higher=rule.metric != _LESS_IS_BETTER,
-        startup_trials=rule.startup_trials,
-        warmup_epochs=rule.warmup_epochs,
-    )
+    higher = rule.metric != _LESS_IS_BETTER
+    return pruned_at(curve, earlier.medians, higher=higher, warmup_epochs=rule.warmup_epochs)
 
 
 def _why_pruned(search: OptunaSearch, epoch: int, earlier: int) -> str:

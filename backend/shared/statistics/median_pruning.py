@@ -1,4 +1,7 @@
-"""The median rule: at which epoch a trial has fallen behind earlier ones."""
+"""The median rule: at which epoch a trial has fallen behind earlier ones.
+
+It is the rule of Optuna's MedianPruner (Golovin et al., *Google Vizier*, KDD 2017), which the tests compare it with.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,29 +10,28 @@ from statistics import median
 Curve = Mapping[int, float]  # value by epoch
 
 
-def pruned_at(
-    curve: Curve, earlier: Sequence[Curve], *, higher: bool, startup_trials: int, warmup_epochs: int
-) -> int | None:
-    """Return the first epoch at which the best value of the curve so far is worse than the median of the earlier curves
-    at that epoch; None where there is none.
+def medians(curves: Sequence[Curve]) -> dict[int, float]:
+    """Return the median of the curves at each epoch, of those that have a value there."""
+    epochs = sorted({epoch for curve in curves for epoch in curve})
+    return {epoch: median(curve[epoch] for curve in curves if epoch in curve) for epoch in epochs}
 
-    The rule is Optuna's MedianPruner (Golovin et al., *Google Vizier*, KDD 2017), which the tests compare it with. It
-    looks at nothing behind the epoch that it returns, so a curve that is stopped there gives the same answer.
+
+def pruned_at(curve: Curve, earlier: Curve, *, higher: bool, warmup_epochs: int) -> int | None:
+    """Return the first epoch at which the best value of the curve so far is worse than the median of earlier curves;
+    None where there is none.
+
+    It looks at nothing behind the epoch that it returns, so a curve that is stopped there gives the same answer.
 
     Args:
         curve: of the trial, as far as it is known.
-        earlier: of complete trials.
+        earlier: the medians of complete trials.
         higher: whether more is better.
-        startup_trials: smallest number of earlier curves; with fewer no trial is pruned.
         warmup_epochs: epochs at the beginning that are not judged.
     """
-    if len(earlier) < startup_trials:
-        return None
     sign = 1 if higher else -1
     best = -math.inf
     for epoch in sorted(curve):
         best = max(best, sign * curve[epoch])
-        others = [sign * known[epoch] for known in earlier if epoch in known]
-        if epoch > warmup_epochs and others and best < median(others):
+        if epoch > warmup_epochs and epoch in earlier and best < sign * earlier[epoch]:
             return epoch
     return None
