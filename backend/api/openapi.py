@@ -53,12 +53,17 @@ _TAGS = {
 
 # Fields of answers that repeat what was posted
 _AS_POSTED: dict[tuple[str, str], dict[str, Any]] = {
-    ("Experiment", "request"): {
-        "anyOf": [
-            {"$ref": f"#/components/schemas/{name}"} for name in ("ExperimentRequest", "ImportRequest", "LogRequest")
-        ]
-    },
+    ("Experiment", "request"): {"$ref": "#/components/schemas/PostedRequest"},
     ("Experiment", "additions"): {"type": "array", "items": {"$ref": "#/components/schemas/RunsRequest"}},
+}
+
+# A name of its own: generators would give the alternatives the name of another schema
+_POSTED_REQUEST = {
+    "title": "PostedRequest",
+    "description": "A request that made an experiment: a launch, an import, or a run that logs.",
+    "anyOf": [
+        {"$ref": f"#/components/schemas/{name}"} for name in ("ExperimentRequest", "ImportRequest", "LogRequest")
+    ],
 }
 
 # The kind of the catalog entries that a field of a request takes
@@ -131,6 +136,7 @@ def document(app: FastAPI, catalog: Catalog, *, token_required: bool) -> dict[st
         schemas[name]["description"] = description
     _rename(answer, {f"{name}-Input": name for name in _names(schemas, "-Input")})
     _rename(answer, {f"{name}-Output": f"Complete{name}" for name in _names(schemas, "-Output")})
+    schemas["PostedRequest"] = _POSTED_REQUEST
     for (schema, field), kind in _AS_POSTED.items():
         described = schemas[schema]["properties"][field]
         schemas[schema]["properties"][field] = {"description": described["description"], **kind}

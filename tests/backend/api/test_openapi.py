@@ -95,7 +95,7 @@ def test_answers_say_what_is_always_there(document: dict[str, Any]):
 def test_requests_and_answers_have_named_types(document: dict[str, Any]):
     schemas = document["components"]["schemas"]
     assert schemas["ExperimentRequest"]["properties"]["spec"]["$ref"].endswith("/RunSpec")
-    assert schemas["Experiment"]["properties"]["request"]["$ref"].endswith("/ExperimentRequest")
+    assert schemas["Experiment"]["properties"]["request"]["$ref"].endswith("/PostedRequest")
     assert schemas["Run"]["properties"]["spec"]["$ref"].endswith("/CompleteRunSpec")
     assert "`marginal_density`" in schemas["RunSpec"]["properties"]["regularizer"]["description"]
 
