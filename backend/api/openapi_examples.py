@@ -217,6 +217,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "cautions": [_CAUTION],
     },
     "LaunchCaution": _CAUTION,
+    "DifferingCondition": {"condition": "version of the evaluation leakage", "runs": {"2": [1, 2], "3": [3]}},
     "BracketSearch": _SEARCH,
     "NumberRange": _NUMBER_RANGE,
     "IntegerRange": _INTEGER_RANGE,

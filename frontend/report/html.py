@@ -21,6 +21,7 @@ from densitylab.frontend.analysis.comparison import (
     selectable_columns,
     tradeoff_columns,
 )
+from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.curve_names import metric_label
 from densitylab.frontend.analysis.formatting import counted, status_text
 from densitylab.frontend.analysis.tables import numbers, selections, summary
@@ -70,6 +71,7 @@ def render(evidence: Evidence) -> str:
         now=datetime.now(UTC),
         warnings=_warnings(evidence),
         summary=as_text(summary(comparison, columns, catalog)),
+        controls=controls_text(comparison, columns, catalog),
         numbers=as_text(pd.DataFrame(numbers(comparison, comparison.columns, catalog), dtype=object)),
         selected=_selected(evidence),
         figures=[_figure_html(figure) for figure in _figures(evidence)],

@@ -57,7 +57,8 @@ class Plot:
     names: tuple[str, ...]  # of curves; of "violins": of arrays over the test images
     mark: Literal["lines", "bars", "steps", "violins"] = "lines"
     diagonal: str = ""  # label of the line y = x
-    # of "violins": the values that chance would give, by their names or their suffixes after the name of the array
+    # The values that chance would give, by their names or their suffixes after the name of a curve or an array: stated
+    # below tables, and marked beside violins
     controls: tuple[str, ...] = ()
     images: Images | None = None
 

@@ -207,6 +207,7 @@ MAP_EVALUATIONS = (
             Plot(
                 title=f"Likeness to the trained model's map: {words}",
                 names=(name, f"{name}_chance"),
+                controls=("chance",),
                 images=Images(array=name, pick="highest", words="whose map changes least when all layers are random"),
             )
             for name, words in RANDOMISED.items()

@@ -46,6 +46,7 @@ STEPPED = (
     Plot(
         title="Attribution after a step",
         names=("up_attribution", "down_attribution", "attribution_random_map", "attribution_random_weights"),
+        controls=("attribution_random_map", "attribution_random_weights"),
     ),
 )
 SETS = ("train", "test", "noise", "other")

@@ -7,6 +7,8 @@ import streamlit as st
 
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
+from densitylab.frontend.analysis.controls import controls_text
+from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.analysis.tables import BEST, SEEDS, numbers, summary
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.chart_card import downloads
@@ -53,4 +55,6 @@ def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
         "all others (paired t tests by seed, Holm's correction over the table, 5 %). Δ: difference from the baseline, "
         "paired by seed; p values are in the download. Select a row or click a point below to open its run."
     )
+    if controls := controls_text(comparison, columns, catalog()):
+        st.caption(escaped(controls))
     downloads(pd.DataFrame(numbers(comparison, columns, catalog())), "comparison")

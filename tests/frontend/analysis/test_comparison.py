@@ -8,6 +8,7 @@ from densitylab.backend.shared.contracts import (
     CatalogEntry,
     CatalogMetric,
     CatalogParam,
+    CatalogPlot,
     EvaluationSpec,
     Origin,
     Run,
@@ -28,6 +29,7 @@ from densitylab.frontend.analysis.comparison import (
     results_in_several_columns,
     tradeoff_columns,
 )
+from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.formatting import labels_of
 from densitylab.frontend.analysis.tables import cell, numbers, summary
 from densitylab.frontend.charts.figures import smoothed
@@ -184,6 +186,39 @@ def test_two_evaluations_of_one_kind_stand_side_by_side():
         "leakage_zero_occlusion.share": "Leakage, share (leakage zero occlusion)",
     }
     assert results_in_several_columns(found) == []
+
+
+def test_controls_stand_beside_shares():
+    plot = CatalogPlot.model_construct(
+        title="Share", names=["share"], mark="violins", controls=["chance", "random_map", "random_weights"], images=None
+    )
+    catalog = Catalog(
+        {"evaluation": [CatalogEntry.model_construct(key="leakage", label="Leakage", params=[], plots=[plot])]}
+    )
+    runs = [
+        make_run(
+            "a",
+            1,
+            seed,
+            results={
+                "accuracy.accuracy": 0.9,
+                "leakage.share": 0.2,
+                "leakage.ratio": 0.4,
+                "leakage.chance": 0.5,
+                "leakage.share_random_map": 0.5,
+                "leakage.ratio_random_map": 0.7,
+                "leakage.share_random_weights": 0.4 + 0.01 * seed,
+            },
+        )
+        for seed in (0, 1)
+    ]
+    found = compare(runs, catalog)
+    accuracy, share, ratio = found.columns[:3]
+    assert controls_text(found, [accuracy, share, ratio], catalog) == (
+        "Controls, over all runs. leakage: share: chance 0.500, random map 0.500, random weights 0.400 to 0.410; "
+        "leakage: ratio: random map 0.700."
+    )
+    assert controls_text(found, [accuracy], catalog) == ""
 
 
 def test_cells_say_what_n_is():

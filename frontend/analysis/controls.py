@@ -1,0 +1,44 @@
+"""What chance gives in place of a result: a random map, a network with random weights, the area of a mask."""
+
+from collections.abc import Sequence
+
+from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.statistics.groups import Column, columns_of
+from densitylab.frontend.analysis.comparison import Comparison, short_label
+from densitylab.frontend.analysis.formatting import number, readable
+from densitylab.frontend.analysis.tables import all_runs
+from densitylab.frontend.client.catalog import Catalog
+
+
+def controls_text(comparison: Comparison, columns: Sequence[Column], catalog: Catalog) -> str:
+    """Return a sentence with the controls of these results, each as its lowest and highest value over the runs; "" if
+    none of them has any."""
+    parts = []
+    for column in columns:
+        runs = [run for run in all_runs(comparison) if column in columns_of(run)]
+        shown = [f"{words} {_range(runs, result)}" for words, result in _controls(column, runs, catalog).items()]
+        if shown:
+            parts.append(f"{short_label(column, comparison, catalog)}: {', '.join(shown)}")
+    return f"Controls, over all runs. {'; '.join(parts)}." if parts else ""
+
+
+def _controls(column: Column, runs: Sequence[Run], catalog: Catalog) -> dict[str, str]:
+    """Return the results that are controls of a result, by their names in words."""
+    entry = catalog.entry("evaluation", column.evaluation)
+    evaluation, _, value = column.result.partition(".")
+    known = {name for run in runs for name in run.results}
+    controls: dict[str, str] = {}
+    for plot in entry.plots if entry else ():
+        for control in plot.controls:
+            own, shared = f"{evaluation}.{value}_{control}", f"{evaluation}.{control}"
+            if own in known:
+                controls[readable(control)] = own
+            elif shared in known and value in plot.names:
+                controls[readable(control)] = shared
+    return controls
+
+
+def _range(runs: Sequence[Run], result: str) -> str:
+    values = [run.results[result].value for run in runs if result in run.results]
+    low, high = (number(end([value for value in values if value is not None], default=None)) for end in (min, max))
+    return low if low == high else f"{low} to {high}"
