@@ -133,7 +133,7 @@ def study_line(report: StudyReport) -> str:
 
 def price_text(minutes: float) -> str:
     """Return a stated price, in minutes or in hours."""
-    return f"about {minutes:g} min" if minutes < 60 else f"about {minutes / 60:.3g} h"
+    return f"about {minutes:g} min" if minutes < 60 else f"about {round(minutes / 60, 1):g} h"
 
 
 def replaced_text(study: Study) -> str:
