@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from densitylab.backend.shared.contracts import EvaluationSpec, Event, Progress, Status
+from densitylab.backend.shared.contracts import PRUNED, EvaluationSpec, Event, Flag, Progress, Status
+from densitylab.backend.shared.store import runs
 from densitylab.frontend.client import ApiClient, ApiError, RunsFailed, WaitState, connect, connect_async
 
 ROOT = Path(__file__).parents[3]
@@ -98,6 +99,18 @@ def test_waiting_tells_how_far_it_is_and_returns_failures(live_api):
     with pytest.raises(RunsFailed, match=rf"1 of 2 runs did not succeed: run {bad} failed \(out of memory\)"):
         live_api.client.wait(runs=[bad, good], check=True)
     assert [run.id for run in live_api.client.wait(runs=[good], check=True)] == [good]
+
+
+def test_a_run_that_a_search_pruned_is_no_error_of_a_checked_wait(live_api):
+    cancelled, pruned = live_api.launch({"evaluations": []}, {"seed": [0, 1]})
+    with live_api.database.write() as session:
+        runs.add_flags(session, pruned, [Flag(key=PRUNED, text="Pruned after epoch 2.")])
+    for run_id in (cancelled, pruned):
+        live_api.client.cancel_run(run_id)
+    assert [run.pruned for run in live_api.client.wait(runs=[pruned], check=True)] == [True]
+    with pytest.raises(RunsFailed) as failed:
+        live_api.client.wait(runs=[cancelled, pruned], check=True)
+    assert str(failed.value) == f"1 of 2 runs did not succeed: run {cancelled} cancelled (no reason given)."
 
 
 def test_an_evaluation_that_failed_is_an_error_of_a_checked_wait(live_api):
