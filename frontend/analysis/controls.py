@@ -39,6 +39,8 @@ def _controls(column: Column, runs: Sequence[Run], catalog: Catalog) -> dict[str
 
 
 def _range(runs: Sequence[Run], result: str) -> str:
-    values = [run.results[result].value for run in runs if result in run.results]
-    low, high = (number(end([value for value in values if value is not None], default=None)) for end in (min, max))
+    values = [value for run in runs if result in run.results and (value := run.results[result].value) is not None]
+    if not values:
+        return number(None)
+    low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low} to {high}"

@@ -1,7 +1,7 @@
 """What differs in how runs were trained and evaluated, beside their specs: device, precision, version."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from densitylab.backend.shared.contracts import Origin, Run
@@ -54,7 +54,7 @@ def conditions_text(conditions: Sequence[Condition]) -> str:
     return f"The runs differ in the {', in the '.join(parts)}: a part of a difference may come from it."
 
 
-def _condition(name: str, values: dict[int, object]) -> Condition:
+def _condition(name: str, values: Mapping[int, object]) -> Condition:
     runs: dict[str, list[int]] = {}
     for run, value in values.items():
         if value is not None:
