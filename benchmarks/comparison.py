@@ -3,12 +3,13 @@
     python -m benchmarks.comparison [--out FOLDER] [--networks NETWORK ...]
 
 Launches one experiment per network on a running system (DENSITYLAB_API_URL), waits for it, keeps its runs as
-comparison-NETWORK.json, and writes comparison.md and two charts. An experiment that exists already is not launched
+comparison-NETWORK.json.gz, and writes comparison.md and two charts. An experiment that exists already is not launched
 again, nor is a network whose runs are kept: a second call goes on, also on another machine. Each network takes an hour
 or two on two CPU cores.
 """
 
 import argparse
+import gzip
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,11 +99,11 @@ def main() -> int:
     try:
         catalog = client.catalog()
         for network in NETWORKS:
-            kept = given.out / f"comparison-{network.key}.json"
+            kept = given.out / f"comparison-{network.key}.json.gz"
             if not kept.exists() and (given.networks is None or network.key in given.networks):
-                kept.write_bytes(_Runs.dump_json(_measured(client, network)))
+                kept.write_bytes(gzip.compress(_Runs.dump_json(_measured(client, network)), mtime=0))
             if kept.exists():
-                runs[network.label] = _Runs.validate_json(kept.read_bytes())
+                runs[network.label] = _Runs.validate_json(gzip.decompress(kept.read_bytes()))
                 _write(given.out, {label: compare(own, catalog) for label, own in runs.items()}, catalog)
     except (ApiError, RunsFailed) as error:
         print(error, file=sys.stderr)
