@@ -130,12 +130,27 @@ def claim_text(claim: Claim, *, max_loss: float) -> str:
         ]
         return f"No: {' and '.join(reasons)}, over {seeds}{_images(claim.questions)}."
     if claim.undecided_by_images:
-        return f"Undecided: {seeds} would be enough, but there are too few images."
+        return f"Undecided: {seeds} would be enough, but there are too few images{_open(claim, max_loss)}."
     if claim.seeds < 2:
         return f"Undecided with {seeds} in common: one seed says nothing about another; at least 2 are needed."
+    if any(question.seeds is not None and question.seeds.p is None for question in claim.questions):
+        return f"Undecided with {seeds}: a difference is the same for all of them, which a t test cannot judge."
     if claim.seeds_needed is None:
-        return f"Undecided with {seeds}: the difference is so small that no reasonable number of seeds would do."
-    return f"Undecided with {seeds}; about {claim.seeds_needed} would do."
+        return f"Undecided with {seeds}: no reasonable number of seeds would do{_open(claim, max_loss)}."
+    return f"Undecided with {seeds}; about {claim.seeds_needed} would do{_open(claim, max_loss)}."
+
+
+def _open(claim: Claim, max_loss: float) -> str:
+    """Return the end of a sentence that says what is undecided."""
+    questions = [
+        *(["whether its result is better"] if claim.result.verdict == "undecided" else []),
+        *(
+            [f"whether it costs at most {100 * max_loss:g} points of accuracy"]
+            if claim.accuracy.verdict == "undecided"
+            else []
+        ),
+    ]
+    return f" to tell {' and '.join(questions)}"
 
 
 def _images(questions: Sequence[Question]) -> str:

@@ -52,16 +52,21 @@ def test_sentences():
     assert text(claim([0.1], [0.0])).startswith("Undecided with 1 seed in common: one seed says nothing about another")
     assert text(claim([], [])).startswith("Undecided with 0 seeds in common")
     assert "no reasonable number" in text(claim([1.0, -1.0001, 0.0002], CHEAP))
+    same = "Undecided with 3 seeds: a difference is the same for all of them, which a t test cannot judge."
+    assert text(claim([0.1, 0.1, 0.1], CHEAP)) == same
 
 
 def test_seeds_needed_are_those_of_the_question_that_decides():
     undecided = claim(OPEN, CHEAP)
     assert undecided.seeds_needed == paired_t(OPEN).seeds_needed() and undecided.seeds_needed > 3
-    assert text(undecided) == f"Undecided with 3 seeds; about {undecided.seeds_needed} would do."
+    about = f"Undecided with 3 seeds; about {undecided.seeds_needed} would do to tell whether its result is better."
+    assert text(undecided) == about
     # Both open and leaning to yes: the slower of the two
     slower = claim([0.10, 0.01, 0.04], [-0.001, 0.03, -0.015])
     needed = [paired_t([0.10, 0.01, 0.04]).seeds_needed(), paired_t([-0.001, 0.03, -0.015]).seeds_needed(-0.02)]
     assert slower.verdict == "undecided" and slower.seeds_needed == max(needed)
+    both = "to tell whether its result is better and whether it costs at most 2 points of accuracy."
+    assert text(slower).endswith(both)
     # One leans to no: that alone will do
     against = claim([0.10, 0.01, 0.04], [-0.02, -0.06, -0.03])
     assert against.seeds_needed == paired_t([-0.02, -0.06, -0.03]).seeds_needed(-0.02)
@@ -76,4 +81,7 @@ def test_images_must_agree_with_seeds():
     assert text(claim(BETTER, CHEAP, images=(many, even))) == "Yes, over 3 seeds and 500 images."
     unsure = claim(BETTER, CHEAP, images=(few, even))
     assert unsure.verdict == "undecided" and unsure.undecided_by_images and unsure.seeds_needed is None
-    assert text(unsure) == "Undecided: 3 seeds would be enough, but there are too few images."
+    few_images = (
+        "Undecided: 3 seeds would be enough, but there are too few images to tell whether its result is better."
+    )
+    assert text(unsure) == few_images
