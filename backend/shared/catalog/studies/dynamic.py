@@ -128,7 +128,7 @@ DYNAMIC = StudyEntry(
         StudyTable(title="At matched accuracy", results=("accuracy.accuracy", "pgd_linf.accuracy", "leakage.share")),
         StudyTable(
             title="Every λ and target",
-            results=("accuracy.accuracy", "pgd_linf.accuracy", "leakage.share", "metrics.lambda"),
+            results=("accuracy.accuracy", "pgd_linf.accuracy", "leakage.share", "metrics.lambda_"),
             rows="all",
         ),
     ),

@@ -133,7 +133,7 @@ LEAKAGE = StudyEntry(
             result="leakage.share",
         ),
         StudyClaim(
-            text="Marginal-density smoothing has a smaller share of leakage than the joint input gradient",
+            text="Marginal-density smoothing has a smaller share of leakage than the input gradient of the logit",
             first=MARGINAL,
             second=JOINT,
             result="leakage.share",

@@ -167,13 +167,13 @@ ROBUSTNESS = StudyEntry(
             result="pgd_linf.accuracy",
         ),
         StudyClaim(
-            text="Marginal-density smoothing is more robust than the joint input gradient",
+            text="Marginal-density smoothing is more robust than the input gradient of the logit",
             first=MARGINAL,
             second=JOINT,
             result="pgd_linf.accuracy",
         ),
         StudyClaim(
-            text="Marginal-density smoothing is more robust than the conditional input gradient",
+            text="Marginal-density smoothing is more robust than the input gradient of the log-probability",
             first=MARGINAL,
             second=CONDITIONAL,
             result="pgd_linf.accuracy",
