@@ -145,8 +145,8 @@ def _evaluate(
         if rows.dtype == bool:
             first = np.where(rows.any(axis=0), np.array(ascending)[rows.argmax(axis=0)], np.inf)
             arrays[f"{name}_at"] = first.astype(np.float32)
-    for name, parts in controls.items():
-        row = np.concatenate(parts)
+    for name, drawn in controls.items():
+        row = np.concatenate(drawn)
         values[name], arrays[name] = _point(row, labels), row.astype(np.float32)
         curves[name] = _curve("attribution", ascending, [values[name]] * len(ascending))
     flags = few_samples(count)
