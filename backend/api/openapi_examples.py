@@ -282,6 +282,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "tags": ["paper"],
     },
     "FinishRequest": {"error": "the loss is not finite"},
+    "PenaltyRequest": {"reference": {"p_norm": "2", "power": 2}, "run": 3},
+    "PenaltyComparison": {"run": 3},
     "DensityRequest": {"split": "test", "direction": "image", "towards": 7, "extent": 3.0, "seed": 0},
 }
 # These have the fields of another, some of which may be left out
