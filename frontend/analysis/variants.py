@@ -12,7 +12,7 @@ def differing_params(
     params: Mapping[str, Any], others: Sequence[Mapping[str, Any]], evaluation: str, catalog: Catalog
 ) -> list[str]:
     """Return the parameters in which an evaluation differs from some of the others, in words: a chosen component by its
-    label, any other one by its name and its value.
+    label, any other one by its name and its value. A parameter without a value counts only where no other one differs.
 
     Args:
         params: of the evaluation.
@@ -23,11 +23,14 @@ def differing_params(
     own, rivals = flatten(params), [flatten(other) for other in others]
     entry = catalog.entry("evaluation", evaluation)
     kinds = {param.name: param.kind or "" for param in entry.params} if entry else {}
-    words = []
+    words, unset = [], []
     for path, value in own.items():
         if all(path in rival and rival[path] == value for rival in rivals):
             continue
         component, _, rest = path.partition(".")
         name = readable(path.rpartition(".")[2])
-        words.append(catalog.label(kinds.get(component, ""), str(value)) if rest == "key" else f"{name} {value}")
-    return words
+        if value is None:
+            unset.append(f"{name} not set")
+        else:
+            words.append(catalog.label(kinds.get(component, ""), str(value)) if rest == "key" else f"{name} {value}")
+    return words or unset
