@@ -58,7 +58,7 @@ def launch(
 
 
 def go_on(
-    database: Database, catalog: Catalog, queue: Queue, study_id: int, provenance: dict[str, str], key: Key
+    database: Database, catalog: Catalog, queue: Queue, study_id: int, provenance: dict[str, str], owner: Caller
 ) -> None:
     """Launch what was left out of a study and is possible now. The caller delivers the tasks. Raises NotFound."""
     with database.read() as session:
@@ -67,19 +67,15 @@ def go_on(
             item.key: _plan(session, catalog, queue, stored.definition, item, stored.datasets)
             for item in stored.definition.size.launches
         }
-
-    def make(session: Session) -> int:
+    with database.write() as session:
         locked = studies.lock(session, study_id)
         if locked is None:
             raise NotFound("study", study_id, _POINTER)
         made = [
-            _insert(session, catalog, ready[item.key], provenance, key.caller) if item.experiment is None else item
+            _insert(session, catalog, ready[item.key], provenance, owner) if item.experiment is None else item
             for item in locked.launches
         ]
         studies.set_launches(session, study_id, made)
-        return study_id
-
-    once(database, key, {"study": study_id}, make)
 
 
 def find(session: Session, study_id: int) -> StoredStudy:

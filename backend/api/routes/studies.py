@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from densitylab.backend.api import cursors
 from densitylab.backend.api.dependencies import (
+    CallerDep,
     CatalogDep,
     Cursor,
     DatabaseDep,
@@ -96,7 +97,7 @@ def get_study(study_id: StudyId, session: Reading) -> Study:
     return service.describe(session, service.find(session, study_id))
 
 
-@router.post("/{study_id}/continue", status_code=202, responses=responses(404, 409, 422))
+@router.post("/{study_id}/continue", status_code=202, responses=responses(404, 422))
 def continue_study(
     study_id: StudyId,
     response: Response,
@@ -104,10 +105,10 @@ def continue_study(
     catalog: CatalogDep,
     queue: QueueDep,
     provenance: Provenance,
-    key: IdempotencyKey,
+    caller: CallerDep,
 ) -> Study:
-    """Launch the experiments that were left out and are possible now."""
-    service.go_on(database, catalog, queue, study_id, provenance, key)
+    """Launch the experiments that were left out and are possible now; a repeated request launches none twice."""
+    service.go_on(database, catalog, queue, study_id, provenance, caller)
     try_deliver(database, queue)
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     with database.read() as session:

@@ -63,7 +63,7 @@ class StudyRoutes(Sender):
     @sync_and_async
     async def continue_study(self, study: int) -> Study:
         """Launch the experiments that were left out and are possible now."""
-        return await self._make(Study, f"/api/v1/studies/{study}/continue")
+        return await self._post(Study, f"/api/v1/studies/{study}/continue")
 
     @sync_and_async
     async def wait_study(

@@ -132,6 +132,7 @@ def test_shared_runs_may_be_changed_by_every_full_token(guarded: TestClient):
 def make_everything(client: TestClient, system: System, headers: dict[str, str], token: int) -> dict[str, Any]:
     """Make one thing of every kind that has an owner; return the value of each path parameter."""
     experiment = launch(client, headers)
+    study = client.post("/api/v1/studies", json={"key": "ood", "size": "hours"}, headers=headers).json()
     hook = client.post("/api/v1/webhooks", json={"url": "http://127.0.0.1/x"}, headers=headers).json()
     preparation = client.post("/api/v1/datasets/mnist/prepare", headers=headers).json()
     with system.database.write() as session:
@@ -141,6 +142,7 @@ def make_everything(client: TestClient, system: System, headers: dict[str, str],
     return {
         "run_id": experiment["runs"][0],
         "experiment_id": experiment["id"],
+        "study_id": study["id"],
         "webhook_id": hook["id"],
         "task_id": preparation["id"],
         "key": "birds",

@@ -26,9 +26,7 @@ from densitylab.backend.shared.catalog import Catalog
 from densitylab.worker import resolve
 import torch
 CATALOG = Catalog.built_in()
-for kind in CATALOG.by_kind:
-    for entry in CATALOG.all(kind):
-        resolve.load(entry)
+resolve.report(CATALOG)
 before = set(sys.modules)
 print("threads", len(os.listdir("/proc/self/task")), "cuda", torch.cuda.is_initialized())
 # what a first training step would still import while somebody waits for it
