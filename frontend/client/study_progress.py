@@ -38,7 +38,7 @@ def study_state(study: Study, seconds: float, done_before: float) -> StudyState:
     """Return the state after `seconds`, in which the study has advanced from `done_before`."""
     done = done_share(study)
     gained = done - done_before
-    remaining = seconds * (1 - done) / gained if gained > _LEAST else study.eta_seconds or None
+    remaining = seconds * (1 - done) / gained if seconds > 0 and gained > _LEAST else study.eta_seconds or None
     return StudyState(study, done, seconds, remaining)
 
 

@@ -1,5 +1,7 @@
 """How far a study is, what was left out of it, and its buttons."""
 
+from datetime import UTC, datetime
+
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Status
@@ -25,10 +27,9 @@ def show_progress(study: Study) -> None:
             counts[status] = counts.get(status, 0) + number
     st.markdown(counts_text(counts) or "nothing launched")
     if is_active(study):
-        state = study_state(study, 0, 0)
-        left = (
-            "" if state.remaining_seconds is None else f", about {duration(state.remaining_seconds)} of training left"
-        )
+        elapsed = (datetime.now(UTC) - study.created_at).total_seconds()
+        state = study_state(study, elapsed, 0)
+        left = "" if state.remaining_seconds is None else f", about {duration(state.remaining_seconds)} left"
         st.progress(state.done, text=f"{state.done:.0%}{left}")
 
 
