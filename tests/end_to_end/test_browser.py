@@ -63,7 +63,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     client = running_system.client
     tab.goto(running_system.page)
     expect(tab.get_by_text("No runs yet")).to_be_visible()
-    expect(tab.get_by_text("about 1.5 minutes")).to_be_visible()
+    expect(tab.get_by_text("about 2 minutes")).to_be_visible()
     shoot(tab, "home-empty")
     tab.get_by_role("button", name="Launch the demo").click()
     tab.wait_for_url("**/compare?experiment=*")
