@@ -89,8 +89,7 @@ def compare(
         InvalidRequest: no run has the result, it has no direction or several variants, or the baseline is none of the
             runs.
     """
-    by_id = runs.many(session, run_ids)
-    members = [by_id[run_id] for run_id in run_ids if run_id in by_id]
+    members = list(runs.many(session, run_ids).values())
     column, higher = _column(members, result)
     groups = grouped(catalog, members)
     chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from densitylab.backend.services import comparisons, studies
 from densitylab.backend.services.comparisons import ValuesPerImage, grouped
 from densitylab.backend.shared.catalog import Catalog, StudyClaim, StudyDefinition, StudyFigure, StudyTable
-from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.contracts import comparisons as compared
 from densitylab.backend.shared.contracts import studies as answers
 from densitylab.backend.shared.contracts.catalog import CatalogStudySetting
@@ -75,8 +75,7 @@ class _Results:
     ) -> None:
         self.key = key
         self.label = next(item.label for item in definition.size.launches if item.key == key)
-        found = runs.many(session, experiments.run_ids(session, experiment))
-        self.members: list[Run] = [found[run_id] for run_id in sorted(found)]
+        self.members = list(runs.many(session, experiments.run_ids(session, experiment)).values())
         self.groups = grouped(catalog, self.members)
         self.varied = [name for name in differing_settings(self.groups) if name != "lambda_"]
         self._definition = definition

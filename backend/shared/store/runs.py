@@ -174,7 +174,7 @@ _EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), RunRow.delet
 
 
 def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
-    """Return the runs that exist, by id."""
+    """Return the runs that exist by id, in the order of the ids."""
     requested: dict[int, list[contracts.EvaluationSpec]] = {}
     counts: dict[int, Counter[str]] = {}
     # Before the runs: on PostgreSQL an evaluation may end between two statements, and a count has to have its results
@@ -187,7 +187,7 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
     rows = session.execute(_select().where(RunRow.id.in_(run_ids))).all()
     positions = outbox.queue_positions(session, [task.id for _, task in rows if task.status == Status.QUEUED])
     lineages = lineage.of_runs(session, {run.id: run.init_from_run for run, _ in rows})
-    return {
+    found = {
         run.id: _answer(
             run,
             task,
@@ -198,6 +198,7 @@ def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
         )
         for run, task in rows
     }
+    return {run_id: found[run_id] for run_id in run_ids if run_id in found}
 
 
 def is_measured(status: str, evaluation_counts: Mapping[str, int]) -> bool:
