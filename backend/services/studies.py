@@ -64,8 +64,9 @@ def go_on(
     with database.read() as session:
         stored = find(session, study_id)
         ready = {
-            item.key: _plan(session, catalog, queue, stored.definition, item, stored.datasets)
-            for item in stored.definition.size.launches
+            planned.key: _plan(session, catalog, queue, stored.definition, planned, stored.datasets)
+            for planned, item in zip(stored.definition.size.launches, stored.launches, strict=True)
+            if item.experiment is None
         }
     with database.write() as session:
         locked = studies.lock(session, study_id)
@@ -128,13 +129,20 @@ def check(
 
 def describe(session: Session, stored: StoredStudy) -> answers.Study:
     """Return the study with the state of its experiments."""
+    return describe_all(session, [stored])[0]
+
+
+def describe_all(session: Session, stored: Sequence[StoredStudy]) -> list[answers.Study]:
+    """Return the studies with the states of their experiments."""
+    ids = [item.experiment for study in stored for item in study.launches if item.experiment is not None]
+    found = stored_experiments.many(session, ids)
+    return [_describe(study, found) for study in stored]
+
+
+def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) -> answers.Study:
     labels = {item.key: item.label for item in stored.definition.size.launches}
-    found = {
-        item.key: stored_experiments.get(session, item.experiment)
-        for item in stored.launches
-        if item.experiment is not None
-    }
-    there = [experiment for experiment in found.values() if experiment is not None]
+    own = [(item, None if item.experiment is None else found.get(item.experiment)) for item in stored.launches]
+    there = [experiment for _, experiment in own if experiment is not None]
     runs = sum(len(experiment.runs) for experiment in there)
     etas = [experiment.eta_seconds for experiment in there if not experiment.finished]
     return answers.Study(
@@ -145,7 +153,7 @@ def describe(session: Session, stored: StoredStudy) -> answers.Study:
         question=stored.definition.question,
         size=stored.definition.size.key,
         datasets=stored.datasets,
-        launches=[_describe(item, labels[item.key], found.get(item.key)) for item in stored.launches],
+        launches=[_describe_launch(item, labels[item.key], experiment) for item, experiment in own],
         finished=bool(there) and all(experiment.finished for experiment in there),
         progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
         eta_seconds=sum(filter(None, etas)) if etas and None not in etas else None,
@@ -154,7 +162,7 @@ def describe(session: Session, stored: StoredStudy) -> answers.Study:
     )
 
 
-def _describe(item: StoredLaunch, label: str, experiment: contracts.Experiment | None) -> answers.StudyLaunch:
+def _describe_launch(item: StoredLaunch, label: str, experiment: contracts.Experiment | None) -> answers.StudyLaunch:
     left_out = item.left_out
     if item.experiment is not None and experiment is None:
         left_out = f"Its experiment {item.experiment} was deleted."

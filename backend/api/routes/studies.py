@@ -86,7 +86,7 @@ def list_studies(
     """Return the studies that were launched, newest first."""
     before = None if cursor is None else cursors.decode(cursor, _SORT)[1]
     rows = studies.listing(session, before=before, limit=limit + 1, key=key, size=size)
-    items = [service.describe(session, row) for row in rows[:limit]]
+    items = service.describe_all(session, rows[:limit])
     more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(rows) > limit else None
     return StudyPage(items=items, next_cursor=more)
 

@@ -54,6 +54,13 @@ def get(session: Session, experiment_id: int) -> contracts.Experiment | None:
     return None if row is None or row.deleting else _answers(session, [row])[0]
 
 
+def many(session: Session, experiment_ids: Sequence[int]) -> dict[int, contracts.Experiment]:
+    """Return the experiments that exist, by id."""
+    chosen = ExperimentRow.id.in_(experiment_ids), ExperimentRow.deleting.is_(False)
+    rows = session.scalars(select(ExperimentRow).where(*chosen)).all()
+    return {item.id: item for item in _answers(session, rows)}
+
+
 def listing(
     session: Session,
     *,
