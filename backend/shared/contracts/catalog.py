@@ -103,10 +103,13 @@ class CatalogPlugin(Answer):
     version: str = Field(description="its version")
 
 
+StudySizeName = Literal["minutes", "hours", "gpu"]
+
+
 class CatalogStudySize(Answer):
     """A study at one price."""
 
-    key: Literal["minutes", "hours", "gpu"] = Field(description="name of the size")
+    key: StudySizeName = Field(description="name of the size")
     minutes: float = Field(description="minutes that it takes on `hardware`, evaluations included")
     hardware: str = Field(description="such as two CPU cores")
 

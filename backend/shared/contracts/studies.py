@@ -5,12 +5,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from densitylab.backend.shared.contracts.catalog import CatalogStudySetting
+from densitylab.backend.shared.contracts.catalog import CatalogStudySetting, StudySizeName
 from densitylab.backend.shared.contracts.comparisons import Claim, SeedMean, Verdict
 from densitylab.backend.shared.contracts.fields import Answer, Key, Request
 from densitylab.backend.shared.contracts.work import Status
-
-StudySizeName = Literal["minutes", "hours", "gpu"]
 
 
 class StudyRequest(Request):
@@ -169,7 +167,7 @@ class StudyClaim(Answer):
 
 
 class StudyReport(Answer):
-    """What a study says."""
+    """Tables, figures and claims of a study."""
 
     study: Study = Field(description="the study")
     settings: list[CatalogStudySetting] = Field(description="its settings beside the paper's")
