@@ -3,7 +3,14 @@
 from typing import Any
 
 from densitylab.backend.shared.catalog.entries import StudyEntry
-from densitylab.backend.shared.catalog.studies.parts import ONE_GPU, TWO_CORES, UNPUBLISHED, mlp, small_cnn
+from densitylab.backend.shared.catalog.studies.parts import (
+    ONE_GPU,
+    TWO_CORES,
+    UNPUBLISHED,
+    mlp,
+    on_both_splits,
+    small_cnn,
+)
 from densitylab.backend.shared.catalog.study_parts import (
     StudyClaim,
     StudyFigure,
@@ -13,11 +20,7 @@ from densitylab.backend.shared.catalog.study_parts import (
     StudyTable,
 )
 
-_PGD = {"epsilons": [0.1], "samples": 300}
-_ATTACKS = [
-    {"key": "pgd_linf", "params": _PGD},
-    {"key": "pgd_linf", "name": "pgd_linf_validation", "split": "validation", "params": _PGD},
-]
+_ATTACKS = on_both_splits("pgd_linf", {"epsilons": [0.1], "samples": 300})
 _FIXED = ("constant", "linear_warm_up", "cosine")
 
 

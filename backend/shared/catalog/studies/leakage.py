@@ -17,6 +17,7 @@ from densitylab.backend.shared.catalog.studies.parts import (
     UNPUBLISHED,
     bracket,
     mlp,
+    on_both_splits,
     small_cnn,
     swept,
 )
@@ -37,8 +38,7 @@ def _spec(dataset: str, network: dict[str, Any], occluded: int) -> dict[str, Any
         "dataset": {"key": dataset},
         **network,
         "evaluations": [
-            {"key": "leakage"},
-            {"key": "leakage", "name": "leakage_validation", "split": "validation"},
+            *on_both_splits("leakage"),
             {
                 "key": "leakage",
                 "name": "leakage_zero_occlusion",

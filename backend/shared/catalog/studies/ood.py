@@ -5,10 +5,12 @@ from typing import Any
 from densitylab.backend.shared.catalog.entries import StudyEntry
 from densitylab.backend.shared.catalog.studies.parts import (
     BASELINE,
+    CIFAR_CNN,
     JOINT_GRADIENT,
     MARGINAL,
     MARGINAL_DENSITY,
     ONE_GPU,
+    TEXTURE_TRAINING,
     TWO_CORES,
     UNPUBLISHED,
     swept,
@@ -40,15 +42,12 @@ def _against(*datasets: str, images: int) -> list[dict[str, Any]]:
 
 _DIGITS = {
     "dataset": {"key": "textured_digits"},
-    "model": {"key": "cnn", "params": {"width": 8, "pooling": "average", "activation": "gelu"}},
-    "batch_size": 50,
-    "optimizer": {"key": "adam", "params": {"lr": 0.002}},
+    **TEXTURE_TRAINING,
     "epochs": 6,
     "evaluations": _against("blockmnist", images=500),
 }
 _OTHERS = ("svhn", "cifar100", "tiny_imagenet")
 _CIFAR = {"dataset": {"key": "cifar10"}, "batch_size": 100, "evaluations": _against(*_OTHERS, images=2000)}
-_CNN = {"key": "cnn", "params": {"width": 16, "pooling": "average", "activation": "gelu"}}
 
 OOD = StudyEntry(
     "ood",
@@ -78,7 +77,7 @@ OOD = StudyEntry(
                 StudyLaunch(
                     key="cifar10_cnn",
                     label="CIFAR-10, CNN, GELU",
-                    spec={**_CIFAR, "model": _CNN, "epochs": 10, "train_samples": 10_000},
+                    spec={**_CIFAR, "model": CIFAR_CNN, "epochs": 10, "train_samples": 10_000},
                     sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT), (0.01, 0.1, 1.0, 10.0)),
                 ),
             ),

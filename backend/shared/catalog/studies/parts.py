@@ -21,6 +21,15 @@ MARGINAL = {"regularizer.key": "marginal_density"}
 JOINT = {"regularizer.key": "input_gradient", "regularizer.params.target": "logit"}
 CONDITIONAL = {"regularizer.key": "input_gradient", "regularizer.params.target": "log_prob"}
 
+# Of photographs of 32 pixels a side
+CIFAR_CNN = {"key": "cnn", "params": {"width": 16, "pooling": "average", "activation": "gelu"}}
+# Of digits on textures, without its epochs
+TEXTURE_TRAINING = {
+    "model": {"key": "cnn", "params": {"width": 8, "pooling": "average", "activation": "gelu"}},
+    "batch_size": 50,
+    "optimizer": {"key": "adam", "params": {"lr": 0.002}},
+}
+
 UNPUBLISHED = (
     StudySetting(name="λ", ours="the best on validation images within the budget of accuracy"),
     StudySetting(name="norm and power", ours="p = 2, squared", paper="p = 2; the power is not stated"),
@@ -41,6 +50,12 @@ def swept(
 def bracket(result: str, seeds: Sequence[int], start: float) -> dict[str, Any]:
     """Return the search for λ by half decades of a launch."""
     return {"kind": "bracket", "result": result, "accuracy_budget": 0.02, "start": start, "seeds": list(seeds)}
+
+
+def on_both_splits(key: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return an evaluation on test images, and the same on validation images, by which λ is selected."""
+    given = {"params": dict(params)} if params else {}
+    return [{"key": key, **given}, {"key": key, "name": f"{key}_validation", "split": "validation", **given}]
 
 
 def mlp(activation: str, epochs: int = 15) -> dict[str, Any]:

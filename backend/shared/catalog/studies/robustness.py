@@ -6,6 +6,7 @@ from densitylab.backend.shared.catalog.entries import StudyEntry
 from densitylab.backend.shared.catalog.studies.parts import (
     ADVERSARIAL_TRAINING,
     BASELINE,
+    CIFAR_CNN,
     CONDITIONAL,
     CONDITIONAL_GRADIENT,
     CURVATURE,
@@ -19,6 +20,7 @@ from densitylab.backend.shared.catalog.studies.parts import (
     UNPUBLISHED,
     bracket,
     mlp,
+    on_both_splits,
     small_cnn,
     swept,
 )
@@ -33,10 +35,8 @@ from densitylab.backend.shared.catalog.study_parts import (
 
 
 def _evaluations(linf: float, l2: float, images: int, *, full: bool) -> list[dict[str, Any]]:
-    pgd = {"epsilons": [linf], "samples": images}
     chosen = [
-        {"key": "pgd_linf", "params": pgd},
-        {"key": "pgd_linf", "name": "pgd_linf_validation", "split": "validation", "params": pgd},
+        *on_both_splits("pgd_linf", {"epsilons": [linf], "samples": images}),
         {"key": "pgd_l2", "params": {"epsilons": [l2], "samples": images}},
     ]
     if full:
@@ -74,7 +74,7 @@ _MINUTES = (
 )
 _CIFAR = {
     "dataset": {"key": "cifar10"},
-    "model": {"key": "cnn", "params": {"width": 16, "pooling": "average", "activation": "gelu"}},
+    "model": CIFAR_CNN,
     "epochs": 10,
     "batch_size": 100,
     "train_samples": 10_000,

@@ -11,6 +11,7 @@ from densitylab.backend.shared.catalog.studies.parts import (
     TWO_CORES,
     UNPUBLISHED,
     mlp,
+    on_both_splits,
     small_cnn,
     swept,
 )
@@ -23,11 +24,7 @@ from densitylab.backend.shared.catalog.study_parts import (
     StudyTable,
 )
 
-_PGD = {"epsilons": [2 / 255], "samples": 300}
-_EVALUATIONS = [
-    {"key": "pgd_linf", "params": _PGD},
-    {"key": "pgd_linf", "name": "pgd_linf_validation", "split": "validation", "params": _PGD},
-]
+_EVALUATIONS = on_both_splits("pgd_linf", {"epsilons": [2 / 255], "samples": 300})
 
 
 def _launch(

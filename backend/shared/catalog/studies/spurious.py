@@ -9,8 +9,10 @@ from densitylab.backend.shared.catalog.studies.parts import (
     MARGINAL,
     MARGINAL_DENSITY,
     ONE_GPU,
+    TEXTURE_TRAINING,
     TWO_CORES,
     UNPUBLISHED,
+    on_both_splits,
     swept,
 )
 from densitylab.backend.shared.catalog.study_parts import (
@@ -22,8 +24,7 @@ from densitylab.backend.shared.catalog.study_parts import (
     StudyTable,
 )
 
-_EVALUATIONS = [{"key": "groups"}, {"key": "groups", "name": "groups_validation", "split": "validation"}]
-_CNN = {"key": "cnn", "params": {"width": 8, "pooling": "average", "activation": "gelu"}}
+_EVALUATIONS = on_both_splits("groups")
 
 
 def _launch(
@@ -49,7 +50,6 @@ def _launch(
     )
 
 
-_DIGITS = {"model": _CNN, "batch_size": 50, "optimizer": {"key": "adam", "params": {"lr": 0.002}}}
 _RESNET = {
     "model": {"key": "resnet50", "params": {"pretrained": True, "pooling": "max"}},
     "optimizer": {"key": "sgd", "params": {"lr": 0.001}},
@@ -72,7 +72,7 @@ SPURIOUS = StudyEntry(
                 _launch(
                     "textured_digits",
                     "Digits on textures",
-                    {**_DIGITS, "epochs": 6},
+                    {**TEXTURE_TRAINING, "epochs": 6},
                     (0, 1, 2),
                     (0.1, 1.0),
                     ("group_dro", "dfr"),
@@ -87,7 +87,7 @@ SPURIOUS = StudyEntry(
                 _launch(
                     "textured_digits",
                     "Digits on textures",
-                    {**_DIGITS, "epochs": 20},
+                    {**TEXTURE_TRAINING, "epochs": 20},
                     (0, 1, 2, 3, 4),
                     (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
                     ("reweighting", "group_dro", "jtt", "dfr"),
