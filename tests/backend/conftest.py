@@ -30,7 +30,7 @@ from densitylab.backend.reconciler import System
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import QueueName, Status, Value
+from densitylab.backend.shared.contracts import Evaluation, QueueName, Run, Status, Value
 from densitylab.backend.shared.database import Database, now
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import (
@@ -292,8 +292,15 @@ class Work:
 
     def finish_evaluations(self, run_id: int, accuracy: float = 0.9) -> None:
         """Finish every queued evaluation with one value."""
+        value = Value(value=accuracy, low=0.1, high=1.0, n=10)
+        self.store_results(run_id, lambda _, __: {"accuracy": value})
+
+    def store_results(self, run_id: int, results: Callable[[Run, Evaluation], dict[str, Value]]) -> None:
+        """Finish every queued evaluation with the values that `results` gives for the run and the evaluation."""
         with self.system.database.read() as session:
+            run = runs.get(session, run_id)
             waiting = [item for item in evaluations.of_run(session, run_id) if not item.status.final]
+        assert run is not None
         for item in waiting:
             held = self.claim(item.task)
             with self.system.database.write() as session:
@@ -301,7 +308,7 @@ class Work:
                 evaluations.store(
                     session,
                     item.id,
-                    values={"accuracy": Value(value=accuracy, low=0.1, high=1.0, n=10)},
+                    values=results(run, item),
                     curves={},
                     flags=[],
                     seconds=0.1,

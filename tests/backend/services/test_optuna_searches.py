@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from optuna.trial import TrialState
 
 from densitylab.backend.reconciler import advance_searches, prune_trials
-from densitylab.backend.shared.contracts import Run, Status, Value
-from densitylab.backend.shared.store import evaluations, experiments, metrics, runs, tasks
+from densitylab.backend.shared.contracts import Evaluation, Run, Status, Value
+from densitylab.backend.shared.store import experiments, metrics, runs, tasks
 from densitylab.backend.shared.store.metrics import Point
 
 LAMBDA = {"type": "number", "path": "lambda_", "low": 0.001, "high": 10, "log": True}
@@ -62,28 +62,22 @@ def report(work: Any, held: tasks.Claim, epoch: int) -> None:
         metrics.append(session, run.id, [Point(CURVE, 10 * epoch, float(epoch), value, 1.0)])
 
 
+def results(run: Run, evaluation: Evaluation) -> dict[str, Value]:
+    """Those on test images have other values."""
+    value = accuracy(run) if evaluation.key == "accuracy" else robustness(run)
+    value = value if evaluation.split == "validation" else 1 - value
+    return {"accuracy": Value(value=value, n=100, higher_is_better=True)}
+
+
 def finish(work: Any, run_id: int, held: tasks.Claim | None = None) -> None:
-    """Take a run through its training and its evaluations, those on test images with other values."""
+    """Take a run through its training and its evaluations."""
     if held is None:
         held = work.start(run_id)
         for epoch in range(1, 6):
             report(work, held, epoch)
     work.checkpoint(held)
     work.end(held)
-    with work.system.database.read() as session:
-        run, waiting = runs.get(session, run_id), evaluations.of_run(session, run_id)
-    assert run is not None
-    for item in waiting:
-        value = accuracy(run) if item.key == "accuracy" else robustness(run)
-        value = value if item.split == "validation" else 1 - value
-        held = work.claim(item.task)
-        with work.system.database.write() as session:
-            tasks.fence(session, held)
-            result = Value(value=value, n=100, higher_is_better=True)
-            evaluations.store(
-                session, item.id, values={"accuracy": result}, curves={}, flags=[], seconds=0.1, provenance={}
-            )
-            tasks.finish(session, held, Status.SUCCEEDED)
+    work.store_results(run_id, results)
 
 
 def launch(client: TestClient, **changes: Any) -> Any:

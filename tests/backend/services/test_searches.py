@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from densitylab.backend.reconciler import advance_searches
-from densitylab.backend.shared.contracts import Run, Status, Value
+from densitylab.backend.shared.contracts import Evaluation, Run, Status, Value
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import evaluations, experiments, runs, tasks
+from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.tables import EventRow
 from tests.backend.api.test_api_registrations import enter
 
@@ -30,23 +30,17 @@ def robustness(run: Run) -> float:
     return 0.3 + (0.05 * 2 * math.log10(run.spec.lambda_) if run.spec.lambda_ else -0.25)
 
 
+def results(run: Run, evaluation: Evaluation) -> dict[str, Value]:
+    """Those on test images have other values."""
+    value = accuracy(run) if evaluation.key == "accuracy" else robustness(run)
+    value = value if evaluation.split == "validation" else 1 - value
+    return {"accuracy": Value(value=value, n=100, higher_is_better=True)}
+
+
 def train(work: Any, run_id: int) -> None:
-    """Take a run through its training and its evaluations, those on test images with other values."""
+    """Take a run through its training and its evaluations."""
     work.train(run_id)
-    with work.system.database.read() as session:
-        run, waiting = runs.get(session, run_id), evaluations.of_run(session, run_id)
-    assert run is not None
-    for item in waiting:
-        value = accuracy(run) if item.key == "accuracy" else robustness(run)
-        value = value if item.split == "validation" else 1 - value
-        held = work.claim(item.task)
-        with work.system.database.write() as session:
-            tasks.fence(session, held)
-            result = Value(value=value, n=100, higher_is_better=True)
-            evaluations.store(
-                session, item.id, values={"accuracy": result}, curves={}, flags=[], seconds=0.1, provenance={}
-            )
-            tasks.finish(session, held, Status.SUCCEEDED)
+    work.store_results(run_id, results)
 
 
 def queued(work: Any) -> list[int]:

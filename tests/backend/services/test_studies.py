@@ -1,6 +1,5 @@
 """Studies on a real database, with runs whose results are known functions of method, λ and seed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,50 +8,27 @@ from fastapi.testclient import TestClient
 from densitylab.backend.services.search_runs import first_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog, StudyEntry
-from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Run, Status, Value
+from densitylab.backend.shared.contracts import BracketSearch, Evaluation, ExperimentRequest, Run, Status, Value
 from densitylab.backend.shared.statistics.groups import flatten
-from densitylab.backend.shared.store import evaluations, experiments, runs, tasks
+from densitylab.backend.shared.store import experiments, tasks
 
 LEAKAGE = {"key": "leakage", "size": "minutes"}
 NOISE = {0: 0.0, 1: 0.004, 2: -0.003}
 CATALOG = Catalog.built_in()
-Values = dict[str, Value]
 
 
 def value(number: float, *, higher: bool) -> Value:
     return Value(value=number, n=100, higher_is_better=higher)
 
 
-def leakage(run: Run, evaluation: str, split: str) -> Values:
+def leakage(run: Run, evaluation: Evaluation) -> dict[str, Value]:
     """λ lowers the share, and the largest costs 5 points of accuracy; the rival leaks a little more."""
     at, noise = run.spec.lambda_, NOISE[run.spec.seed]
-    if evaluation == "accuracy":
+    if evaluation.key == "accuracy":
         lost = 0.05 if run.spec.lambda_ >= 1 and run.spec.model.key == "mlp" else 0.0
         return {"accuracy": value(0.9 - lost + noise, higher=True)}
     share = 0.4 if at == 0 else 0.2 - 0.01 * at + (0.02 if run.spec.regularizer.key == "input_gradient" else 0.0)
     return {name: value(share + noise * at / 10, higher=False) for name in ("l2", "share")}
-
-
-def train(work: Any, run_id: int, results: Callable[[Run, str, str], Values]) -> None:
-    """Take a run through its training and its evaluations."""
-    work.train(run_id)
-    with work.system.database.read() as session:
-        run, waiting = runs.get(session, run_id), evaluations.of_run(session, run_id)
-    assert run is not None
-    for item in waiting:
-        held = work.claim(item.task)
-        with work.system.database.write() as session:
-            tasks.fence(session, held)
-            evaluations.store(
-                session,
-                item.id,
-                values=results(run, item.key, item.split),
-                curves={},
-                flags=[],
-                seconds=0.1,
-                provenance={},
-            )
-            tasks.finish(session, held, Status.SUCCEEDED)
 
 
 def train_all(work: Any, study: dict[str, Any]) -> None:
@@ -60,7 +36,8 @@ def train_all(work: Any, study: dict[str, Any]) -> None:
         with work.system.database.read() as session:
             members = experiments.run_ids(session, launch["experiment"])
         for run_id in members:
-            train(work, run_id, leakage)
+            work.train(run_id)
+            work.store_results(run_id, leakage)
 
 
 @pytest.mark.parametrize("entry", CATALOG.all(StudyEntry), ids=lambda entry: entry.key)
