@@ -1,4 +1,4 @@
-"""How well λ carries over to another norm, power or target of the same regularizer, from three kinds of weights.
+"""Measure how well λ carries over to another norm, power or target of a regularizer, from three kinds of weights.
 
     python -m benchmarks.lambda_ratios [--activation relu] [--lambda 1] [--seeds 2] [--epochs 10] [--out FOLDER]
 

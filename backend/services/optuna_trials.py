@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def ended(self) -> bool:
-        """Whether its state is final and no run of it is active any more."""
+        """True once its state is final and no run of it is active any more."""
         return self.state != "running" and not self.active_runs
 
     @property

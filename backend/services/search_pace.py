@@ -1,4 +1,4 @@
-"""How long a search may still take."""
+"""The time that a search may still take."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What chance gives in place of a result: a random map, a network with random weights, the area of a mask."""
+"""Values that chance gives: of a random map, a network with random weights, the area of a mask."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a paper shows of runs: tables, figures and claims, before they are typeset or drawn."""
+"""Tables, figures and claims of a paper, before they are typeset or drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -114,7 +114,7 @@ class Run(Answer):
 
     @property
     def pruned(self) -> bool:
-        """Whether a search stopped the run, since its trial had fallen behind earlier ones."""
+        """True if a search stopped the run, since its trial had fallen behind earlier ones."""
         return self.status is Status.CANCELLED and any(flag.key == PRUNED for flag in self.flags)
 
     @property

@@ -1,4 +1,4 @@
-"""What differs in how runs were trained and evaluated, beside their specs: device, precision, version."""
+"""Differences between runs beside their specs: device, precision and version of the evaluation."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence

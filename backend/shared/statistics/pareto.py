@@ -1,4 +1,4 @@
-"""Which points others dominate: the rest is the Pareto front."""
+"""Points that others dominate; the rest is the Pareto front."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How far a study is, what was left out of it, and its buttons."""
+"""Progress of a study, the launches that were left out, and its buttons."""
 
 from datetime import UTC, datetime
 
