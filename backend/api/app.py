@@ -6,17 +6,14 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from densitylab.backend.api import docs, errors, openapi, shutdown, threads
-from densitylab.backend.api.authorization import AUTHORIZED
 from densitylab.backend.api.collectors import SystemCollector
 from densitylab.backend.api.connections import Connections, descriptors
-from densitylab.backend.api.content_type import require_content_type
-from densitylab.backend.api.exact_json import require_exact_json
 from densitylab.backend.api.middleware.access_log import AccessLog
 from densitylab.backend.api.middleware.audit import Audit, note_change
 from densitylab.backend.api.middleware.authentication import Authentication
@@ -34,6 +31,7 @@ from densitylab.backend.api.middleware.request_ids import RequestIds
 from densitylab.backend.api.process_metrics import ApiProcesses
 from densitylab.backend.api.provenance import code_version
 from densitylab.backend.api.query_parameters import RefuseUnknownParameters
+from densitylab.backend.api.request_checks import check_request
 from densitylab.backend.api.routes import (
     artifacts,
     attributions,
@@ -81,18 +79,18 @@ from densitylab.backend.shared.settings import Settings
 
 PREFIX = "/api/v1"
 LOCK_SECONDS, STATEMENT_SECONDS = 5.0, 60.0  # after which a request is refused that waits for the database
-_RESOURCES = (
+_RESOURCES = (  # those of most requests first: the router tries one route after the other
+    runs,
+    metrics,
+    experiments,
     catalog,
     datasets,
     registrations,
     models,
-    experiments,
     studies,
-    runs,
     logged_runs,
     tables,
     bulk,
-    metrics,
     logs,
     artifacts,
     exports,
@@ -192,14 +190,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ClientDisconnect)
     app.add_middleware(PathPrefix, prefix=settings.path_prefix)
     app.add_middleware(SecurityHeaders, policy="default-src 'none'")
-    api = APIRouter(
-        prefix=PREFIX,
-        dependencies=[Depends(require_content_type), Depends(require_exact_json), *AUTHORIZED],
-        responses=errors.responses(*common),
-    )
-    for resource in _RESOURCES:
-        api.include_router(resource.router)
-    app.include_router(api)
+    for resource in _RESOURCES:  # not in one router in between: each level of routers matches a path again
+        app.include_router(
+            resource.router,
+            prefix=PREFIX,
+            dependencies=[Depends(check_request)],
+            responses=errors.responses(*common),
+        )
     app.include_router(prometheus.router, responses=errors.responses(*common))
     app.include_router(problems.router, responses=errors.responses(400, 408, 413, 422, 429, 431))
     docs.install(app)

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.authentication import ReadOnlyToken
-from densitylab.backend.api.dependencies import CallerDep, DatabaseDep
+from densitylab.backend.api.dependencies import CallerDep, current_caller
 from densitylab.backend.services.ownership import require_owner
+from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.contracts.fields import Id, Key
 from densitylab.backend.shared.errors import DomainError
 from densitylab.backend.shared.store import owners
@@ -61,10 +63,14 @@ def require_full(caller: CallerDep) -> None:
         raise ReadOnlyToken(caller.name)
 
 
-def require_ownership(request: Request, caller: CallerDep, database: DatabaseDep) -> None:
+async def require_ownership(request: Request) -> None:
     """Raise NotOwner if the caller may not change what the path names. An action on many runs checks each of them."""
-    if caller.changes_all:
-        return
+    caller = await current_caller(request)
+    if not caller.changes_all:  # others need no thread
+        await run_in_threadpool(_require_ownership, request, caller)
+
+
+def _require_ownership(request: Request, caller: Caller) -> None:
     for rule in RULES:
         if rule.parameter not in request.path_params or request.method not in rule.methods:
             continue
@@ -72,8 +78,5 @@ def require_ownership(request: Request, caller: CallerDep, database: DatabaseDep
             value = rule.value.validate_python(request.path_params[rule.parameter])
         except ValidationError:
             continue  # the route refuses it
-        with database.read() as session:
+        with request.app.state.database.read() as session:
             require_owner(caller, rule.owners(session, value), f"{rule.kind} {value}")
-
-
-AUTHORIZED = [Depends(require_ownership)]

@@ -37,7 +37,7 @@ async def _provenance(request: Request) -> dict[str, str]:
     return request.app.state.provenance
 
 
-async def _caller(request: Request) -> Caller:
+async def current_caller(request: Request) -> Caller:
     return getattr(request.state, "caller", LOCAL)
 
 
@@ -63,7 +63,7 @@ CatalogDep = Annotated[Catalog, Depends(_catalog)]  # with the data sets that ar
 StoreDep = Annotated[ArtifactStore, Depends(_store)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 QueueDep = Annotated[Queue, Depends(_queue)]
-CallerDep = Annotated[Caller, Depends(_caller)]
+CallerDep = Annotated[Caller, Depends(current_caller)]
 Provenance = Annotated[dict[str, str], Depends(_provenance)]
 Reading = Annotated[Session, Depends(_reading)]
 
