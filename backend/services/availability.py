@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from densitylab.backend.broker.queue import BrokerUnavailable, LiveWorker, Queue
 from densitylab.backend.shared.catalog import Catalog, Entry
@@ -57,12 +56,15 @@ def require_available(
         raise InvalidRequest(errors)
 
 
-def with_missing_entries(catalog: Catalog, run: bytes) -> bytes:
-    """Return a run's JSON with `missing`, which names each entry of a plug-in that is not installed here any more."""
-    if b'"plugins"' not in run:
-        return run
-    answer: dict[str, Any] = json.loads(run)
-    plugins = answer["provenance"].get("plugins")
+def missing_entries(catalog: Catalog, provenance: str) -> list[str]:
+    """Return, in words, each entry of a plug-in that a run's provenance names and that is not installed here any more.
+
+    Args:
+        provenance: JSON.
+    """
+    if '"plugins"' not in provenance:
+        return []
+    plugins = json.loads(provenance).get("plugins")
     missing = []
     for package, used in plugins.items() if isinstance(plugins, dict) else ():
         for name in used.get("entries", ()) if isinstance(used, dict) else ():
@@ -71,4 +73,4 @@ def with_missing_entries(catalog: Catalog, run: bytes) -> bytes:
                 missing.append(
                     f"{kind} {key!r} of the package {package} {used.get('version', '')}, which is not installed here"
                 )
-    return json.dumps({**answer, "missing": missing}).encode() if missing else run
+    return missing

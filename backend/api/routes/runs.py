@@ -1,5 +1,6 @@
 """Runs: the training of one model each."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -21,7 +22,7 @@ from densitylab.backend.api.etags import IfMatch, require_match
 from densitylab.backend.api.run_filters import Filters
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import deletion, runs, runs_csv
-from densitylab.backend.services.availability import with_missing_entries
+from densitylab.backend.services.availability import missing_entries
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import Deleted, PartialRun, Run, RunPatch, did_you_mean
@@ -88,9 +89,9 @@ def list_runs(
     with database.read() as session:
         items = run_listing.sorted_runs(session, filters, sort=key, descending=descending, after=after, limit=limit + 1)
         more = cursors.encode(sort, items[limit - 1].key, items[limit - 1].id) if len(items) > limit else None
-        each = run_listing.json_by_id(session, [item.id for item in items[:limit]])
+        each = run_listing.json_by_id(session, [item.id for item in items[:limit]], partial(missing_entries, catalog))
         number = run_listing.count(session, filters) if total else None
-    found = [with_missing_entries(catalog, each[item.id]) for item in items[:limit] if item.id in each]
+    found = [each[item.id] for item in items[:limit] if item.id in each]
     if fields is not None:
         found = [_with_fields(run, fields) for run in found]
     return raw_json.page(b"[" + b",".join(found) + b"]", more, total=number)
@@ -189,7 +190,7 @@ def _with_fields(run: bytes, fields: list[str]) -> bytes:
 
 
 def _json(session: Session, catalog: Catalog, run_id: int) -> bytes:
-    answer = run_listing.json_by_id(session, [run_id]).get(run_id)
+    answer = run_listing.json_by_id(session, [run_id], partial(missing_entries, catalog)).get(run_id)
     if answer is None:
         raise runs.not_found(run_id)
-    return with_missing_entries(catalog, answer)
+    return answer

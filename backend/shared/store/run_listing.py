@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter, namedtuple
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import Select, Text, and_, cast, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, literal, null, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Lineage, Status
@@ -20,8 +19,7 @@ from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.tables import EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
 
-@dataclass(frozen=True)
-class SortedRun:
+class SortedRun(NamedTuple):
     """A run in a sorted listing: its id and sort key, from which a cursor is made."""
 
     id: int
@@ -43,9 +41,28 @@ def sorted_runs(
         sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
         after: (sort key, id) of the previous page's last run. Runs without a value come last.
     """
-    column, _, name = sort.partition(".")
-    if name:
-        return _by_number(session, filters, NUMBERS[column], name, descending, after, limit)
+    if "." not in sort:
+        return list(map(SortedRun._make, _rows(session, _sorted(filters, sort, descending, after, limit))))
+    listed: list[SortedRun] = []
+    if after is None or after[0] is not None:
+        with_value = _with_number(filters, sort, descending, after, limit)
+        listed = list(map(SortedRun._make, _rows(session, with_value)))
+        after = None
+    if limit is None or len(listed) < limit:
+        left = None if limit is None else limit - len(listed)
+        without = _without_number(filters, sort, descending, None if after is None else after[1], left)
+        listed += map(SortedRun._make, _rows(session, without))
+    return listed
+
+
+# Pages ask for the same listing again and again: building its statement takes twice as long as executing it
+_kept = lru_cache(maxsize=200)
+
+
+@_kept
+def _sorted(
+    filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None
+) -> Select[Any]:
     key = _sort_key(sort)
     # With one status, the index of the tasks has this order already
     number = TaskRow.run_id if sort == "id" and len(filters.status) == 1 else RunRow.id
@@ -61,41 +78,40 @@ def sorted_runs(
     direction = key.desc() if descending else key.asc()
     tie = number.desc() if descending else number.asc()
     order = (tie,) if sort == "id" else (direction.nulls_last(), tie)
-    return [SortedRun(*row) for row in _rows(session, statement.order_by(*order).limit(limit))]
+    return statement.order_by(*order).limit(limit)
 
 
-def _by_number(
-    session: Session,
-    filters: Filter,
-    numbers: type[ResultRow] | type[LatestRow],
-    name: str,
-    descending: bool,
-    after: tuple[Any, int] | None,
-    limit: int | None,
-) -> list[SortedRun]:
-    """Return the runs with a value in the order of its index, which reads no more rows than needed; then the others by
-    id."""
-    has_it = and_(numbers.run_id == RunRow.id, numbers.name == name)
-    listed: list[SortedRun] = []
-    if after is None or after[0] is not None:
-        key, number = numbers.value, numbers.run_id
-        statement = _matching(filters, key).join(numbers, has_it)
-        if after is not None:
-            value, run_id = after
-            beyond = key < value if descending else key > value
-            beyond_id = number < run_id if descending else number > run_id
-            statement = statement.where(or_(beyond, and_(key == value, beyond_id)))
-        order = (key.desc(), number.desc()) if descending else (key.asc(), number.asc())
-        listed = [SortedRun(*row) for row in _rows(session, statement.order_by(*order).limit(limit))]
-        after = None
-    if limit is None or len(listed) < limit:
-        left = None if limit is None else limit - len(listed)
-        statement = _matching(filters, null()).where(~exists().where(has_it))
-        if after is not None:
-            statement = statement.where(RunRow.id < after[1] if descending else RunRow.id > after[1])
-        order_by_id = RunRow.id.desc() if descending else RunRow.id.asc()
-        listed += [SortedRun(*row) for row in _rows(session, statement.order_by(order_by_id).limit(left))]
-    return listed
+@_kept
+def _with_number(
+    filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None
+) -> Select[Any]:
+    """Return a statement for the runs with a value in the order of its index, which reads no more rows than needed."""
+    numbers, has_it = _numbers(sort)
+    key, number = numbers.value, numbers.run_id
+    statement = _matching(filters, key).join(numbers, has_it)
+    if after is not None:
+        value, run_id = after
+        beyond = key < value if descending else key > value
+        beyond_id = number < run_id if descending else number > run_id
+        statement = statement.where(or_(beyond, and_(key == value, beyond_id)))
+    order = (key.desc(), number.desc()) if descending else (key.asc(), number.asc())
+    return statement.order_by(*order).limit(limit)
+
+
+@_kept
+def _without_number(filters: Filter, sort: str, descending: bool, after: int | None, limit: int | None) -> Select[Any]:
+    """Return a statement for the runs without a value, by id."""
+    statement = _matching(filters, null()).where(~exists().where(_numbers(sort)[1]))
+    if after is not None:
+        statement = statement.where(RunRow.id < after if descending else RunRow.id > after)
+    return statement.order_by(RunRow.id.desc() if descending else RunRow.id.asc()).limit(limit)
+
+
+def _numbers(sort: str) -> tuple[type[ResultRow] | type[LatestRow], ColumnElement[bool]]:
+    """Return the table of a sort by "results.<name>" or "metrics.<name>", and the condition that a run is in it."""
+    column, _, name = sort.partition(".")
+    numbers = NUMBERS[column]
+    return numbers, and_(numbers.run_id == RunRow.id, numbers.name == name)
 
 
 def _matching(filters: Filter, key: Any, *, with_task: bool = False) -> Select:
@@ -117,14 +133,23 @@ def read_json(session: Session, run_ids: list[int]) -> bytes:
     return b"[" + b",".join(each[run_id] for run_id in run_ids if run_id in each) + b"]"
 
 
-def json_by_id(session: Session, run_ids: list[int]) -> dict[int, bytes]:
-    """Return the JSON of each of these runs that exists, by id. Columns that are stored as JSON are not parsed."""
+def json_by_id(
+    session: Session, run_ids: list[int], missing: Callable[[str], list[str]] = lambda _: []
+) -> dict[int, bytes]:
+    """Return the JSON of each of these runs that exists, by id. Columns that are stored as JSON are not parsed.
+
+    Args:
+        missing: returns from a run's provenance, in JSON, what it needs and is not installed.
+    """
     fetched = _rows(session, _RUNS, {"run_ids": run_ids})
     # Plain tuples: reading their fields is ten times as fast as reading those of a result's row
     rows: list[Any] = [_Row._make(row) for row in fetched]
     positions = outbox.queue_positions(session, [row.task for row in rows if row.status == Status.QUEUED])
     lineages = lineage.of_runs(session, {row.id: row.init_from_run for row in rows})
-    return {row.id: _json(row, positions.get(row.task), lineages.get(row.id, _NO_LINEAGE)) for row in rows}
+    return {
+        row.id: _json(row, positions.get(row.task), lineages.get(row.id, _NO_LINEAGE), missing(row.provenance))
+        for row in rows
+    }
 
 
 def results(session: Session, run_ids: list[int]) -> list[tuple[int, dict[str, dict[str, Any]]]]:
@@ -135,7 +160,6 @@ def results(session: Session, run_ids: list[int]) -> list[tuple[int, dict[str, d
 
 
 _STORED = (RunRow.spec, RunRow.source, RunRow.metrics, RunRow.results, RunRow.flags, RunRow.tags, RunRow.provenance)
-_JSON_COLUMNS = tuple(column.key for column in _STORED)
 _EVALUATE = aliased(TaskRow)
 _ITEMS, _STATUS = "\x1e", "\x1f"  # separators: in JSON and in names such characters are escaped or refused
 # One text per run, with the status of each: three more rows per run would double the time
@@ -203,9 +227,9 @@ def _rows(session: Session, statement: Select, values: dict[str, Any] | None = N
     return session.connection().execute(statement, values).all()
 
 
-def _json(row: Any, position: int | None, lineage_: Lineage | dict[str, Any]) -> bytes:
+def _json(row: Any, position: int | None, lineage_: Lineage | dict[str, Any], missing: list[str]) -> bytes:
     evaluations = [item.split(_STATUS) for item in row.evaluations.split(_ITEMS)] if row.evaluations else []
-    counts, measured = _measured(row.status, tuple(status for _, status in evaluations))
+    counts, measured = _measured(row.status, tuple([status for _, status in evaluations]))
     scalars = to_json(
         {
             "id": row.id,
@@ -229,18 +253,21 @@ def _json(row: Any, position: int | None, lineage_: Lineage | dict[str, Any]) ->
             "notes": row.notes,
             "archived": row.archived,
             "owner": row.owner,
-            "missing": [],
+            "missing": missing,
             "created_at": to_datetime(row.created_at),
             "started_at": to_datetime(row.started_at),
             "finished_at": to_datetime(row.finished_at),
         }
     )
-    stored = {name: getattr(row, name) for name in _JSON_COLUMNS}
+    spec = row.spec
     if row.spec_version != SPEC_VERSION:
-        stored["spec"] = runs.stored_spec(json.loads(stored["spec"])).model_dump_json()
-    text = "".join([f'"{name}":{text or "null"},' for name, text in stored.items()])
-    listed = ",".join([text for text, _ in evaluations])
-    return b"%b,%b}" % (scalars[:-1], _valid(f'{text}"evaluations":[{listed}]').encode())
+        spec = runs.stored_spec(json.loads(spec)).model_dump_json()
+    stored = (  # an f-string takes a fifth of the time of a loop over the columns
+        f'"spec":{spec},"source":{row.source or "null"},"metrics":{row.metrics},"results":{row.results},'
+        f'"flags":{row.flags},"tags":{row.tags},"provenance":{row.provenance},'
+        f'"evaluations":[{",".join([text for text, _ in evaluations])}]'
+    )
+    return b"%b,%b}" % (scalars[:-1], _valid(stored).encode())
 
 
 @lru_cache(maxsize=1000)
