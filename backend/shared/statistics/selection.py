@@ -221,7 +221,9 @@ def edge_text(edge: Edge | None) -> str:
         return ""
     if edge == "only":
         return "the only λ tried"
-    return f"the {edge} λ tried: a {'smaller' if edge == 'lowest' else 'larger'} one may be better"
+    if edge == "lowest":
+        return "the lowest λ tried: a smaller one may be better"
+    return "the highest λ tried: a larger one, where the method allows it, may be better"
 
 
 def selection_text(rows: Sequence[Selection]) -> str:

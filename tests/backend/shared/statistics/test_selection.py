@@ -60,7 +60,7 @@ def test_a_loss_of_exactly_the_budget_is_within_it():
     a, b = choice(launched(), 0.10)
     assert (lambda_of(a), a.edge) == (100, "highest") and (lambda_of(b), b.edge) == (1, "only")
     assert choice(launched(), 0.04)[1].within == 1
-    assert edge_text(a.edge) == "the highest λ tried: a larger one may be better"
+    assert edge_text(a.edge) == "the highest λ tried: a larger one, where the method allows it, may be better"
     assert edge_text(b.edge) == "the only λ tried" and edge_text(None) == ""
     assert "end of its grid" in selection_text([a, b])
 
