@@ -33,7 +33,7 @@ demo: $(VENV)/.installed-launcher
 gallery: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m benchmarks.gallery --out docs $(ARGS)
 
-# All regularizers over their λ, four networks, three seeds; needs a running system and an hour of two cores
+# Every method at the λ of its search, three networks, five seeds; needs a running system and some hours of two cores
 comparison: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m benchmarks.comparison $(ARGS)
 
