@@ -13,28 +13,38 @@ from densitylab.frontend.ui.scroll_to_top import scroll_to_top
 from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
 from densitylab.frontend.ui.status import show_flash
 
-st.set_page_config(page_title="DensityLab", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide")
+HERE = Path(__file__).parent
 
 st.html(f"<style>{read_asset('streamlit_app.css')}</style>")
+st.logo(str(HERE / "logo.svg"))
 page = st.navigation(
-    [
-        st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
-        st.Page("app_pages/experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
-        st.Page("app_pages/experiment.py", title="Experiment", url_path="experiment", visibility="hidden"),
-        st.Page("app_pages/studies.py", title="Studies", icon=":material/quiz:", url_path="studies"),
-        st.Page("app_pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
-        st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
-        st.Page("app_pages/models.py", title="Models", icon=":material/upload_file:", url_path="models"),
-        st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
-        st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
-        st.Page("app_pages/stability.py", title="Stability", icon=":material/vibration:", url_path="stability"),
-        st.Page("app_pages/density.py", title="Density", icon=":material/landscape:", url_path="density"),
-        st.Page("app_pages/datasets.py", title="Data", icon=":material/database:", url_path="datasets"),
-        st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
-    ],
+    {
+        "Work": [
+            st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True),
+            st.Page("app_pages/launch.py", title="Launch", icon=":material/rocket_launch:", url_path="launch"),
+            st.Page("app_pages/experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
+            st.Page("app_pages/experiment.py", title="Experiment", url_path="experiment", visibility="hidden"),
+            st.Page("app_pages/runs.py", title="Runs", icon=":material/list:", url_path="runs"),
+            st.Page("app_pages/run.py", title="Run", icon=":material/show_chart:", url_path="run"),
+            st.Page("app_pages/studies.py", title="Studies", icon=":material/quiz:", url_path="studies"),
+        ],
+        "Inspect": [
+            st.Page("app_pages/compare.py", title="Compare", icon=":material/scatter_plot:", url_path="compare"),
+            st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
+            st.Page("app_pages/stability.py", title="Stability", icon=":material/vibration:", url_path="stability"),
+            st.Page("app_pages/density.py", title="Density", icon=":material/landscape:", url_path="density"),
+        ],
+        "Set-up": [
+            st.Page("app_pages/models.py", title="Models", icon=":material/upload_file:", url_path="models"),
+            st.Page("app_pages/datasets.py", title="Data", icon=":material/database:", url_path="datasets"),
+            st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
+        ],
+    },
     position="top",
 )
+# A run's and an experiment's page have its number in their links
+title = " ".join(filter(None, [page.title, st.query_params.get(page.url_path)]))
+st.set_page_config(page_title=f"{title} · DensityLab", page_icon=str(HERE / "icon.png"), layout="wide")
 listen_for_shortcuts()
 scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models
 show_flash()

@@ -1,5 +1,5 @@
 export default function(component) {
-  const pages = component.data.pages;
+  const { data, setTriggerValue } = component;
   const dialog = component.parentElement.querySelector("dialog");
   const opener = component.parentElement.querySelector(".densitylab-keys");
   const closer = dialog.querySelector("button");
@@ -12,13 +12,8 @@ export default function(component) {
     if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
     const after = event.timeStamp - waiting < 1500;
     waiting = 0;
-    if (after && event.key in pages) {
-      const link = [...document.querySelectorAll("a")].find(
-        (item) => item.pathname && item.pathname.replace(/[/]$/, "").endsWith("/" + pages[event.key])
-                  && item.closest("header, [data-testid=stSidebar]"));
-      const home = document.querySelector("header a, [data-testid=stSidebar] a");
-      const chosen = pages[event.key] ? link : home;
-      if (chosen) { event.preventDefault(); chosen.click(); }
+    if (after && data.pages.includes(event.key)) {
+      event.preventDefault(); setTriggerValue("pressed", event.key);
     } else if (event.key === "g") {
       waiting = event.timeStamp;
     } else if (event.key === "?") {

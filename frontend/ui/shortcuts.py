@@ -7,8 +7,8 @@ import streamlit as st
 
 from densitylab.frontend.assets import read_asset, template
 
-PAGES = {
-    "h": ("", "Home"),
+PAGES = {  # key -> the file of its page, its title
+    "h": ("home", "Home"),
     "l": ("launch", "Launch"),
     "e": ("experiments", "Experiments"),
     "r": ("runs", "Runs"),
@@ -44,6 +44,12 @@ def _component() -> Any:
 
 
 def listen_for_shortcuts() -> None:
-    """Draw the `?` in the corner and listen for the keys; call it once on every page."""
-    pages = {key: path for key, (path, _) in PAGES.items()}
-    _component()(key="densitylab_shortcuts", data={"pages": pages}, height=1)
+    """Draw the `?` in the corner, listen for the keys and open the page of a pressed one; call it once on every page,
+    after the navigation."""
+    result = _component()(key="densitylab_shortcuts", data={"pages": list(PAGES)}, height=1, on_pressed_change=_ignore)
+    if result.pressed in PAGES:
+        st.switch_page(f"app_pages/{PAGES[result.pressed][0]}.py")
+
+
+def _ignore() -> None:
+    """Do nothing: the pressed key is read from the component's result."""

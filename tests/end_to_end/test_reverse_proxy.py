@@ -117,7 +117,8 @@ def test_a_browser_works_below_the_path(proxied: Proxied, browser: Browser, vari
 
     tab.goto(f"{address}/run?run={run}")
     expect_points(tab.locator(".densitylab-chart").first, re.compile("[1-9]"), 240)
-    tab.get_by_role("link", name="Runs").first.click()
+    tab.get_by_text("Work", exact=True).click()
+    tab.locator("a[href$='/runs']").first.click()
     tab.wait_for_url(f"{address}/runs")
     expect(tab.get_by_role("heading", name="Runs")).to_be_visible(timeout=PATIENCE)
     tab.goto(f"{address}/launch")

@@ -1,4 +1,4 @@
-"""No chart offers to send itself to Plotly's server."""
+"""Tool bars appear on hover, and no chart offers to send itself to Plotly's server."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,7 @@ DRAWING = re.compile(r"\b(plotly_chart|to_html|write_html|newPlot|Plotly\.react)
 
 
 def test_the_configuration_has_no_upload():
+    assert PLOTLY_CONFIG["displayModeBar"] == "hover"
     assert PLOTLY_CONFIG["showSendToCloud"] is False and PLOTLY_CONFIG["plotlyServerURL"] == ""
     document = go.Figure().to_html(config={**PLOTLY_CONFIG}, include_plotlyjs=False)
     assert '"showSendToCloud": false' in document and "plotly.com" not in document
