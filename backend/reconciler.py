@@ -1,8 +1,9 @@
 """The reconciler: `python -m densitylab.backend.reconciler`, one per system, outside API and workers.
 
-It redelivers tasks, takes the next steps of searches, stops pruned trials, reclaims expired leases, fails logged runs
-that are silent, kills tasks that ignore a cancel, finishes interrupted deletions, keeps the cache of maps within its
-budget, and sends webhooks. While the broker or the database is down it logs one line, and continues once it is back.
+It redelivers tasks, takes the next steps of searches, has the λ that studies select evaluated, stops pruned trials,
+reclaims expired leases, fails logged runs that are silent, kills tasks that ignore a cancel, finishes interrupted
+deletions, keeps the cache of maps within its budget, and sends webhooks. While the broker or the database is down it
+logs one line, and continues once it is back.
 """
 
 import argparse
@@ -20,7 +21,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from densitylab.backend.broker.delivery import Comparison, deliver
 from densitylab.backend.broker.queue import BrokerUnavailable, Queue
-from densitylab.backend.services import dataset_removal, deletion, leftovers, optuna_searches, pruning, searches
+from densitylab.backend.services import (
+    dataset_removal,
+    deletion,
+    leftovers,
+    optuna_searches,
+    pruning,
+    searches,
+    study_evaluations,
+)
 from densitylab.backend.services.datasets import prepare
 from densitylab.backend.services.webhooks import WebhookSender
 from densitylab.backend.shared import data_leftovers, log_format, specs
@@ -28,7 +37,7 @@ from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
-from densitylab.backend.shared.store import datasets, experiments, logged_runs, tasks
+from densitylab.backend.shared.store import datasets, experiments, logged_runs, studies, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +61,7 @@ class System:
     # By the experiment of a search: the state of its tasks, and that of its running curves, when they were looked at
     searches: dict[int, str] = field(default_factory=dict)
     judged: dict[int, str] = field(default_factory=dict)
+    studies: dict[int, str] = field(default_factory=dict)  # those that wait for nothing: their launches then
 
 
 def deliver_queued_tasks(system: System) -> None:
@@ -113,6 +123,17 @@ def prune_trials(system: System) -> None:
     for experiment_id, _ in found:
         judged = system.judged.get(experiment_id, "")
         system.judged[experiment_id] = optuna_searches.prune(system.database, experiment_id, judged)
+
+
+def evaluate_selected(system: System) -> None:
+    """Request the evaluations of the λ that studies select once their runs have ended."""
+    with system.database.read() as session:
+        states = studies.states(session)
+    for study_id, state in states.items():
+        if system.studies.get(study_id) != state and study_evaluations.request_due(
+            system.database, system.catalog, system.queue, system.store, study_id
+        ):
+            system.studies[study_id] = state
 
 
 def finish_deletions(system: System) -> None:
@@ -204,6 +225,7 @@ def periodic_tasks() -> list[PeriodicTask]:
         PeriodicTask(compare_queues, 1),
         PeriodicTask(prune_trials, 2),
         PeriodicTask(advance_searches, 1),
+        PeriodicTask(evaluate_selected, 5),
         PeriodicTask(finish_deletions, 10),
     ]
 

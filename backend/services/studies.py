@@ -11,6 +11,7 @@ from densitylab.backend.services import datasets, experiments
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import preflight
 from densitylab.backend.services.idempotency import once
+from densitylab.backend.services.study_evaluations import waits, with_replaced
 from densitylab.backend.shared import contracts, specs
 from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry, StudyDefinition, StudyEntry
@@ -73,7 +74,9 @@ def go_on(
         if locked is None:
             raise NotFound("study", study_id, _POINTER)
         made = [
-            _insert(session, catalog, ready[item.key], provenance, owner) if item.experiment is None else item
+            _insert(session, catalog, ready[item.key], provenance, owner)
+            if item.experiment is None
+            else replace(item, evaluated=False)  # λ that are selected now may be others
             for item in locked.launches
         ]
         studies.set_launches(session, study_id, made)
@@ -140,7 +143,8 @@ def describe_all(session: Session, stored: Sequence[StoredStudy]) -> list[answer
 
 
 def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) -> answers.Study:
-    labels = {item.key: item.label for item in stored.definition.size.launches}
+    plans = stored.definition.size.launches
+    labels = {item.key: item.label for item in plans}
     own = [(item, None if item.experiment is None else found.get(item.experiment)) for item in stored.launches]
     there = [experiment for _, experiment in own if experiment is not None]
     runs = sum(len(experiment.runs) for experiment in there)
@@ -154,7 +158,9 @@ def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) ->
         size=stored.definition.size.key,
         datasets=stored.datasets,
         launches=[_describe_launch(item, labels[item.key], experiment) for item, experiment in own],
-        finished=bool(there) and all(experiment.finished for experiment in there),
+        finished=bool(there)
+        and all(experiment.finished for experiment in there)
+        and not any(map(waits, plans, stored.launches)),
         progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
         eta_seconds=sum(filter(None, etas)) if etas and None not in etas else None,
         owner=stored.owner,
@@ -200,11 +206,10 @@ def _definition(catalog: Catalog, request: answers.StudyRequest) -> StudyDefinit
 
 def _datasets_of(definition: StudyDefinition) -> set[str]:
     """Return the keys of the data sets that a study trains on and evaluates against."""
-    specs_of_launches = [item.spec for item in definition.size.launches]
-    against = [
-        item.get("params", {}).get("against") for spec in specs_of_launches for item in spec.get("evaluations", ())
-    ]
-    return {*(spec["dataset"]["key"] for spec in specs_of_launches), *(item["key"] for item in against if item)}
+    launches = definition.size.launches
+    evaluations = [item for own in launches for item in (*own.spec.get("evaluations", ()), *own.of_selected)]
+    against = [item.get("params", {}).get("against") for item in evaluations]
+    return {*(own.spec["dataset"]["key"] for own in launches), *(item["key"] for item in against if item)}
 
 
 @dataclass(frozen=True)
@@ -229,10 +234,21 @@ def _plan(
         return _Ready(state)
     try:
         planned = experiments.plan(session, catalog, wanted)
+        if item.of_selected:
+            specs_of_selected = [with_replaced(evaluation, replaced) for evaluation in item.of_selected]
+            _check_evaluations(session, catalog, wanted, specs_of_selected)
         require_available(queue, catalog, experiments.optional_entries(planned))
     except InvalidRequest as refused:
         return _Ready(replace(state, left_out=str(refused)))
     return _Ready(state, wanted, planned)
+
+
+def _check_evaluations(
+    session: Session, catalog: Catalog, wanted: ExperimentRequest, evaluations: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise InvalidRequest for evaluations that runs of a launch cannot have."""
+    alone = {"spec": {**wanted.spec, "evaluations": list(evaluations)}, "sweep": None, "search": None}
+    experiments.plan(session, catalog, wanted.model_copy(update=alone))
 
 
 def _insert(
@@ -263,20 +279,20 @@ def _possible(
 ) -> tuple[ExperimentRequest | None, StoredLaunch]:
     """Return the request of a launch without evaluations against data sets that are missing, and what is left out; None
     where the data set to train on is missing."""
-    spec = {**item.spec, "dataset": {**item.spec["dataset"], "key": _other(item.spec["dataset"]["key"], replaced)}}
+    key = item.spec["dataset"]["key"]
+    spec = {**item.spec, "dataset": {**item.spec["dataset"], "key": replaced.get(key, key)}}
     missing = _missing(session, catalog, spec["dataset"])
     if missing:
         return None, StoredLaunch(item.key, left_out=missing, prepare=_prepare_path(spec["dataset"]["key"]))
     kept, left_out, prepare = [], [], None
     for evaluation in item.spec.get("evaluations", ()):
-        params = dict(evaluation.get("params", {}))
-        if params.get("against"):
-            params["against"] = {**params["against"], "key": _other(params["against"]["key"], replaced)}
-            if reason := _missing(session, catalog, params["against"]):
-                left_out.append(f"{evaluation.get('name', evaluation['key'])}: {reason}")
-                prepare = prepare or _prepare_path(params["against"]["key"])
-                continue
-        kept.append({**evaluation, "params": params})
+        own = with_replaced(evaluation, replaced)
+        against = own["params"].get("against")
+        if against and (reason := _missing(session, catalog, against)):
+            left_out.append(f"{evaluation.get('name', evaluation['key'])}: {reason}")
+            prepare = prepare or _prepare_path(against["key"])
+        else:
+            kept.append(own)
     request = ExperimentRequest.model_validate(
         {
             "name": f"{definition.label}: {item.label}",
@@ -288,10 +304,6 @@ def _possible(
         }
     )
     return request, StoredLaunch(item.key, left_out=" ".join(left_out), prepare=prepare)
-
-
-def _other(key: str, replaced: Mapping[str, str]) -> str:
-    return replaced.get(key, key)
 
 
 def _prepare_path(key: str) -> str:

@@ -1,32 +1,27 @@
 """The report of a study: tables, figures and claims of its runs so far."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services import comparisons, studies
-from densitylab.backend.services.comparisons import ValuesPerImage, grouped
-from densitylab.backend.shared.catalog import Catalog, StudyClaim, StudyDefinition, StudyFigure, StudyTable
+from densitylab.backend.services.comparisons import ValuesPerImage
+from densitylab.backend.services.study_results import StudyResults
+from densitylab.backend.shared.catalog import Catalog, StudyClaim, StudyFigure, StudyTable
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.contracts import comparisons as compared
 from densitylab.backend.shared.contracts import studies as answers
 from densitylab.backend.shared.contracts.catalog import CatalogStudySetting
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.backend.shared.statistics.groups import (
-    Column,
     Group,
-    columns,
-    differing_settings,
     higher_is_better,
     mean_over_seeds,
 )
-from densitylab.backend.shared.statistics.selection import Selection, is_validation, select, selection_text
+from densitylab.backend.shared.statistics.selection import Selection, selection_text
 from densitylab.backend.shared.statistics.table_tests import best_groups
-from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.store.studies import StoredStudy
 
 _CURVES = "metrics."  # before the name of a curve whose last value is a column
@@ -36,7 +31,7 @@ def report(session: Session, catalog: Catalog, per_image: ValuesPerImage, stored
     """Return tables, figures and claims of a study, of the runs that have ended so far."""
     definition = stored.definition
     results = [
-        _Results(session, catalog, definition, item.key, item.experiment)
+        StudyResults(session, catalog, definition, item.key, item.experiment)
         for item in stored.launches
         if item.experiment is not None
     ]
@@ -67,49 +62,6 @@ def report(session: Session, catalog: Catalog, per_image: ValuesPerImage, stored
     )
 
 
-class _Results:
-    """The runs of a launch, in groups, and the λ selected for each method."""
-
-    def __init__(
-        self, session: Session, catalog: Catalog, definition: StudyDefinition, key: str, experiment: int
-    ) -> None:
-        self.key = key
-        self.label = next(item.label for item in definition.size.launches if item.key == key)
-        self.members = list(runs.many(session, experiments.run_ids(session, experiment)).values())
-        self.groups = grouped(catalog, self.members)
-        self.varied = [name for name in differing_settings(self.groups) if name != "lambda_"]
-        self._definition = definition
-
-    @cached_property
-    def selection(self) -> list[Selection]:
-        column = self.column(self._definition.select_by)
-        higher = None if column is None else higher_is_better(self.members, column)
-        if column is None or higher is None:
-            return []
-        return select(self.groups, column, higher=higher, max_loss=self._definition.accuracy_budget)
-
-    def column(self, result: str) -> Column | None:
-        """Return the column of a result on test images; None where no run has it."""
-        return next((item for item in columns(self.members) if item.result == result and not is_validation(item)), None)
-
-    def settings(self, group: Group) -> dict[str, Any]:
-        named = {name: group.settings[name] for name in self.varied if name in group.settings}
-        return named or {"regularizer.key": group.settings.get("regularizer.key")}
-
-    def pick(self, wanted: Mapping[str, Any]) -> tuple[Group | None, str]:
-        """Return the group of a method: a baseline, or a method's selected λ; or None, and why there is none."""
-        rows = [row for row in self.selection if _matches(row.method.groups[-1], wanted)]
-        baselines = [group for group in self.groups if group.is_baseline and _matches(group, wanted)]
-        if len(baselines) == 1 and "lambda_" not in wanted and not rows:
-            return baselines[0], ""
-        if len(rows) == 1:
-            return rows[0].group, "" if rows[0].group else "no λ of it is within the budget of accuracy"
-        exact = [group for group in self.groups if _matches(group, wanted)]
-        if len(exact) == 1:
-            return exact[0], ""
-        return None, "its runs have no results yet" if not rows else "several methods have these settings"
-
-
 @dataclass(frozen=True)
 class _Row:
     group: Group | None
@@ -117,14 +69,14 @@ class _Row:
     selection: Selection | None
 
 
-def _rows(table: StudyTable, results: _Results) -> list[_Row]:
+def _rows(table: StudyTable, results: StudyResults) -> list[_Row]:
     if table.rows == "all" or not results.selection:
         return [_Row(group, group, None) for group in results.groups]
-    baselines = [_Row(group, group, None) for group in results.groups if group.is_baseline]
+    baselines = [_Row(group, group, None) for group in results.baselines]
     return baselines + [_Row(row.group, row.group or row.method.groups[-1], row) for row in results.selection]
 
 
-def _table(table: StudyTable, results: _Results) -> answers.StudyTable | None:
+def _table(table: StudyTable, results: StudyResults) -> answers.StudyTable | None:
     known = [name for name in table.results if name.startswith(_CURVES) or results.column(name)]
     if not results.members or not known or all(name.startswith(_CURVES) for name in known):
         return None
@@ -144,6 +96,7 @@ def _table(table: StudyTable, results: _Results) -> answers.StudyTable | None:
                 edge=row.selection.edge if row.selection else None,
                 candidates=row.selection.candidates if row.selection else None,
                 runs=[run.id for run in row.group.runs] if row.group else [],
+                spec_hashes=[run.provenance.get("spec_hash", "") for run in row.group.runs] if row.group else [],
                 seeds=row.group.seeds if row.group else [],
                 cells=[
                     answers.StudyCell(
@@ -160,7 +113,7 @@ def _table(table: StudyTable, results: _Results) -> answers.StudyTable | None:
     )
 
 
-def _column(name: str, results: _Results) -> answers.StudyColumn:
+def _column(name: str, results: StudyResults) -> answers.StudyColumn:
     column = results.column(name)
     if column is None:
         return answers.StudyColumn(result=name, evaluation="", params={}, higher_is_better=None)
@@ -172,14 +125,14 @@ def _column(name: str, results: _Results) -> answers.StudyColumn:
     )
 
 
-def _mean(group: Group, name: str, results: _Results) -> Estimate | None:
+def _mean(group: Group, name: str, results: StudyResults) -> Estimate | None:
     if name.startswith(_CURVES):
         return estimate([value for value in _per_seed(group, name, results) if value is not None])
     column = results.column(name)
     return None if column is None else mean_over_seeds(group, column)
 
 
-def _per_seed(group: Group | None, name: str, results: _Results) -> list[float | None]:
+def _per_seed(group: Group | None, name: str, results: StudyResults) -> list[float | None]:
     if group is None:
         return []
     if name.startswith(_CURVES):
@@ -189,7 +142,7 @@ def _per_seed(group: Group | None, name: str, results: _Results) -> list[float |
     return [None if column is None else group.value_of(run, column) for run in group.runs]
 
 
-def _figure(figure: StudyFigure, results: Sequence[_Results]) -> answers.StudyFigure | None:
+def _figure(figure: StudyFigure, results: Sequence[StudyResults]) -> answers.StudyFigure | None:
     panels = [panel for item in results if (panel := _panel(figure, item)).lines]
     if not panels:
         return None
@@ -202,7 +155,7 @@ def _figure(figure: StudyFigure, results: Sequence[_Results]) -> answers.StudyFi
     )
 
 
-def _panel(figure: StudyFigure, results: _Results) -> answers.StudyPanel:
+def _panel(figure: StudyFigure, results: StudyResults) -> answers.StudyPanel:
     """Return a line for each method: its groups over λ, or over the setting of the x axis."""
     on_x = {figure.x, "lambda_"} if results.column(figure.x) is None else {"lambda_"}
     lines: dict[str, answers.StudyLine] = {}
@@ -228,7 +181,7 @@ def _panel(figure: StudyFigure, results: _Results) -> answers.StudyPanel:
 
 
 def _claim(
-    session: Session, catalog: Catalog, per_image: ValuesPerImage, claim: StudyClaim, results: _Results
+    session: Session, catalog: Catalog, per_image: ValuesPerImage, claim: StudyClaim, results: StudyResults
 ) -> answers.StudyClaim:
     (first, why_first), (second, why_second) = results.pick(claim.first), results.pick(claim.second)
     answer = answers.StudyClaim(
@@ -254,7 +207,7 @@ def _claim(
     return answer.model_copy(update={"verdict": tested.verdict, "reason": tested.text, "claim": tested})
 
 
-def _notes(state: answers.Study, results: Sequence[_Results], claims: Sequence[answers.StudyClaim]) -> list[str]:
+def _notes(state: answers.Study, results: Sequence[StudyResults], claims: Sequence[answers.StudyClaim]) -> list[str]:
     notes = [f"{item.label}: {item.left_out}" for item in state.launches if item.left_out]
     for result in results:
         for status, text in ((Status.FAILED, "failed"), (Status.CANCELLED, "were cancelled")):
@@ -271,12 +224,8 @@ def _notes(state: answers.Study, results: Sequence[_Results], claims: Sequence[a
     return notes
 
 
-def _concerns(launches: Sequence[str], results: _Results) -> bool:
+def _concerns(launches: Sequence[str], results: StudyResults) -> bool:
     return not launches or results.key in launches
-
-
-def _matches(group: Group, wanted: Mapping[str, Any]) -> bool:
-    return all(group.settings.get(name) == value for name, value in wanted.items())
 
 
 def _answer(mean: Estimate | None) -> compared.SeedMean | None:

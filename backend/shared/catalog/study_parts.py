@@ -15,6 +15,8 @@ class StudyLaunch:
         key: unique within the study.
         label: names it in tables and figures, such as "MLP, GELU".
         spec, sweep, search: as in a launch.
+        of_selected: further evaluations, as in a spec, of the baselines and of each method at its selected λ alone.
+            They run once all runs have ended, and cost a fraction of those of every run.
     """
 
     key: str
@@ -22,6 +24,7 @@ class StudyLaunch:
     spec: Mapping[str, Any]
     sweep: Any = None
     search: Mapping[str, Any] | None = None
+    of_selected: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.callers import Caller
@@ -23,6 +23,7 @@ class StoredLaunch:
     experiment: int | None = None
     left_out: str = ""
     prepare: str | None = None  # path to POST to, where a data set is missing
+    evaluated: bool = False  # its `of_selected` are requested, or cannot be
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,13 @@ def listing(
     if size is not None:
         statement = statement.where(StudyRow.size == size)
     return [_stored(row) for row in session.scalars(statement.order_by(StudyRow.id.desc()).limit(limit))]
+
+
+def states(session: Session) -> dict[int, str]:
+    """Return of each study its launches as text, which changes when they do."""
+    return {
+        row.id: row.text for row in session.execute(select(StudyRow.id, cast(StudyRow.launches, Text).label("text")))
+    }
 
 
 def set_launches(session: Session, study_id: int, launches: Sequence[StoredLaunch]) -> None:

@@ -1,16 +1,19 @@
 """Studies on a real database, with runs whose results are known functions of method, λ and seed."""
 
+import json
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from densitylab.backend.reconciler import evaluate_selected
 from densitylab.backend.services.search_runs import first_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog, StudyEntry
 from densitylab.backend.shared.contracts import BracketSearch, Evaluation, ExperimentRequest, Run, Status, Value
 from densitylab.backend.shared.statistics.groups import flatten
 from densitylab.backend.shared.store import experiments, tasks
+from densitylab.backend.shared.tables import StudyRow
 
 LEAKAGE = {"key": "leakage", "size": "minutes"}
 NOISE = {0: 0.0, 1: 0.004, 2: -0.003}
@@ -40,6 +43,15 @@ def train_all(work: Any, study: dict[str, Any]) -> None:
             work.store_results(run_id, leakage)
 
 
+def states(client: TestClient, study: dict[str, Any]) -> dict[int, dict[str, int]]:
+    """Return the number of evaluations by status of each run of a study."""
+    pages = [
+        client.get("/api/v1/runs", params={"experiment": item["experiment"], "limit": 200})
+        for item in study["launches"]
+    ]
+    return {run["id"]: run["evaluation_counts"] for page in pages for run in page.json()["items"]}
+
+
 @pytest.mark.parametrize("entry", CATALOG.all(StudyEntry), ids=lambda entry: entry.key)
 def test_every_launch_is_valid_and_has_what_tables_and_claims_name(entry: StudyEntry):
     named = {entry.select_by, *(claim.result for claim in entry.claims)}
@@ -54,6 +66,7 @@ def test_every_launch_is_valid_and_has_what_tables_and_claims_name(entry: StudyE
         assert any(run.spec.lambda_ == 0 for run in planned), "a baseline"
         assert len({run.spec.seed for run in planned}) >= 3
         found |= {str(item.name) for run in planned for item in run.spec.evaluations}
+        found |= {evaluation.get("name", evaluation["key"]) for evaluation in item.of_selected}
         settings = [flatten(run.spec.model_dump()) for run in planned]
         for claim in entry.claims:
             for side in (claim.first, claim.second):
@@ -76,6 +89,15 @@ def test_a_study_runs_and_answers_its_claims(client: TestClient, work: Any):
     assert any("not finished" in note for note in early["notes"])
 
     train_all(work, study)
+    assert not client.get(f"/api/v1/studies/{study['id']}").json()["finished"], "zero occlusion is left"
+    evaluate_selected(work.system)
+    evaluate_selected(work.system)  # requests nothing twice
+    selected = [run_id for run_id, counts in states(client, study).items() if counts == {"succeeded": 3, "queued": 1}]
+    # Three seeds of the baselines, and of two methods on two networks; on the third every λ costs too much
+    assert len(selected) == 3 * (3 + 2 * 2)
+    assert not client.get(f"/api/v1/studies/{study['id']}").json()["finished"]
+    for run_id in selected:
+        work.store_results(run_id, leakage)
     report = client.get(f"/api/v1/studies/{study['id']}/report").json()
     assert report["study"]["finished"]
     table = next(
@@ -91,6 +113,9 @@ def test_a_study_runs_and_answers_its_claims(client: TestClient, work: Any):
     assert marginal["cells"][share]["mean"]["mean"] == pytest.approx(0.199, abs=1e-4)
     assert marginal["cells"][share]["mean"]["n"] == len(marginal["runs"]) == 3
     assert marginal["cells"][share]["per_seed"] == pytest.approx([0.199, 0.19904, 0.19897])
+
+    occluded = next(index for index, column in enumerate(table["columns"]) if "occlusion.share" in column["result"])
+    assert marginal["cells"][occluded]["per_seed"] == pytest.approx([0.199, 0.19904, 0.19897])
 
     claims = {(item["launch"], item["text"]): item for item in report["claims"]}
     smaller = claims["mlp_relu", "Marginal-density smoothing has a smaller share of leakage than no penalty"]
@@ -180,6 +205,22 @@ def test_studies_are_listed_newest_first_and_deleted_without_their_experiments(c
     assert client.delete(f"/api/v1/studies/{ids[1]}").json()["id"] == ids[1]
     assert client.get(f"/api/v1/studies/{ids[1]}").status_code == 404
     assert client.get(f"/api/v1/experiments/{experiment}").status_code == 200
+
+
+def test_evaluations_of_the_selected_that_are_not_possible_are_said(client: TestClient, work: Any):
+    work.prepare()
+    study = client.post("/api/v1/studies", json=LEAKAGE).json()
+    with work.system.database.write() as session:
+        row = session.get_one(StudyRow, study["id"])
+        definition = json.loads(json.dumps(row.definition))
+        (evaluation,) = definition["size"]["launches"][0]["of_selected"]
+        evaluation["params"]["attribution"]["key"] = "removed_since"
+        row.definition = definition
+    train_all(work, study)
+    evaluate_selected(work.system)
+    first, second, _ = client.get(f"/api/v1/studies/{study['id']}").json()["launches"]
+    assert "leakage_zero_occlusion of the selected λ: " in first["left_out"] and "removed_since" in first["left_out"]
+    assert not second["left_out"] and second["evaluation_counts"]["queued"] == 3
 
 
 def test_a_deleted_experiment_is_said(client: TestClient, work: Any):

@@ -31,21 +31,15 @@ from densitylab.backend.shared.catalog.study_parts import (
 )
 
 
-def _spec(dataset: str, network: dict[str, Any], occluded: int) -> dict[str, Any]:
-    """Return a spec with both leakages; zero occlusion on a number of images, since it costs a pass for each pixel."""
-    zero_occlusion = {"key": "occlusion", "params": {"patch": 1, "stride": 1}}
-    return {
-        "dataset": {"key": dataset},
-        **network,
-        "evaluations": [
-            *on_both_splits("leakage"),
-            {
-                "key": "leakage",
-                "name": "leakage_zero_occlusion",
-                "params": {"attribution": zero_occlusion, "samples": occluded},
-            },
-        ],
-    }
+def _spec(dataset: str, network: dict[str, Any]) -> dict[str, Any]:
+    return {"dataset": {"key": dataset}, **network, "evaluations": on_both_splits("leakage")}
+
+
+def _zero_occlusion(images: int) -> tuple[dict[str, Any], ...]:
+    """Return the leakage of zero occlusion, of the selected λ alone: it costs a pass for each pixel of an image."""
+    attribution = {"key": "occlusion", "params": {"patch": 1, "stride": 1}}
+    params = {"attribution": attribution, "samples": images}
+    return ({"key": "leakage", "name": "leakage_zero_occlusion", "params": params},)
 
 
 _RIVALS = (MARGINAL_DENSITY, JOINT_GRADIENT, CONDITIONAL_GRADIENT, JACOBIAN, CURVATURE)
@@ -53,8 +47,9 @@ _MINUTES = tuple(
     StudyLaunch(
         key=key,
         label=label,
-        spec=_spec("blockmnist", network, 50),
+        spec=_spec("blockmnist", network),
         sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT), lambdas),
+        of_selected=_zero_occlusion(100),
     )
     for key, label, network, lambdas in (
         ("mlp_relu", "MLP, ReLU", mlp("relu", 10), (0.1, 1.0)),
@@ -66,8 +61,9 @@ _HOURS = tuple(
     StudyLaunch(
         key=key,
         label=label,
-        spec=_spec("blockmnist", network, 200),
+        spec=_spec("blockmnist", network),
         sweep={"regularizer": list(_RIVALS)},
+        of_selected=_zero_occlusion(200),
         search=bracket("leakage.share", (0, 1, 2, 3, 4), start),
     )
     for key, label, network, start in (
@@ -81,8 +77,9 @@ _GPU = tuple(
     StudyLaunch(
         key=key,
         label=label,
-        spec=_spec("blockmnist_full", network, 500),
+        spec=_spec("blockmnist_full", network),
         sweep=swept((0, 1, 2), _RIVALS, (0.01, 0.1, 1.0, 10.0)),
+        of_selected=_zero_occlusion(500),
     )
     for key, label, network in (
         ("mlp_relu", "MLP, ReLU", mlp("relu", 10)),
@@ -96,6 +93,7 @@ LEAKAGE = StudyEntry(
     "leakage",
     "Feature leakage",
     "BlockMNIST: the part of an attribution that lies on the block without a digit.",
+    version=2,
     question="Does smoothing the marginal density keep a network from relying on a block that carries no label?",
     sizes=(
         StudySize(key="minutes", minutes=9, hardware=TWO_CORES, launches=_MINUTES),
@@ -107,7 +105,9 @@ LEAKAGE = StudyEntry(
         StudySetting(name="data", ours="BlockMNIST of 5,000 digits; gpu: of 70,000", paper="BlockMNIST"),
         StudySetting(name="networks", ours="MLP and small CNN, ReLU and GELU", paper="MLP, and others"),
         StudySetting(
-            name="attributions", ours="gradient of the true logit, and zero occlusion", paper="zero occlusion"
+            name="attributions",
+            ours="gradient of the true logit; at the selected λ also zero occlusion",
+            paper="zero occlusion",
         ),
         *UNPUBLISHED,
     ),
