@@ -104,6 +104,7 @@ class StudyRow(Answer):
     )
     candidates: int | None = Field(description="number of λ that it was selected from; null: not selected")
     runs: list[int] = Field(description="numbers of the runs")
+    spec_hashes: list[str] = Field(default_factory=list, description="hashes of their specs")
     seeds: list[int] = Field(description="their seeds")
     cells: list[StudyCell] = Field(description="one for each column")
 
