@@ -97,8 +97,10 @@ class Settings(BaseSettings):
     )
     webhook_private: bool = Field(default=False, description="allow webhooks to private addresses")
     log_format: Literal["text", "json"] = "text"
-    workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one on the CPU")
-    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a training worker; 0: all cores shared")
+    workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one per core")
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="CPU threads of runs whose spec has none; 0: by the size of the network"
+    )
 
     @field_validator("home", mode="after")
     @classmethod

@@ -174,6 +174,19 @@ def _draw_precision(form: FormContext) -> dict[str, Any]:
             help="auto, cpu, cuda or cuda:1",
         )
         form.errors.show("/spec/device")
+        threads = st.number_input(
+            "CPU threads",
+            1,
+            1024,
+            form.spec["threads"],
+            key=f"{form.key}/threads",
+            persist_state="page",
+            placeholder="by network size",
+            help="Of training, evaluations and maps. Empty: one thread, or two for a network with at least 100 million "
+            "multiplications per image. Runs train side by side, so more threads help a single large run. Results "
+            "differ in their last digits between numbers of threads.",
+        )
+        form.errors.show("/spec/threads")
     with switches_cell:
         compiled = st.checkbox(
             "Compile the model",
@@ -192,4 +205,10 @@ def _draw_precision(form: FormContext) -> dict[str, Any]:
             help="Bitwise reproducible results on a GPU, at lower speed. CPU results are always reproducible.",
         )
         form.errors.show("/spec/deterministic")
-    return {"precision": precision, "device": device, "compile": compiled, "deterministic": deterministic}
+    return {
+        "precision": precision,
+        "device": device,
+        "threads": threads,
+        "compile": compiled,
+        "deterministic": deterministic,
+    }

@@ -20,7 +20,7 @@ from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.similarity import SIMILARITIES
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data, open_data
-from densitylab.worker.jobs.device import choose_device
+from densitylab.worker.jobs.device import choose_device, set_threads
 from densitylab.worker.jobs.evaluate import SEED
 from densitylab.worker.jobs.explain import colour_limit, explain, summarize
 from densitylab.worker.jobs.failures import JobFailed
@@ -147,6 +147,7 @@ def _one_run(
 ) -> tuple[dict[str, np.ndarray], list[Panel]]:
     """Return the run's arrays, each with the images along axis 0, and its panels."""
     device = choose_device(record.spec.device)
+    set_threads(context, record.spec)
     model = warm_models.get(context, record, stored, device)
     x = as_pixels(chosen.images).to(device)
     target = _target(model, x, chosen.labels.to(device), request.target)

@@ -16,7 +16,7 @@ from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations import density_slices
 from densitylab.worker.jobs.attribute import chosen_images, common_data, warm_models
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.device import choose_device
+from densitylab.worker.jobs.device import choose_device, set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
@@ -53,6 +53,7 @@ def _slice(context: Context, lease: Lease) -> None:
             raise Interrupted("the slice was stopped")
         lease.report(stage=f"run {number}", progress=position / len(request.runs))
         device = choose_device(records[number].spec.device)
+        set_threads(context, records[number].spec)
         model = warm_models.get(context, records[number], stored.get(number), device)
         slices.append(_of_run(number, model, images.to(device), request, distances.to(device), sides.to(device)))
     result = {

@@ -1,6 +1,5 @@
 """Device, threads and provenance of a job."""
 
-import os
 import platform
 import socket
 from importlib.metadata import version
@@ -8,7 +7,9 @@ from typing import Any
 
 import torch
 
-from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.contracts import RunSpec
+from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.failures import JobFailed
 
 _PACKAGES = ("torch", "torchvision", "numpy", "captum")
@@ -38,10 +39,9 @@ def device_name(device: torch.device) -> str:
     return f"{device} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
-def training_threads(settings: Settings) -> int:
-    """Return the CPU threads of one training worker: as set, or its share of the cores."""
-    workers = settings.workers or max(1, torch.cuda.device_count())
-    return settings.threads or max(1, len(os.sched_getaffinity(0)) // workers)
+def set_threads(context: Context, spec: RunSpec) -> None:
+    """Let torch use the CPU threads of a run with this spec. Raises UnknownKey: see `specs.cpu_threads`."""
+    torch.set_num_threads(specs.cpu_threads(context.catalog, spec, context.settings.threads))
 
 
 def provenance(device: torch.device, plugins: dict[str, Any]) -> dict[str, Any]:

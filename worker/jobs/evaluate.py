@@ -19,7 +19,7 @@ from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import open_data
-from densitylab.worker.jobs.device import choose_device, provenance, training_threads
+from densitylab.worker.jobs.device import choose_device, provenance, set_threads
 from densitylab.worker.jobs.evaluation_inputs import inputs
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
@@ -43,7 +43,7 @@ def _evaluate(context: Context, lease: Lease) -> None:
         raise LeaseLost(f"run {lease.run_id} is being deleted")
     lease.report(stage="loading", progress=0.0)
     device = choose_device(record.spec.device)
-    torch.set_num_threads(training_threads(context.settings))
+    set_threads(context, record.spec)
     data = open_data(
         context,
         record.spec.dataset.key,

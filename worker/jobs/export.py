@@ -14,7 +14,7 @@ from densitylab.worker.errors import Interrupted, out_of_memory
 from densitylab.worker.export_formats import onnx_file, safetensors_file, torch_export_file
 from densitylab.worker.export_formats.export_format import Format, MissingPackage
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.device import training_threads
+from densitylab.worker.jobs.device import set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
 from densitylab.worker.jobs.task_runner import run_task
@@ -44,7 +44,7 @@ def _export(context: Context, lease: Lease) -> None:
         checkpoint = run_artifacts.artifact(session, lease.run_id, run_artifacts.CHECKPOINT)
     if record is None:
         raise LeaseLost(f"run {lease.run_id} is being deleted")
-    torch.set_num_threads(training_threads(context.settings))
+    set_threads(context, record.spec)
     lease.report(stage="loading", progress=0.0)
     model = trained_model(context, record, checkpoint, torch.device("cpu"))
     assert checkpoint is not None  # trained_model needs it

@@ -27,7 +27,7 @@ from densitylab.worker.importing.misfits import misfits
 from densitylab.worker.importing.normalization_check import Check, Normalization
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data, open_data
-from densitylab.worker.jobs.device import choose_device, device_name, provenance, training_threads
+from densitylab.worker.jobs.device import choose_device, device_name, provenance, set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.import_flags import import_flags
 from densitylab.worker.jobs.misfits_answer import misfits_answer
@@ -50,7 +50,7 @@ def _import(context: Context, lease: Lease) -> None:
     spec = RunSpec.model_validate(payload["spec"])
     continues = False
     try:
-        torch.set_num_threads(training_threads(context.settings))
+        set_threads(context, spec)
         data = open_data(
             context,
             spec.dataset.key,

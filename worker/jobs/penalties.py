@@ -16,7 +16,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data, open_data
-from densitylab.worker.jobs.device import choose_device
+from densitylab.worker.jobs.device import choose_device, set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
 from densitylab.worker.jobs.task_runner import run_task
@@ -56,6 +56,7 @@ def _compare(context: Context, lease: Lease) -> None:
     )
     images = _drawn(data.load("train"), request["images"], spec.train_samples)
     device = choose_device(spec.device)
+    set_threads(context, spec)
     regularizers = [
         resolve.component(context.catalog, RegularizerEntry, spec.regularizer.key, params)
         for params in (spec.regularizer.params, request["reference"])

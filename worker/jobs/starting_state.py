@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from densitylab.backend.shared import parameter_patterns
+from densitylab.backend.shared import parameter_patterns, specs
 from densitylab.backend.shared.artifacts import DamagedFile
 from densitylab.backend.shared.contracts import InitFrom, Run
 from densitylab.backend.shared.store import run_artifacts, runs
@@ -16,7 +16,6 @@ from densitylab.worker.algorithms.algorithm import Algorithm
 from densitylab.worker.jobs.checkpointing import remove_orphans
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data
-from densitylab.worker.jobs.device import training_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.runtime.lease import Lease
 from densitylab.worker.training import checkpoints
@@ -111,7 +110,7 @@ def _new_state(
     state = TrainingState.new(
         seed=spec.seed,
         device=device,
-        threads=training_threads(context.settings),
+        threads=specs.cpu_threads(context.catalog, spec, context.settings.threads),
         ema_decay=spec.ema_decay,
         algorithm=algorithm,
         build_model=build_model,

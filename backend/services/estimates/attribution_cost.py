@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.services.attributions import check
 from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import (
     AttributionEntry,
     Catalog,
@@ -16,6 +17,7 @@ from densitylab.backend.shared.catalog import (
     ModelEntry,
     PerturbationEntry,
     UnknownKey,
+    network_cost,
 )
 from densitylab.backend.shared.contracts import AttributionCost, AttributionRequest, Run
 from densitylab.backend.shared.store import attributions, runs
@@ -82,10 +84,12 @@ def _measured(session: Session, catalog: Catalog, networks: set[tuple[str, str]]
 
 
 def _calibrated(catalog: Catalog, run: Run) -> float | None:
-    """Return the estimated seconds per pass of one image on one core, by the network's size."""
+    """Return the estimated seconds per pass of one image, by the network's size and its threads."""
     try:
         dataset = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
-        network = cost_model.network(catalog.find(ModelEntry, run.spec.model.key), run.spec.model.params, dataset)
+        network = network_cost(catalog.find(ModelEntry, run.spec.model.key), run.spec.model.params, dataset)
     except UnknownKey:
         return None  # of a plug-in that is gone
-    return None if network is None else network.multiplications / cost_model.MULTIPLICATIONS_PER_SECOND
+    if network is None:
+        return None
+    return network.multiplications / (cost_model.MULTIPLICATIONS_PER_SECOND * specs.cpu_threads(catalog, run.spec))

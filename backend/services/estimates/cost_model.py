@@ -11,7 +11,7 @@ import math
 from contextlib import suppress
 from typing import Any
 
-from densitylab.backend.shared.catalog import DatasetEntry, ModelEntry, NetworkCost, PenaltyCost, RegularizerEntry
+from densitylab.backend.shared.catalog import NetworkCost, PenaltyCost, RegularizerEntry
 from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES
 
 MULTIPLICATIONS_PER_SECOND = 30e9  # of one CPU core
@@ -21,19 +21,6 @@ FORMULA = (
     "4 bytes × (4 × parameters, once more for averaged weights and once more for those that early stop keeps, "
     "+ batch size × activations of an image × copies)"
 )
-
-
-def network(model: ModelEntry, params: dict[str, Any], dataset: DatasetEntry) -> NetworkCost | None:
-    """Return the cost of one image of the data set; None where the model or the image's shape is not known."""
-    if model.cost is None or dataset.shape is None or dataset.num_classes is None:
-        return None
-    with suppress(Exception):  # the cost function of a plug-in may fail in any way
-        cost = model.cost(params, dataset.shape, dataset.num_classes)
-        if all(
-            math.isfinite(number) and number > 0 for number in (cost.parameters, cost.multiplications, cost.activations)
-        ):
-            return cost
-    return None
 
 
 def passes(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float) -> float | None:
@@ -47,10 +34,11 @@ def passes(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float
     return None if cost is None else PLAIN_PASSES + (cost.passes - PLAIN_PASSES) / max(1, params.get("every", 1))
 
 
-def step_seconds(network: NetworkCost, passes: float, batch: int, threads: int) -> float:
-    """Return the time of a step on so many CPU threads: a part for every step, and a part for each image."""
+def step_seconds(network: NetworkCost, passes: float, batch: int, cores: float) -> float:
+    """Return the time of a step on so many cores: a part for every step, and a part for each image. A run that shares
+    its cores with others has less than one."""
     fixed = passes * PASS_SECONDS + network.parameters * PARAMETER_SECONDS
-    return fixed + batch * network.multiplications * passes / (MULTIPLICATIONS_PER_SECOND * threads)
+    return fixed / min(1.0, cores) + batch * network.multiplications * passes / (MULTIPLICATIONS_PER_SECOND * cores)
 
 
 def copies(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float) -> float | None:

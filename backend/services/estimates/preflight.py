@@ -1,7 +1,8 @@
 """Estimated cost of a launch; nothing is stored."""
 
+import heapq
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression, median
 
@@ -14,7 +15,14 @@ from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import cost_model, training_notes
 from densitylab.backend.services.search_runs import max_runs
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import AlgorithmEntry, Catalog, DatasetEntry, ModelEntry, RegularizerEntry
+from densitylab.backend.shared.catalog import (
+    AlgorithmEntry,
+    Catalog,
+    DatasetEntry,
+    ModelEntry,
+    RegularizerEntry,
+    network_cost,
+)
 from densitylab.backend.shared.contracts import (
     ExperimentRequest,
     LaunchCaution,
@@ -48,25 +56,26 @@ def check(
         experiments.check_source_runs(session, catalog, run)
     planned = [item.spec for item in every]
     try:
-        workers, broker = queue.workers()[QueueName.TRAIN], "ok"
+        hosts, broker = [worker.host for worker in queue.live_workers() if QueueName.TRAIN in worker.queues], "ok"
     except BrokerUnavailable as down:
-        workers, broker = 0, str(down)
+        hosts, broker = [], str(down)
+    workers = len(hosts)
+    # Of each run that trains; hosts of workers are taken to be like this one
+    cores = devices.cores() * max(1, len(set(hosts))) / max(1, min(workers, len(planned)))
     steps = [_steps(catalog, item) for item in every]
     known: dict[str, _Pace] = {}
     paces = []
     for spec in planned:
         kind = _kind(spec)
         if kind not in known:
-            known[kind] = _pace(session, catalog, settings, spec)
+            known[kind] = _pace(session, catalog, spec, specs.cpu_threads(catalog, spec, settings.threads), cores)
         paces.append(known[kind])
     seconds = [
         None if pace.rate is None else images / pace.rate
         for pace, images in zip(paces, (_images(catalog, item) for item in every), strict=True)
     ]
     estimated = [value for value in seconds if value is not None]
-    total = sum(estimated) / max(1, min(workers, len(planned))) if len(estimated) == len(planned) else None
-    if total is not None and estimated:
-        total = max(total, *estimated)  # one run is never spread over workers
+    total = _side_by_side(estimated, max(1, workers)) if len(estimated) == len(planned) else None
     memory = [_memory(catalog, spec) for spec in planned]
     data = _data(session, catalog, planned)
     return Preflight(
@@ -77,7 +86,7 @@ def check(
         seconds=total,
         seconds_per_run=seconds,
         basis=_basis(paces),
-        basis_text=_explain(planned, paces, settings),
+        basis_text=_explain(catalog, planned, paces, settings),
         memory_bytes=_largest(memory),
         memory_formula=cost_model.FORMULA,
         workers=workers,
@@ -87,6 +96,14 @@ def check(
         cautions=_cautions(every),
         launchable=all(item.status != "absent" for item in data),
     )
+
+
+def _side_by_side(seconds: Sequence[float], workers: int) -> float:
+    """Return the time until the last run ends, where each worker takes the next run when it has ended one."""
+    ends = [0.0] * workers
+    for value in seconds:
+        heapq.heapreplace(ends, ends[0] + value)
+    return max(ends)
 
 
 def _notes(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[str]:
@@ -134,15 +151,17 @@ def _kind(spec: RunSpec) -> str:
     """Return a key that is equal for runs of the same speed."""
     parts = [spec.dataset, spec.model, spec.regularizer]
     computed = [spec.lambda_ == 0, spec.device, spec.precision, spec.compile, spec.batch_size, spec.train_samples]
+    computed.append(spec.threads)
     return json.dumps([[part.model_dump() for part in parts], computed], sort_keys=True)
 
 
-def _pace(session: Session, catalog: Catalog, settings: Settings, spec: RunSpec) -> _Pace:
-    batch, measured = _batch(catalog, spec), throughput.similar_run_throughput(session, spec)
+def _pace(session: Session, catalog: Catalog, spec: RunSpec, threads: int, cores: float) -> _Pace:
+    """Return the pace of a run with so many threads, on so many cores of its own."""
+    batch, measured = _batch(catalog, spec), throughput.similar_run_throughput(session, spec, threads)
     same = [rate for size, rate in measured if size == batch]
     if same:
         return _Pace(median(same), same=len(same))
-    step = _step_model(session, catalog, settings, spec)
+    step = _step_model(session, catalog, spec, min(threads, cores))
     if step is None:
         return _Pace(_extrapolated(batch, measured), others=len(measured))
     # A step of a measured run against the model's is the speed of this machine
@@ -160,7 +179,7 @@ def _extrapolated(batch: int, measured: list[tuple[int, float]]) -> float | None
     return batch / of_step if of_step > 0 else None
 
 
-def _step_model(session: Session, catalog: Catalog, settings: Settings, spec: RunSpec) -> Callable[[int], float] | None:
+def _step_model(session: Session, catalog: Catalog, spec: RunSpec, cores: float) -> Callable[[int], float] | None:
     """Return the seconds of a step by its batch size, of the cost model; None where it does not apply."""
     used = throughput.last_device(session)
     if spec.device.startswith("cuda") or (spec.device == "auto" and used is not None and used.startswith("cuda")):
@@ -168,23 +187,18 @@ def _step_model(session: Session, catalog: Catalog, settings: Settings, spec: Ru
     if spec.precision in ("bfloat16", "float16"):
         return None  # half precision is faster on some CPUs and many times slower on others
     entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
     passes = cost_model.passes(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
     )
     if network is None or passes is None:
         return None
-    threads = _threads(settings)
-    return lambda batch: cost_model.step_seconds(network, passes, batch, threads)
-
-
-def _threads(settings: Settings) -> int:
-    return settings.threads or max(1, devices.cores() // max(1, settings.workers))
+    return lambda batch: cost_model.step_seconds(network, passes, batch, cores)
 
 
 def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
     entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    network = cost_model.network(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
     copies = cost_model.copies(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
     )
@@ -207,13 +221,13 @@ def _basis(paces: list[_Pace]) -> str:
     return "measured" if measured == len(paces) else "calibrated" if measured == 0 else "mixed"
 
 
-def _explain(planned: list[RunSpec], paces: list[_Pace], settings: Settings) -> str:
+def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], settings: Settings) -> str:
     if all(pace.others for pace in paces):
         calibrated = "no run of this batch size has finished yet: estimated from runs of other batch sizes"
     else:
-        calibrated = (
-            f"no such run has finished yet: estimated for {_threads(settings)} CPU threads from the network's size"
-        )
+        counts = sorted({specs.cpu_threads(catalog, spec, settings.threads) for spec in planned})
+        threads = f"{' or '.join(map(str, counts))} CPU thread{'' if counts == [1] else 's'}"
+        calibrated = f"no such run has finished yet: estimated for {threads} per run from the network's size"
     how = {
         "measured": "from the throughput of finished runs of the same data, model, regularizer, batch size, precision "
         "and device",

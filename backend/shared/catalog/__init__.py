@@ -32,6 +32,7 @@ from densitylab.backend.shared.catalog.entries import (
     StudyEntry,
     ValueRange,
 )
+from densitylab.backend.shared.catalog.network_cost import network_cost
 from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.plugins import PluginProblem
 from densitylab.backend.shared.catalog.study_parts import (
@@ -82,4 +83,5 @@ __all__ = [
     "StudyTable",
     "UnknownKey",
     "ValueRange",
+    "network_cost",
 ]

@@ -155,6 +155,13 @@ class RunSpec(Request):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = Field(
         default="auto", description="`auto`: the worker's GPU, else the CPU"
     )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="CPU threads of training, evaluations and maps, on which the rounding of sums depends; null: one, "
+        "or two for a network with at least 100 million multiplications per image",
+    )
     compile: bool = Field(default=False, description="use torch.compile, if a compiler is installed")
     deterministic: bool = Field(default=False, description="use deterministic kernels: bit-identical repeats")
     interface: ModelInterface | None = Field(

@@ -5,6 +5,7 @@ from densitylab.backend.shared.specs.cautions import cautions
 from densitylab.backend.shared.specs.class_order import class_order, unmatched
 from densitylab.backend.shared.specs.compatibility import check_evaluations, incompatibility
 from densitylab.backend.shared.specs.complete import COMPONENTS, complete
+from densitylab.backend.shared.specs.cpu_threads import cpu_threads
 from densitylab.backend.shared.specs.hashes import content_hash, dataset_hash, same_data, spec_hash
 from densitylab.backend.shared.specs.params import complete_params
 from densitylab.backend.shared.specs.plan import Planned, plan, plan_run, with_seeds
@@ -26,6 +27,7 @@ __all__ = [
     "complete",
     "complete_params",
     "content_hash",
+    "cpu_threads",
     "dataset_hash",
     "incompatibility",
     "optional_component",

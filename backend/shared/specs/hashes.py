@@ -15,6 +15,7 @@ _LATER_PARTS = {
     "gradient_accumulation": 1,
     "activation_checkpointing": False,
     "algorithm": {"key": "erm", "params": {}},
+    "threads": None,
 }
 
 

@@ -116,7 +116,8 @@ def settings(run: Run) -> dict[str, Any]:
     """Return the settings, besides the seed, that determine a run's training, by dotted path. Of a model that was
     trained elsewhere: its name, its network, its data set, and λ, which is None unless somebody stated it."""
     if run.origin is Origin.TRAINED:
-        leaves = flatten(run.spec.model_dump(mode="json", exclude={"seed", "evaluations", "device", "init_from"}))
+        beside = {"seed", "evaluations", "device", "threads", "init_from"}
+        leaves = flatten(run.spec.model_dump(mode="json", exclude=beside))
         leaves["init_from"] = _start(run)
     else:
         network = flatten({name: value for name, value in run.known_spec.items() if name != "evaluations"})

@@ -10,11 +10,11 @@ from densitylab.backend.shared.tables import LatestRow, RunRow, TaskRow
 _RECENT = 100  # newest started runs with these keys that are read
 
 
-def similar_run_throughput(session: Session, spec: RunSpec) -> list[tuple[int, float]]:
+def similar_run_throughput(session: Session, spec: RunSpec, threads: int | None = None) -> list[tuple[int, float]]:
     """Return batch size and images per second of recent finished runs with the same data set, model and regularizer,
     parameters included, on the requested device, in the same precision, and with λ = 0 only if the spec has λ = 0.
 
-    A batch is at most the number of training samples.
+    A batch is at most the number of training samples. Runs on the CPU count only with as many threads; None: with any.
     """
     started = select(RunRow.id).where(
         RunRow.device.is_not(None),
@@ -28,7 +28,7 @@ def similar_run_throughput(session: Session, spec: RunSpec) -> list[tuple[int, f
     # The ids first: starting from the tasks would read the specs of all runs that ever succeeded
     newest = started.order_by(RunRow.id.desc()).limit(_RECENT)
     statement = (
-        select(RunRow.spec, LatestRow.value)
+        select(RunRow.spec, RunRow.device, RunRow.provenance, LatestRow.value)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))
         .join(LatestRow, (LatestRow.run_id == RunRow.id) & (LatestRow.name == "throughput"))
         .where(TaskRow.status == Status.SUCCEEDED, LatestRow.value > 0, RunRow.id.in_(newest))
@@ -37,11 +37,12 @@ def similar_run_throughput(session: Session, spec: RunSpec) -> list[tuple[int, f
     parts = {kind: getattr(spec, kind).model_dump() for kind in ("model", "regularizer")}
     return [
         (min(stored["batch_size"], stored["train_samples"] or stored["batch_size"]), rate)
-        for stored, rate in session.execute(statement)
+        for stored, device, provenance, rate in session.execute(statement)
         if all(stored[kind] == part for kind, part in parts.items())
         and dataset_hash(stored["dataset"]["params"]) == dataset_hash(spec.dataset.params)
         and (stored["lambda_"] == 0) == (spec.lambda_ == 0)
         and (stored["precision"], stored.get("compile", False)) == (spec.precision, spec.compile)
+        and (threads is None or not (device or "").startswith("cpu") or provenance.get("threads", threads) == threads)
     ]
 
 

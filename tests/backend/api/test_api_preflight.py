@@ -2,14 +2,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from rq import SimpleWorker
 from sqlalchemy import text
 
+from densitylab.backend.ops import devices
 from densitylab.backend.reconciler import System
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared.catalog import DatasetEntry
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import TRAINING_QUEUES, Status
 from densitylab.backend.shared.store import datasets, runs
-from densitylab.backend.shared.tables import TaskRow
+from densitylab.backend.shared.tables import RunRow, TaskRow
 
 LAUNCH = "/api/v1/experiments"
 
@@ -204,3 +206,36 @@ def test_a_dry_run_warns_at_the_field_and_explains_the_options(client: TestClien
     assert told["memory_bytes"] < whole["memory_bytes"]
     swept = asked(client, spec=spec, sweep={"dataset.params.image_size": [96, 64]})
     assert [caution["pointer"] for caution in swept["cautions"]] == ["/sweep/dataset.params.image_size/1"]
+
+
+def test_a_run_of_other_threads_gives_no_time(client: TestClient, work: Any, system: System):
+    (slow,) = work.launch()
+    finish_at(work, system, slow, 1000.0)
+    with system.database.write() as session:
+        row = session.get_one(RunRow, slow)
+        row.device, row.provenance = "cpu (x86_64, 2 threads)", {**row.provenance, "threads": 2}
+    assert asked(client)["basis"] == "calibrated"  # by the rule its network has one thread
+    assert asked(client, spec={"threads": 2})["basis"] == "measured"
+
+
+def test_workers_train_side_by_side_and_share_the_cores(
+    client: TestClient, system: System, rq_queues: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    large = {"model": {"key": "vgg11"}, "lambda_": 0, "evaluations": []}
+    alone = asked(client, spec=large)
+    (seconds,) = alone["seconds_per_run"]
+    assert "estimated for 2 CPU threads per run" in alone["basis_text"]
+    (of_one,) = asked(client, spec={**large, "threads": 1})["seconds_per_run"]
+    assert 1.8 * seconds < of_one < 2 * seconds
+    assert "1 CPU thread per run" in asked(client, spec={**large, "threads": 1})["basis_text"]
+    queues = rq_queues(TRAINING_QUEUES)
+    for name in ("a", "b"):
+        SimpleWorker(queues, connection=queues[0].connection, name=name, worker_ttl=30).register_birth()
+    three = asked(client, spec=large, sweep={"seed": [0, 1, 2]})
+    assert three["workers"] == 2
+    assert three["seconds_per_run"] == pytest.approx([of_one] * 3)  # two runs of two threads share two cores
+    assert three["seconds"] == pytest.approx(2 * of_one)
+    longest_last = asked(client, spec={**large, "threads": 1}, sweep={"epochs": [10, 20, 30]})
+    (first, _, third) = longest_last["seconds_per_run"]
+    assert longest_last["seconds"] == pytest.approx(first + third)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, ModelEntry, RegularizerEntry
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, ModelEntry, RegularizerEntry, network_cost
 from densitylab.worker import resolve
 
 CATALOG = Catalog.built_in()
@@ -30,9 +30,9 @@ def test_a_cost_that_is_not_known_is_none():
     assert cost_model.passes(unknown, {"every": 1}, 1.0) is None and cost_model.copies(unknown, {}, 1.0) is None
     assert cost_model.passes(unknown, {"every": 1}, 0.0) == 3 and cost_model.copies(unknown, {}, 0.0) == 1.5
     blockmnist = CATALOG.find(DatasetEntry, "blockmnist")
-    assert cost_model.network(CATALOG.find(ModelEntry, "timm"), {"name": "resnet18"}, blockmnist) is None
+    assert network_cost(CATALOG.find(ModelEntry, "timm"), {"name": "resnet18"}, blockmnist) is None
     without_size = dataclasses.replace(blockmnist, image_size=None)
-    assert cost_model.network(CATALOG.find(ModelEntry, "mlp"), {"hidden": 8, "layers": 1}, without_size) is None
+    assert network_cost(CATALOG.find(ModelEntry, "mlp"), {"hidden": 8, "layers": 1}, without_size) is None
 
 
 @pytest.mark.parametrize("key", [entry.key for entry in CATALOG.all(ModelEntry) if entry.cost is not None])
@@ -53,7 +53,7 @@ def test_the_stated_cost_is_that_of_the_network(key: str, shape: tuple[int, int,
     if min(size) < (model_entry.min_image_size or 1) or any(side % divisor for side in size):
         pytest.skip("the model takes no images of this size")
     model = resolve.build_model(CATALOG, key, params, entry)
-    told = cost_model.network(CATALOG.find(ModelEntry, key), params, entry)
+    told = network_cost(CATALOG.find(ModelEntry, key), params, entry)
     x = torch.rand(2, *shape)
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from densitylab.backend.services.availability import missing_entries
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import BUILT_IN, Catalog, NetworkCost, Param, PenaltyCost, Plugin
+from densitylab.backend.shared.catalog import BUILT_IN, Catalog, NetworkCost, Param, PenaltyCost, Plugin, network_cost
 from densitylab.backend.shared.catalog.validation import invalid_facts
 
 ROOT = Path(__file__).parents[3]
@@ -224,7 +224,7 @@ def test_a_cost_that_fails_is_not_known(cost):
     penalty = replace(catalog.find("regularizer", "jacobian"), cost=cost)
     network = replace(catalog.find("model", "mlp"), cost=cost)
     assert cost_model.passes(penalty, {"every": 1}, 1.0) is None and cost_model.copies(penalty, {}, 1.0) is None
-    assert cost_model.network(network, {}, catalog.find("dataset", "mnist")) is None
+    assert network_cost(network, {}, catalog.find("dataset", "mnist")) is None
 
 
 def test_optional_components_are_found_at_any_depth(example: None):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from densitylab.backend.services.estimates import cost_model
-from densitylab.backend.shared.catalog import Catalog, ModelEntry
+from densitylab.backend.shared.catalog import Catalog, ModelEntry, network_cost
 from densitylab.backend.shared.specs import (
     InvalidRequest,
     complete,
@@ -62,7 +61,7 @@ def test_the_estimate_grows_with_the_size():
     cnn = CATALOG.find(ModelEntry, "cnn")
     params = {param.name: param.default for param in cnn.params}
     small, large = (
-        cost_model.network(cnn, params, CATALOG.dataset("waterbirds", {"image_size": size})) for size in (64, 128)
+        network_cost(cnn, params, CATALOG.dataset("waterbirds", {"image_size": size})) for size in (64, 128)
     )
     assert large.activations == pytest.approx(4 * small.activations)
 

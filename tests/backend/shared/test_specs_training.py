@@ -7,7 +7,14 @@ from densitylab.backend.shared.contracts import RunSpec
 from densitylab.backend.shared.specs import InvalidRequest, cautions, complete, content_hash, spec_hash
 
 CATALOG = Catalog.built_in()
-LATER = ("label_smoothing", "class_weights", "gradient_accumulation", "activation_checkpointing", "algorithm")
+LATER = (
+    "label_smoothing",
+    "class_weights",
+    "gradient_accumulation",
+    "activation_checkpointing",
+    "algorithm",
+    "threads",
+)
 
 
 def test_specs_without_the_later_fields_keep_their_hash():

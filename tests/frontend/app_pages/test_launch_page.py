@@ -177,11 +177,12 @@ def test_the_learning_rate_follows_the_model_until_it_is_given(page, live_api):
     assert rate() == 0.03
 
 
-def test_options_of_loss_and_memory_are_launched_and_explained(page, live_api):
+def test_options_of_loss_memory_and_threads_are_launched_and_explained(page, live_api):
     app = page.open("launch")
     ending(app.number_input, "/label_smoothing").set_value(0.1)
     ending(app.selectbox, "/class_weights").set_value("balanced")
     ending(app.number_input, "/gradient_accumulation").set_value(4)
+    ending(app.number_input, "/threads").set_value(2)
     app = ending(app.checkbox, "/activation_checkpointing").set_value(True).run()
     text = page_text(app)
     assert "0.91 instead of 1" in text and "4 parts of at most 25" in text and "computed again" in text
@@ -189,7 +190,7 @@ def test_options_of_loss_and_memory_are_launched_and_explained(page, live_api):
     value = app.query_params["run"]
     spec = live_api.client.run(int(value if isinstance(value, str) else value[0])).spec
     assert (spec.label_smoothing, spec.class_weights) == (0.1, "balanced")
-    assert (spec.gradient_accumulation, spec.activation_checkpointing) == (4, True)
+    assert (spec.gradient_accumulation, spec.activation_checkpointing, spec.threads) == (4, True, 2)
 
 
 def test_the_size_that_keeps_a_pretrained_network_whole_is_a_click_away(page):
