@@ -35,6 +35,15 @@ def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, min(affinity, int(limit) // int(period)))
 
 
+def memory(quota: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Return the bytes of memory of this machine, limited by the container's quota if there is one."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(whole, int(quota.read_text()))
+    except (OSError, ValueError):  # "max": no limit
+        return whole
+
+
 def _nvidia_smi() -> str:
     try:
         return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout

@@ -33,6 +33,8 @@ from densitylab.backend.shared.terminal import READABLE
 _WORKERS_READY_SECONDS = 120.0  # after which one that is not ready is named; they import torch
 _WORKER_GRACE = 6.5  # seconds: enough for a checkpoint
 _BROKER_GRACE = 1.5
+_WORKER_BYTES = 2 * 2**30  # of memory for each training worker, by default
+_MOST_WORKERS = 64  # by default
 _PR_SET_PDEATHSIG = 1
 
 
@@ -146,18 +148,21 @@ def _reconciler(settings: Settings) -> Child:
 
 def _workers(settings: Settings) -> list[Child]:
     gpus = devices.gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    count = settings.workers or max(1, len(gpus))
-    threads = settings.threads or max(1, devices.cores() // count)
     workers = []
-    for index in range(count):
-        environment = _environment(settings, threads)
+    for index in range(settings.workers or len(gpus) or _cpu_workers()):
+        environment = _environment(settings, worker=True)
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
         # Training leaves the CPU to the page and to interactive maps
         workers.append(_worker(f"training-{index}", "training", environment, nice=10))
-    workers.append(_worker("interactive", "interactive", _environment(settings, 1)))
-    workers.append(_worker("prepare", "prepare", _environment(settings, 1), nice=10))
+    workers.append(_worker("interactive", "interactive", _environment(settings, worker=True)))
+    workers.append(_worker("prepare", "prepare", _environment(settings, worker=True), nice=10))
     return workers
+
+
+def _cpu_workers() -> int:
+    """Return the number of training workers without a GPU: one per core, as far as the memory allows."""
+    return max(1, min(devices.cores(), devices.memory() // _WORKER_BYTES, _MOST_WORKERS))
 
 
 def _worker(name: str, role: str, environment: dict[str, str], nice: int = 0) -> Child:
@@ -182,7 +187,7 @@ def _here() -> Path:
     return Path.cwd()  # relative paths in the settings mean the same to every service
 
 
-def _environment(settings: Settings, threads: int | None = None) -> dict[str, str]:
+def _environment(settings: Settings, *, worker: bool = False) -> dict[str, str]:
     # The broker's address may depend on the temporary folder, which each process would choose by itself
     environment = {
         **os.environ,
@@ -191,8 +196,8 @@ def _environment(settings: Settings, threads: int | None = None) -> dict[str, st
         "DENSITYLAB_REDIS_URL": settings.redis_url,
     }
     environment["PYTHONIOENCODING"] = "utf-8"  # of the lines that the launcher prints in the terminal's encoding
-    if threads is not None:
-        environment |= {"DENSITYLAB_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    if worker:
+        environment["OMP_NUM_THREADS"] = "1"  # each job sets the threads of its run
     return environment | _without_proxy(os.environ)
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from benchmarks.whole_system import belonging
-from densitylab.backend.ops import launcher
+from densitylab.backend.ops import devices, launcher
 from tests.servers import broker_and_database, free_port, free_ports
 from tests.small_disk import small_disk
 
@@ -85,14 +85,18 @@ class Lab:
         """Every living process that was started for this state folder, whoever its parent is by now."""
         return belonging(self.home)
 
-    def child(self, *words: str) -> psutil.Process:
-        """The child of the launcher that has these words in its command line."""
+    def children(self, *words: str) -> list[psutil.Process]:
+        """The children of the launcher that have these words in their command line."""
         assert self.process is not None
-        return next(
+        return [
             child
             for child in psutil.Process(self.process.pid).children()
-            if all(word in " ".join(child.cmdline()) for word in words)
-        )
+            if child.status() != psutil.STATUS_ZOMBIE and all(word in " ".join(child.cmdline()) for word in words)
+        ]
+
+    def child(self, *words: str) -> psutil.Process:
+        """The first of them."""
+        return self.children(*words)[0]
 
     def launch(self, **spec: object) -> int:
         """Launch one run. Returns its id."""
@@ -148,11 +152,12 @@ def test_the_addresses_are_printed_when_they_answer(lab: Lab):
     assert answers(f"{lab.api}/healthz")
     assert answers(lab.page)
     assert lab.page in said and lab.api in said
-    for worker in ("training-0", "interactive", "prepare"):  # they import torch meanwhile; their lines have their names
+    training = [f"training-{index}" for index in range(min(devices.cores(), devices.memory() // 2**31, 64))]
+    for worker in (*training, "interactive", "prepare"):  # they import torch meanwhile; their lines have their names
         wait_for(lambda worker=worker: any(is_said_by(worker, "ready", line) for line in lab.log.open()), 30, lab.log)
     children = psutil.Process(lab.process.pid).children()
-    # broker, API, reconciler, page, and three workers
-    assert len(children) == (7 if lab.embedded else 6)
+    # broker, API, reconciler, page, and the workers
+    assert len(children) == len(training) + (6 if lab.embedded else 5)
     assert lab.child("densitylab.worker.main", "training").nice() == 10
     assert lab.child("densitylab.worker.main", "interactive").nice() == 0
 
@@ -227,16 +232,12 @@ def test_a_child_that_dies_is_restarted(lab: Lab, words: tuple[str, ...]):
     if words == ("valkey",) and not lab.embedded:
         pytest.skip("the broker is not the launcher's")
     lab.start()
-    killed = lab.child(*words)
-    killed.kill()
+    before = {child.pid for child in lab.children()}
+    lab.child(*words).kill()
 
     def is_back() -> bool:
         try:
-            return any(
-                child.pid != killed.pid and all(word in " ".join(child.cmdline()) for word in words)
-                for child in psutil.Process(lab.process.pid).children()
-                if child.status() != psutil.STATUS_ZOMBIE
-            )
+            return any(child.pid not in before for child in lab.children(*words))
         except psutil.NoSuchProcess:  # the one that was killed went while it was looked at
             return False
 
@@ -324,7 +325,7 @@ def test_killed_outright_it_leaves_nothing(lab: Lab):
     lab.start()
     run = lab.launch(epochs=200, evaluations=[])
     wait_for(lambda: any(lab.run(other)["status"] == "running" for other in range(1, run + 1)), 60, lab.log)
-    training = lab.child("densitylab.worker.main", "training")
-    wait_for(lambda: training.children() != [], 20, lab.log)  # the process of the job
+    training = lab.children("densitylab.worker.main", "training")
+    wait_for(lambda: any(worker.children() for worker in training), 20, lab.log)  # the process of the job
     lab.end(signal.SIGKILL)
     wait_for(lambda: lab.processes() == [], 2, lab.log)

@@ -37,3 +37,10 @@ def test_a_containers_quota_limits_the_cores(content: str, most: int | None, tmp
     quota = tmp_path / "cpu.max"
     quota.write_text(content)
     assert devices.cores(quota) == (most or devices.cores(tmp_path / "absent"))
+
+
+def test_a_containers_quota_limits_the_memory(tmp_path: Path):
+    whole = devices.memory(tmp_path / "absent")
+    for content, expected in (("1073741824\n", 2**30), ("max\n", whole), (f"{2 * whole}\n", whole)):
+        (tmp_path / "memory.max").write_text(content)
+        assert devices.memory(tmp_path / "memory.max") == expected
