@@ -1,4 +1,4 @@
-"""Compare the two controllers of λ with fixed λ on real digits, from λ₀ = 0.01 and λ₀ = 1.
+"""Compare two controllers of λ with fixed λ on real digits, from λ₀ = 0.01 and λ₀ = 1.
 
     python -m benchmarks.controllers [--out FOLDER]
 

@@ -8,6 +8,7 @@ METRIC_LABELS = {
     "train_accuracy": "accuracy, training",
     "validation_accuracy": "accuracy, validation",
     "validation_worst_group": "worst-group accuracy, validation",
+    "validation_robust_share": "robust share, validation",
     "gradient_norm": "‖∇ log p(x)‖",
     "gradient_norm_log_prob": "‖∇ log p(y|x)‖",
     "gradient_norm_margin": "‖∇ margin‖",

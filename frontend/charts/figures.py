@@ -32,6 +32,7 @@ PANELS = (
 )
 SECONDARY_PANELS = (
     Panel("Current λ", ("lambda_",), "λ"),
+    Panel("Robust share", ("validation_robust_share",), "accuracy under attack / accuracy, validation"),
     Panel("Learning rate", ("learning_rate",), "first parameter group"),
     Panel("Weight gradient norm", ("weight_gradient_norm",), "L2, before clipping"),
     Panel("Throughput", ("throughput",), "images per second"),

@@ -41,6 +41,7 @@ from densitylab.worker.training.config import EarlyStop, TrainingConfig
 from densitylab.worker.training.cross_entropy import CrossEntropy, balanced_weights
 from densitylab.worker.training.loop import StepReport, fit, total_steps
 from densitylab.worker.training.precision import ComputeConfig, missing_compiler
+from densitylab.worker.training.robust_share import RobustShare
 from densitylab.worker.training.state import Best, TrainingState
 
 FINAL_RETRY_SECONDS = 2.0
@@ -201,6 +202,7 @@ def _config(
         lambda_=spec.lambda_,
         schedule=schedule.function,
         observes=schedule.entry.observes,
+        robust_share=RobustShare(**schedule.trainer) if "robust_share" in schedule.entry.observes else None,
         epochs=spec.epochs,
         lr_schedule=lr_schedule.function,
         gradient_clip=spec.gradient_clip,

@@ -18,6 +18,7 @@ class ControllerState:
     cross_entropy: float | None = None  # running mean of the batches' cross-entropy
     lowest_cross_entropy: float | None = None  # the minimum of this running mean so far
     squared_gradient_norm: float | None = None  # running mean of the batches' mean ‖∇ log p(x)‖₂²
+    robust_share: float | None = None  # no running mean: as measured after the last step; None: it was not
 
     def after(
         self, lambda_: float, *, cross_entropy: float | None = None, squared_gradient_norm: float | None = None

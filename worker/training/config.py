@@ -10,6 +10,7 @@ from densitylab.worker.schedules.controller_state import ControllerState
 from densitylab.worker.training.cross_entropy import PLAIN, CrossEntropy
 from densitylab.worker.training.objective import Regularizer
 from densitylab.worker.training.precision import DEFAULT, ComputeConfig
+from densitylab.worker.training.robust_share import RobustShare
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class TrainingConfig:
         schedule: (lambda_, step, total_steps, state) -> the λ of that step.
         observes: inputs that the schedule reads from `state`: "cross_entropy", "gradient_norm". Each is measured at
             every step.
+        robust_share: how the schedule's input `robust_share` is measured; None: it is not. Needs validation images.
         epochs: passes over the training images, at least 1.
         lr_schedule: (step, total_steps) -> factor of the optimizer's learning rate.
         gradient_clip: largest L2 norm of the loss's gradient by all weights, above 0; a longer gradient is scaled down.
@@ -50,6 +52,7 @@ class TrainingConfig:
     lambda_: float
     schedule: Callable[[float, int, int, ControllerState], float]
     observes: Collection[str] = ()
+    robust_share: RobustShare | None = None
     epochs: int
     lr_schedule: Callable[[int, int], float] = constant
     gradient_clip: float | None = None

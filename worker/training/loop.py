@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from time import perf_counter
 
@@ -23,6 +23,7 @@ from densitylab.worker.training.gradient_norms import density_gradient_norm, gra
 from densitylab.worker.training.head import retrained_weights
 from densitylab.worker.training.mixture import Mixture
 from densitylab.worker.training.objective import Terms, objective
+from densitylab.worker.training.robust_share import RobustShare
 from densitylab.worker.training.state import Best, TrainingState
 from densitylab.worker.training.validation import EVALUATION_BATCH, predict, validation_metrics
 
@@ -84,6 +85,7 @@ def fit(
     - at the end of each epoch: `validation_accuracy, validation_cross_entropy`, with groups `validation_worst_group`
       too, with the averaged weights if the run averages them, and those of the regularizer's monitor;
     - at step 1 and every 20: those of the algorithm, such as the weights of groups;
+    - where the schedule of λ observes it: `validation_robust_share`, see `RobustShare`;
     - every 20 steps: `throughput` in images per second, the only metric that differs between repeats.
 
     Args:
@@ -100,10 +102,11 @@ def fit(
 
     Raises:
         TrainingDiverged: the loss of a logged step is not finite.
-        ValueError: early stopping without validation images, or the algorithm lacks what it needs, such as groups.
+        ValueError: validation images or what the algorithm needs, such as groups, are lacking.
     """
-    if config.early_stop is not None and not validation:
-        raise ValueError("early stopping needs validation images, and there are none: leave it out")
+    for name, option in (("early stopping", config.early_stop), ("this schedule of λ", config.robust_share)):
+        if option is not None and not validation:
+            raise ValueError(f"{name} needs validation images, and there are none: leave it out")
     steps_per_epoch = batches.steps_per_epoch
     total = config.epochs * steps_per_epoch
     every = log_every(total)
@@ -141,6 +144,8 @@ def fit(
             images += len(y)
             if step % OBSERVE_EVERY == 0:
                 values["throughput"] = images / max(perf_counter() - since, 1e-9)
+            if config.robust_share is not None and validation and step % config.robust_share.every == 0:
+                values |= trainer.observe_robust_share(validation, config.robust_share)
             if step % steps_per_epoch == 0 and validation:
                 values |= trainer.validate(validation)
                 if config.monitor is not None:
@@ -311,6 +316,13 @@ class _Trainer:
         values = validation_metrics(self._state.evaluated, data, self._state.device, self._autocast)
         train_mode(self._state.model)
         return values
+
+    def observe_robust_share(self, data: Dataset, measure: RobustShare) -> dict[str, float]:
+        """Give the schedule of λ the share of validation images; return it as a metric."""
+        share = measure.of(self._state.evaluated, data, self._state.device, self._state.seed)
+        train_mode(self._state.model)
+        self._state.controller = replace(self._state.controller, robust_share=share)
+        return {} if share is None else {"validation_robust_share": share}
 
     def monitor(self, data: Dataset, measure: Callable[..., dict[str, float]]) -> dict[str, float]:
         """Return the metrics of the regularizer's monitor on the first validation images, with the same draws."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-ORDER, PENALTY, AUGMENTATION, MONITOR, HEAD = range(5)  # the streams
+ORDER, PENALTY, AUGMENTATION, MONITOR, HEAD, ROBUST_SHARE = range(6)  # the streams
 
 
 def derive_seed(seed: int, stream: int, index: int) -> int:

@@ -213,7 +213,9 @@ class ScheduleEntry(Entry):
 
     kind: ClassVar[str] = "schedule"
 
-    observes: tuple[Literal["cross_entropy", "gradient_norm"], ...] = ()  # measured for it at every step
+    # Measured for it at every step; "robust_share" as its parameters for the trainer say (every, epsilon, attack_steps,
+    # samples), on validation images
+    observes: tuple[Literal["cross_entropy", "gradient_norm", "robust_share"], ...] = ()
     # It depends on the number of steps wherever one of these parameters is not 0; None: always
     stretched_by: tuple[str, ...] | None = None
 

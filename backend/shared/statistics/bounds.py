@@ -11,7 +11,7 @@ BoundsOf = Callable[[str, str], Bounds]  # by the key of an evaluation and the n
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 SHARE: Bounds = (0.0, 1.0)
 _ROUNDING = 1e-6  # of values at a bound
-_SHARES_OF_TRAINING = ("*accuracy", "*worst_group")
+_SHARES_OF_TRAINING = ("*accuracy", "*worst_group", "*robust_share")
 
 
 class ValueRange(Protocol):
