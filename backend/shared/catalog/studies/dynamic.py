@@ -32,6 +32,8 @@ def _launch(
     lambdas: tuple[float, ...],
     norms: tuple[float, ...],
     budgets: tuple[float, ...],
+    shares: tuple[float, ...],
+    epsilon: float = 0.1,
     dataset: str = "blockmnist",
     leakage: bool = True,
 ) -> StudyLaunch:
@@ -58,6 +60,13 @@ def _launch(
                 "schedule": [{"key": "budget", "params": {"cross_entropy": budget}} for budget in budgets],
                 "lambda_": [lambdas[0]],
             },
+            {
+                **penalised,
+                "schedule": [
+                    {"key": "robustness", "params": {"robust_share": share, "epsilon": epsilon}} for share in shares
+                ],
+                "lambda_": [lambdas[0]],
+            },
         ],
     )
 
@@ -65,18 +74,20 @@ def _launch(
 DYNAMIC = StudyEntry(
     "dynamic",
     "λ over time",
-    "Constant λ, warm-up and cosine beside two controllers, at matched accuracy.",
+    "Constant λ, warm-up and cosine beside three controllers, at matched accuracy.",
     question="Does it pay to change λ during the training, by a schedule or by a controller?",
     sizes=(
         StudySize(
             key="minutes",
-            minutes=9,
+            minutes=10,
             hardware=TWO_CORES,
-            launches=(_launch("mlp_relu", "MLP, ReLU", mlp("relu", 10), (0, 1, 2), (0.1, 1.0), (0.4,), (0.3,)),),
+            launches=(
+                _launch("mlp_relu", "MLP, ReLU", mlp("relu", 10), (0, 1, 2), (0.1, 1.0), (0.4,), (0.3,), (0.5,)),
+            ),
         ),
         StudySize(
             key="hours",
-            minutes=240,
+            minutes=280,
             hardware=TWO_CORES,
             launches=(
                 _launch(
@@ -87,6 +98,7 @@ DYNAMIC = StudyEntry(
                     (0.1, 0.3, 1.0, 3.0),
                     (0.2, 0.4, 0.8),
                     (0.1, 0.3, 0.5),
+                    (0.4, 0.5, 0.6),
                 ),
                 _launch(
                     "cnn_gelu",
@@ -96,12 +108,13 @@ DYNAMIC = StudyEntry(
                     (0.3, 1.0, 3.0, 10.0),
                     (0.05, 0.1, 0.2),
                     (0.3, 0.5, 0.8),
+                    (0.4, 0.5, 0.6),
                 ),
             ),
         ),
         StudySize(
             key="gpu",
-            minutes=300,
+            minutes=345,
             hardware=ONE_GPU,
             launches=(
                 _launch(
@@ -112,17 +125,21 @@ DYNAMIC = StudyEntry(
                     (0.01, 0.1, 1.0),
                     (0.2, 0.4),
                     (0.3, 0.5),
-                    "cifar10",
+                    (0.4, 0.6),
+                    epsilon=0.01,
+                    dataset="cifar10",
                     leakage=False,
                 ),
             ),
         ),
     ),
+    version=2,
     select_by="pgd_linf.accuracy",
     settings=(
         StudySetting(
             name="λ over time",
-            ours="constant, warm-up, cosine, and controllers of the gradient norm and of the cross-entropy",
+            ours="constant, warm-up, cosine, and controllers of the gradient norm, of the cross-entropy and of the "
+            "robustness on validation images",
             paper="constant; others are an open question",
         ),
         *UNPUBLISHED,
@@ -148,6 +165,7 @@ DYNAMIC = StudyEntry(
             ("cosine", "A cosine"),
             ("target", "A controller of the gradient norm"),
             ("budget", "A controller of the cross-entropy"),
+            ("robustness", "A controller of the validation robustness"),
         )
     ),
 )
