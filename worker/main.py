@@ -4,13 +4,13 @@ Torch and all components are imported before the first fork, so that a job start
 operation of torch runs, which would start threads, and nothing touches CUDA, which does not survive a fork.
 """
 
-import argparse
 import gc
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch._dynamo  # every optimizer imports it, which takes a second
@@ -32,9 +32,11 @@ from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
 from densitylab.backend.shared.store.instance import queue_name
+from densitylab.worker import arguments as command_line
 from densitylab.worker import resolve
 from densitylab.worker.jobs import context
-from densitylab.worker.runtime import huge_pages, stop_signal
+from densitylab.worker.jobs.remaining_time import remaining_seconds
+from densitylab.worker.runtime import ending, huge_pages, stop_signal
 from densitylab.worker.runtime.rq_workers import (
     ForkingWorker,
     InProcessWorker,
@@ -50,21 +52,20 @@ class Role:
 
     kind: type[ResilientWorker]
     queues: tuple[QueueName, ...]
+    run_queues: tuple[QueueName, ...] = ()  # those of trainings
 
 
 ROLES = {
-    "training": Role(ForkingWorker, TRAINING_QUEUES),
+    "training": Role(ForkingWorker, TRAINING_QUEUES, TRAINING_QUEUES[1:]),
     "interactive": Role(InProcessWorker, (QueueName.INTERACTIVE,)),
     "prepare": Role(ForkingWorker, (QueueName.PREPARE,)),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="densitylab worker", description="Start a worker, which runs tasks of the queues of its role."
-    )
-    parser.add_argument("role", choices=ROLES)
-    name = parser.parse_args(arguments).role
+    name, end = command_line.parse(ROLES, arguments)
+    if end.until is not None:
+        ending.terminate_at(end.until)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -84,7 +85,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(1)  # the cores are for training; a map needs little
     own = wait_for_instance(Database(settings.database_url))
     queues = [queue_name(own, queue) for queue in role.queues]
-    rq_worker = make_worker(role.kind, name, queues, settings.redis_url, entries)
+    rq_worker = make_worker(
+        role.kind,
+        name,
+        queues,
+        settings.redis_url,
+        entries,
+        ending=end,
+        run_queues=[queue_name(own, queue) for queue in role.run_queues],
+        run_seconds=partial(remaining_seconds, settings.database_url, catalog),
+    )
     os.environ["RQ_WORKER_ID"] = rq_worker.name  # noted with each task that it claims
     gc.collect()
     gc.freeze()  # memory loaded so far stays shared with the forked jobs

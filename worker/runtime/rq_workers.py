@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from redis import Redis
@@ -28,6 +28,7 @@ from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import instance
 from densitylab.worker.runtime import stop_signal
 from densitylab.worker.runtime.broker_connection import connect
+from densitylab.worker.runtime.ending import Ending
 
 GRACE_SECONDS = 8.0  # from the request to shut down to the kill
 BROKER_WAIT_SECONDS = 0.5
@@ -45,8 +46,39 @@ class ResilientWorker(BaseWorker):
 
     exponential_backoff_factor = 1.0  # an idle worker tries the broker every second
     entries: Mapping[str, str | None] = MappingProxyType({})  # report of optional entries, see `worker.resolve.report`
+    ending: Ending
+    run_queues: Sequence[str]
+    run_seconds: Callable[[int], float | None]
+    _runs = 0  # trainings that were taken
+    _no_more_runs = False
 
     def execute_job(self, job: Job, queue: Queue) -> None:
+        """Execute the job, unless it is a training that would not end in time: that one goes back to its queue."""
+        is_run = queue.name in self.run_queues
+        if is_run and self._runs and not self.ending.fits(self.run_seconds(job.args[0])):
+            _log.info("%s would not end in time, so it is left to another worker", job.description)
+            self._leave(job, queue)
+        else:
+            self._runs += is_run
+            self._execute(job, queue)
+            if is_run and self._runs == self.ending.max_runs:
+                self._take_no_more_runs()
+        while not answers(self.connection):
+            if self._stop_requested:
+                raise StopRequested
+            time.sleep(BROKER_WAIT_SECONDS)
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Return the next job and its queue; None once the worker has been idle for so long that it ends."""
+        ends = self.ending.when_idle or self._no_more_runs
+        taken = super().dequeue_job_and_maintain_ttl(timeout, self.ending.idle_seconds if ends else max_idle_time)
+        if taken is None:
+            _log.info("ends after %d s without work", self.ending.idle_seconds)
+        return taken
+
+    def _execute(self, job: Job, queue: Queue) -> None:
         began = time.monotonic()
         _log.info("%s starts", job.description)
         try:
@@ -56,10 +88,23 @@ class ResilientWorker(BaseWorker):
             self.wait_for_horse()  # the job needs no broker and has written its task's state
             self._horse_pid = 0
         _log.info("%s ended after %.1f s", job.description, time.monotonic() - began)
-        while not answers(self.connection):
-            if self._stop_requested:
-                raise StopRequested
-            time.sleep(BROKER_WAIT_SECONDS)
+
+    def _leave(self, job: Job, queue: Queue) -> None:
+        self._take_no_more_runs()
+        try:
+            queue.push_job_id(job.id, at_front=True)
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("the broker does not answer, and gets %s from the reconciler: %s", job.description, error)
+
+    def _take_no_more_runs(self) -> None:
+        """Serve the other queues alone from now on; the next heartbeat registers the worker with these."""
+        try:
+            worker_registration.unregister(self)
+        except (ConnectionError, TimeoutError) as error:
+            _log.warning("still registered for the queues of trainings, since the broker does not answer: %s", error)
+        self.queues = [queue for queue in self.queues if queue.name not in self.run_queues]
+        self._ordered_queues = self.queues[:]
+        self._no_more_runs = True
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Register again with each heartbeat: the broker may have lost its data, or this worker's entry has expired."""
@@ -91,6 +136,11 @@ class ForkingWorker(ResilientWorker, Worker):
         super().fork_work_horse(job, queue)
         if self._stop_requested:  # requested between the decision to fork and the fork
             self._signal_job()
+
+    def setup_work_horse_signals(self) -> None:
+        """Take SIGTERM as a request to stop too: a cluster's scheduler sends it to every process of its job."""
+        super().setup_work_horse_signals()
+        signal.signal(signal.SIGTERM, lambda _number, _frame: stop_signal.request(True))
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         assert self.pid is not None  # set at its birth
@@ -125,9 +175,28 @@ class InProcessWorker(ResilientWorker, SimpleWorker):
 
 
 def make_worker(
-    kind: type[ResilientWorker], role: str, queues: list[str], url: str, entries: Mapping[str, str | None]
+    kind: type[ResilientWorker],
+    role: str,
+    queues: list[str],
+    url: str,
+    entries: Mapping[str, str | None],
+    *,
+    ending: Ending,
+    run_queues: Sequence[str],
+    run_seconds: Callable[[int], float | None],
 ) -> ResilientWorker:
-    """Return a worker of `kind` on `queues`, in order of priority, once the broker answers at `url`."""
+    """Return a worker of `kind` on `queues`, in order of priority, once the broker answers at `url`.
+
+    Args:
+        kind: class of the worker.
+        role: name of its role.
+        queues: names of its queues.
+        url: of the broker.
+        entries: report of optional entries, see `worker.resolve.report`.
+        ending: when it ends by itself.
+        run_queues: those of `queues` that have trainings.
+        run_seconds: returns the estimated seconds of the training of a task; None: not known.
+    """
     connection = connect(url)
     _wait_for(connection)
     # RQ refuses the name of another worker, even of a killed one, so each process has a new name
@@ -142,6 +211,9 @@ def make_worker(
         log_job_description=False,
     )
     worker.entries = entries
+    worker.ending = ending
+    worker.run_queues = run_queues
+    worker.run_seconds = run_seconds
     return worker
 
 
