@@ -23,9 +23,9 @@ CARD, CHART = ".dl-card", ".densitylab-chart[data-points]"
 ENDED = "[data-testid=stApp][data-test-script-state=notRunning]"
 # Name -> (query after the runs, selector to wait for, top of the picture, height of the window)
 PAGES = {
-    "saliency": ("samples=0,1,2,4&outline=True&clip=95.0", CARD, 735, 1600),
-    "stability": ("samples=2&perturbation=attack&strength=0.1", CARD, 0, 2000),
-    "density": ("samples=0&direction=gradient", CHART, 0, 1400),
+    "saliency": ("samples=0,1,2,4&outline=True&clip=95.0", CARD, 0, 1300),
+    "stability": ("samples=2&perturbation=attack&strength=0.1", CARD, 0, 1400),
+    "density": ("samples=0&direction=gradient", CHART, 0, 1100),
 }
 
 

@@ -160,7 +160,7 @@ def show_examples(ready: Sequence[Dataset]) -> None:
     page = api().samples(key, split=split, label=None if label == ANY else label, offset=int(start), limit=EXAMPLES)
     st.caption(
         counted(page.total or 0, "image")
-        + ("; the null block, which the label does not depend on, in red" if masked and dataset.has_mask else "")
+        + ("; the null region, which the label does not depend on, in red" if masked and dataset.has_mask else "")
     )
     if not page.items:
         st.info("No images from this index on.", icon=":material/filter_alt:")

@@ -1,24 +1,29 @@
 """log p along a line and on a plane through an image, for several runs."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Density, DensityRequest, Status
-from densitylab.frontend.analysis.formatting import number
-from densitylab.frontend.charts.density import AXIS, line_chart, plane_chart
+from densitylab.frontend.analysis.formatting import escaped, number
+from densitylab.frontend.charts.density import AXIS, change_at, line_chart, plane_chart, reading
 from densitylab.frontend.explore import link
 from densitylab.frontend.explore.drawing import wait_for
 from densitylab.frontend.explore.images import choose_images
-from densitylab.frontend.explore.runs import choose_runs, columns
+from densitylab.frontend.explore.pictures import StoredImage, distance_between, stored_images
+from densitylab.frontend.explore.runs import choose_runs, class_names, columns
+from densitylab.frontend.maps.picture import images_html, picture
+from densitylab.frontend.maps.render import image_pixels
 from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 
+IMAGE_WIDTH = 112  # screen pixels
 Direction = Literal["gradient", "random", "image"]
 _DIRECTIONS: dict[Direction, str] = {
     "gradient": "each run's ∇ log p(x)",
@@ -29,85 +34,153 @@ _DIRECTIONS: dict[Direction, str] = {
 
 def choose_direction(fields: FieldErrors) -> tuple[Direction, int | None, float]:
     """Return the direction, the other image, and the range."""
-    cells = st.columns([3, 2, 4], vertical_alignment="bottom")
-    direction = cells[0].selectbox(
-        "Direction", list(_DIRECTIONS), key=link.key("direction"), format_func=_DIRECTIONS.__getitem__
-    )
-    towards = None
-    if direction == "image":
-        towards = cells[1].number_input("Other image", 0, 2**31 - 1, key=link.key("towards"), placeholder="index")
-    extent = cells[2].slider(
-        "Range (L2)",
-        0.1,
-        link.MAX_EXTENT,
-        step=0.1,
-        key=link.key("extent"),
-        help="Distance in both directions, in [0, 1] pixel units. Pixels are not clamped.",
-    )
-    fields.show("/direction", "/towards", "/extent")
+    with st.sidebar.expander("Direction", expanded=True):
+        direction = st.selectbox(
+            "Direction", list(_DIRECTIONS), key=link.key("direction"), format_func=_DIRECTIONS.__getitem__
+        )
+        towards = None
+        if direction == "image":
+            towards = st.number_input("Other image", 0, 2**31 - 1, key=link.key("towards"), placeholder="index")
+        extent = st.slider(
+            "Range (L2)",
+            0.1,
+            link.MAX_EXTENT,
+            step=0.1,
+            key=link.key("extent"),
+            help="Distance in both directions, in [0, 1] pixel units. Pixels are not clamped.",
+        )
+        fields.show("/direction", "/towards", "/extent")
     return direction, towards, extent
 
 
-def show(density: Density, run_columns: Sequence[RunColumn]) -> None:
-    """Draw the curves and the planes with their numbers."""
+def show_images(
+    images: Mapping[int, StoredImage], titles: Mapping[int, str], class_names: Sequence[str], distance: float | None
+) -> None:
+    """Draw the images that are stored; offer a range that reaches the other one."""
+    pictures = [
+        picture(
+            image_pixels(images[index].pixels),
+            width=IMAGE_WIDTH,
+            cell=IMAGE_WIDTH,
+            name=title,
+            description=title,
+            lines=[label_text(images[index].label, class_names)],
+        )
+        for index, title in titles.items()
+        if index in images
+    ]
+    if pictures:
+        st.html(images_html(pictures))
+    extent = link.value("extent")
+    if distance is None or distance <= extent:
+        return
+    other = [*titles.values()][-1].capitalize()
+    reach = math.ceil(10 * distance) / 10
+    if reach > link.MAX_EXTENT:
+        st.caption(f"{other} is at L2 {distance:.3g}, beyond the largest range.")
+        return
+    st.caption(f"{other} is at L2 {distance:.3g}, beyond the range.")
+    st.button(f"Extend the range to {reach:g}", on_click=link.put, args=("extent", reach), width="stretch")
+
+
+def label_text(label: int | None, class_names: Sequence[str]) -> str:
+    """Return the class of an image in words; empty for an uploaded one."""
+    if label is None:
+        return ""
+    return f"label {class_names[label] if label < len(class_names) else label}"
+
+
+def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
+    """Draw the planes and, folded, the numbers."""
+    st.caption(
+        "log p on the plane of the direction and an orthogonal random one, on one scale for all runs: red is higher "
+        "than at the image, blue lower. The cross marks the image."
+    )
     live_chart(
-        line_chart(density, run_columns),
+        plane_chart(density, run_columns),
+        key="density-plane",
+        height=330,
+        label="log p on the plane of the direction and an orthogonal random direction, for each run",
+    )
+    by_run = {item.run: item for item in density.of_runs}
+    with st.expander("Numbers as a table"):
+        st.dataframe(
+            [
+                {"run": column.run, "settings": column.label, "‖∇ log p(x)‖": number(by_run[column.run].slope)}
+                for column in run_columns
+            ],
+            hide_index=True,
+        )
+        curves = {AXIS: density.distances, **{column.label: by_run[column.run].curve for column in run_columns}}
+        show_table(pd.DataFrame(curves), "density-curves")
+
+
+def show_line(
+    density: Density, run_columns: Sequence[RunColumn], titles: Sequence[str], distance: float | None
+) -> None:
+    """Draw what the curves say, and the curves, with the images on the line marked.
+
+    Args:
+        density: of the runs.
+        run_columns: the runs' columns.
+        titles: of the image and, if there is one, of the other image.
+        distance: between them, if both are stored.
+    """
+    marks, sentences = {titles[0]: 0.0}, [reading(density, run_columns, titles[0])]
+    if distance is not None and distance <= density.request.extent:
+        marks[titles[1]] = distance
+        sentences.append(change_at(density, run_columns, distance, titles))
+    st.markdown(escaped(" ".join(sentences)))
+    live_chart(
+        line_chart(density, run_columns, marks),
         key="density-line",
-        height=380,
+        height=310,
         label="log p along the direction, relative to the image, for each run",
     )
     st.caption(
         "One scale for all runs. log p is known only up to a constant per run, so the chart shows its difference from "
         "the image's value."
     )
-    live_chart(
-        plane_chart(density, run_columns),
-        key="density-plane",
-        height=380,
-        label="log p on the plane of the direction and an orthogonal random direction, for each run",
-    )
-    st.caption("The direction and an orthogonal random direction; the cross marks the image.")
-    by_run = {item.run: item for item in density.of_runs}
-    st.dataframe(
-        [
-            {"run": column.run, "settings": column.label, "‖∇ log p(x)‖": number(by_run[column.run].slope)}
-            for column in run_columns
-        ],
-        hide_index=True,
-    )
-    with st.expander("Curves as a table"):
-        curves = {AXIS: density.distances, **{column.label: by_run[column.run].curve for column in run_columns}}
-        show_table(pd.DataFrame(curves), "density-curves")
 
 
 st.title("Density")
 link.read_view()
 load_charts()
 runs = choose_runs("the page draws log p around the same image for each, on one scale")
-run_columns = columns(runs)
+run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
-direction, towards, extent = choose_direction(fields)
 samples = choose_images(runs, run_columns, fields, one=True)
+direction, towards, extent = choose_direction(fields)
 if samples is None:
     st.stop()
 link.write_view()
 if direction == "image" and towards is None:
     st.info("Choose the other image.", icon=":material/lightbulb:")
     st.stop()
-title = f"{'uploaded' if samples.split == 'upload' else samples.split} image {samples.indices[0]}"
-st.subheader(f"Around {title}")
+origin = "uploaded" if samples.split == "upload" else samples.split
+indices = [samples.indices[0], *([] if towards is None else [towards])]
+titles = [f"{origin} image {index}" for index in indices]
+st.subheader(f"Around {titles[0]}" if towards is None else f"From {titles[0]} towards {titles[1]}")
 with show_api_errors(fields):
     density = api().slice_density(
         DensityRequest(
             runs=[column.run for column in run_columns],
             split=samples.split,
-            index=samples.indices[0],
+            index=indices[0],
             direction=direction,
             towards=towards,
             extent=extent,
         )
     )
+    images = stored_images(runs[0], samples.split, indices)
+    distance = None if towards is None else distance_between(images, *indices)
+    chart, pictures = st.columns([5, 1], gap="medium")
+    with pictures:
+        show_images(images, dict(zip(indices, titles, strict=True)), names, distance)
     if density.status is Status.SUCCEEDED:
-        show(density, run_columns)
+        with chart:
+            show_line(density, run_columns, titles, distance)
+        show_planes(density, run_columns)
     else:
-        wait_for(api().density, density.id, "slices of log p")
+        with chart:
+            wait_for(api().density, density.id, "slices of log p")

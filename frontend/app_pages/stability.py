@@ -1,32 +1,28 @@
-"""Saliency maps before and after a perturbation, and their similarity over its strength."""
+"""The similarity of saliency maps over the strength of a perturbation, and the maps before and after it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from densitylab.backend.shared.contracts import (
-    Attribution,
-    CatalogEntry,
-    Component,
-    Evaluation,
-    EvaluationSpec,
-)
-from densitylab.frontend.analysis.formatting import counted, joined
-from densitylab.frontend.charts.stability_curves import STABILITY, curves, evaluation_params, points, table
+from densitylab.backend.shared.contracts import CatalogEntry, Component, Evaluation, EvaluationSpec
+from densitylab.frontend.analysis.formatting import counted, escaped, joined
+from densitylab.frontend.charts.stability_curves import STABILITY, curves, evaluation_params, points, reading, table
 from densitylab.frontend.explore import link
 from densitylab.frontend.explore.display import choose_display
 from densitylab.frontend.explore.drawing import map_file, request_maps
-from densitylab.frontend.explore.images import choose_images
+from densitylab.frontend.explore.images import choose_images, show_more
 from densitylab.frontend.explore.map_downloads import show_map_downloads
-from densitylab.frontend.explore.methods import choose_maps, non_default
+from densitylab.frontend.explore.methods import choose_maps, non_default, score_name
 from densitylab.frontend.explore.perturbing import choose_perturbation, strength_label, without_strength
 from densitylab.frontend.explore.probe import show_pixel_values
 from densitylab.frontend.explore.runs import choose_runs, class_names, columns
 from densitylab.frontend.maps.render import read_maps
 from densitylab.frontend.maps.saliency_panels import scale_html
-from densitylab.frontend.maps.stability_panels import SIMILARITIES, stability_figure, stability_html
+from densitylab.frontend.maps.stability_panels import SIMILARITIES, shown_similarity, stability_figure, stability_html
 from densitylab.frontend.maps.view import MapView, RunColumn
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
@@ -36,48 +32,55 @@ from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.widgets import number_list
 
 IMAGES = (100, 500, 1000)  # numbers of test images of a curve
+FIRST_IMAGES = 2  # whose maps are shown
 
 
 @fragment()
-def show(
-    answer: Attribution,
+def choose_and_draw(
+    maps: MapView,
+    content: bytes,
     method: CatalogEntry,
-    run_columns: Sequence[RunColumn],
-    class_names: Sequence[str],
+    perturbation: str,
     link_fields: dict[str, Any],
+    places: list[DeltaGenerator],
 ) -> None:
-    """Draw the maps with their display options; a change of an option redraws this part alone."""
-    content = map_file(answer.id)
-    display = choose_display(signed=method.signed, has_mask=False)
+    """Draw the display options and the downloads here, and scale, legend and maps in their places; a change of an
+    option redraws these alone."""
+    with st.expander("Display"):
+        display = choose_display(signed=method.signed, has_mask=maps.maps.masks is not None)
     link.write_view(link_fields)
-    view = MapView(answer, read_maps(content), run_columns, class_names, method.signed, method.label, display)
-    scale, legend, downloads = st.columns([3, 5, 3], vertical_alignment="center")
+    view = replace(maps, display=display)
+    title = f"{method.label} under {perturbation}, {counted(len(view.columns), 'run')}"
+    show_map_downloads("stability", lambda: stability_figure(view, title), content)
+    scale, legend, cards = places
     scale.html(scale_html(view))
+    meaning = view.color_meaning(score_name(method))
     legend.caption(
-        f"**One scale for all maps and differences**: {view.limit_words()}. Perturbations have a scale of their own. "
-        "Below each difference: the similarity of the two maps. The map of a shifted image is shifted back before "
-        "the comparison, but not in the picture. The dotted and dashed curves below are what a random map and random "
-        "weights give."
+        f"**{meaning[0].upper()}{meaning[1:]}.** **One scale for all maps and differences**: {view.limit_words()}. "
+        "Perturbations have a scale of their own. Below each difference: the similarity of the two maps. The map of a "
+        "shifted image is shifted back before the comparison, but not in the picture."
+        + ("" if view.maps.masks is None else " Dashed: the null region, which does not depend on the label.")
     )
-    with downloads:
-        title = f"{method.label} under {perturbation.key}, {counted(len(run_columns), 'run')}"
-        show_map_downloads("stability", lambda: stability_figure(view, title), content)
-    st.html(stability_html(view, link.value("zoom")))
+    cards.html(stability_html(view, link.value("zoom")))
+
+
+def show_numbers(view: MapView) -> None:
+    """Draw the numbers of the maps as a table, folded."""
+    rows = [
+        {
+            "image": panel.index,
+            "run": panel.run,
+            "prediction": view.class_name(panel.predicted),
+            "after": view.class_name(panel.perturbed.predicted),
+            "log p": panel.log_density,
+            "log p after": panel.perturbed.log_density,
+            "change L2": panel.perturbed.delta_l2,
+            **panel.perturbed.similarity,
+        }
+        for panel in view.answer.panels
+        if panel.perturbed
+    ]
     with st.expander("Numbers as a table"):
-        rows = [
-            {
-                "image": panel.index,
-                "run": panel.run,
-                "prediction": view.class_name(panel.predicted),
-                "after": view.class_name(panel.perturbed.predicted),
-                "log p": panel.log_density,
-                "log p after": panel.perturbed.log_density,
-                "change L2": panel.perturbed.delta_l2,
-                **panel.perturbed.similarity,
-            }
-            for panel in answer.panels
-            if panel.perturbed
-        ]
         show_table(pd.DataFrame(rows), "stability-numbers")
 
 
@@ -101,19 +104,20 @@ def start_evaluations(
 ) -> str:
     """Draw the controls that start evaluations; return the metric to plot."""
     strength = entry.params[0]
-    cells = st.columns([2, 1.4, 3, 1.6], vertical_alignment="bottom")
-    metric = cells[0].selectbox("Metric", list(SIMILARITIES), format_func=SIMILARITIES.__getitem__, key="lab_measure")
-    images = cells[1].selectbox("Test images", IMAGES, key="lab_curve_images", help="The first n of the test split.")
-    with cells[2]:
-        strengths = number_list(
-            "Strengths",
-            [strength.default, 2 * strength.default, 4 * strength.default],
-            key=f"lab_strengths/{entry.key}",
-            kind=int if strength.type == "int" else float,
-        )
-        fields = FieldErrors()
-        fields.show(f"/params/perturbation/params/{strength.name}")
-    if cells[3].button(
+    metric_cell, images_cell = st.columns(2)
+    metric = metric_cell.selectbox(
+        "Metric", list(SIMILARITIES), format_func=SIMILARITIES.__getitem__, key="lab_measure"
+    )
+    images = images_cell.selectbox("Test images", IMAGES, key="lab_curve_images", help="The first n of the test split.")
+    strengths = number_list(
+        "Strengths",
+        [strength.default, 2 * strength.default, 4 * strength.default],
+        key=f"lab_strengths/{entry.key}",
+        kind=int if strength.type == "int" else float,
+    )
+    fields = FieldErrors()
+    fields.show(f"/params/perturbation/params/{strength.name}")
+    if st.button(
         f"Evaluate {counted(len(run_columns), 'run')}",
         icon=":material/straighten:",
         width="stretch",
@@ -136,36 +140,40 @@ def show_curves(
     refreshing: bool,
 ) -> None:
     """Draw the metric against the strength; the part refreshes while evaluations run."""
-    st.subheader("Over the test images")
-    metric = start_evaluations(run_columns, attribution, entry, perturbation)
+    chart, controls = st.columns([3, 1], gap="medium")
+    with controls:
+        metric = start_evaluations(run_columns, attribution, entry, perturbation)
     evaluations = fetch_evaluations(run_columns)
     pending = unfinished(evaluations)
     if bool(pending) != refreshing:
         st.rerun(scope="app")  # starts or stops the refresh
     if pending:
-        st.progress(
+        controls.progress(
             sum(item.progress for item in pending) / len(pending),
             text=f"{counted(len(pending), 'evaluation')} queued or running",
         )
     by_run = {run: points(items, attribution, perturbation, entry.params[0].name) for run, items in evaluations.items()}
     if not any(by_run.values()):
-        if not pending:
-            st.info(
-                "No evaluations of this method and perturbation yet. Choose strengths above and start them.",
-                icon=":material/lightbulb:",
-            )
+        chart.info(
+            f"No evaluations of this method and perturbation yet. Evaluate the chosen strengths: the similarity of the "
+            f"maps before and after {escaped(entry.label)}, over its strength, appears here.",
+            icon=":material/lightbulb:",
+        )
         return
-    clicked = live_chart(
-        curves(metric, SIMILARITIES[metric], strength_label(entry), run_columns, by_run),
-        key="stability",
-        label=f"{SIMILARITIES[metric]} against the strength of {entry.label}",
-        height=420,
-        clickable=True,
-    )
-    st.caption(
-        "Means with 95 % bootstrap intervals, stratified by class. Dotted and dashed: controls. Click a point to "
-        "show its least stable images above."
-    )
+    with chart:
+        st.markdown(escaped(reading(metric, SIMILARITIES[metric], strength_label(entry), run_columns, by_run)))
+        clicked = live_chart(
+            curves(metric, SIMILARITIES[metric], strength_label(entry), run_columns, by_run),
+            key="stability",
+            label=f"{SIMILARITIES[metric]} against the strength of {entry.label}",
+            height=290,
+            clickable=True,
+        )
+    with controls:
+        st.caption(
+            "Means with 95 % bootstrap intervals, stratified by class. Dotted: a random map; dashed: random weights. "
+            "Click a point to show its least stable images below."
+        )
     with st.expander("Curves as a table"):
         show_table(pd.DataFrame(table(run_columns, by_run, metric)), "stability-curves")
     if clicked:
@@ -182,33 +190,44 @@ def show_least_stable(run: int, strength: float, evaluation: str, metric: str) -
 
 
 st.title("Stability")
-link.read_view({"target": "predicted"})
+link.read_view({"target": "predicted"}, FIRST_IMAGES)
 show_pixel_values()
 load_charts()
 runs = choose_runs("the page shows the effect of a perturbation on the maps of each")
 run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
-entry, perturbation = choose_perturbation(fields)
-method, params, target = choose_maps(runs, names, fields)
 samples = choose_images(runs, run_columns, fields)
-if samples is not None:
-    link_fields = {
-        "params": non_default(method, params),
-        "perturbation_params": non_default(entry, without_strength(entry, perturbation.params)),
-    }
-    link.write_view(link_fields)
-    maps = request_maps(
-        fields,
-        runs=[column.run for column in run_columns],
-        method=method.key,
-        params=params,
-        samples=samples,
-        target=target,
-        perturbation=perturbation,
-    )
-    if maps is not None:
-        show(maps, method, run_columns, names, link_fields)
+method, params, target = choose_maps(runs, names, fields)
+entry, perturbation = choose_perturbation(fields)
 evaluating = bool(unfinished(fetch_evaluations(run_columns)))
 fragment(run_every=REFRESH_SECONDS if evaluating else None)(show_curves)(
     run_columns, Component(key=method.key, params=params), entry, perturbation, refreshing=evaluating
 )
+if samples is None:
+    st.stop()
+link_fields = {
+    "params": non_default(method, params),
+    "perturbation_params": non_default(entry, without_strength(entry, perturbation.params)),
+}
+link.write_view(link_fields)
+answer = request_maps(
+    fields,
+    runs=[column.run for column in run_columns],
+    method=method.key,
+    params=params,
+    samples=samples,
+    target=target,
+    perturbation=perturbation,
+)
+if answer is not None:
+    with show_api_errors():
+        content = map_file(answer.id)
+        view = MapView(answer, read_maps(content), run_columns, names, method.signed, method.label)
+        st.markdown(escaped(shown_similarity(view)))
+        scale, legend = st.columns([2, 5], vertical_alignment="center")
+        places = [scale.empty(), legend.empty(), st.empty()]
+        with st.sidebar:
+            choose_and_draw(view, content, method, entry.key, link_fields, places)
+        if len(samples.indices) < link.MAX_IMAGES and samples.split != "upload":
+            st.button("Show more images", icon=":material/add:", on_click=show_more)
+        show_numbers(view)

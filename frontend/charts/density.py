@@ -1,11 +1,12 @@
 """log p along a line and on a plane through an image, for each run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from densitylab.backend.shared.contracts import Density, DensityOfRun
+from densitylab.frontend.analysis.formatting import number
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.maps.render import DIVERGING
 from densitylab.frontend.maps.view import RunColumn
@@ -23,8 +24,65 @@ def relative(values: Sequence[float | None], run: DensityOfRun) -> list[float | 
     return [None if value is None or base is None else value - base for value in values]
 
 
-def line_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
-    """Draw a curve per run on one scale."""
+def reading(density: Density, columns: Sequence[RunColumn], image: str) -> str:
+    """Return what the slopes and the curves say, in sentences.
+
+    Args:
+        density: of the runs.
+        columns: the runs' columns.
+        image: the name of the image.
+    """
+    by_run = {item.run: item for item in density.of_runs}
+    known = [(slope, column.label) for column in columns if (slope := by_run[column.run].slope) is not None]
+    spans = [(span, column.label) for column in columns if (span := _span(by_run[column.run])) is not None]
+    if not known or not spans:
+        return f"log p is not finite around {image}."
+    (flat, flattest), (steep, steepest) = min(known), max(known)
+    (small, least), (large, most) = min(spans), max(spans)
+    reach = f"L2 {density.request.extent:g} of it, log p changes by up to"
+    if len(columns) == 1:
+        return f"At {image} the slope ‖∇ log p(x)‖ is {number(flat)}; within {reach} {number(small)}."
+    times = f", {steep / flat:.3g} times as steep" if flat > 0 else ""
+    return (
+        f"At {image} log p is flattest under {flattest} (‖∇ log p(x)‖ = {number(flat)}) and steepest under {steepest} "
+        f"({number(steep)}{times}). Within {reach} {number(small)} under {least} and {number(large)} under {most}."
+    )
+
+
+def _span(run: DensityOfRun) -> float | None:
+    """Return the largest change of log p from the image along the line."""
+    changes = [abs(value) for value in relative(run.curve, run) if value is not None]
+    return max(changes, default=None)
+
+
+def change_at(density: Density, columns: Sequence[RunColumn], distance: float, titles: Sequence[str]) -> str:
+    """Return how log p of each run at the other image differs from that at the image.
+
+    Args:
+        density: of the runs, along the line between the images.
+        columns: the runs' columns.
+        distance: between the images.
+        titles: of the image and of the other one.
+    """
+    image, other = titles
+    by_run = {item.run: item for item in density.of_runs}
+    nearest = min(range(len(density.distances)), key=lambda index: abs(density.distances[index] - distance))
+    changes = [
+        f"{'unknown' if value is None else f'{value:+.3g}'} under {column.label}"
+        for column in columns
+        for value in [relative(by_run[column.run].curve, by_run[column.run])[nearest]]
+    ]
+    return f"At {other}, L2 {distance:.3g} from {image}, log p differs from that at {image} by {', '.join(changes)}."
+
+
+def line_chart(density: Density, columns: Sequence[RunColumn], images: Mapping[str, float]) -> go.Figure:
+    """Draw a curve per run on one scale.
+
+    Args:
+        density: of the runs.
+        columns: the runs' columns.
+        images: name and distance of the images on the line, which are marked.
+    """
     figure = go.Figure()
     by_run = {item.run: item for item in density.of_runs}
     for column in columns:
@@ -38,7 +96,13 @@ def line_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
             line={"color": column.color, "width": 2},
             hovertemplate="%{y:.4g}",
         )
-    figure.add_vline(x=0, line={"color": "rgba(128,128,128,.6)", "width": 1, "dash": "dot"})
+    for name, distance in images.items():
+        figure.add_vline(
+            x=distance,
+            line={"color": "rgba(128,128,128,.8)", "width": 1, "dash": "dot"},
+            annotation={"text": name, "yanchor": "bottom", "font": {"size": 11}},
+            annotation_position="top",
+        )
     figure.update_xaxes(title={"text": AXIS, "standoff": 6}, automargin=True)
     figure.update_yaxes(title={"text": "log p(x + t d) − log p(x)", "standoff": 6}, automargin=True)
     return _plain(figure, "line")
@@ -53,7 +117,7 @@ def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
     figure = make_subplots(
         1, len(columns), subplot_titles=[column.label for column in columns], shared_yaxes=True, horizontal_spacing=0.02
     )
-    for number, column in enumerate(columns, start=1):
+    for place, column in enumerate(columns, start=1):
         figure.add_trace(
             go.Heatmap(
                 z=planes[column.run],
@@ -62,13 +126,13 @@ def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
                 zmin=-limit,
                 zmax=limit,
                 colorscale=_COLORS,
-                showscale=number == len(columns),
+                showscale=place == len(columns),
                 colorbar={"title": {"text": "log p − log p(x)"}},
                 hovertemplate="along %{x:.3g}, orthogonal %{y:.3g}: %{z:.3g}<extra></extra>",
                 uid=str(column.run),
             ),
             1,
-            number,
+            place,
         )
         figure.add_scatter(
             x=[0],
@@ -78,7 +142,7 @@ def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
             hoverinfo="skip",
             showlegend=False,
             row=1,
-            col=number,
+            col=place,
         )
     figure.update_xaxes(title={"text": "along the direction", "standoff": 6})
     figure.update_yaxes(title={"text": "orthogonal", "standoff": 6}, col=1)

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from densitylab.backend.shared.contracts import Component, Evaluation, Status, Value
 from densitylab.frontend.analysis.colors import translucent
+from densitylab.frontend.analysis.formatting import with_interval
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.maps.view import RunColumn
 
@@ -120,6 +121,41 @@ def curves(
     figure.update_xaxes(title={"text": strength_label, "standoff": 6}, automargin=True)
     figure.update_yaxes(title={"text": metric_label, "standoff": 6}, automargin=True)
     return figure
+
+
+def reading(
+    metric: str,
+    metric_label: str,
+    strength_label: str,
+    columns: Sequence[RunColumn],
+    by_run: Mapping[int, Sequence[Point]],
+) -> str:
+    """Return what the curves say at the largest strength that all of them have, in sentences."""
+    known = {
+        column.label: {point.strength: value for point, value in _known(by_run.get(column.run, ()), metric)}
+        for column in columns
+    }
+    drawn = {label: values for label, values in known.items() if values}
+    shared = set.intersection(*map(set, drawn.values())) if drawn else set()
+    without = [label for label, values in known.items() if not values]
+    missing = f" Not evaluated: {', '.join(without)}." if without else ""
+    if not shared:
+        return f"The runs have no strength in common: evaluate them at the same ones to compare them.{missing}"
+    strength = max(shared)
+    values = {label: of_run[strength] for label, of_run in drawn.items()}
+    lower_is_better = next(iter(values.values())).higher_is_better is False
+    order = sorted(values, key=lambda label: values[label].value or 0, reverse=not lower_is_better)
+    first, last = values[order[0]], values[order[-1]]
+    at = f"With {strength_label} = {strength:g}"
+    if len(order) == 1:
+        return f"{at} the maps of {order[0]} before and after have {metric_label} {with_interval(first)}.{missing}"
+    overlap = first.low is not None and last.low is not None and first.low <= last.high and last.low <= first.high
+    return (
+        f"{at} the maps of {order[0]} change least ({metric_label} {with_interval(first, with_n=False)}), those of "
+        f"{order[-1]} most ({with_interval(last)})"
+        + (": the intervals overlap, so the order may be chance." if overlap else ".")
+        + missing
+    )
 
 
 def table(columns: Sequence[RunColumn], by_run: Mapping[int, Sequence[Point]], metric: str) -> list[dict[str, Any]]:

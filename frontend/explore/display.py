@@ -15,9 +15,8 @@ _SIGN_LABELS = {
 
 
 def choose_display(*, signed: bool, has_mask: bool) -> Display:
-    """Draw the controls in a row."""
-    cells = st.columns([2, 2, 1.6, 1.8, 1.8, 2.4], vertical_alignment="bottom")
-    sign = cells[0].selectbox(
+    """Draw the controls below each other."""
+    sign = st.selectbox(
         "Sign",
         SIGNS,
         key=key("sign"),
@@ -29,23 +28,21 @@ def choose_display(*, signed: bool, has_mask: bool) -> Display:
     palettes = list(DIVERGING if diverging else SEQUENTIAL)
     if value("palette") not in palettes:
         put("palette", palettes[0])
-    palette = cells[1].selectbox("Palette", palettes, key=key("palette"))
-    clip = cells[2].selectbox(
+    palette_cell, clip_cell = st.columns(2)
+    palette = palette_cell.selectbox("Palette", palettes, key=key("palette"))
+    clip = clip_cell.selectbox(
         "Clip at",
         CLIPS,
         key=key("clip"),
         format_func=_percentile,
         help="Percentile of the absolute values of all maps at which the colours end. Lower values show weaker maps.",
     )
-    opacity = cells[3].slider("Opacity", 0.0, 1.0, step=0.05, key=key("opacity"), help="Of the map over its image.")
-    cells[4].slider("Size", 1, MAX_ZOOM, key=key("zoom"), help="Screen pixels per image pixel")
-    with cells[5]:
-        outlined = st.checkbox("Outline the null block", key=key("outline"), disabled=not has_mask)
-        own_scale = st.checkbox(
-            "One scale per run",
-            key=key("own_scale"),
-            help="Colours are then not comparable between runs.",
-        )
+    opacity = st.slider("Opacity", 0.0, 1.0, step=0.05, key=key("opacity"), help="Of the map over its image.")
+    st.slider("Size", 1, MAX_ZOOM, key=key("zoom"), help="Screen pixels per image pixel")
+    outlined = st.checkbox("Outline the null region", key=key("outline"), disabled=not has_mask)
+    own_scale = st.checkbox(
+        "One scale per run", key=key("own_scale"), help="Colours are then not comparable between runs."
+    )
     return Display(sign if signed else "signed", palette, clip, opacity, outlined and has_mask, own_scale)
 
 
@@ -53,13 +50,12 @@ def choose_layout(labels: list[str], runs: list[int]) -> int | None:
     """Draw the choice of the layout; return the column to show, None for all side by side."""
     if len(runs) < 2:
         return None
-    switch, slider = st.columns([2, 6], vertical_alignment="bottom")
-    layout = switch.segmented_control("Runs", LAYOUTS, key=key("layout"), required=True)
+    layout = st.segmented_control("Runs", LAYOUTS, key=key("layout"), required=True)
     if layout == LAYOUTS[0]:
         return None
     if value("at") not in runs:
         put("at", runs[0])
-    chosen = slider.select_slider("Run", runs, key=key("at"), format_func=lambda run: labels[runs.index(run)])
+    chosen = st.select_slider("Run", runs, key=key("at"), format_func=lambda run: labels[runs.index(run)])
     return runs.index(chosen)
 
 

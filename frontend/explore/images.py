@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import Dataset, FieldError, Run, Samples, SamplesFound, Split
 from densitylab.frontend.analysis.formatting import escaped, joined, readable
@@ -47,44 +48,57 @@ def choose_images(
         one: whether the page shows a single image, without pin and stars.
     """
     dataset = api().dataset(runs[0].spec.dataset.key)
-    _show_upload(dataset, runs[0].spec.dataset.params)
-    if value("split") == "upload":
-        return _uploaded()
     variants = [dataset.sizes, *(variant.sizes for variant in dataset.others)]  # of equal size
-    split = _choose_split(variants)
-    size = max(sizes.get(split, 0) for sizes in variants)
-    if split == "test":
-        matching = _filtered(dataset, columns)
-        if matching is None:
-            return None
-        passing, total = [sample.index for sample in matching.items], matching.total
-    else:
-        passing, total = list(range(size)), size
-    st.session_state[_PASSING] = passing
-    if one:
-        put("count", 1)
-        put("samples", joined(shown_images()[:1]) or value("samples"))
-    if not value("samples"):
-        put("samples", joined(_from(passing, st.session_state.pop(_KEEP, None))[: st.session_state[key("count")]]))
-    _choose_indices(split, total, size, one=one)
-    fields.show("/samples", "/index", "/indices")
+    messages = st.container()
+    with st.sidebar.expander("Images", expanded=True):
+        if value("split") == "upload":
+            st.button("Back to the test images", on_click=_back_to_test, width="stretch")
+            _show_upload(dataset, runs[0].spec.dataset.params)
+            return _uploaded(messages)
+        split = _choose_split(variants)
+        size = max(sizes.get(split, 0) for sizes in variants)
+        if split == "test":
+            matching = _filtered(dataset, columns, messages)
+            passing, total = [sample.index for sample in matching.items], matching.total
+        else:
+            passing, total = list(range(size)), size
+        st.session_state[_PASSING] = passing
+        if one:
+            put("count", 1)
+            put("samples", joined(shown_images()[:1]) or value("samples"))
+        if not value("samples"):
+            put("samples", joined(_from(passing, st.session_state.pop(_KEEP, None))[: st.session_state[key("count")]]))
+        _choose_indices(split, total, size, fields, one=one)
+        _show_upload(dataset, runs[0].spec.dataset.params)
     if not passing and not value("samples"):
         st.info(f"No {split} image matches these filters.", icon=":material/filter_alt:")
         return None
     try:
         indices = [int(index) for index in parse_numbers(value("samples"), int)]
     except ValueError as error:
-        fields.add([FieldError(pointer="/samples", detail=str(error))])
+        _refuse(fields, str(error))
         return None
     if value("pin") is not None and not one:
         indices = [value("pin"), *(index for index in indices if index != value("pin"))][:MAX_IMAGES]
     if len(indices) > MAX_IMAGES or min(indices) < 0:
         detail = f"choose 1 to {MAX_IMAGES} images with indices from 0 to {size - 1}; the field has {len(indices)}"
-        fields.add([FieldError(pointer="/samples", detail=detail)])
+        _refuse(fields, detail)
         return None
     with show_api_errors(fields):
         return Samples(split=split, indices=indices)
     return None
+
+
+def _refuse(fields: FieldErrors, detail: str) -> None:
+    """Show what is wrong with the indices beside their field, and on the page, where the sidebar may be closed."""
+    fields.add([FieldError(pointer="/samples", detail=detail)])
+    st.caption(":red[Correct what is marked in red in the sidebar.]")
+
+
+def show_more() -> None:
+    """Callback of a button: show twice as many images, from the first shown one on."""
+    put("count", min(2 * max(len(shown_images()), 1), MAX_IMAGES))
+    _resize()
 
 
 def _choose_split(variants: Sequence[Mapping[str, int]]) -> Split:
@@ -109,22 +123,23 @@ def _change_split() -> None:
     put("pin", None)
 
 
-def _choose_indices(split: Split, passing: int, size: int, *, one: bool) -> None:
+def _choose_indices(split: Split, passing: int, size: int, fields: FieldErrors, *, one: bool) -> None:
     """Draw the indices, the buttons to step through the images, and the pin."""
-    cells = st.columns([4, 1.2, 1.2] if one else [4, 1.6, 1.2, 1.2, 2], vertical_alignment="bottom")
-    cells[0].text_input(
+    st.text_input(
         f"{split.capitalize()} image{'' if one else 's'} ({passing} of {size} match)",
         key=key("samples"),
         help="The index. The arrow keys step through the matching images."
         if one
         else "Indices, separated by commas. The arrow keys step through the matching images.",
     )
-    back, forward = cells[-2:] if one else cells[2:4]
+    fields.show("/samples", "/index", "/indices")
+    back, forward = st.columns(2)
     back.button("Back", key="lab_back", on_click=_step, args=(-1,), shortcut="Left", width="stretch")
     forward.button("Next", key="lab_on", on_click=_step, args=(1,), shortcut="Right", width="stretch")
     if not one:
-        cells[1].number_input("At a time", 1, MAX_IMAGES, key=key("count"), on_change=_resize)
-        cells[4].number_input(
+        count, pin = st.columns(2)
+        count.number_input("At a time", 1, MAX_IMAGES, key=key("count"), on_change=_resize)
+        pin.number_input(
             "Pinned image",
             0,
             max(size - 1, 0),
@@ -138,8 +153,8 @@ def _choose_indices(split: Split, passing: int, size: int, *, one: bool) -> None
 # ---- filters ----------------------------------------------------------------------------------------------------
 
 
-def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | None:
-    """Draw the filters and return the matching images; None, after a message, where the runs cannot be combined."""
+def _filtered(dataset: Dataset, columns: Sequence[RunColumn], messages: DeltaGenerator) -> SamplesFound:
+    """Draw the filters and return the matching images; all, after a message, where the runs cannot be combined."""
     runs = tuple(column.run for column in columns)
     predictions = {ALL: "all", "wrong_any": "misclassified by a run"}
     if len(runs) > 1:
@@ -154,22 +169,20 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | 
     groups = {ALL: "all", **{str(index): name for index, name in enumerate(dataset.group_names)}}
     for name, choices in (("class", classes), ("group", groups), ("only", predictions), ("worst", sorts)):
         if value(name) not in choices:
-            st.error(
+            messages.error(
                 f"The link has {name} = {escaped(str(value(name))[:50])}, which is not one of "
                 f"{escaped(', '.join(map(str, choices)))}.",
                 icon=":material/link_off:",
             )
             put(name, next(iter(choices)))
-    cells = st.columns(4 if dataset.has_groups else 3)
+    cells = st.columns(2)
     cells[0].selectbox("Class", list(classes), key=key("class"), on_change=_show_first, format_func=classes.__getitem__)
     cells[1].selectbox(
         "Prediction", list(predictions), key=key("only"), on_change=_show_first, format_func=predictions.__getitem__
     )
-    cells[2].selectbox("Sort by", list(sorts), key=key("worst"), on_change=_show_first, format_func=sorts.__getitem__)
     if dataset.has_groups:
-        cells[3].selectbox(
-            "Group", list(groups), key=key("group"), on_change=_show_first, format_func=groups.__getitem__
-        )
+        st.selectbox("Group", list(groups), key=key("group"), on_change=_show_first, format_func=groups.__getitem__)
+    st.selectbox("Sort by", list(sorts), key=key("worst"), on_change=_show_first, format_func=sorts.__getitem__)
     only, judges = value("only"), runs
     if only.startswith(_WRONG) and only.removeprefix(_WRONG).isdecimal():
         only, judges = "wrong_any", (int(only.removeprefix(_WRONG)),)
@@ -177,7 +190,7 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn]) -> SamplesFound | 
     try:
         return _browse(judges, label, group, only, None if value("worst") == BY_INDEX else value("worst"))
     except ApiError as error:
-        st.warning(f"These images cannot be filtered: {escaped(str(error))}", icon=":material/filter_alt_off:")
+        messages.warning(f"These images cannot be filtered: {escaped(str(error))}", icon=":material/filter_alt_off:")
         return _browse(runs, None, None, ALL, None)
 
 
@@ -231,23 +244,16 @@ def shown_images() -> list[int]:
 def _stars() -> None:
     """Draw the named set of images that the link stores."""
     choices = list(dict.fromkeys([*value("starred"), *shown_images()]))
-    stars, name, show = st.columns([5, 2.5, 1.5], vertical_alignment="bottom")
-    stars.multiselect(
-        "Starred images",
-        choices,
-        key=key("starred"),
-        placeholder="choose from the shown images",
-        help="A set of images that the link of this page stores.",
-    )
-    name.text_input("Name of the set", key=key("set"), max_chars=100, placeholder="for example: ambiguous labels")
-    show.button(
-        "Show the set",
-        key="lab_show_stars",
-        on_click=_show_stars,
-        disabled=not value("starred"),
-        icon=":material/star:",
-        width="stretch",
-    )
+    with st.popover("Starred images", icon=":material/star:", width="stretch"):
+        st.multiselect(
+            "Images of the set",
+            choices,
+            key=key("starred"),
+            placeholder="choose from the shown images",
+            help="A set of images that the link of this page stores.",
+        )
+        st.text_input("Name of the set", key=key("set"), max_chars=100, placeholder="for example: ambiguous labels")
+        st.button("Show the set", key="lab_show_stars", on_click=_show_stars, disabled=not value("starred"))
 
 
 def _show_stars() -> None:
@@ -261,7 +267,7 @@ def _show_stars() -> None:
 
 def _show_upload(dataset: Dataset, params: Mapping[str, Any]) -> None:
     height, width = catalog().image_size(dataset.key, params) or dataset.image_size
-    with st.popover("Upload an image", icon=":material/upload:"):
+    with st.popover("Upload an image", icon=":material/upload:", width="stretch"):
         st.caption(
             f"JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM, at most 8 MB and 67 megapixels. The image is rotated by "
             f"its EXIF orientation, put on black where it is transparent, cropped to its centre and scaled to "
@@ -277,20 +283,18 @@ def _show_upload(dataset: Dataset, params: Mapping[str, Any]) -> None:
                 change_view({"split": "upload", "samples": str(upload.id), "target": target})
 
 
-def _uploaded() -> Samples | None:
+def _uploaded(messages: DeltaGenerator) -> Samples | None:
     ids = shown_images()[:MAX_IMAGES]
-    caption, back = st.columns([6, 1.5], vertical_alignment="center")
-    back.button("Back to the test images", on_click=_back_to_test, width="stretch")
     if not ids:
-        st.info("No uploaded image is selected.", icon=":material/upload:")
+        messages.info("No uploaded image is selected.", icon=":material/upload:")
         return None
     for upload_id in ids:
         try:
             upload = api().upload(upload_id)
         except ApiError as error:
-            st.error(f"{escaped(str(error))}. Upload it again.", icon=":material/error:")
+            messages.error(f"{escaped(str(error))}. Upload it again.", icon=":material/error:")
             return None
-        caption.caption(f"Image {upload_id}: {escaped(upload.fitted)}. It has no label and no null block.")
+        messages.caption(f"Image {upload_id}: {escaped(upload.fitted)}. It has no label and no null region.")
     return Samples(split="upload", indices=ids)
 
 

@@ -146,17 +146,18 @@ FIELDS = (
     Field("palette", None, _one_of(*DIVERGING, *SEQUENTIAL)),
     Field("clip", DEFAULT_CLIP, _one_of(*CLIPS), lambda clip: f"{clip}"),
     Field("opacity", 1.0, _between(0, 1, _number), lambda opacity: f"{opacity:g}"),
-    Field("outline", False, _one_of(False, True)),
+    Field("outline", True, _one_of(False, True)),
     Field("own_scale", False, _one_of(False, True)),
     Field("zoom", DEFAULT_ZOOM, _between(1, MAX_ZOOM, _whole)),
 )
 
 
-def read_view(defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
+def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = FIRST_IMAGES) -> None:
     """Set every field from the link, unless this page wrote the link itself.
 
     Args:
         defaults: of fields whose default on this page differs from the field's own.
+        images: number of images where the link names none.
     """
     query, state = st.query_params.to_dict(), st.session_state
     for name, content in state.pop(_PENDING, {}).items():
@@ -165,7 +166,7 @@ def read_view(defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
         # Set again, since Streamlit forgets a widget that the browser has not drawn before the next rerun
         for field in FIELDS:
             state[key(field.name)] = state.get(key(field.name), field.default)
-        state[key("count")] = state.get(key("count"), FIRST_IMAGES)
+        state[key("count")] = state.get(key("count"), images)
         return
     state[_LAST_LINK] = query
     state[VERSION] = state.get(VERSION, 0) + 1
@@ -180,7 +181,7 @@ def read_view(defaults: Mapping[str, Any] = MappingProxyType({})) -> None:
                     f"{expected}.",
                     icon=":material/link_off:",
                 )
-    put("count", len(value("samples").split(",")) if value("samples") else FIRST_IMAGES)
+    put("count", len(value("samples").split(",")) if value("samples") else images)
 
 
 def change_view(fields: Mapping[str, Any]) -> None:

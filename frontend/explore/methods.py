@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry, Run
 from densitylab.frontend.analysis.formatting import escaped
@@ -19,20 +20,25 @@ def choose_maps(
     runs: Sequence[Run], class_names: Sequence[str], fields: FieldErrors
 ) -> tuple[CatalogEntry, dict[str, Any], Target]:
     """Return the method, its parameters, and the target; stop the page where the method does not fit a run's model."""
-    method_cell, target_cell = st.columns(2)
-    with method_cell:
-        method, params = _choose_method(runs, fields)
-    with target_cell:
-        target = _choose_target(method, class_names)
+    messages = st.container()
+    with st.sidebar.expander("Method", expanded=True):
+        method, params, misfit = _choose_method(runs, fields, messages)
+        target = _choose_target(method, class_names, messages)
         fields.show("/target")
+    if misfit:
+        st.info(f"{escaped(misfit)}. Choose another method, or other runs.", icon=":material/block:")
+        st.stop()
     return method, params, target
 
 
-def _choose_method(runs: Sequence[Run], fields: FieldErrors) -> tuple[CatalogEntry, dict[str, Any]]:
+def _choose_method(
+    runs: Sequence[Run], fields: FieldErrors, messages: DeltaGenerator
+) -> tuple[CatalogEntry, dict[str, Any], str]:
+    """Return the method, its parameters, and why it does not fit the runs; empty where it does."""
     methods = {entry.key: entry for entry in catalog().entries("attribution")}
     if value("method") not in methods:
         if value("method") is not None:
-            st.error(
+            messages.error(
                 f"The link asks for the method {escaped(value('method')[:50])}, which does not exist.",
                 icon=":material/link_off:",
             )
@@ -47,9 +53,6 @@ def _choose_method(runs: Sequence[Run], fields: FieldErrors) -> tuple[CatalogEnt
         )
     ]
     st.caption(escaped(chosen.summary))
-    if reasons[chosen.key]:
-        st.info(f"{escaped(reasons[chosen.key])}. Choose another method, or other runs.", icon=":material/block:")
-        st.stop()
     params = parameters(
         catalog(),
         chosen,
@@ -57,9 +60,10 @@ def _choose_method(runs: Sequence[Run], fields: FieldErrors) -> tuple[CatalogEnt
         key=f"lab_params_{st.session_state[VERSION]}/{chosen.key}",
         at="/params",
         errors=fields,
+        in_row=1,
     )
     fields.show("/method", "/params")
-    return chosen, params
+    return chosen, params, reasons[chosen.key]
 
 
 def _suffix(method: CatalogEntry, reason: str) -> str:
@@ -90,12 +94,12 @@ def incompatibility(method: CatalogEntry, runs: Sequence[Run]) -> str:
     return ""
 
 
-def _choose_target(method: CatalogEntry, class_names: Sequence[str]) -> Target:
+def _choose_target(method: CatalogEntry, class_names: Sequence[str], messages: DeltaGenerator) -> Target:
     targets = ["label", "predicted", *(str(index) for index in range(len(class_names)))]
     if value("split") == "upload":
         targets.remove("label")
     if value("target") not in targets:
-        st.error(
+        messages.error(
             f"The link asks for class {escaped(value('target')[:50])}; there are {len(class_names)}, counted "
             "from 0" + (", and an uploaded image has no label." if value("split") == "upload" else "."),
             icon=":material/link_off:",
@@ -114,6 +118,11 @@ def _choose_target(method: CatalogEntry, class_names: Sequence[str]) -> Target:
     if target.isdecimal():
         return int(target)
     return "label" if target == "label" else "predicted"
+
+
+def score_name(method: CatalogEntry) -> str:
+    """Return what the method explains, as a noun phrase."""
+    return "the class score" if method.needs_target else "log p(x)"
 
 
 def non_default(entry: CatalogEntry, params: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry, CatalogParam, Component
 from densitylab.frontend.analysis.formatting import escaped, title
@@ -24,19 +25,20 @@ def choose_perturbation(fields: FieldErrors) -> tuple[CatalogEntry, Component]:
                 icon=":material/link_off:",
             )
         put("perturbation", next(iter(perturbations)))
-    choice_cell, params_cell = st.columns([2, 5])
-    entry = perturbations[
-        choice_cell.selectbox(
-            "Perturbation",
-            list(perturbations),
-            key=key("perturbation"),
-            on_change=_reset_strength,
-            format_func=lambda name: perturbations[name].label,
-        )
-    ]
-    strength = entry.params[0]
-    with params_cell:
-        params = {strength.name: _slider(strength)}
+    messages = st.container()
+    with st.sidebar.expander("Perturbation", expanded=True):
+        entry = perturbations[
+            st.selectbox(
+                "Perturbation",
+                list(perturbations),
+                key=key("perturbation"),
+                on_change=_reset_strength,
+                format_func=lambda name: perturbations[name].label,
+            )
+        ]
+        st.caption(escaped(entry.summary))
+        strength = entry.params[0]
+        params = {strength.name: _slider(strength, messages)}
         rest = entry.model_copy(update={"params": entry.params[1:]})
         params |= parameters(
             catalog(),
@@ -45,9 +47,9 @@ def choose_perturbation(fields: FieldErrors) -> tuple[CatalogEntry, Component]:
             at="/perturbation/params",
             key=f"lab_perturbation_{st.session_state[VERSION]}/{entry.key}",
             errors=fields,
+            in_row=1,
         )
         fields.show("/perturbation")
-    choice_cell.caption(escaped(entry.summary))
     return entry, Component(key=entry.key, params=params)
 
 
@@ -55,7 +57,7 @@ def _reset_strength() -> None:
     put("strength", None)
 
 
-def _slider(param: CatalogParam) -> float | int:
+def _slider(param: CatalogParam, messages: DeltaGenerator) -> float | int:
     """Draw the slider from 0 (or the negative maximum) to ten times the default strength."""
     whole = param.type == "int"
     kind = int if whole else float
@@ -63,7 +65,7 @@ def _slider(param: CatalogParam) -> float | int:
     low = kind(max(-top if (param.minimum or 0) < 0 else 0, param.minimum or 0))
     given = value("strength")
     if given is not None and not low <= given <= top:
-        st.warning(
+        messages.warning(
             f"The link asks for the strength {given:g}; the page allows {low:g} to {top:g}.",
             icon=":material/warning:",
         )

@@ -8,7 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, Run, Status
 from densitylab.backend.shared.statistics.groups import group_runs
 from densitylab.frontend.analysis.comparison import compare
-from densitylab.frontend.analysis.formatting import joined, run_name
+from densitylab.frontend.analysis.formatting import escaped, joined, run_name
 from densitylab.frontend.analysis.origins import lambda_of, seed_of
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import key, put, value
@@ -17,6 +17,7 @@ from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.entry_points import guarded
 
 MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
+OFFERED = 3  # experiments, where no run is chosen
 
 
 def choose_runs(purpose: str) -> list[Run]:
@@ -54,27 +55,27 @@ def choose_runs(purpose: str) -> list[Run]:
             icon=":material/warning:",
         )
         put("runs", value("runs")[:MAX_RUNS])
-    runs_cell, experiment_cell = st.columns([5, 2], vertical_alignment="bottom")
     experiments = {item.id: item for item in api().experiments(limit=50).items}
-    experiment_cell.selectbox(
-        "…or pick an experiment",
-        list(experiments),
-        index=None,
-        key=key("experiment"),
-        on_change=_take_experiment,
-        format_func=lambda number: f"{number}: {experiments[number].name}",
-        placeholder="one run per group",
-        help="The run of the first seed of each group.",
-    )
-    chosen = runs_cell.multiselect(
-        f"Runs (at most {MAX_RUNS})",
-        list(choices),
-        key=key("runs"),
-        max_selections=MAX_RUNS,
-        format_func=lambda run_id: run_name(choices[run_id], catalog()),
-        placeholder="choose trained runs",
-        wrap=True,
-    )
+    with st.sidebar.expander("Runs", expanded=True):
+        chosen = st.multiselect(
+            f"Runs (at most {MAX_RUNS})",
+            list(choices),
+            key=key("runs"),
+            max_selections=MAX_RUNS,
+            format_func=lambda run_id: run_name(choices[run_id], catalog()),
+            placeholder="choose trained runs",
+            wrap=True,
+        )
+        st.selectbox(
+            "…or pick an experiment",
+            list(experiments),
+            index=None,
+            key=key("experiment"),
+            on_change=_take_experiment,
+            format_func=lambda number: f"{number}: {experiments[number].name}",
+            placeholder="one run per group",
+            help="The run of the first seed of each group.",
+        )
     without = [
         choices[run_id]
         for run_id in chosen
@@ -88,18 +89,30 @@ def choose_runs(purpose: str) -> list[Run]:
     runs = [choices[run_id] for run_id in chosen if choices[run_id] not in without]
     if not runs:
         st.info(
-            f"Choose runs above, for example one for each λ of an experiment: {purpose}.", icon=":material/lightbulb:"
+            f"Choose runs in the sidebar, for example one for each λ of an experiment: {purpose}.",
+            icon=":material/lightbulb:",
         )
+        for experiment in list(experiments.values())[:OFFERED]:
+            st.button(
+                f"Show experiment {experiment.id}: {escaped(experiment.name)}",
+                key=f"lab_show_experiment_{experiment.id}",
+                on_click=_show_experiment,
+                args=(experiment.id,),
+            )
         st.page_link("app_pages/compare.py", label="Compare an experiment", icon=":material/scatter_plot:")
         st.stop()
     return runs
 
 
-@guarded
 def _take_experiment() -> None:
     experiment = st.session_state[key("experiment")]
     if experiment is not None:
-        put("runs", one_of_each(api().runs_of(experiment)))
+        _show_experiment(experiment)
+
+
+@guarded
+def _show_experiment(experiment: int) -> None:
+    put("runs", one_of_each(api().runs_of(experiment)))
 
 
 def one_of_each(runs: list[Run]) -> list[int]:

@@ -129,7 +129,7 @@ def _options(fields: FieldErrors) -> dict[str, Any] | None:
         ("object", "null"),
         key="register-marks",
         persist_state="page",
-        format_func={"object": "the object", "null": "the null block"}.__getitem__,
+        format_func={"object": "the object", "null": "the null region"}.__getitem__,
     )
     seed = cells[2].number_input(
         "Data seed", 0, 2**31 - 1, 0, key="register-seed", persist_state="page", help="Seed of the random splits."

@@ -68,7 +68,7 @@ def saliency_figure(view: MapView, title: str) -> Figure:
     cell_width, cell_height, head, foot = max(width * zoom, 120) + 12, height * zoom + 50, 64, 54
     names = [
         "image",
-        *(["null block"] if view.maps.masks is not None else []),
+        *(["null region"] if view.maps.masks is not None else []),
         *(column.label for column in view.columns),
     ]
     samples = len(view.answer.samples.indices)

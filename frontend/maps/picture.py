@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
+from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.maps.render import data_url, outline, values_url
 
 
@@ -75,11 +77,17 @@ def picture(
     )
 
 
+def images_html(pictures: Sequence[Picture]) -> str:
+    """Return the pictures beside each other in a card."""
+    return template("maps/images.html.jinja").render(style=Markup(read_asset("maps/panels.css")), pictures=pictures)
+
+
 def _outline_url(mask: np.ndarray) -> str:
     height, width = mask.shape[-2:]
     path = "".join(f"M{x0} {y0}L{x1} {y1}" for x0, y0, x1, y1 in outline(mask))
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><path d="{path}"'
-        ' fill="none" stroke="#111" stroke-width="0.5" stroke-dasharray="1.6 1"/></svg>'
+        ' fill="none" stroke="#fff" stroke-width="0.6"/>'
+        f'<path d="{path}" fill="none" stroke="#111" stroke-width="0.6" stroke-dasharray="1.6 1.2"/></svg>'
     )
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

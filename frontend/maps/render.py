@@ -77,6 +77,7 @@ _VIRIDIS = np.array(
 _GREY = np.array([(0, 0, 0), (255, 255, 255)], dtype=float)
 # By their names on the page; the first of each kind is the default
 DIVERGING = {"red-blue": _DIVERGING, "purple-orange": _PURPLE_ORANGE}
+ENDS = {"red-blue": ("blue", "red"), "purple-orange": ("purple", "orange")}  # colours of negative and positive values
 SEQUENTIAL = {"cividis": _SEQUENTIAL, "viridis": _VIRIDIS, "grey": _GREY}
 SIGNS = ("signed", "positive", "negative", "magnitude")
 _NOT_A_NUMBER = (128, 128, 128)
@@ -91,7 +92,7 @@ class Maps:
     attributions: np.ndarray  # (R, N, C, H, W), raw
     predicted: np.ndarray  # (R, N)
     confidence: np.ndarray  # (R, N)
-    masks: np.ndarray | None  # (N, 1 or C, H, W), True on the null block
+    masks: np.ndarray | None  # (N, 1 or C, H, W), True on the null region
     perturbed_images: np.ndarray | None = None  # (R, N, C, H, W), [0, 1]
     perturbed_attributions: np.ndarray | None = None  # (R, N, C, H, W), raw
 
@@ -136,7 +137,7 @@ def image_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def mask_pixels(mask: np.ndarray) -> np.ndarray:
-    """Return a mask (1 or C, H, W) as (H, W, 3) uint8, white on the null block."""
+    """Return a mask (1 or C, H, W) as (H, W, 3) uint8, white on the null region."""
     shown = np.where(mask.any(axis=0), 255, 40).astype(np.uint8)
     return np.repeat(shown[..., None], 3, axis=2)
 

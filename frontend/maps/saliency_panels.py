@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.maps.picture import Picture, picture
-from densitylab.frontend.maps.render import data_url, image_pixels, mask_pixels, scale_pixels
+from densitylab.frontend.maps.render import data_url, image_pixels, scale_pixels
 from densitylab.frontend.maps.view import MapView, leakage_text, map_warning, prediction_text
 
 
@@ -19,7 +19,7 @@ class _Card:
 def saliency_html(
     view: MapView, zoom: int, *, only: int | None = None, pinned: int | None = None, probe: bool = False
 ) -> str:
-    """Return a card per image: the image, the mask, and one map per run.
+    """Return a card per image: the image and one map per run, with the null region outlined on both.
 
     Args:
         view: the maps.
@@ -33,38 +33,27 @@ def saliency_html(
     for sample, index in enumerate(view.answer.samples.indices):
         pin = " · pinned" if index == pinned else ""
         pictures = [
-            *_data_pictures(view, sample, zoom, view.panel(columns[0], sample).label),
+            image_picture(view, sample, zoom),
             *(_map_picture(view, column, sample, zoom, probe=probe) for column in columns),
         ]
         cards.append(_Card(view.title(sample) + pin, pictures))
     return template("maps/saliency_panels.html.jinja").render(style=panel_style(), cards=cards)
 
 
-def _data_pictures(view: MapView, sample: int, zoom: int, label: int | None) -> list[Picture]:
-    """Return the image and, if there is one, its mask."""
-    image = view.maps.images[sample]
+def image_picture(view: MapView, sample: int, zoom: int) -> Picture:
+    """Return the image with its label, and its null region outlined."""
     width, cell = _sizes(view, zoom)
-    pictures = [
-        picture(
-            image_pixels(image),
-            width=width,
-            cell=cell,
-            name="image",
-            description=f"{view.title(sample)}, label {view.class_name(label)}",
-            lines=["" if label is None else f"label {view.class_name(label)}"],
-        )
-    ]
-    if view.maps.masks is not None:
-        pictures.append(
-            picture(
-                mask_pixels(view.maps.masks[sample]),
-                width=width,
-                cell=cell,
-                name="null block",
-                description=f"null block of {view.title(sample)}",
-            )
-        )
-    return pictures
+    label, mask = view.panel(0, sample).label, view.mask(sample)
+    named = "" if label is None else f"label {view.class_name(label)}"
+    return picture(
+        image_pixels(view.maps.images[sample]),
+        width=width,
+        cell=cell,
+        name="image",
+        description=f"{view.title(sample)}, label {view.class_name(label)}",
+        lines=[named, "" if mask is None else "dashed: null region"],
+        mask=mask,
+    )
 
 
 def _map_picture(view: MapView, column: int, sample: int, zoom: int, *, probe: bool) -> Picture:
@@ -72,7 +61,6 @@ def _map_picture(view: MapView, column: int, sample: int, zoom: int, *, probe: b
     attribution = view.maps.attributions[column, sample]
     lines = [prediction_text(view, panel, panel.label), leakage_text(panel), map_warning(panel)]
     width, cell = _sizes(view, zoom)
-    outlined = view.display.outline and view.maps.masks is not None
     return picture(
         view.pixels(column, attribution, view.maps.images[sample]),
         width=width,
@@ -82,7 +70,7 @@ def _map_picture(view: MapView, column: int, sample: int, zoom: int, *, probe: b
         lines=lines,
         color=run.color,
         wrong=panel.label is not None and panel.predicted != panel.label,
-        mask=view.maps.masks[sample] if outlined and view.maps.masks is not None else None,
+        mask=view.mask(sample),
         values=attribution if probe else None,
     )
 
@@ -97,8 +85,9 @@ def scale_html(view: MapView) -> str:
     """Return the colour bar of all maps."""
     limit = "limit" if view.display.own_scale else f"{view.limit():.3g}"
     ticks = [f"−{limit}", "0", f"+{limit}"] if view.diverging else ["0", "", limit]
+    ends = ["lowers", "raises"] if view.diverging else []
     bar = data_url(scale_pixels(256, 12, signed=view.diverging, palette=view.display.palette))
-    return template("maps/scale.html.jinja").render(style=panel_style(), bar=bar, ticks=ticks)
+    return template("maps/scale.html.jinja").render(style=panel_style(), bar=bar, ticks=ticks, ends=ends)
 
 
 def panel_style() -> Markup:

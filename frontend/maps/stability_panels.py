@@ -11,7 +11,7 @@ from densitylab.frontend.assets import template
 from densitylab.frontend.maps.paper_figure import Figure, add_scale
 from densitylab.frontend.maps.picture import Picture, picture
 from densitylab.frontend.maps.render import image_pixels, map_pixels
-from densitylab.frontend.maps.saliency_panels import panel_style
+from densitylab.frontend.maps.saliency_panels import image_picture, panel_style
 from densitylab.frontend.maps.view import MapView, map_warning, prediction_text
 
 SIMILARITIES = {
@@ -74,6 +74,18 @@ def row_lines(view: MapView, panel: Panel) -> list[list[str]]:
     ]
 
 
+def shown_similarity(view: MapView, metric: str = "cosine") -> str:
+    """Return the mean similarity of the shown maps before and after, by run, as a sentence."""
+    count = len(view.answer.samples.indices)
+    means = []
+    for column, run in enumerate(view.columns):
+        after = [view.panel(column, sample).perturbed for sample in range(count)]
+        known = [value for item in after if item and (value := item.similarity.get(metric)) is not None]
+        means.append(f"{number(sum(known) / len(known)) if known else 'undefined'} under {run.label}")
+    images = "this image" if count == 1 else f"these {count} images"
+    return f"On {images} the mean {SIMILARITIES[metric]} of the maps before and after is {', '.join(means)}."
+
+
 def _leak(value: float | None) -> str:
     return "" if value is None else f"leak {value:.3g}"
 
@@ -87,17 +99,8 @@ def stability_html(view: MapView, zoom: int) -> str:
     width = view.maps.images.shape[-1] * zoom
     cards = []
     for sample in range(len(view.answer.samples.indices)):
-        label = view.panel(0, sample).label
-        image = picture(
-            image_pixels(view.maps.images[sample]),
-            width=width,
-            cell=max(width, 104),
-            name="image",
-            description=view.title(sample),
-            lines=["" if label is None else f"label {view.class_name(label)}"],
-        )
         rows = [_row(view, column, sample, width) for column in range(len(view.columns))]
-        cards.append(_Card(view.title(sample), image, rows))
+        cards.append(_Card(view.title(sample), image_picture(view, sample, zoom), rows))
     return template("maps/stability_panels.html.jinja").render(style=panel_style(), cards=cards)
 
 
@@ -114,6 +117,7 @@ def _row(view: MapView, column: int, sample: int, width: int) -> list[Picture]:
             description=f"{head} of {view.title(sample)} under {run.label}: {'; '.join(filter(None, texts))}",
             lines=texts,
             color=run.color if index == 0 else None,
+            mask=view.mask(sample) if values is not None else None,
             values=values,
             probe_name=f"{run.label}: {head}",
         )

@@ -9,6 +9,7 @@ import numpy as np
 from densitylab.backend.shared.contracts import Attribution, Panel
 from densitylab.backend.shared.contracts import View as PanelNumbers
 from densitylab.frontend.maps.render import (
+    ENDS,
     Maps,
     filter_sign,
     image_pixels,
@@ -37,7 +38,7 @@ class Display:
     palette: str | None = None
     clip: float = DEFAULT_CLIP  # percentile of |map| at which the colours end
     opacity: float = 1.0  # of the map over its image
-    outline: bool = False  # of the null block
+    outline: bool = True  # of the null region
     own_scale: bool = False  # one colour scale per run: strengths are not comparable between runs
 
 
@@ -79,12 +80,26 @@ class MapView:
             "100th percentile", "largest"
         )
 
+    def color_meaning(self, score: str) -> str:
+        """Return which colours raise the score and which lower it, as a clause."""
+        if self.diverging:
+            low, high = ENDS[self.display.palette or next(iter(ENDS))]
+            return f"{high} raises {score}, {low} lowers it"
+        if self.signed and self.display.sign in ("positive", "negative"):
+            raising = self.display.sign == "positive"
+            return f"brighter {'raises' if raising else 'lowers'} {score} more"
+        return f"brighter has more effect on {score}, whether it raises or lowers it"
+
+    def mask(self, sample: int) -> np.ndarray | None:
+        """Return the null region to outline on the image, (1 or C, H, W)."""
+        return self.maps.masks[sample] if self.display.outline and self.maps.masks is not None else None
+
     def panel(self, column: int, sample: int) -> Panel:
         """Return the numbers of a run's map."""
         return self.answer.panels[column * len(self.answer.samples.indices) + sample]
 
     def chance_text(self) -> str:
-        """Return the leakage share of a map that ignores the null block: the block's share of the pixels, per image."""
+        """Return the leakage share of a map that ignores the null region: its share of the pixels, per image."""
         if self.maps.masks is None:
             return ""
         shares = self.maps.masks.reshape(len(self.maps.masks), -1).mean(axis=1)
@@ -121,7 +136,7 @@ def prediction_text(view: MapView, panel: PanelNumbers, label: int | None) -> st
 
 
 def leakage_text(panel: PanelNumbers) -> str:
-    """Return the leakage of a map: the L2 norm on the null block, and its share."""
+    """Return the leakage of a map: the L2 norm on the null region, and its share."""
     if panel.leakage is None:
         return ""
     share = "share undefined" if panel.leakage_share is None else f"{panel.leakage_share:.0%}"

@@ -240,14 +240,15 @@ def parameters(
     errors: FieldErrors,
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Any] | None = None,
+    in_row: int = 3,
 ) -> dict[str, Any]:
-    """Draw the parameters of an entry, three in a row; return their values. A parameter with a value in `defaults`,
-    which stands in for the catalog's, is drawn anew where that value changes."""
+    """Draw the parameters of an entry, `in_row` beside each other; return their values. A parameter with a value in
+    `defaults`, which stands in for the catalog's, is drawn anew where that value changes."""
     own = defaults or {}
     values: dict[str, Any] = {}
-    for start in range(0, len(entry.params), 3):
-        cells = st.columns(3)
-        for cell, param in zip(cells, entry.params[start : start + 3], strict=False):
+    for start in range(0, len(entry.params), in_row):
+        cells = st.columns(in_row)
+        for cell, param in zip(cells, entry.params[start : start + in_row], strict=False):
             with cell:
                 values[param.name] = control(
                     param,

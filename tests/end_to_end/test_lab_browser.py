@@ -66,8 +66,10 @@ def test_maps_show_pixel_values_and_are_redrawn_and_an_image_is_uploaded(
     expect(tab.locator(".dl-probe")).to_contain_text(
         re.compile(r"row \d+, column \d+.*λ 0: -?[\d.e-]+.*λ 1: -?[\d.e-]+", re.DOTALL)
     )
-    tab.get_by_text("Outline the null block").click()
-    expect(tab.locator(".dl-outline")).to_have_count(4)
+    expect(tab.locator(".dl-outline")).to_have_count(6)
+    tab.get_by_text("Display", exact=True).click()
+    tab.get_by_text("Outline the null region").click()
+    expect(tab.locator(".dl-outline")).to_have_count(0)
 
     own, text = tmp_path / "own.png", tmp_path / "text.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)).save(own)
@@ -96,6 +98,7 @@ def test_images_are_browsed_pinned_and_starred_and_the_figure_is_saved(running_s
     tab.goto(f"{view}&samples=0,1&pin=7&starred=3,5&set=odd+ones&outline=True")
     expect(tab.locator(".dl-head")).to_have_text(["test image 7 · pinned", "test image 0", "test image 1"])
     expect(tab.locator(".dl-card").first).to_contain_text(re.compile(r"leak [\d.e-]+ · \d+%"))
+    tab.get_by_role("button", name="Starred images").click()
     tab.get_by_role("button", name="Show the set").click()
     expect(tab.locator(".dl-head")).to_have_text(["test image 7 · pinned", "test image 3", "test image 5"])
     expect(tab).to_have_url(re.compile(r"samples=3%2C5.*starred=3%2C5&set=odd"))

@@ -22,9 +22,11 @@ def test_maps_of_two_runs_from_the_request_to_the_pictures(page, live_api, train
     app = app.run()
     text = page_text(app)
     assert "One scale for all maps: ±1.5" in text
-    assert pictures(app).count("<figure") == 2 * 4  # each image with its mask and two maps
+    assert pictures(app).count("<figure") == 2 * 3  # each image and its two maps
+    assert "dashed: null region" in pictures(app) and "Red raises the class score, blue lowers it" in text
     assert "test image 3" in pictures(app) and "λ 1" in pictures(app)
-    assert [item.label for item in app.get("download_button")] == ["PNG", "SVG", "NPZ", "CSV", "JSON"]
+    assert [item.label for item in app.sidebar.get("download_button")] == ["PNG", "SVG", "NPZ"]
+    assert [item.label for item in app.main.get("download_button")] == ["CSV", "JSON"]
     numbers = app.dataframe[0].value
     assert list(numbers["run"]) == [trained[0], trained[0], trained[1], trained[1]]
 
@@ -45,7 +47,7 @@ def test_the_whole_view_is_the_link(page, live_api, trained):
         "sign": "positive",
         "palette": "grey",
         "opacity": "0.5",
-        "outline": "True",
+        "outline": "False",
     }
     app = page.open("saliency", **query)
     page_text(app)
@@ -59,6 +61,27 @@ def test_the_whole_view_is_the_link(page, live_api, trained):
     assert kept == query
     assert "One scale for all maps: 0 to 0." in text and "50th percentile" in text
     assert "test image 9 · pinned" in pictures(app)
+
+
+@pytest.mark.parametrize("name", ["saliency", "stability", "density"])
+def test_the_controls_are_in_the_sidebar_and_the_results_on_the_page(page, live_api, trained, name):
+    app = page.open(name, runs=str(trained[0]), samples="3")
+    if name != "density":
+        live_api.draw()
+        app = app.run()
+    page_text(app)
+    groups = [item.label for item in app.sidebar.expander]
+    assert (
+        groups
+        == {
+            "saliency": ["Runs", "Images", "Method", "Display"],
+            "stability": ["Runs", "Images", "Method", "Perturbation", "Display"],
+            "density": ["Runs", "Images", "Direction"],
+        }[name]
+    )
+    assert "lab_samples" in [item.key for item in app.sidebar.text_input]
+    left = [*app.main.selectbox, *app.main.slider, *app.main.multiselect, *app.main.checkbox]
+    assert [item.key for item in left] == (["lab_measure", "lab_curve_images"] if name == "stability" else [])
 
 
 def test_next_and_back_go_through_the_images(page, live_api, trained):
@@ -127,9 +150,9 @@ def test_one_run_at_a_time_on_the_scale_of_all(page, live_api, trained):
     live_api.draw()
     app = app.run()
     assert "One scale for all maps: ±1.5" in page_text(app)
-    assert pictures(app).count("<figure") == 3 and "λ 1" in pictures(app)  # image, mask, one map
+    assert pictures(app).count("<figure") == 2 and "λ 1" in pictures(app)  # image, one map
     app = app.select_slider(key="lab_at").set_value(trained[0]).run()
-    assert pictures(app).count("<figure") == 3 and "λ 0" in pictures(app)
+    assert pictures(app).count("<figure") == 2 and "λ 0" in pictures(app)
 
 
 def test_a_set_of_starred_images_is_shown_again(page, live_api, trained):
@@ -189,8 +212,12 @@ def test_a_map_of_zeros_says_so(page, live_api, trained):
     assert "zero everywhere" in pictures(app)
 
 
-def test_without_runs_the_page_says_what_to_do(page, trained):
-    assert "Choose runs above" in page_text(page.open("saliency"))
+def test_without_runs_the_page_offers_the_newest_experiments(page, live_api, trained):
+    app = page.open("saliency")
+    assert "Choose runs in the sidebar" in page_text(app)
+    experiment = live_api.client.run(trained[0]).experiment
+    offer = next(item for item in app.button if item.label.startswith(f"Show experiment {experiment}: "))
+    assert offer.click().run().multiselect(key="lab_runs").value == trained
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,18 @@ def test_a_perturbation_is_asked_for_and_shown_run_by_run(page, live_api, traine
     assert "One scale for all maps and differences" in text and "No evaluations of this method" in text
     assert drawn.count("<figure") == 2 * (1 + 2 * 5)  # each image, and five pictures for each run
     assert "cosine 0.250" in drawn and "another prediction" in drawn and "L2 3.96" in drawn
+    assert "On these 2 images the mean cosine of the maps before and after is 0.250 under λ 0" in text
     kept = {name: value if isinstance(value, str) else value[0] for name, value in app.query_params.items()}
     assert (kept["perturbation"], kept["strength"], kept["target"]) == ("attack", "0.06", "predicted")
+
+
+def test_two_images_are_shown_and_more_on_demand(page, live_api, trained):
+    app = page.open("stability", runs=str(trained[0]), perturbation="noise")
+    assert live_api.draw().samples.indices == [0, 1]
+    app = app.run()
+    app = next(item for item in app.button if item.label == "Show more images").click().run()
+    page_text(app)
+    assert live_api.draw().samples.indices == [0, 1, 2, 3]
 
 
 def test_measuring_asks_for_an_evaluation_at_each_strength_of_each_run(page, live_api, trained):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from densitylab.backend.shared.contracts import Density, DensityOfRun, DensityRequest, Status
-from densitylab.frontend.charts.density import line_chart, plane_chart
+from densitylab.frontend.charts.density import change_at, line_chart, plane_chart, reading
 from densitylab.frontend.maps.view import RunColumn
 
 COLUMNS = [RunColumn(7, "λ 0", "#111111"), RunColumn(9, "λ 1", "#222222")]
@@ -26,7 +26,7 @@ def density() -> Density:
 
 
 def test_curves_are_differences_from_the_image():
-    first, second = line_chart(density(), COLUMNS).data
+    first, second = line_chart(density(), COLUMNS, {"test image 0": 0.0}).data
     assert (list(first.y), first.name) == ([-2, 0, None], "λ 0")
     assert list(second.y) == [0, 0, 0.5]
 
@@ -35,3 +35,24 @@ def test_planes_share_one_scale():
     maps = [trace for trace in plane_chart(density(), COLUMNS).data if trace.type == "heatmap"]
     assert [(trace.zmin, trace.zmax) for trace in maps] == [(-6, 6)] * 2
     assert [list(row) for row in maps[0].z] == [[0, -6], [1, None]]
+
+
+def test_the_images_on_the_line_are_marked():
+    figure = line_chart(density(), COLUMNS, {"test image 0": 0.0, "test image 7": 0.8})
+    assert [(note.text, note.x) for note in figure.layout.annotations] == [("test image 0", 0.0), ("test image 7", 0.8)]
+    assert [line.x0 for line in figure.layout.shapes] == [0.0, 0.8]
+
+
+def test_a_sentence_names_the_flattest_and_the_steepest_run():
+    text = reading(density(), COLUMNS, "test image 0")
+    assert "flattest under λ 1 (‖∇ log p(x)‖ = 1) and steepest under λ 0 (2, 2 times as steep)" in text
+    assert "Within L2 5 of it, log p changes by up to 0.500 under λ 1 and 2 under λ 0." in text
+    assert reading(density(), COLUMNS[:1], "test image 0").startswith("At test image 0 the slope ‖∇ log p(x)‖ is 2;")
+
+
+def test_the_change_at_the_other_image_is_that_of_the_nearest_point():
+    text = change_at(density(), COLUMNS, 0.8, ["test image 0", "test image 7"])
+    assert text == (
+        "At test image 7, L2 0.8 from test image 0, log p differs from that at test image 0 by unknown under λ 0, "
+        "+0.5 under λ 1."
+    )

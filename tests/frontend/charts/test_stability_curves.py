@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from densitylab.backend.shared.contracts import Component, Evaluation, Status, Value
-from densitylab.frontend.charts.stability_curves import curves, evaluation_params, points, table
+from densitylab.frontend.charts.stability_curves import curves, evaluation_params, points, reading, table
 from densitylab.frontend.maps.view import RunColumn
 
 GRADIENT = Component(key="gradient")
@@ -84,3 +84,20 @@ def test_every_point_is_in_the_table():
             "a random map": 0.0,
         }
     ]
+
+
+def test_a_sentence_says_which_run_changes_least_at_the_largest_common_strength():
+    other, third = RunColumn(4, "λ 0", "#445566"), RunColumn(5, "λ 2", "#778899")
+    by_run = {3: points([taken(0.1, 0.9), taken(0.2, 0.8)], GRADIENT, NOISE, "sigma"), 5: []}
+    by_run[4] = points([taken(0.1, 0.1), taken(0.4, 0.1)], GRADIENT, NOISE, "sigma")
+    text = reading("cosine", "cosine", "Noise σ", [other, COLUMN, third], by_run)
+    assert text == (
+        "With Noise σ = 0.1 the maps of λ 1 change least (cosine 0.900 [0.800, 1.1]), those of λ 0 most "
+        "(0.100 [0, 0.300], n = 100). Not evaluated: λ 2."
+    )
+    by_run[4] = points([taken(0.1, 0.7)], GRADIENT, NOISE, "sigma")
+    assert "the intervals overlap, so the order may be chance" in reading(
+        "cosine", "cosine", "Noise σ", [other, COLUMN], by_run
+    )
+    by_run[4] = points([taken(0.4, 0.1)], GRADIENT, NOISE, "sigma")
+    assert "no strength in common" in reading("cosine", "cosine", "Noise σ", [other, COLUMN], by_run)

@@ -170,9 +170,11 @@ def test_a_map_of_zeros_or_without_numbers_says_so():
     assert leakage_text(shown.panel(1, 0)) == ""
 
 
-def test_the_page_has_a_picture_for_image_mask_and_each_run_and_escapes_names():
+def test_the_page_has_a_picture_for_the_image_and_each_run_with_the_null_region_and_escapes_names():
     text = saliency_html(view(), 2)
-    assert text.count("<img ") == 3 * (2 + 2)
+    assert text.count("<img ") == 2 * 3 * (1 + 2) and text.count('dl-outline"') == 3 * (1 + 2)  # each has an outline
+    assert text.count("dashed: null region") == 3
+    assert saliency_html(view(Display(outline=False)), 2).count("<img ") == 3 * (1 + 2)
     assert "λ &lt;0&gt;" in text and "<0>" not in text
 
 
@@ -242,12 +244,25 @@ def test_maps_carry_their_values_to_four_digits():
 
 def test_one_run_is_shown_alone_and_the_pinned_image_is_marked():
     text = saliency_html(view(), 2, only=1, pinned=20)
-    assert text.count("<img ") == 3 * 3 and "λ 1" in text and "λ &lt;0&gt;" not in text
+    assert text.count("<img ") == 3 * 2 * 2 and "λ 1" in text and "λ &lt;0&gt;" not in text
     assert "test image 20 · pinned" in text
 
 
+@pytest.mark.parametrize(
+    ("display", "words"),
+    [
+        (Display(), "red raises the class score, blue lowers it"),
+        (Display(palette="purple-orange"), "orange raises the class score, purple lowers it"),
+        (Display(sign="negative"), "brighter lowers the class score more"),
+        (Display(sign="magnitude"), "brighter has more effect on the class score, whether it raises or lowers it"),
+    ],
+)
+def test_the_legend_says_which_colour_raises_the_score(display, words):
+    assert view(display).color_meaning("the class score") == words
+
+
 def test_the_figure_holds_every_map():
-    shown = view()
+    shown = view(Display(outline=False))
     picture = np.asarray(Image.open(io.BytesIO(saliency_figure(shown, "Gradient, λ").png())).convert("RGB"))
     one_map = map_pixels(shown.maps.attributions[1, 2], 2.0, signed=True)
     zoom = round(112 / 8)

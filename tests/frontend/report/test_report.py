@@ -136,8 +136,8 @@ def test_the_maps_are_pictures_in_the_file(live_api, experiment, impatient):
     assert "The maps are queued" in Document(report(live_api.client, experiment)).text
     live_api.draw()
     document = Document(report(live_api.client, experiment))
-    # A scale; and of four images the picture, the mask and the maps of two runs
-    assert len([address for address in document.loaded if address.startswith("data:image/png")]) == 1 + 4 * 4
+    # A scale; and of four images the picture and the maps of two runs
+    assert len([address for address in document.loaded if address.startswith("data:image/png")]) == 1 + 4 * 3
     assert "±1.5" in document.text and "/api/v1/attributions" in document.text
 
 
