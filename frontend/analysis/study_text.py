@@ -50,14 +50,38 @@ def settings_table(settings: Sequence[CatalogStudySetting]) -> TextTable:
 
 
 def claims_table(claims: Sequence[StudyClaim]) -> TextTable:
-    """Return a row for each claim about each launch."""
-    return TextTable(
-        "Claims",
-        ["claim", "about", "answer", "reason"],
-        [[item.text, item.launch_label, VERDICTS[item.verdict], item.reason] for item in claims],
-        [item.first + item.second for item in claims],
-        [],
-    )
+    """Return a row for each claim about each launch, with the runs of both methods."""
+    rows = [
+        [
+            item.text,
+            item.launch_label,
+            VERDICTS[item.verdict],
+            item.reason,
+            item.claim.result if item.claim else "—",
+            f"{100 * item.claim.accuracy_budget:g} points" if item.claim else "—",
+            ranges(item.first) or "—",
+            ranges(item.second) or "—",
+        ]
+        for item in claims
+    ]
+    columns = ["claim", "about", "answer", "reason", "result", "budget", "first", "second"]
+    return TextTable("Claims", columns, rows, [[] for _ in rows], [])
+
+
+def results_table(tables: Sequence[StudyTable], catalog: Catalog) -> TextTable:
+    """Return the name that the API has for each column."""
+    names = {column_label(column, catalog): column.result for table in tables for column in table.columns}
+    return TextTable("Results", ["column", "result"], [list(item) for item in names.items()], [[] for _ in names], [])
+
+
+def runs_table(tables: Sequence[StudyTable], catalog: Catalog) -> TextTable:
+    """Return the spec hashes of the runs behind all rows, each group of runs once."""
+    groups = {tuple(row.runs): (table, row) for table in tables for row in table.rows if row.runs}
+    rows = [
+        [table.launch_label, method_text(row.settings, catalog), f"{row.lambda_:g}", " ".join(row.spec_hashes)]
+        for table, row in groups.values()
+    ]
+    return TextTable("Runs", ["about", "method", "λ", "spec hashes"], rows, [list(runs) for runs in groups], [])
 
 
 def result_table(table: StudyTable, catalog: Catalog) -> TextTable:

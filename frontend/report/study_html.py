@@ -10,6 +10,7 @@ from densitylab.frontend.analysis.study_text import (
     ranges,
     replaced_text,
     result_table,
+    runs_table,
     settings_table,
     study_line,
 )
@@ -38,6 +39,7 @@ def study_html(report: StudyReport, catalog: Catalog, *, page: str = "") -> str:
         tables=[
             (result_table(table, catalog), table, column_labels(table.columns, catalog)) for table in report.tables
         ],
+        hashes=runs_table(report.tables, catalog),
         figures=[
             (figure.title, Markup(svg[svg.index("<svg") :]))
             for figure, svg in zip(report.figures, study_pictures(report, catalog), strict=True)

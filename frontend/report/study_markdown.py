@@ -10,6 +10,8 @@ from densitylab.frontend.analysis.study_text import (
     ranges,
     replaced_text,
     result_table,
+    results_table,
+    runs_table,
     settings_table,
     shared_notes,
     study_line,
@@ -30,7 +32,7 @@ def study_markdown(report: StudyReport, catalog: Catalog, pictures: Sequence[str
     if study.datasets:
         parts.append(f"Data sets: {_text(replaced_text(study))}.")
     if report.claims:
-        parts += ["## Claims", _table(claims_table(report.claims))]
+        parts += ["## Claims", _table(claims_table(report.claims), with_runs=False)]
     parts += ["## Settings", _table(settings_table(report.settings), with_runs=False)]
     for title in dict.fromkeys(table.title for table in report.tables):
         tables = [result_table(table, catalog) for table in report.tables if table.title == title]
@@ -42,6 +44,9 @@ def study_markdown(report: StudyReport, catalog: Catalog, pictures: Sequence[str
     if pictures:
         parts.append("## Figures")
         parts += [f"![{_text(figure.title)}]({file})" for figure, file in zip(report.figures, pictures, strict=True)]
+    if report.tables:
+        parts += ["## Results", _table(results_table(report.tables, catalog), with_runs=False)]
+        parts += ["## Runs", _table(runs_table(report.tables, catalog))]
     if report.notes:
         parts += ["## Notes", "\n".join(f"- {_text(note)}" for note in report.notes)]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -31,11 +31,13 @@ def rows(markdown: str, heading: str) -> list[list[str]]:
     return [lines[0], *lines[2:]]
 
 
-def test_markdown_answers_the_question_with_claims_and_tables(report, catalog):
+def test_markdown_answers_the_question_with_claims_and_tables(report, catalog, live_api):
     text = study_markdown(report, catalog, ["leakage-1.svg"])
     assert text.startswith(f"# Feature leakage\n\n{report.study.question}\n\nSize: minutes · version 1 · 20")
     claims = rows(text, "Claims")
-    assert claims[0] == ["claim", "about", "answer", "reason", "runs"]
+    assert claims[0] == ["claim", "about", "answer", "reason", "result", "budget", "first", "second"]
+    assert claims[1][4:6] == ["leakage.share", "2 points"]
+    assert claims[1][6:] == [ranges(report.claims[0].first), ranges(report.claims[0].second)]
     assert [row[2] for row in claims[1:]] == [
         {"yes": "✓ yes", "no": "✕ no", "undecided": "? undecided"}[claim.verdict] for claim in report.claims
     ]
@@ -48,6 +50,10 @@ def test_markdown_answers_the_question_with_claims_and_tables(report, catalog):
     ]
     assert [row[1] for row in selected[1:]] == ["0", "1 †", "1 †"]
     assert [row[-1] for row in selected[1:]] == [ranges(row.runs) for row in first.rows]
+    behind = rows(text, "Runs")
+    assert behind[0] == ["about", "method", "λ", "spec hashes", "runs"] and len(behind) == 16
+    assert behind[1][3].split() == [run.provenance["spec_hash"] for run in map(live_api.client.run, first.rows[0].runs)]
+    assert ["Leakage, share", "leakage.share"] in rows(text, "Results")
     assert "![Leakage against accuracy](leakage-1.svg)" in text
     assert "| λ | the best on validation images within the budget of accuracy | not stated |" in text
 
