@@ -100,6 +100,7 @@ def test_the_batch_script_asks_for_what_it_relies_on():
     subprocess.run(["bash", "-n", str(EXAMPLE / "workers.sbatch")], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("why", ["time limit", "preemption"])
 def test_a_job_that_must_stop_loses_nothing(system: System, slurm: Slurm, why: str):
