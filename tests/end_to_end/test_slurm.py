@@ -106,7 +106,7 @@ def test_the_batch_script_asks_for_what_it_relies_on():
 def test_a_job_that_must_stop_loses_nothing(system: System, slurm: Slurm, why: str):
     database = Database(system.settings.database_url)
     undisturbed, watch = launch(system.settings, database), launch(system.settings, database)
-    assert ended(system.fork_worker("--max-runs", "1", "--idle-seconds", "1"), STARTS_WITHIN) == 0
+    assert ended(system.ending_worker("--max-runs", "1", "--idle-seconds", "1"), STARTS_WITHIN) == 0
 
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", (EXAMPLE / "README.md").read_text(), re.M | re.S))
     subprocess.run(["bash", "-euo", "pipefail", "-c", commands], env=slurm.environment, cwd=ROOT, check=True)

@@ -1,12 +1,11 @@
 """A broker, a reconciler and training workers as processes; their runs must end as an undisturbed one, bit for bit."""
 
 import contextlib
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.specs import plan
 from densitylab.backend.shared.store import experiments, run_artifacts, runs
 from densitylab.backend.shared.tables import TaskRow
-from densitylab.worker.main import main
 from tests.servers import Server
 
 SPEC = {
@@ -56,7 +54,6 @@ class System:
     broker: subprocess.Popen | None = None
     reconciler: subprocess.Popen | None = None
     workers: list[subprocess.Popen] = field(default_factory=list)
-    forked: list[multiprocessing.Process] = field(default_factory=list)
 
     def start_broker(self) -> None:
         if self.redis is not None:
@@ -88,17 +85,14 @@ class System:
     def start_worker(self) -> None:
         self.workers.append(self.start("densitylab.worker.main", "training"))
 
-    def fork_worker(self, *options: str) -> multiprocessing.Process:
-        """Start a training worker as a fork of this process, which has imported what takes a worker seconds to."""
-        process = multiprocessing.get_context("fork").Process(target=_work, args=(self.environment, options))
-        process.start()
-        self.forked.append(process)
-        return process
+    def ending_worker(self, *options: str) -> subprocess.Popen:
+        """Start a training worker with these options, in a process group of its own."""
+        command = [sys.executable, "-m", "densitylab.worker.main", "training", *options]
+        worker = subprocess.Popen(command, env=self.environment, cwd=ROOT, process_group=0)
+        self.workers.append(worker)
+        return worker
 
     def stop(self) -> None:
-        for process in self.forked:
-            process.kill()
-            process.join()
         started = [*self.workers, self.reconciler, self.broker]
         for process in started:
             if process is not None and process.poll() is None:
@@ -132,16 +126,11 @@ class Watch:
         return self.processes[max(self.processes)]
 
 
-def _work(environment: dict[str, str], options: Sequence[str]) -> None:
-    os.setpgid(0, 0)
-    os.environ.update(environment)
-    main(["training", *options])
-
-
-def ended(worker: multiprocessing.Process, seconds: float) -> int | None:
-    """Wait for a forked worker, and return its exit code; None: it has not ended."""
-    worker.join(seconds)
-    return worker.exitcode
+def ended(worker: subprocess.Popen, seconds: float) -> int | None:
+    """Wait for a worker, and return its exit code; None: it has not ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.wait(seconds)
+    return worker.returncode
 
 
 def _alive(worker: str) -> bool:
