@@ -80,6 +80,7 @@ def test_a_worker_ends_after_so_many_runs_and_their_evaluations(system, database
     assert watches[2].task in _waiting(system, database)
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_a_run_that_would_not_end_in_time(system, database):
     first, long = (launch(system.settings, database, epochs=epochs) for epochs in (2, 10_000))
     last = launch(system.settings, database, **SHORT)
@@ -97,6 +98,7 @@ def test_a_worker_leaves_a_run_that_would_not_end_in_time(system, database):
     assert ended(worker, 60) == 0
 
 
+@pytest.mark.slow
 def test_a_run_in_progress_is_handed_back_at_the_time(system, database):
     undisturbed, watch = launch(system.settings, database), launch(system.settings, database)
     assert ended(system.ending_worker("--max-runs", "1", "--idle-seconds", "1"), ENDS_WITHIN) == 0
@@ -117,6 +119,7 @@ def test_a_worker_ends_in_time_also_while_it_waits_for_the_broker(system):
     assert ended(system.ending_worker("--until", "5s"), ENDS_WITHIN) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["worker", "group"])
 def test_sigterm_hands_the_run_back_also_where_it_reaches_the_training(system, database, to):
     undisturbed, watch = launch(system.settings, database), launch(system.settings, database)
