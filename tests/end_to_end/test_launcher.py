@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -164,12 +164,10 @@ def test_the_addresses_are_printed_when_they_answer(lab: Lab):
 
 def test_nothing_is_open_to_other_machines(lab: Lab):
     lab.start()
-    listening = [
-        connection.laddr
-        for process in lab.processes()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening = []
+    for process in lab.processes():
+        with suppress(psutil.NoSuchProcess):  # a job that has ended
+            listening += [item.laddr for item in process.net_connections("inet") if item.status == psutil.CONN_LISTEN]
     assert {address.port for address in listening} == {lab.api_port, lab.ui_port}
     assert {address.ip for address in listening} == {"127.0.0.1"}
     if lab.embedded:
