@@ -39,6 +39,10 @@ def request_due(database: Database, catalog: Catalog, queue: Queue, store: Artif
     Args:
         catalog: of what is installed; the registered data sets are added to it.
     """
+    with database.read() as session:  # while runs are going there is nothing to write
+        stored = studies.get(session, study_id)
+        if stored is not None and not _any_due(session, stored):
+            return not any(map(waits, stored.definition.size.launches, stored.launches))
     with database.write() as session:
         stored = studies.lock(session, study_id)
         if stored is None:
@@ -52,6 +56,14 @@ def request_due(database: Database, catalog: Catalog, queue: Queue, store: Artif
         if launches != stored.launches:
             studies.set_launches(session, study_id, launches)
         return not any(map(waits, plans, launches))
+
+
+def _any_due(session: Session, stored: StoredStudy) -> bool:
+    """Return whether the runs of a launch that waits have ended, or are deleted."""
+    pairs = zip(stored.definition.size.launches, stored.launches, strict=True)
+    waiting = [launch.experiment for planned, launch in pairs if waits(planned, launch)]
+    found = experiments.many(session, [number for number in waiting if number is not None])
+    return any(number not in found or found[number].finished for number in waiting)
 
 
 def _requested(
