@@ -27,7 +27,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 class System:
-    """What the API knows of the runs."""
+    """The API: reads the catalog, the runs and their files."""
 
     def __init__(self, address):
         self._address = address.rstrip("/") + "/api/v1/"

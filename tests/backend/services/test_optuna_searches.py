@@ -63,7 +63,7 @@ def report(work: Any, held: tasks.Claim, epoch: int) -> None:
 
 
 def results(run: Run, evaluation: Evaluation) -> dict[str, Value]:
-    """Those on test images have other values."""
+    """Return the values of an evaluation; on test images they are others than on validation images."""
     value = accuracy(run) if evaluation.key == "accuracy" else robustness(run)
     value = value if evaluation.split == "validation" else 1 - value
     return {"accuracy": Value(value=value, n=100, higher_is_better=True)}
