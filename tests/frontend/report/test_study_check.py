@@ -1,6 +1,5 @@
 """docs/studies/check.py finds every figure of a study's page again from its runs."""
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from densitylab.backend.shared.contracts import Run, Value
 from densitylab.backend.shared.statistics.estimates import wilson
 from densitylab.backend.shared.store import runs
 from densitylab.frontend.report.study_markdown import study_markdown
+from tests.docs_scripts import load
 from tests.frontend.conftest import LiveApi, served
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "studies" / "check.py"
 IMAGES, ATTACKED = 1000, 300
 # Accuracy under attack by schedule: one better than a constant λ, one worse, the others about the same
 ROBUST = {"linear_warm_up": 0.55, "cosine": 0.25, "target": 0.40, "budget": 0.41, "robustness": 0.39, "constant": 0.40}
@@ -25,10 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def check():
-    spec = importlib.util.spec_from_file_location("check", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("studies/check.py")
 
 
 def share_of(right: np.ndarray) -> Value:

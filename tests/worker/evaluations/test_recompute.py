@@ -1,11 +1,9 @@
 """docs/recompute.py computes every figure of every evaluation again from the stored arrays."""
 
 import copy
-import importlib.util
 import io
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ from densitylab.worker.datasets.corrupted import Corrupted
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.jobs.evaluate import _finite, _with_images
 from densitylab.worker.resolve import component
+from tests.docs_scripts import load
 
 CATALOG = Catalog.built_in()
-SCRIPT = Path(__file__).parents[3] / "docs" / "recompute.py"
 OPTIONS = {
     "autoattack_linf": {"epsilons": [0.2]},
     "pgd_linf": {"steps": 3, "epsilons": [0.1, 0.02]},
@@ -32,10 +30,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def recompute():
-    spec = importlib.util.spec_from_file_location("recompute", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("recompute.py")
 
 
 @pytest.fixture(scope="module")
