@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ def no_proxy() -> Iterator[None]:
             if name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point the proxies at a port without a server, so that nothing can be downloaded."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of the process's first request
 
 
 @pytest.fixture(scope="session")

@@ -293,10 +293,10 @@ def test_what_a_hostile_file_names_is_bounded_and_can_be_stored(lab: Lab, tmp_pa
     assert lab.files() == [item for item in lab.files() if item.startswith("runs/")]
 
 
-def test_published_weights_without_a_way_to_the_internet_are_a_sentence(lab: Lab, tmp_path: Path, monkeypatch: Any):
+def test_published_weights_without_a_way_to_the_internet_are_a_sentence(
+    lab: Lab, tmp_path: Path, monkeypatch: Any, offline: None
+):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a proxy that refuses
     model = {"key": "torchvision", "params": {"name": "squeezenet1_1", "pretrained": True}}
     body = ImportRequest.model_validate(
         {"dataset": {"key": "textured_digits"}, "model": model, "outputs": 1000} | ORDER

@@ -304,10 +304,10 @@ def test_a_missing_gpu_is_reported(lab):
         ({"key": "timm", "params": {"name": "resnett18"}}, "no model 'resnett18'|pip install timm"),
     ],
 )
-def test_a_model_that_cannot_be_built_fails_its_run_with_one_sentence(lab, tmp_path, monkeypatch, model, reason):
+def test_a_model_that_cannot_be_built_fails_its_run_with_one_sentence(
+    lab, tmp_path, monkeypatch, offline, model, reason
+):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-weights"))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a port without a server
     run_id, task_id = lab.launch(model=model)
     train.run(task_id)
     run = lab.run(run_id)

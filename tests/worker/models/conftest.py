@@ -10,11 +10,9 @@ from torch import nn
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None) -> Path:
     """Return an empty cache of weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +29,6 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def publish(monkeypatch: pytest.MonkeyPatch, address: str, file: str) -> None:
     monkeypatch.setattr(get_model_weights(NAME).DEFAULT.value, "url", f"{address}/{file}")
-    monkeypatch.setattr(urllib.request, "_opener", None)  # which keeps the proxies of its first request
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
