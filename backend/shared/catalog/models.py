@@ -94,6 +94,11 @@ def cnn_cost(params: dict[str, Any], shape: Shape, classes: int) -> NetworkCost:
     return NetworkCost(first + second + head, pixels * first + pixels / 4 * second + head, pixels * wide * 3.8)
 
 
+def vgg11_cost(params: dict[str, Any], shape: Shape, _classes: int) -> NetworkCost:
+    wide, pixels = params.get("width", 64) / 64, shape[1] * shape[2]  # stored specs from before have no width
+    return NetworkCost(9.2e6 * wide**2, 155e3 * wide**2 * pixels, 214 * wide * pixels)
+
+
 def convolutional_cost(
     parameters: float, per_pixel: float, activations: float, large: tuple[float, float] | None = None
 ) -> Cost:
@@ -223,12 +228,34 @@ MODELS = (
         "Eight 3×3 convolutions in five stages, each pooled (Simonyan & Zisserman 2015), and one "
         "linear layer on the averaged features.",
         "densitylab.worker.models.vgg:vgg11",
-        params=(ACTIVATION, POOLING, norm("none"), DROPOUT, PRETRAINED),
-        rules=(as_published(("none", "batch")),),
+        params=(
+            Param(
+                name="width",
+                type="int",
+                default=64,
+                minimum=1,
+                maximum=512,
+                label="Width (channels)",
+                help="Channels of the first stage; the last has eight times as many.",
+            ),
+            ACTIVATION,
+            POOLING,
+            norm("none"),
+            DROPOUT,
+            PRETRAINED,
+        ),
+        rules=(
+            as_published(("none", "batch")),
+            Rule(
+                when={"pretrained": (True,)},
+                allowed={"width": (64,)},
+                why="the pretrained weights belong to width 64",
+            ),
+        ),
         min_image_size=16,
         has_convolutions=True,
         multivariate=GROUP_NORM,
-        cost=convolutional_cost(9.2e6, 155e3, 214),
+        cost=vgg11_cost,
         learning_rates={"adam": 3e-4, "adamw": 3e-4, "sgd": 0.01},
     ),
     resnet(18, convolutional_cost(11.2e6, 550e3, 1155, large=(36.1e3, 103))),

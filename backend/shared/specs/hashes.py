@@ -19,16 +19,18 @@ _LATER_PARTS = {
 }
 
 
-# The same of parameters of data sets
+# The same of parameters of data sets, and of single models
 _LATER_DATASET_PARAMS = {"image_size": 64}
+_LATER_MODEL_PARAMS = {"vgg11": {"width": 64}}
 
 
 def spec_hash(spec: RunSpec | dict[str, Any]) -> str:
     """The same for equal specs, as models or dumped."""
     dumped = spec.model_dump() if isinstance(spec, RunSpec) else spec
     parts = {name: part for name, part in dumped.items() if name not in _LATER_PARTS or part != _LATER_PARTS[name]}
-    dataset = dumped["dataset"]
-    parts["dataset"] = {**dataset, "params": _known_before(dataset["params"])}
+    dataset, model = dumped["dataset"], dumped["model"]
+    parts["dataset"] = {**dataset, "params": _known_before(dataset["params"], _LATER_DATASET_PARAMS)}
+    parts["model"] = {**model, "params": _known_before(model["params"], _LATER_MODEL_PARAMS.get(model["key"], {}))}
     # Every evaluation was on test images before it could be on others
     parts["evaluations"] = [
         {name: value for name, value in item.items() if (name, value) != ("split", "test")}
@@ -39,7 +41,7 @@ def spec_hash(spec: RunSpec | dict[str, Any]) -> str:
 
 def dataset_hash(params: dict[str, Any]) -> str:
     """The same for equal parameters of a data set, by which its prepared variant is found."""
-    return content_hash(_known_before(params))
+    return content_hash(_known_before(params, _LATER_DATASET_PARAMS))
 
 
 def same_data(a: Component, b: Component) -> bool:
@@ -47,8 +49,8 @@ def same_data(a: Component, b: Component) -> bool:
     return (a.key, dataset_hash(a.params)) == (b.key, dataset_hash(b.params))
 
 
-def _known_before(params: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if _LATER_DATASET_PARAMS.get(name) != value}
+def _known_before(params: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name not in later or later[name] != value}
 
 
 def content_hash(content: Any) -> str:

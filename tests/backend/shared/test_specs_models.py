@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.catalog import Catalog, ModelEntry, network_cost
 from densitylab.backend.shared.specs import InvalidRequest, complete
+from densitylab.backend.shared.specs.hashes import spec_hash
 
 CATALOG = Catalog.built_in()
 
@@ -45,6 +46,7 @@ def test_images_too_small_for_the_network_are_refused(key):
         ("resnet18", {}, {"pooling"}),
         ("resnet34", {"pooling": "max", "norm": "group", "activation": "gelu"}, {"norm", "activation"}),
         ("vgg11", {"norm": "group"}, {"norm"}),
+        ("vgg11", {"width": 16}, {"width"}),
     ],
 )
 def test_pretrained_weights_go_with_the_published_network_alone(key, params, names):
@@ -60,3 +62,17 @@ def test_a_free_text_is_short_and_printable(name):
 
 def test_a_timm_name_is_left_to_the_worker():
     assert complete(CATALOG, {"model": {"key": "timm", "params": {"name": "efficientnet_b0"}}}).model.params["name"]
+
+
+def test_a_vgg_from_before_the_width_is_one_of_64_channels():
+    vgg, cifar10 = CATALOG.find(ModelEntry, "vgg11"), CATALOG.dataset("cifar10", {})
+    now = complete(CATALOG, {"evaluations": [], "model": {"key": "vgg11"}})
+    old, narrow = now.model_copy(deep=True), now.model_copy(deep=True)
+    del old.model.params["width"]
+    narrow.model.params["width"] = 16
+    assert now.model.params["width"] == 64
+    assert spec_hash(old) == spec_hash(now) != spec_hash(narrow)
+    assert network_cost(vgg, old.model.params, cifar10) == network_cost(vgg, now.model.params, cifar10)
+    assert spec_hash(complete(CATALOG, {"model": {"key": "cnn", "params": {"width": 64}}})) != spec_hash(
+        complete(CATALOG, {"model": {"key": "cnn"}})
+    )

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.catalog import Catalog, ModelEntry, network_cost
 from densitylab.worker.autograd import random_state, replay
 from densitylab.worker.models import resnet, timm, vgg, vit
 from densitylab.worker.models.pretrained import NoPretrainedWeights
@@ -120,6 +120,28 @@ def test_a_resnet_without_norm_begins_as_identities(build):
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_vgg_takes_images_whose_sides_are_no_multiples_of_32(size, pooling):
     assert vgg.vgg11(1, size, 4, pooling=pooling)(torch.rand(2, 1, *size)).shape == (2, 4)
+
+
+def test_the_width_of_a_vgg_is_that_of_its_stages():
+    layers = [layer for layer in vgg.vgg11(3, (32, 32), 10, width=16).modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in layers] == [16, 32, 64, 64, 128, 128, 128, 128]
+    with pytest.raises(NoPretrainedWeights, match="with width 64, not with 16"):
+        vgg.vgg11(3, (32, 32), 10, width=16, pretrained=True)
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_the_cost_of_a_vgg_is_that_of_its_layers(width):
+    network = vgg.vgg11(3, (32, 32), 10, width=width)
+    multiplied = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(
+                lambda layer, _, out: multiplied.append(layer.weight.numel() * out.shape[2] * out.shape[3])
+            )
+    network(torch.rand(1, 3, 32, 32))
+    cost = network_cost(CATALOG.find(ModelEntry, "vgg11"), {"width": width}, CATALOG.dataset("cifar10", {}))
+    assert cost.parameters == pytest.approx(sum(weight.numel() for weight in network.parameters()), rel=0.02)
+    assert cost.multiplications == pytest.approx(sum(multiplied), rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet18", "resnet34"])
