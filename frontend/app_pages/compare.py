@@ -140,7 +140,7 @@ def warnings_of(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
     for run in all_runs(comparison):
         for words in run_flags(run):
             flagged.setdefault(words, []).append(run.id)
-    sentences += [f"{words.capitalize()}: run {joined(runs)}." for words, runs in flagged.items()]
+    sentences += [f"{words}: run {joined(runs)}." for words, runs in flagged.items()]
     conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
     return sentences + ([conditions] if conditions else [])
 

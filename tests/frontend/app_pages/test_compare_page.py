@@ -217,5 +217,5 @@ def test_warnings_are_one_line_above_the_table(page, live_api):
     (run,) = live_api.launch({"epochs": 2, "evaluations": [], "lambda_": 1e-40})
     live_api.finish(run, accuracy__accuracy=0.9)
     app = page.open("compare", experiment=str(live_api.client.run(run).experiment))
-    assert f"Λ without effect: run {run}." in page_text(app) or f"λ without effect: run {run}." in page_text(app)
+    assert f"λ without effect\\: run {run}." in page_text(app)
     assert not app.warning and any(item.label.startswith("1 warning: ") for item in app.expander)
