@@ -1,4 +1,4 @@
-# make up | test | test-all | demo | gallery | comparison | bench | crosscheck | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
+# make up | test | test-all | docs | demo | gallery | comparison | bench | crosscheck | lint | lock | clean        PYTHON=python3.12 make up   picks another Python
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 # `make CONSTRAINTS=` installs the newest versions that pyproject.toml admits
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml $(wildcard constraints.txt)
 
-.PHONY: up test test-all demo gallery comparison bench crosscheck lint lock clean backup restore
+.PHONY: up test test-all docs demo gallery comparison bench crosscheck lint lock clean backup restore
 
 up: $(VENV)/.installed-launcher
 	@exec $(BIN)/python -P -m densitylab up --with-parent
@@ -24,6 +24,10 @@ define pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end $(1) $(ARGS)
 	$(BIN)/python -m pytest tests/end_to_end $(1) $(ARGS)
 endef
+
+# The documentation as a site, at http://127.0.0.1:8002
+docs: $(VENV)/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 exec $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8002
 
 # Needs a running system (make up); DENSITYLAB_API_URL names one elsewhere
 demo: $(VENV)/.installed-launcher

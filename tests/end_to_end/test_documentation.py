@@ -30,6 +30,7 @@ TOOLS = {"js": ("node",), "r": ("Rscript",), "sh": ("bash", "curl"), "python": (
 PRINTED = {
     "docs/import.md": r"(?m)^PyTorch checkpoint state_dict 10 .*'cnn'.*\n0\.\d+ .*accuracy",
     "docs/log-your-own-training.md": r"(?m)^succeeded( \{'accuracy\.accuracy': 0\.\d+.*)?$",
+    "docs/tutorial.md": r"Experiment \d+ \(tutorial\): 12 runs|λ \d+, .* candidates\n.*\n(Yes|No|Undecided)",
     "docs/your-data.md": r"(?m)^images image \[\]\n(.*\n)*y label .*\n\[.*\] \[\]\n\d\.\d+",
     "docs/integrations/curl.md": r"(?s)(\d+\tsucceeded\t.*){2}did you mean epochs\?",
     "docs/integrations/javascript.md": r"(?s)(\d+ succeeded .*){2}succeeded 4\n.*run\.measured",
