@@ -9,6 +9,7 @@ from densitylab.frontend.assets import read_asset
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.import_form.outcome import IMPORT
 from densitylab.frontend.ui.api import show_problem
+from densitylab.frontend.ui.palette.palette import command_palette
 from densitylab.frontend.ui.scroll_to_top import scroll_to_top
 from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
 from densitylab.frontend.ui.status import show_flash
@@ -33,6 +34,7 @@ page = st.navigation(
             st.Page("app_pages/saliency.py", title="Saliency", icon=":material/blur_on:", url_path="saliency"),
             st.Page("app_pages/stability.py", title="Stability", icon=":material/vibration:", url_path="stability"),
             st.Page("app_pages/density.py", title="Density", icon=":material/landscape:", url_path="density"),
+            st.Page("app_pages/lambda_slider.py", title="λ slider", icon=":material/linear_scale:", url_path="lambda"),
         ],
         "Set-up": [
             st.Page("app_pages/models.py", title="Models", icon=":material/upload_file:", url_path="models"),
@@ -46,6 +48,7 @@ page = st.navigation(
 title = " ".join(filter(None, [page.title, st.query_params.get(page.url_path)]))
 st.set_page_config(page_title=f"{title} · DensityLab", page_icon=str(HERE / "icon.png"), layout="wide")
 listen_for_shortcuts()
+command_palette()
 scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models
 show_flash()
 try:

@@ -70,7 +70,7 @@ def picture(
         [line for line in lines if line],
         color,
         wrong and bool(lines[0]),
-        None if mask is None else _outline_url(mask),
+        None if mask is None else outline_url(mask),
         content,
         unit,
         probe_name or name,
@@ -82,7 +82,8 @@ def images_html(pictures: Sequence[Picture]) -> str:
     return template("maps/images.html.jinja").render(style=Markup(read_asset("maps/panels.css")), pictures=pictures)
 
 
-def _outline_url(mask: np.ndarray) -> str:
+def outline_url(mask: np.ndarray) -> str:
+    """Return the edges of a mask (1 or C, H, W) as an SVG data URL, to lie over a picture."""
     height, width = mask.shape[-2:]
     path = "".join(f"M{x0} {y0}L{x1} {y1}" for x0, y0, x1, y1 in outline(mask))
     svg = (

@@ -22,6 +22,7 @@ PAGES = {  # key -> the file of its page, its title
 }
 KEYS = {
     "?": "show this list",
+    "Ctrl + K": "go to a page, an experiment or a run",
     "/": "search, on pages with a search field",
     "p": "pause or resume refreshing",
     "Esc": "close the dialog",

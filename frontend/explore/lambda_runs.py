@@ -1,0 +1,93 @@
+"""The choice of an experiment, a method and a seed: the runs of the λ slider."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import Run, Status
+from densitylab.frontend.analysis.comparison import Family, compare
+from densitylab.frontend.analysis.formatting import labels_of, number
+from densitylab.frontend.maps.view import RunColumn
+from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.query_params import query_int
+
+LISTED = 200  # newest experiments
+_EPSILON = 0.03
+
+
+def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
+    """Return one run for each λ of a method, in order of λ, with their labels; stop the page where there is none."""
+    experiments = {item.id: item for item in api().experiments(limit=LISTED).items}
+    linked = query_int("experiment")
+    if linked is not None and linked not in experiments:
+        experiments[linked] = api().experiment(linked)
+    if not experiments:
+        st.info("No experiment yet. The demo on the home page trains three λ.", icon=":material/lightbulb:")
+        st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
+        st.stop()
+    experiment = st.selectbox(
+        "Experiment",
+        list(experiments),
+        key=in_link("experiment", linked or next(iter(experiments))),
+        format_func=lambda item: f"{item}: {experiments[item].name}",
+        on_change=write_link,
+        args=("experiment",),
+    )
+    families = _families(api().runs_of(experiment))
+    if not families:
+        st.info(
+            "The slider needs at least two trained runs that differ in λ: this experiment has none yet.",
+            icon=":material/hourglass_empty:",
+        )
+        st.stop()
+    label = st.selectbox("Method", list(families)) if len(families) > 1 else next(iter(families))
+    by_seed = families[label]
+    seed = st.selectbox("Seed", sorted(by_seed)) if len(by_seed) > 1 else next(iter(by_seed))
+    chosen = by_seed[seed]
+    return chosen, [RunColumn(run.id, f"λ {run.spec.lambda_:.4g}", "") for run in chosen]
+
+
+def in_link(name: str, value: int) -> str:
+    """Return the key of the widget of a link's field, and give the widget the field's value."""
+    st.session_state[f"lambda_{name}"] = value
+    return f"lambda_{name}"
+
+
+def write_link(name: str) -> None:
+    """Write what a widget has into the link's field; the page takes it from there."""
+    st.query_params[name] = str(st.session_state[f"lambda_{name}"])
+
+
+def _families(runs: Sequence[Run]) -> dict[str, dict[int, list[Run]]]:
+    """Return the trained runs by method and seed, in order of λ; those with at least two."""
+    found: dict[str, dict[int, list[Run]]] = {}
+    for family in compare(runs, catalog()).families:
+        by_seed: dict[int, list[Run]] = {}
+        for run in _trained(family):
+            by_seed.setdefault(run.spec.seed, []).append(run)
+        found[family.label] = {
+            seed: sorted(items, key=lambda run: run.spec.lambda_) for seed, items in by_seed.items() if len(items) > 1
+        }
+    return {label: by_seed for label, by_seed in found.items() if by_seed}
+
+
+def _trained(family: Family) -> list[Run]:
+    groups = [*([family.origin] if family.origin else []), *family.groups]
+    runs = {run.id: run for group in groups for run in group.runs if run.status is Status.SUCCEEDED}
+    return list(runs.values())
+
+
+def results_text(run: Run) -> str:
+    """Return the headline results of a run on test images, in a line."""
+    labels = labels_of(run, catalog())
+    shown = [name for name in catalog().headlines() if name in run.results]
+    return " · ".join(f"{labels[name]} {number(run.results[name].value)}" for name in shown)
+
+
+def attacked_with(run: Run) -> float:
+    """Return the first ε of the run's own L∞ attack on test images; 0.03 where it has none."""
+    for item in run.evaluations:
+        epsilons = item.params.get("epsilons")
+        if item.key == "pgd_linf" and isinstance(epsilons, list) and epsilons:
+            return float(epsilons[0])
+    return _EPSILON
