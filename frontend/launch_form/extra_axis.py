@@ -9,6 +9,7 @@ from densitylab.backend.shared.contracts import CatalogParam
 from densitylab.frontend.analysis.formatting import readable, title
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.sweeps import Grid
+from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.widgets import number_list
 
 KINDS = {
@@ -43,7 +44,7 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
     )
     if path is None:
         return {}
-    values = _draw_values(form, options[path], grid.get(path, []), path)
+    values = _draw_values(options[path], grid.get(path, []), f"{form.key}/axis/{path}")
     form.errors.show(f"/sweep/{path}", f"/sweep/0/{path}")
     return {path: values}
 
@@ -59,8 +60,7 @@ def sweepable(form: FormContext, chosen: Mapping[str, Any]) -> dict[str, Catalog
     return options
 
 
-def _draw_values(form: FormContext, param: CatalogParam, values: list[Any], path: str) -> list[Any] | None:
-    key, at = f"{form.key}/axis/{path}", f"/sweep/{path}"
+def _draw_values(param: CatalogParam, values: list[Any], key: str) -> list[Any] | None:
     if param.choices or param.type == "bool":
         choices = list(param.choices) or [False, True]
         picked = st.multiselect(
@@ -73,8 +73,7 @@ def _draw_values(form: FormContext, param: CatalogParam, values: list[Any], path
             format_func=lambda item: readable(str(item)),
         )
         if not picked:
-            form.errors.refuse(at, "choose at least one value")
+            problem("choose at least one value")
         return picked or None
     start = values or ([param.default] if param.default is not None else [0])
-    kind = int if param.type == "int" else float
-    return number_list("Values", start, key=key, help=param.help, kind=kind, at=at, errors=form.errors)
+    return number_list("Values", start, key=key, help=param.help, kind=int if param.type == "int" else float)
