@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from densitylab import cli
 
-_SUBCOMMANDS = re.compile(r"\{([\w,-]+)\} \.\.\.")
+_SUBCOMMANDS = re.compile(r"^  ACTION\n((?:    .+\n)+)", re.MULTILINE)
 
 
 def page() -> str:
@@ -25,7 +25,7 @@ def _blocks(words: list[str]) -> Iterator[str]:
     help = _block(words)
     yield help
     found = _SUBCOMMANDS.search(help)
-    for name in found[1].split(",") if found else ():
+    for name in re.findall(r"^    (\w+)", found[1], re.MULTILINE) if found else ():
         yield from _blocks([*words, name])
 
 
