@@ -47,7 +47,7 @@ def frames(gradient: Sequence[MapView], density: Sequence[MapView], results: Seq
     """
     limit = pooled_limit([array for view in gradient for array in _both(view)], _CLIP)
     density_limit = pooled_limit([view.maps.attributions for view in density], _CLIP)
-    shown = []
+    shown: list[Frame] = []
     for logit, log_p in zip(gradient, density, strict=True):
         for column, run in enumerate(logit.columns):
             pictures = _pictures(logit, log_p, column, limit, density_limit)

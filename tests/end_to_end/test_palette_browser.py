@@ -51,6 +51,8 @@ def test_experiments_and_runs_are_found_by_name_and_by_number(running_system, ta
     expect(found).to_have_text([f"Compare experiment {experiment.id} · looked for"], timeout=PATIENCE)
     found.first.click()
     tab.wait_for_url(f"**/compare?experiment={experiment.id}*")
+    tab.get_by_role("heading", name="Compare", level=1).wait_for()
+    tab.wait_for_timeout(3_000)
 
     field, found = opened(tab)
     field.fill("123456")
