@@ -1,6 +1,7 @@
 """Compare similarity and localisation of maps with Quantus and scikit-image, as means over images."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import quantus
@@ -49,9 +50,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
                 1e-4,
                 f"n = {IMAGES}",
             )
-        measured = leakage(
-            model, _first(subjects.data), attribution=gradient, fresh_model=lambda own=model: own, **QUIET
-        )
+        measured = leakage(model, _first(subjects.data), **_given(model))
         masks = subjects.data.masks[:IMAGES].numpy()
         yield from _pointing(name, model, subjects, a)
         mass = quantus.RelevanceMassAccuracy(abs=True, normalise=False, disable_warnings=True)
@@ -68,9 +67,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
 
 
 def _pointing(name: str, model: nn.Module, subjects: Subjects, a: torch.Tensor) -> Iterator[Row]:
-    measured = energy_pointing(
-        model, _first(subjects.data), attribution=gradient, fresh_model=lambda own=model: own, **QUIET
-    )
+    measured = energy_pointing(model, _first(subjects.data), **_given(model))
     batch = {
         "model": model,
         "x_batch": subjects.x[:IMAGES].numpy(),
@@ -85,6 +82,12 @@ def _pointing(name: str, model: nn.Module, subjects: Subjects, a: torch.Tensor) 
     ):
         figure = float(np.mean(theirs(**batch)))
         yield Row(metric, name, "quantus", measured.values[value].value, figure, 1e-4, f"n = {IMAGES}")
+
+
+def _given(model: nn.Module) -> dict[str, Any]:
+    """Return what an evaluation of maps gets beside the model and its images; controls are not compared."""
+    generator = torch.Generator().manual_seed(0)
+    return {"attribution": gradient, "fresh_model": lambda: model, "generator": generator, **QUIET}
 
 
 def _first(data: Dataset) -> Dataset:
