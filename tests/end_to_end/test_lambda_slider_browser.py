@@ -54,6 +54,18 @@ def test_keys_move_through_every_lambda_and_each_has_its_own_maps(running_system
     (run,) = [run.id for run in running_system.client.runs_of(experiment) if run.spec.lambda_ == 0.1]
     expect(root.get_by_role("link", name=f"run {run}")).to_have_attribute("href", f"run?run={run}")
 
+    before = tab.evaluate(pictures)
+    image = tab.get_by_role("spinbutton", name="Test image")
+    image.fill("8")
+    image.press("Enter")
+    tab.wait_for_url("**image=8*")
+    drawn = "first => (document.querySelector('.densitylab-lambda img')?.src ?? first) !== first"
+    tab.wait_for_function(drawn, arg=before[0])
+    image.blur()
+    expect(root.locator("output")).to_have_text("λ 0.1")  # another image at the same λ
+    tab.keyboard.press("ArrowRight")
+    expect(root.locator("output")).to_have_text("λ 1")
+
 
 def test_an_experiment_with_one_lambda_says_what_is_needed(running_system, tab):
     spec = {"epochs": 1, "train_samples": 100, "evaluations": []}

@@ -1,4 +1,5 @@
 const LINES = 2;
+let kept = null;  // index of the frame that was shown last: another image begins there
 
 const element = (name, attributes = {}, ...children) => {
   const made = Object.assign(document.createElement(name), attributes);
@@ -10,8 +11,7 @@ export default function(component) {
   const { data, parentElement } = component;
   const root = parentElement.querySelector(".densitylab-lambda");
   const last = data.frames.length - 1;
-  const before = root.querySelector("input");  // of the same page, drawn before with another image
-  const start = Math.min(before ? Number(before.value) : data.start, last);
+  const start = Math.min(kept ?? data.start, last);
 
   // Decoded once: a move changes the address of a picture that is in memory
   const decoded = data.frames.map(({ pictures }) => pictures.map(({ url }) => Object.assign(new Image(), { src: url })));
@@ -46,7 +46,7 @@ export default function(component) {
         line.className = wrong && row === 0 ? "wrong" : "";
       });
     });
-    root.dataset.frame = index;
+    kept = index;
   };
   const press = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -58,8 +58,10 @@ export default function(component) {
     slider.value = Number(slider.value) + step;
     paint();
   };
+  root.stopListening?.();  // Streamlit calls this function for new data too: the last call alone listens
   slider.addEventListener("input", paint);
   document.addEventListener("keydown", press);
+  root.stopListening = () => document.removeEventListener("keydown", press);
   paint();
-  return () => document.removeEventListener("keydown", press);
+  return root.stopListening;
 }

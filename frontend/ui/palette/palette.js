@@ -69,15 +69,17 @@ export default function(component) {
   };
   const outside = (event) => { if (event.target === dialog) dialog.close(); };
 
+  dialog.stopListening?.();  // Streamlit calls this function for new data too: the last call alone listens
   if (dialog.open) draw();  // experiments and runs have arrived
   document.addEventListener("keydown", open);
   field.addEventListener("input", type);
   field.addEventListener("keydown", move);
   dialog.addEventListener("click", outside);
-  return () => {
+  dialog.stopListening = () => {
     document.removeEventListener("keydown", open);
     field.removeEventListener("input", type);
     field.removeEventListener("keydown", move);
     dialog.removeEventListener("click", outside);
   };
+  return dialog.stopListening;
 }
