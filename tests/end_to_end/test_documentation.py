@@ -79,6 +79,7 @@ def run(page: Path, language: str, folder: Path, api: str, python: Path | str = 
     file.write_text(script)
     command = [str(python)] if language == "python" else COMMANDS[language]
     environment = {**os.environ, "DENSITYLAB_API_URL": api, "DO_NOT_TRACK": "1"}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # has `densitylab`
     environment["PYTHONPATH"] = str(ROOT) if python == sys.executable else ""  # another one has it installed
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
     outcome = subprocess.run(
