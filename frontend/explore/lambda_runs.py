@@ -85,9 +85,10 @@ def results_text(run: Run) -> str:
 
 
 def attacked_with(run: Run) -> float:
-    """Return the first ε of the run's own L∞ attack on test images; 0.03 where it has none."""
+    """Return the first ε of an L∞ attack, one of at most 1, that evaluated the run; 0.03 where there is none."""
     for item in run.evaluations:
-        epsilons = item.params.get("epsilons")
-        if item.key == "pgd_linf" and isinstance(epsilons, list) and epsilons:
-            return float(epsilons[0])
+        entry = catalog().entry("evaluation", item.key)
+        in_linf = entry is not None and any(param.name == "epsilons" and param.maximum == 1 for param in entry.params)
+        if in_linf and item.params.get("epsilons"):
+            return float(item.params["epsilons"][0])
     return _EPSILON
