@@ -8,6 +8,7 @@ import streamlit as st
 from densitylab.frontend.assets import read_asset
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import api
+from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.palette.destinations import NUMBERED, as_json, newest, pages
 
 _FOUND = "palette-destinations"
@@ -24,11 +25,12 @@ def _component() -> Any:
     )
 
 
+@fragment()
 def command_palette() -> None:
     """Listen for Ctrl + K, and open what was chosen; call it once on every page, after the navigation.
 
-    Experiments and runs are read when the palette opens; until they are there it has the pages. Where the API does not
-    answer, it keeps them.
+    Experiments and runs are read when the palette opens, without a rerun of the page; until they are there it has the
+    pages. Where the API does not answer, it keeps them.
     """
     found = st.session_state.get(_FOUND, [])
     data = {"destinations": as_json([*pages(), *found]), "numbered": NUMBERED}
@@ -42,7 +44,7 @@ def command_palette() -> None:
             st.session_state[_FOUND] = list(newest(api()))
         except ApiError:
             return
-        st.rerun()
+        st.rerun(scope="fragment")
 
 
 def _ignore() -> None:
