@@ -37,7 +37,7 @@ from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
-from densitylab.backend.shared.store import datasets, experiments, logged_runs, studies, tasks
+from densitylab.backend.shared.store import datasets, experiments, logged_runs, studies, tasks, totals
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +170,12 @@ def delete_orphans(system: System) -> None:
         logger.info("deleted %d files that nothing refers to", deleted)
 
 
+def merge_totals(system: System) -> None:
+    """Add up the differences from which totals are read."""
+    with system.database.write() as session:
+        totals.merge(session)
+
+
 def delete_old_rows(system: System) -> None:
     deleted = pruning.prune(system.database, system.audit_days)
     if deleted:
@@ -234,6 +240,7 @@ def cleaning_tasks() -> list[PeriodicTask]:
     """Return what deletes old rows and files, with the intervals in seconds."""
     return [
         PeriodicTask(shrink_cache, 30),
+        PeriodicTask(merge_totals, 30),
         PeriodicTask(delete_ended_archives, 10),
         PeriodicTask(delete_leftovers, 30),
         PeriodicTask(delete_orphans, 300),

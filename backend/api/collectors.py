@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from densitylab.backend.broker.queue import BrokerUnavailable, Queue
 from densitylab.backend.shared.contracts import QueueName
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.store import ended_runs, task_gauges
+from densitylab.backend.shared.store import ended_runs, task_gauges, totals
 
 
 class SystemCollector(Collector):
@@ -30,7 +30,7 @@ class SystemCollector(Collector):
         up = GaugeMetricFamily("densitylab_database_up", "1 if the database answers.")
         try:
             with self._database.read() as session:
-                counts = task_gauges.counts(session)
+                counts = totals.tasks(session)
                 ages = task_gauges.oldest_waiting(session)
                 ended = ended_runs.totals(session)
                 queued = task_gauges.oldest_queued(session)

@@ -43,7 +43,7 @@ def _is_key(sort: str, key: Any) -> bool:
     if sort == "status":
         return isinstance(key, str) and key in set(Status)
     if key is None:
-        return sort.startswith(("results.", "metrics."))
+        return sort == "lambda_" or sort.startswith(("results.", "metrics."))
     if isinstance(key, bool) or not isinstance(key, int | float):
         return False
     return abs(key) <= 2**1000 and math.isfinite(key)

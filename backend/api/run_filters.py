@@ -49,7 +49,7 @@ async def _filters(
     ] = None,
 ) -> Filter:
     return Filter(
-        ids=tuple(ids or ()),
+        ids=tuple(ids) if ids else None,
         experiment=tuple(experiment or ()),
         status=tuple(status or ()),
         dataset=tuple(dataset or ()),

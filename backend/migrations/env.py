@@ -2,14 +2,14 @@
 
 from alembic import context
 
-from densitylab.backend.shared.store import instance
+from densitylab.backend.shared.store import instance, totals
 from densitylab.backend.shared.tables import Base
 
 connection = context.config.attributes["connection"]
 # SQLite cannot alter a column: a batch copies the table instead
 context.configure(
     connection,
-    target_metadata=[Base.metadata, instance.TABLE.metadata],
+    target_metadata=[Base.metadata, instance.TABLE.metadata, totals.TABLE.metadata],
     compare_type=True,
     render_as_batch=connection.dialect.name == "sqlite",
 )

@@ -9,7 +9,9 @@ from densitylab.backend.services.runs import not_found
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import Conflict, NotFound
-from densitylab.backend.shared.store import attributions, experiments, lineage, runs, tasks
+from densitylab.backend.shared.store import attributions, experiments, lineage, metrics, runs, tasks
+
+_POINTS = 10_000  # deleted in one transaction
 
 
 def delete_run(
@@ -69,9 +71,12 @@ def finish_run(database: Database, store: ArtifactStore, run_id: int) -> int:
             break
         except FileNotFoundError:
             continue  # the API and the reconciler may delete the same files at once: go on with the remaining ones
-    with database.write() as session:
-        runs.remove(session, run_id)
-    return freed
+    # Not with the run in one transaction: others would wait for the deletion of a million points
+    while True:
+        with database.write() as session:
+            if metrics.delete_some(session, run_id, _POINTS) < _POINTS:
+                runs.remove(session, run_id)
+                return freed
 
 
 def finish_interrupted(database: Database, store: ArtifactStore) -> int:

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
-from typing import Any
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 from sqlalchemy.orm import Session
 
@@ -13,18 +14,42 @@ from densitylab.backend.shared.contracts.origins import KNOWN_ELSEWHERE
 from densitylab.backend.shared.store import run_listing
 
 FIRST = ("id", "experiment", "status", "notes", "tags", "archived")  # columns
-_CHUNK = 500
+_CHUNK = 500  # runs
+_IN_MEMORY = 2**24  # bytes; larger tables lie in the temporary folder until they are sent
+_END = b"\r\n"
 
 
-def table(session: Session, run_ids: list[int]) -> str:
-    """Return CSV with one header. Columns are dotted paths into a run; a missing value is an empty cell."""
-    rows = list(cells(session, run_ids))
-    columns = list(dict.fromkeys([*FIRST, *(name for row in rows for name in row)]))
+def parts(session: Session, run_ids: list[int]) -> Iterator[bytes]:
+    """Read the runs, and return CSV with one header in parts. Columns are dotted paths into a
+    run; a missing value is an empty cell.
+
+    The header needs the columns of all runs. They are appended as they are found, so that a row which is written before
+    others are known lacks some at its end only.
+    """
+    columns = dict.fromkeys(FIRST)
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when it is sent
+    widths: list[tuple[int, int]] = []  # of each run's row: bytes without the line's end, and columns
+    for row in cells(session, run_ids):
+        columns |= dict.fromkeys(row)
+        line = _line(_text(name, row.get(name)) for name in columns)
+        file.write(line)
+        widths.append((len(line), len(columns)))
+    return _parts(file, list(columns), widths)
+
+
+def _parts(file: IO[bytes], columns: list[str], widths: list[tuple[int, int]]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        yield _line(columns) + _END
+        for start in range(0, len(widths), _CHUNK):
+            rows = widths[start : start + _CHUNK]
+            yield b"".join([file.read(size) + b"," * (len(columns) - width) + _END for size, width in rows])
+
+
+def _line(values: Iterable[Any]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(map(csv_cell, columns))
-    writer.writerows([csv_cell(_text(name, row.get(name))) for name in columns] for row in rows)
-    return text.getvalue()
+    csv.writer(text).writerow(map(csv_cell, values))
+    return text.getvalue().encode().removesuffix(_END)
 
 
 def cells(session: Session, run_ids: list[int]) -> Iterator[dict[str, Any]]:

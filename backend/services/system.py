@@ -15,8 +15,8 @@ from densitylab.backend.shared import contracts
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import QueueName, Status
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import tasks
-from densitylab.backend.shared.tables import ArtifactRow, AttributionRow, DatasetRow, RunRow, TaskRow
+from densitylab.backend.shared.store import tasks, totals
+from densitylab.backend.shared.tables import AttributionRow, DatasetRow, RunRow, TaskRow
 
 _PACKAGES = ("fastapi", "pydantic", "sqlalchemy", "rq", "redis")
 
@@ -119,7 +119,7 @@ def _disk(session: Session, settings: Settings) -> contracts.Disk:
     return contracts.Disk(
         free_bytes=usage.free,
         total_bytes=usage.total,
-        runs_bytes=_total(session, ArtifactRow.bytes),
+        runs_bytes=totals.artifact_bytes(session),
         maps_bytes=_total(session, AttributionRow.bytes),
         data_bytes=_total(session, DatasetRow.bytes),
         backups_bytes=sum(_size(path) for path in backups.glob("*.sqlite")),

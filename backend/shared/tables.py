@@ -71,18 +71,33 @@ class RunRow(Owned, Base):
     """The training of one model. Its status is that of its train task."""
 
     __tablename__ = "runs"
-    # Covers the listing of an experiment's runs: the rows are wide
-    __table_args__ = (Index("ix_runs_experiment_id_deleting_id", "experiment_id", "deleting", "id"), _NEVER_REUSED)
+    # The rows are wide: whatever listings filter and sort by is found in an index that ends with the order
+    __table_args__ = (
+        Index("ix_runs_experiment_id_deleting_id", "experiment_id", "deleting", "id"),
+        Index("ix_runs_deleting_id", "deleting", "id"),
+        Index("ix_runs_deleting_created_at", "deleting", "created_at", "id"),
+        Index("ix_runs_deleting_lambda_", "deleting", "lambda_", "id"),
+        Index("ix_runs_deleting_archived_id", "deleting", "archived", "id"),
+        Index("ix_runs_deleting_archived_created_at", "deleting", "archived", "created_at", "id"),
+        Index("ix_runs_deleting_archived_lambda_", "deleting", "archived", "lambda_", "id"),
+        Index("ix_runs_dataset_deleting_archived_id", "dataset", "deleting", "archived", "id"),
+        Index("ix_runs_model_deleting_archived_id", "model", "deleting", "archived", "id"),
+        Index("ix_runs_regularizer_deleting_archived_id", "regularizer", "deleting", "archived", "id"),
+        Index("ix_runs_owner_deleting_archived_id", "owner", "deleting", "archived", "id"),
+        Index("ix_runs_origin_deleting_archived_id", "origin", "deleting", "archived", "id"),
+        Index("ix_runs_dataset_model_regularizer", "dataset", "model", "regularizer", "id"),
+        _NEVER_REUSED,
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
     spec_version: Mapped[int]
     spec: Mapped[Json]  # every default resolved
     spec_hash: Mapped[str] = mapped_column(String(16), index=True)
-    dataset: Mapped[str] = mapped_column(String(64), index=True)  # copies of the spec's keys, for filters
+    dataset: Mapped[str] = mapped_column(String(64))  # copies of the spec's keys, for filters
     model: Mapped[str] = mapped_column(String(64))
     regularizer: Mapped[str] = mapped_column(String(64))
-    lambda_: Mapped[float | None] = mapped_column(index=True)  # of the training; null: not known
-    origin: Mapped[str] = mapped_column(String(16), default="trained", server_default="trained", index=True)
+    lambda_: Mapped[float | None]  # of the training; null: not known
+    origin: Mapped[str] = mapped_column(String(16), default="trained", server_default="trained")
     source: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # the file of an imported run's weights
     init_from_run: Mapped[int | None] = mapped_column(index=True)  # copy of the spec's; that run may be deleted
     notes: Mapped[str] = mapped_column(Text, default="")
@@ -98,7 +113,24 @@ class RunRow(Owned, Base):
     checkpoint_step: Mapped[int | None]
     # Of its network, read only where layers of it are to be frozen; null: not known
     parameter_names: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
-    created_at: Mapped[float] = mapped_column(index=True)
+    created_at: Mapped[float]
+
+
+class TagRow(Base):
+    """One of a run's `tags`, with an index for finding the runs that have it."""
+
+    __tablename__ = "run_tags"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(Text, primary_key=True)
+    __table_args__ = (Index("ix_run_tags_tag", "tag", "run_id"), {"sqlite_with_rowid": False})
+
+
+class SearchTextRow(Base):
+    """What the text search of runs reads: see `store.run_search`."""
+
+    __tablename__ = "run_texts"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
 
 
 class ResultRow(Base):
@@ -158,8 +190,12 @@ class TaskRow(Owned, Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
-        Index("ix_tasks_status_delivered_after_task", "status", "delivered", "after_task"),
-        Index("ix_tasks_status_kind_run_id", "status", "kind", "run_id"),
+        # What is to be delivered, in order, apart from what waits for another task
+        Index("ix_tasks_undelivered", "status", "delivered", "after_task", "priority", "id"),
+        # Runs by status and by progress, in the order of a listing
+        Index("ix_tasks_status_run_id", "status", "run_id", "kind"),
+        Index("ix_tasks_progress_run_id", "progress", "run_id", "kind"),
+        Index("ix_tasks_worker_started_at", "worker", "started_at"),
         # Covers the sums of an experiment's listing, which may have thousands of tasks
         Index(
             "ix_tasks_run_id_summed", "run_id", "kind", "status", "progress", "eta_seconds", "started_at", "finished_at"

@@ -1,11 +1,14 @@
 """Colours of runs and groups, distinguishable with colour-vision deficiency."""
 
 import colorsys
+import math
 from collections.abc import Iterable
 
 # Okabe & Ito (2008) without black and yellow, in an order whose neighbours differ most, then Tol's muted set
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#44AA99", "#661100")
-_LIGHTER = (0.0, 0.22, 0.42)  # share of the distance to white, for the seeds of a group
+NEUTRAL = "#5A6472"  # baselines
+_PALEST = 0.6  # share of the distance to white, of the smallest λ
+_STRONGEST, _DECADES = 1.0, 4.0  # λ of the full colour, and the powers of ten below it that become paler
 
 
 def palette(keys: Iterable[int]) -> dict[int, str]:
@@ -13,9 +16,10 @@ def palette(keys: Iterable[int]) -> dict[int, str]:
     return {key: PALETTE[index % len(PALETTE)] for index, key in enumerate(sorted(set(keys)))}
 
 
-def shades(color: str, keys: Iterable[int]) -> dict[int, str]:
-    """Return shades of a colour for the runs of a group."""
-    return {key: lighter(color, _LIGHTER[index % len(_LIGHTER)]) for index, key in enumerate(sorted(set(keys)))}
+def lambda_shade(color: str, lambda_: float) -> str:
+    """Return the colour of a method at this λ > 0: paler below 1, by the same amount for each power of ten."""
+    below = (math.log10(_STRONGEST) - math.log10(lambda_)) / _DECADES
+    return lighter(color, _PALEST * min(max(below, 0.0), 1.0))
 
 
 def lighter(color: str, amount: float) -> str:

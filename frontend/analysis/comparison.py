@@ -17,15 +17,13 @@ from densitylab.backend.shared.statistics.groups import (
     higher_is_better,
 )
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
-from densitylab.frontend.analysis.colors import lighter, palette, shades
 from densitylab.frontend.analysis.formatting import between, readable, result_label, within
+from densitylab.frontend.analysis.group_colors import family_colors, group_colors
+from densitylab.frontend.analysis.group_names import group_names, with_group_name
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.analysis.setting_names import settings_text
 from densitylab.frontend.analysis.variants import differing_params
 from densitylab.frontend.client.catalog import Catalog
-
-NEUTRAL = "#5A6472"  # groups without penalty beside several regularizers
-_PALEST = 0.5  # of the distance to white: the smallest λ of a family
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     if "source" not in varied and not all(group.trained_here for group in groups):
         varied.insert(0, "source")
     families = _families(groups, varied, catalog)
-    hues = _colors(groups, families)
+    colors_of = group_colors(groups, families)
     chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
     if chosen:  # first, with unchanged colours
         groups.sort(key=lambda group: group is not chosen)
@@ -112,10 +110,8 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
         baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
     ]
     labels = _distinct([settings_text(group.settings, varied, catalog) for group in groups], groups)
-    colors = [hues[group.runs[0].id] for group in groups]
-    run_colors: dict[int, str] = {}
-    for group, color in zip(groups, colors, strict=True):
-        run_colors.update(shades(color, [run.id for run in group.runs]))
+    colors = [colors_of[id(group)] for group in groups]
+    run_colors = {run.id: color for group, color in zip(groups, colors, strict=True) for run in group.runs}
     rank = {result: index for index, result in enumerate(catalog.headlines())}
     ranked = sorted(columns(runs), key=lambda column: rank.get(_by_key(column), len(rank)))
     return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
@@ -131,15 +127,10 @@ def _distinct(labels: Sequence[str], groups: Sequence[Group]) -> list[str]:
 
 def _families(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) -> list[Family]:
     penalised = methods(groups)
-    hues = palette(range(len(penalised)))
+    hues = family_colors([method.groups for method in penalised], catalog)
     return [
-        Family(
-            method_label(method.groups[0], varied, catalog),
-            hues[index] if len(penalised) > 1 else NEUTRAL,
-            method.groups,
-            method.baseline,
-        )
-        for index, method in enumerate(penalised)
+        Family(method_label(method.groups[0], varied, catalog), hue, method.groups, method.baseline)
+        for hue, method in zip(hues, penalised, strict=True)
     ]
 
 
@@ -150,33 +141,16 @@ def method_label(group: Group, varied: Sequence[str], catalog: Catalog) -> str:
     return label if group.trained_here else f"trained elsewhere{label and f', {label}'}"
 
 
-def _colors(groups: Sequence[Group], families: Sequence[Family]) -> dict[int, str]:
-    """Return the colour of each group by its first run: a hue per family, darker for larger λ, or a hue per group."""
-    if len(families) < 2 or all(len(family.groups) < 2 for family in families):
-        hues = palette(range(len(groups)))
-        return {group.runs[0].id: hues[index] for index, group in enumerate(groups)}
-    colors = {group.runs[0].id: NEUTRAL for group in groups}
-    elsewhere = [group.runs[0].id for group in groups if not group.trained_here]
-    hues = palette(range(len(families) + len(elsewhere)))
-    colors |= {run_id: hues[len(families) + index] for index, run_id in enumerate(elsewhere)}
-    for family in families:
-        last = len(family.groups) - 1
-        for index, group in enumerate(family.groups):
-            colors[group.runs[0].id] = lighter(family.color, _PALEST * (last - index) / max(last, 1))
-    return colors
-
-
 def column_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
     """Return the result in words, with its parameters and data where the comparison has several variants of it."""
-    label = result_label(column.result, column.evaluation, json.loads(column.params), catalog, column.split)
-    return label + _apart(column, comparison, catalog)
+    return _words(column, comparison, catalog) + _apart(column, comparison, catalog)
 
 
 def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str:
     """Return the shortest words that tell the result from the comparison's others."""
 
     def brief(item: Column) -> str:
-        words = result_label(item.result, item.evaluation, json.loads(item.params), catalog, item.split)
+        words = _words(item, comparison, catalog)
         if catalog.metric(item.evaluation, item.result.partition(".")[2]) is not None:
             return words
         label, apart, value = words.partition(": ")
@@ -185,6 +159,14 @@ def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str
     label = brief(column)
     same = [item for item in comparison.columns if _kind(item) != _kind(column) and brief(item) == label]
     return column_label(column, comparison, catalog) if same else label + _apart(column, comparison, catalog)
+
+
+def _words(column: Column, comparison: Comparison, catalog: Catalog) -> str:
+    """Return the label of the result, with the name of the group of images that it numbers."""
+    params = json.loads(column.params)
+    label = result_label(column.result, column.evaluation, params, catalog, column.split)
+    datasets = {str(group.settings.get("dataset.key")) for group in comparison.groups if column in group.means}
+    return with_group_name(label, group_names(catalog, datasets.pop(), params)) if len(datasets) == 1 else label
 
 
 def _apart(column: Column, comparison: Comparison, catalog: Catalog) -> str:

@@ -109,22 +109,30 @@ def run_flags(run: Run) -> list[str]:
 
 
 def run_name(run: Run, catalog: Catalog) -> str:
-    """Return the run's number, how its training ended if that is bad, and its main settings; of a model that was
-    trained elsewhere its file and its network."""
-    spec = run.spec
+    """Return the run's number, how its training ended if that is bad, and its main settings."""
+    return f"{run_heading(run)}: {run_words(run, catalog)}"
+
+
+def run_heading(run: Run) -> str:
+    """Return the run's number, and how its training ended if that is bad."""
     flags = run_flags(run)
-    numbered = f"Run {run.id}{f' {flags[0]}' if flags else ''}"
+    return f"Run {run.id}{f' {flags[0]}' if flags else ''}"
+
+
+def run_words(run: Run, catalog: Catalog) -> str:
+    """Return the run's main settings; of a model that was trained elsewhere its file and its network."""
+    spec = run.spec
     network = catalog.label("model", spec.model.key)
     if run.origin is not Origin.TRAINED:
         stated = "" if run.lambda_ is None else f", λ = {run.lambda_:g}"
         kind = "imported model" if run.origin is Origin.IMPORTED else "logged training"
         named = "" if run.source_name == kind else f" {run.source_name}"
-        return f"{numbered}: {kind}{named}, {network}{stated}"
+        return f"{kind}{named}, {network}{stated}"
     regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
     if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
         regularizer = "baseline (no regularizer)"
     algorithm = algorithm_label(run, catalog)
-    return f"{numbered}: {network}, {f'{algorithm}, ' if algorithm else ''}{regularizer}, seed {spec.seed}"
+    return f"{network}, {f'{algorithm}, ' if algorithm else ''}{regularizer}, seed {spec.seed}"
 
 
 def algorithm_label(run: Run, catalog: Catalog) -> str:

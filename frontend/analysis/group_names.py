@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from densitylab.backend.shared.contracts import Curve
 from densitylab.frontend.client.catalog import Catalog
 
 _GROUP = re.compile(r"group[ _](\d+)$")
@@ -23,6 +24,11 @@ def group_names(catalog: Catalog, dataset: str, params: Mapping[str, Any]) -> li
     for attribute in asked:
         names = [f"{name}, {value}" for name in names for value in values.get(attribute, ())]
     return names
+
+
+def names_of_x(curve: Curve, catalog: Catalog, dataset: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the names of the groups over which a curve goes; empty where it goes over something else."""
+    return group_names(catalog, dataset, params) if curve.x_label == "group" else []
 
 
 def with_group_name(label: str, names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Compare the runs of an experiment, or any set of runs: tables over seeds, trade-offs, and curves."""
+"""Compare the runs of experiments, or any set of runs: what the tests allow to say, a table, charts and curves."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,9 @@ from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
-from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_name, status_text
+from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
+from densitylab.frontend.analysis.map_selection import one_of_each
+from densitylab.frontend.analysis.summary import summary_sentences
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.paper.comparison import comparison_paper
@@ -29,9 +31,11 @@ from densitylab.frontend.ui.comparison.training_curves import show_training_curv
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.paper_downloads import show_paper_downloads
+from densitylab.frontend.ui.warning_line import show_warning_line
 
 MAX_LINKS, MAX_EVALUATED = 50, 20
 OWN_BASELINE = "automatic: the same spec without penalty"
+TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric plots", "Runs")
 
 
 def show_progress(runs: Sequence[Run]) -> None:
@@ -98,15 +102,15 @@ def show_report(experiment: int | None) -> None:
 
 
 def show_actions(comparison: Comparison, experiment: int | None) -> None:
-    trained = [group.runs[0].id for group in comparison.groups if group.runs[0].checkpoint_step is not None]
+    maps = one_of_each(comparison.groups, MAX_MAPS)
     with st.container(horizontal=True):
         if st.button(
-            "Saliency maps",
+            f"Saliency maps of {counted(len(maps.runs), 'group')}",
             icon=":material/blur_on:",
-            disabled=not trained,
-            help=f"One run of each row, at most {MAX_MAPS}",
+            disabled=not maps.runs,
+            help=f"The first succeeded seed of each group, at most {MAX_MAPS}, baselines included. {maps.text}",
         ):
-            st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
+            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in maps.runs])})
         show_report(experiment)
 
 
@@ -125,11 +129,27 @@ def show_paper(comparison: Comparison, columns: Sequence[Column], selection: tup
     show_paper_downloads(name, make)
 
 
-def show_conditions(comparison: Comparison, columns: Sequence[Column]) -> None:
-    """Say in which conditions beside their specs the runs of the table differ."""
-    text = conditions_text(differing_conditions(all_runs(comparison), columns))
-    if text:
-        st.warning(escaped(text), icon=":material/warning:")
+def warnings_of(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
+    """Return what limits the comparison, in sentences."""
+    sentences = [
+        f"{result} was evaluated with different parameters or on different data. Each variant has its own column; they "
+        "are not compared."
+        for result in results_in_several_columns(comparison)
+    ]
+    flagged: dict[str, list[int]] = {}
+    for run in all_runs(comparison):
+        for words in run_flags(run):
+            flagged.setdefault(words, []).append(run.id)
+    sentences += [f"{words}: run {joined(runs)}." for words, runs in flagged.items()]
+    conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
+    return sentences + ([conditions] if conditions else [])
+
+
+def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
+    """Say of each result what the tests allow to say."""
+    sentences = summary_sentences(comparison, columns, catalog())
+    if sentences:
+        st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
 
 
 def show_options(comparison: Comparison) -> tuple[list[str], int | None]:
@@ -178,28 +198,28 @@ def show_live() -> None:
         st.rerun()
     same = runs is first and baseline is None
     comparison = first_comparison if same else compare(runs, catalog(), baseline=baseline)
-    show_progress(runs)
-    paper_place = st.container()
-    for result in results_in_several_columns(comparison):
-        st.warning(
-            f"{result} was evaluated with different parameters or on different data. Each variant has its own "
-            "column; they are not compared.",
-            icon=":material/warning:",
-        )
     columns = headline_columns(comparison, catalog())
     if results:
         columns = [column for column in comparison.columns if column.result in results]
-    show_conditions(comparison, columns)
-    show_group_table(comparison, columns)
-    show_lambda_responses(comparison, columns)
-    show_tradeoffs(comparison)
-    selection = show_selection(comparison)
-    with paper_place:
+    show_progress(runs)
+    show_summary(comparison, columns)
+    table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
+    with best:
+        selection = show_selection(comparison)
+    with table:
+        show_warning_line(warnings_of(comparison, columns))
+        show_group_table(comparison, columns)
         show_paper(comparison, columns, selection)
-    show_parallel_coordinates(comparison, columns)
-    show_training_curves(comparison, runs)
-    show_evaluation_plots(comparison, runs, lambda run_id, images: open_run(run_id, comparison, images))
-    show_runs(runs)
+    with charts:
+        show_lambda_responses(comparison, columns)
+        show_tradeoffs(comparison)
+        show_parallel_coordinates(comparison, columns)
+    with curves:
+        show_training_curves(comparison, runs)
+    with plots:
+        show_evaluation_plots(comparison, runs, lambda run_id, images: open_run(run_id, comparison, images))
+    with each:
+        show_runs(runs)
 
 
 show_live()

@@ -1,4 +1,4 @@
-"""All experiments, newest first, with their progress."""
+"""All experiments, newest first, with their progress and their results."""
 
 import streamlit as st
 
@@ -8,6 +8,7 @@ from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.experiment_results import result_line
 from densitylab.frontend.ui.status import counts_text
 
 PAGE = 20
@@ -41,7 +42,9 @@ def show_experiment(experiment: Experiment) -> None:
             if is_active(experiment):
                 left = f", {duration(experiment.eta_seconds)} left" if experiment.eta_seconds is not None else ""
                 st.progress(experiment.progress, text=f"{experiment.progress:.0%}{left}")
-            elif experiment.notes:
+            if results := result_line(experiment):
+                st.caption(escaped(results))
+            elif experiment.notes and not is_active(experiment):
                 st.caption(escaped(experiment.notes.splitlines()[0][:120]))
         with compare:
             st.page_link("app_pages/compare.py", label="Compare", icon=":material/scatter_plot:", query_params=query)

@@ -1,28 +1,45 @@
-"""Launch an experiment: presets, the form, the equivalent request, the cost, and the button."""
+"""Launch an experiment: the form, its summary with the price and the button, and the equivalent request."""
 
 import json
 
 import streamlit as st
 
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, ExperimentRequest
-from densitylab.frontend.analysis.formatting import counted
-from densitylab.frontend.launch_form.cost import show_cost
+from densitylab.frontend.analysis.formatting import counted, escaped
+from densitylab.frontend.launch_form.changes import changes_text, readable_changes
+from densitylab.frontend.launch_form.cost import estimate
 from densitylab.frontend.launch_form.draft import (
     DRAFT,
-    ERRORS,
     IDEMPOTENCY,
-    VERSION,
-    keep_errors,
+    ORIGINAL,
+    form_key,
+    is_copy,
+    keep_draft,
+    new_launch,
     open_link,
-    show_changes,
-    show_presets,
     start_from,
 )
 from densitylab.frontend.launch_form.form import draw_form
+from densitylab.frontend.launch_form.layout import draw_layout
+from densitylab.frontend.launch_form.preset_choice import draw_presets
+from densitylab.frontend.launch_form.summary import draw_summary
 from densitylab.frontend.launch_form.sweeps import count_runs
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
-from densitylab.frontend.ui.field_errors import FieldErrors, named, problem
+from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.status import flash
+
+
+def show_copy(request: ExperimentRequest | None) -> None:
+    """Say what the form is a copy of, and what has been changed in it."""
+    original = st.session_state.get(ORIGINAL)
+    if original is None or request is None or not is_copy():
+        return
+    st.markdown(f":material/content_copy: **{escaped(original.name)}**")
+    differences = readable_changes(original, request, catalog())
+    if differences:
+        st.markdown("Changed in this copy:\n" + changes_text(differences))
+    else:
+        st.caption("A copy; nothing is changed yet.")
 
 
 def show_request(request: ExperimentRequest) -> None:
@@ -38,11 +55,10 @@ def show_request(request: ExperimentRequest) -> None:
         )
 
 
-def launch(request: ExperimentRequest) -> None:
+def launch(request: ExperimentRequest, errors: FieldErrors) -> None:
     """Launch and open the run or the comparison. After an error without wrong fields a click repeats the launch, which
     happens once even if the API had accepted it."""
-    fields = FieldErrors()
-    with show_api_errors(fields):
+    with show_api_errors(errors):
         experiment = api().launch(request, idempotency_key=st.session_state[IDEMPOTENCY])
         start_from(request)
         flash(f"Launched {counted(len(experiment.runs), 'run')}.")
@@ -51,32 +67,39 @@ def launch(request: ExperimentRequest) -> None:
         if len(experiment.runs) == 1:
             st.switch_page("app_pages/run.py", query_params={"run": str(experiment.runs[0])})
         st.switch_page("app_pages/compare.py", query_params={"experiment": str(experiment.id)})
-    if fields.errors:
-        keep_errors(fields.errors)
-        st.rerun()
+    if errors.errors:
+        new_launch()
 
 
-st.title("Launch")
+title_cell, presets_cell = st.columns([4, 1], vertical_alignment="bottom")
+title_cell.title("Launch")
+with presets_cell:
+    draw_presets()
 open_link()
-errors = FieldErrors(st.session_state[ERRORS])
-show_presets()
-request = draw_form(st.session_state[DRAFT], catalog(), f"launch-{st.session_state[VERSION]}", errors)
-if request is not None:
-    show_changes(request)
-    show_request(request)
-for error in errors.left:
-    problem(named(error))
-if errors.errors:
-    st.caption(":red[Not launched: correct the fields marked in red, then launch again.]")
-runs = 0 if request is None else count_runs(request.sweep)
-too_many = runs > MAX_RUNS_PER_EXPERIMENT
-if too_many:
-    problem(f"This makes {runs} runs; an experiment can have at most {MAX_RUNS_PER_EXPERIMENT}.")
-launchable = request is not None and not too_many and show_cost(request)
-searched = request is not None and request.search is not None
-label = "Start the search" if searched else f"Launch {counted(runs, 'run')}" if runs else "Launch"
-clicked = st.button(
-    label, type="primary", icon=":material/rocket_launch:", disabled=not launchable, key="launch-button"
+copy_place = st.container()
+errors, layout = FieldErrors(), draw_layout()
+request = draw_form(
+    st.session_state[DRAFT],
+    catalog(),
+    form_key(),
+    errors,
+    layout,
+    original=st.session_state.get(ORIGINAL),
+    copied=is_copy(),
 )
-if clicked and request is not None:
-    launch(request)
+if request is not None and count_runs(request.sweep) > MAX_RUNS_PER_EXPERIMENT:
+    errors.refuse(
+        "/sweep",
+        f"this makes {count_runs(request.sweep)} runs; an experiment can have at most {MAX_RUNS_PER_EXPERIMENT}",
+    )
+keep_draft(request)
+if request is not None:
+    with layout.settings:
+        show_request(request)
+with copy_place:
+    show_copy(request)
+with layout.summary:
+    cost = estimate(request, errors) if request is not None and not errors.errors else None
+    clicked = draw_summary(request, cost, errors, catalog())
+    if clicked and request is not None:
+        launch(request, errors)

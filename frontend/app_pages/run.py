@@ -1,4 +1,4 @@
-"""One run: status, live curves, results, spec, provenance, log and files."""
+"""One run: status, headline results, live curves, results, settings, provenance, log and files."""
 
 import functools
 
@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, MetricSeries, Origin, Run
 from densitylab.frontend.analysis.curve_names import metric_label
-from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_name, size
+from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_heading, run_words, size
 from densitylab.frontend.analysis.origins import ORIGINS
 from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, XAxis, curves, panels_of
 from densitylab.frontend.client import ApiError
@@ -20,8 +20,10 @@ from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.run_actions import show_run_actions
+from densitylab.frontend.ui.run_headlines import show_headlines
 from densitylab.frontend.ui.run_lineage import show_lineage
 from densitylab.frontend.ui.run_results import show_results
+from densitylab.frontend.ui.run_settings import show_run_settings
 from densitylab.frontend.ui.run_source import show_source
 from densitylab.frontend.ui.status import status_badge
 from densitylab.frontend.ui.take_away import show_take_away
@@ -125,15 +127,6 @@ def show_log(run: Run) -> None:
             st.caption(f"The last {LOG_LINES} {'matching ' if search else ''}lines.")
 
 
-def show_spec(run: Run) -> None:
-    left, right = st.columns(2)
-    trained = run.origin is Origin.TRAINED
-    with left, st.expander("Spec: all settings of this run" if trained else "Spec: network, data set and evaluations"):
-        st.json(run.known_spec)
-    with right, st.expander("Provenance: code, packages, data"):
-        st.json(run.provenance or {"unknown": "recorded when the run starts"})
-
-
 def show_files(run: Run) -> None:
     with st.expander("Files"):
         if run.checkpoint_step is not None:
@@ -179,7 +172,8 @@ except ApiError as error:
     st.page_link("app_pages/runs.py", label="All runs", icon=":material/list:")
     st.stop()
 
-st.title(run_name(first, catalog()))
+st.title(f"{run_heading(first)}: {escaped(api().experiment(first.experiment).name)}")
+st.markdown(f"**{escaped(run_words(first, catalog()))}**")
 badges = [f":red-badge[:material/warning: {words}]" for words in run_flags(first)]
 badges += [f":blue-badge[{ORIGINS[first.origin]}]"] if first.origin is not Origin.TRAINED else []
 badges += [f":gray-badge[{escaped(tag)}]" for tag in first.tags]
@@ -212,6 +206,7 @@ def show_live() -> None:
     show_header(run, catalog())
     if run.origin is not Origin.TRAINED:
         show_source(run)
+    show_headlines(run, evaluations, catalog())
     if with_curves:
         show_curves(api().metrics(first.id, max_points=MAX_POINTS))
     show_results(run, evaluations, catalog())
@@ -220,5 +215,5 @@ def show_live() -> None:
 
 show_live()
 show_evaluation_form(first)
-show_spec(first)
+show_run_settings(first, catalog())
 show_files(first)

@@ -9,6 +9,7 @@ from densitylab.backend.shared.statistics.bounds import Bounds
 from densitylab.backend.shared.statistics.estimates import estimate
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import readable
+from densitylab.frontend.analysis.group_names import names_of_x
 from densitylab.frontend.charts.results import Trace, images_link, plots_by_title, trace_label
 from densitylab.frontend.client.catalog import Catalog
 
@@ -38,6 +39,7 @@ class RunCurve:
     bounds: Bounds  # of its values
     images: list[str | None]
     flags: list[str]  # warnings
+    x_names: list[str]  # of x = 0, 1, ...; empty: x is a number
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _curves(
                                 catalog.bounds(item.key, name),
                                 [images_link(item, plot, name, x) for x in curve.x],
                                 [flag.text for flag in item.flags],
+                                names_of_x(curve, catalog, run.spec.dataset.key, item.params),
                             ),
                         )
                     )
@@ -124,6 +127,8 @@ def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Com
                 comparison.run_colors[member.run.id],
                 member.curve,
                 _clicks(member),
+                member.bounds,
+                member.x_names,
             )
             for member in members
         ]
@@ -138,7 +143,7 @@ def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Com
             "high": [mean.high if mean else None for mean in means],
         }
     )
-    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first))]
+    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first), first.bounds, first.x_names)]
 
 
 def _clicks(member: RunCurve) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds, bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.colors import PALETTE, translucent
 from densitylab.frontend.analysis.curve_names import metric_label
+from densitylab.frontend.charts.axes import number_axis
 
 XAxis = Literal["step", "epoch", "seconds"]
 X_LABELS: dict[XAxis, str] = {"step": "step", "epoch": "epoch", "seconds": "seconds of training"}
@@ -117,7 +119,13 @@ def curves(
     return {
         "data": traces,
         "layout": _layout(
-            panel.title, X_LABELS[x], panel.unit, log_x=log_x, log_y=log_y, legend="row" if len(traces) > 1 else None
+            panel.title,
+            X_LABELS[x],
+            panel.unit,
+            log_x=log_x,
+            log_y=log_y,
+            legend="row" if len(traces) > 1 else None,
+            y_bounds=bounds_of_curve(panel.metrics[0]),
         ),
     }
 
@@ -171,7 +179,8 @@ def overlay(
                 "customdata": [item.run] * len(item.points),
             }
         )
-    return _finished(traces, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column")
+    bounds = bounds_of_curve(series[0].name) if series else UNBOUNDED
+    return _finished(traces, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column", y_bounds=bounds)
 
 
 def smoothed(values: Sequence[float], weight: float) -> list[float]:
@@ -188,8 +197,18 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
     return averages
 
 
-def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], runs: Sequence[RunPoint]) -> go.Figure:
-    """Draw means over seeds with their intervals, single runs as dots behind them, and dominated groups faint."""
+def scatter(
+    title: str,
+    x_label: str,
+    y_label: str,
+    points: Sequence[Point],
+    runs: Sequence[RunPoint],
+    *,
+    x_bounds: Bounds = UNBOUNDED,
+    y_bounds: Bounds = UNBOUNDED,
+) -> go.Figure:
+    """Draw means over seeds with their intervals, single runs as dots behind them, and dominated groups faint. The axes
+    end at the bounds of the values."""
     traces: list[dict[str, object]] = []
     front = sorted((point.x.mean, point.y.mean) for point in points if not point.faint)
     if len(front) < len(points):
@@ -233,6 +252,7 @@ def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], run
                 "mode": "markers",
                 "name": batch[0].label if few else "means",
                 "uid": batch[0].label if few else "means",
+                "cliponaxis": False,  # a point at the end of an axis is whole
                 "marker": {"size": 13, "color": colors, "symbol": "diamond", "line": {"width": 1, "color": "white"}},
                 "error_x": whiskers([point.x for point in batch], whisker),
                 "error_y": whiskers([point.y for point in batch], whisker),
@@ -242,7 +262,7 @@ def scatter(title: str, x_label: str, y_label: str, points: Sequence[Point], run
                 "showlegend": few,
             }
         )
-    figure = _finished(traces, title, x_label, y_label, legend="row")
+    figure = _finished(traces, title, x_label, y_label, legend="row", x_bounds=x_bounds, y_bounds=y_bounds)
     # Below the axes: above them it would cover the title, beside them it would take half of the width
     figure.update_layout(hovermode="closest", legend=BELOW, margin={"t": 40 if title else 12})
     return figure
@@ -274,13 +294,25 @@ def _finished(
     log_x: bool = False,
     log_y: bool = False,
     legend: Literal["row", "column"],
+    x_bounds: Bounds = UNBOUNDED,
+    y_bounds: Bounds = UNBOUNDED,
 ) -> go.Figure:
-    layout = _layout(title, x_label, y_label, log_x=log_x, log_y=log_y, legend=legend)
+    layout = _layout(
+        title, x_label, y_label, log_x=log_x, log_y=log_y, legend=legend, x_bounds=x_bounds, y_bounds=y_bounds
+    )
     return go.Figure(traces, {"template": "none", **layout})
 
 
 def _layout(
-    title: str, x_label: str, y_label: str, *, log_x: bool, log_y: bool, legend: Literal["row", "column"] | None
+    title: str,
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool,
+    log_y: bool,
+    legend: Literal["row", "column"] | None,
+    x_bounds: Bounds = UNBOUNDED,
+    y_bounds: Bounds = UNBOUNDED,
 ) -> dict[str, Any]:
     return {
         "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "y": 0.97},
@@ -293,10 +325,6 @@ def _layout(
         "font": {"size": 12},
         # A change of the axes resets the zoom
         "uirevision": f"{x_label}-{log_x}-{log_y}",
-        "xaxis": _axis(x_label, log=log_x),
-        "yaxis": _axis(y_label, log=log_y),
+        "xaxis": number_axis(x_label, x_bounds, log=log_x),
+        "yaxis": number_axis(y_label, y_bounds, log=log_y),
     }
-
-
-def _axis(label: str, *, log: bool) -> dict[str, Any]:
-    return {"title": {"text": label, "standoff": 6}, "type": "log" if log else "linear", "automargin": True}

@@ -8,10 +8,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.contracts import MetricSeries
-from densitylab.backend.shared.statistics.bounds import UNBOUNDED, bounds_of_curve
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds, bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison
+from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, MARGIN, X_LABELS, XAxis, smoothed
 
 
@@ -51,9 +52,17 @@ def group_curves(comparison: Comparison, series: Sequence[MetricSeries], x: XAxi
 
 
 def mean_curves(
-    title: str, curves: Sequence[GroupCurve], *, x: XAxis, log_x: bool, log_y: bool, smoothing: float
+    title: str,
+    curves: Sequence[GroupCurve],
+    *,
+    x: XAxis,
+    log_x: bool,
+    log_y: bool,
+    smoothing: float,
+    bounds: Bounds = UNBOUNDED,
 ) -> go.Figure:
-    """Draw the curves with their bands; smoothing applies to the mean, and the raw mean stays, faint."""
+    """Draw the curves with their bands; smoothing applies to the mean, and the raw mean stays, faint. The y-axis ends
+    at the bounds of the values."""
     figure = go.Figure()
     for curve in curves:
         banded = [
@@ -112,8 +121,8 @@ def mean_curves(
         font={"size": 12},
         uirevision=f"mean-{x}-{log_x}-{log_y}",
     )
-    figure.update_xaxes(title={"text": X_LABELS[x], "standoff": 6}, type="log" if log_x else "linear", automargin=True)
-    figure.update_yaxes(title={"text": title, "standoff": 6}, type="log" if log_y else "linear", automargin=True)
+    figure.update_xaxes(number_axis(X_LABELS[x], log=log_x))
+    figure.update_yaxes(number_axis(title, bounds, log=log_y))
     return figure
 
 

@@ -12,6 +12,7 @@ from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
 from densitylab.frontend.analysis.origins import lambda_of
 from densitylab.frontend.analysis.setting_names import setting_label, setting_text
+from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.client.catalog import Catalog
 
@@ -106,6 +107,7 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
             name=line.label,
             uid=f"{line.label}-means",
             mode="markers",
+            cliponaxis=False,  # a point at the end of the axis is whole
             legendgroup=line.label,
             marker={
                 "size": 9,
@@ -156,7 +158,8 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
         automargin=True,
         zeroline=False,
     )
-    figure.update_yaxes(title={"text": column_label(column, comparison, catalog), "standoff": 6}, automargin=True)
+    bounds = catalog.bounds(column.evaluation, column.value)
+    figure.update_yaxes(number_axis(column_label(column, comparison, catalog), bounds))
     return figure
 
 
@@ -188,6 +191,7 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
             {
                 "label": short_label(column, comparison, catalog),
                 "values": [comparison.groups[number].value_of(run, column) for number, run in complete],
+                "tickformat": ".3~g",
             }
         )
     last = max(len(comparison.groups) - 1, 1)

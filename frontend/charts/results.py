@@ -8,9 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.contracts import CatalogPlot, Curve, Evaluation
+from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds
 from densitylab.frontend.analysis.colors import PALETTE, translucent
 from densitylab.frontend.analysis.formatting import number, readable
+from densitylab.frontend.analysis.group_names import names_of_x
 from densitylab.frontend.analysis.sample_arrays import Arrays
+from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.client.catalog import Catalog
 
@@ -25,6 +28,8 @@ class Trace:
     color: str
     curve: Curve
     clicks: Sequence[str | int | None] = ()
+    bounds: Bounds = UNBOUNDED  # of the values
+    x_names: Sequence[str] = ()  # of x = 0, 1, ...; empty: x is a number
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ def images_link(item: Evaluation, plot: CatalogPlot, name: str, x: float) -> str
     return f"{item.name}|{plot.title}|{name}|{x!r}" if plot.images else None
 
 
-def traces(drawn: Sequence[tuple[Evaluation, CatalogPlot]], catalog: Catalog) -> list[Trace]:
-    """Return the curves of a chart, each with its colour and the images behind its points."""
+def traces(drawn: Sequence[tuple[Evaluation, CatalogPlot]], catalog: Catalog, dataset: str = "") -> list[Trace]:
+    """Return the curves of a chart, each with its colour and the images behind its points. `dataset` is the key of the
+    data set that names the groups of images."""
     curves: list[Trace] = []
     for item, plot, name in curves_of(drawn):
         curve = item.curves[name]
@@ -69,6 +75,8 @@ def traces(drawn: Sequence[tuple[Evaluation, CatalogPlot]], catalog: Catalog) ->
                 PALETTE[len(curves) % len(PALETTE)],
                 curve,
                 [images_link(item, plot, name, x) for x in curve.x],
+                catalog.bounds(item.key, name),
+                names_of_x(curve, catalog, dataset, item.params),
             )
         )
     return curves
@@ -133,12 +141,14 @@ def draw(plot: CatalogPlot, shown: Sequence[Trace]) -> go.Figure:
             hoverinfo="skip",
             line={"color": GREY, "width": 1, "dash": "dash"},
         )
-    first = shown[0].curve
-    figure.update_xaxes(title={"text": first.x_label, "standoff": 6}, automargin=True)
-    figure.update_yaxes(title={"text": first.y_label, "standoff": 6}, automargin=True)
+    first = shown[0]
+    figure.update_xaxes(number_axis(first.curve.x_label))
+    figure.update_yaxes(number_axis(first.curve.y_label, first.bounds))
     if plot.mark == "bars":
         figure.update_layout(barmode="group")
         figure.update_xaxes(dtick=1)
+    if first.x_names:
+        figure.update_xaxes(tickvals=list(range(len(first.x_names))), ticktext=list(first.x_names))
     return _finished(figure, plot.title)
 
 

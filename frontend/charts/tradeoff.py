@@ -35,7 +35,13 @@ def tradeoff(
         if (own_x := group.value_of(run, x)) is not None and (own_y := group.value_of(run, y)) is not None
     ]
     figure = scatter(
-        title, _axis(x, comparison, catalog, more_x, "→←"), _axis(y, comparison, catalog, more_y, "↑↓"), points, single
+        title,
+        _axis(x, comparison, catalog, more_x, "→←"),
+        _axis(y, comparison, catalog, more_y, "↑↓"),
+        points,
+        single,
+        x_bounds=catalog.bounds(x.evaluation, x.value),
+        y_bounds=catalog.bounds(y.evaluation, y.value),
     )
     return figure, points
 

@@ -52,6 +52,10 @@ class Catalog(RootModel[dict[str, list[CatalogEntry]]]):
             if metric.higher_is_better is not None
         }
 
+    def headline_labels(self) -> dict[str, str]:
+        """Return the labels of the headline results, without the parameters of their evaluations."""
+        return {f"{key}.{metric.name}": _without_parameters(metric.label) for key, metric in self._headline_metrics()}
+
     def _headline_metrics(self) -> list[tuple[str, CatalogMetric]]:
         placed = [
             (metric.headline, entry.key, metric)

@@ -70,6 +70,9 @@ class Sender:
     Requests that change nothing, and those that make something, which have an Idempotency-Key, are repeated during
     `patience` seconds if no answer comes, or 429, 502, 503 or 504: after 0.2 s, 0.4 s, 0.8 s, ... with jitter, and not
     before the time of Retry-After. A longer Retry-After ends the attempts.
+
+    A 503 with Retry-After, such as that of a locked database, says that nothing was done. Then every request is
+    repeated, and the pauses may take 5 seconds where `patience` is shorter, unless it is 0.
     """
 
     def __init__(self, connection: Connection, patience: float = PATIENCE) -> None:
@@ -116,16 +119,23 @@ class Sender:
                 return answer
             raise error_of(answer)
 
-        if method != "GET" and "Idempotency-Key" not in headers:
-            return await once()
+        repeatable = method == "GET" or "Idempotency-Key" in headers
         trying = AsyncRetrying(
             sleep=self._connection.sleep,
-            retry=retry_if_exception(_transient),
+            retry=retry_if_exception(_transient if repeatable else _postponed),
             wait=_pause,
-            stop=stop_before_delay(self.patience),
+            stop=self._is_over,
             reraise=True,
         )
         return await trying(once)
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        """Return whether the attempts end before the next pause."""
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and _postponed(error) and self.patience > 0:
+            # The pauses alone: a locked database answers only after it has waited itself
+            return state.idle_for + state.upcoming_sleep >= max(self.patience, PATIENCE)
+        return bool(stop_before_delay(self.patience)(state))
 
     def _no_answer(self, error: httpx.TransportError) -> ApiError:
         where = str(self._connection.http.base_url).rstrip("/")
@@ -200,6 +210,11 @@ def _plain(value: Any) -> Any:
 
 def _transient(error: BaseException) -> bool:
     return isinstance(error, ApiError) and error.transient
+
+
+def _postponed(error: BaseException) -> bool:
+    """Return whether the API did nothing and says when to come back."""
+    return isinstance(error, ApiError) and error.status == 503 and error.retry_after is not None
 
 
 def _pause(state: RetryCallState) -> float:

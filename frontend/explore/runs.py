@@ -1,6 +1,5 @@
 """The choice of the runs to show side by side."""
 
-import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -9,7 +8,8 @@ from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, Run, S
 from densitylab.backend.shared.statistics.groups import group_runs
 from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.analysis.formatting import escaped, joined, run_name
-from densitylab.frontend.analysis.origins import lambda_of, seed_of
+from densitylab.frontend.analysis.map_selection import one_of_each
+from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import key, put, value
 from densitylab.frontend.maps.view import RunColumn
@@ -112,17 +112,8 @@ def _take_experiment() -> None:
 
 @guarded
 def _show_experiment(experiment: int) -> None:
-    put("runs", one_of_each(api().runs_of(experiment)))
-
-
-def one_of_each(runs: list[Run]) -> list[int]:
-    """Return one trained run of each group, the one of the smallest seed; of too many, runs spread over λ."""
-    trained = [run for run in runs if run.status is Status.SUCCEEDED]
-    first = [min(group.runs, key=lambda run: run.spec.seed) for group in group_runs(trained)]
-    first.sort(key=lambda run: math.inf if (known := lambda_of(run)) is None else known)
-    if len(first) > MAX_RUNS:
-        first = [first[round(index * (len(first) - 1) / (MAX_RUNS - 1))] for index in range(MAX_RUNS)]
-    return [run.id for run in first]
+    groups = group_runs(api().runs_of(experiment), catalog().plain())
+    put("runs", [run.id for run in one_of_each(groups, MAX_RUNS).runs])
 
 
 def columns(chosen: Sequence[Run]) -> list[RunColumn]:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamlit.delta_generator import DeltaGenerator
+
 from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.field_errors import FieldErrors
@@ -27,6 +29,7 @@ class FormContext:
         start: Mapping[str, Any] | None = None,
         usable: Callable[[CatalogEntry], bool] = lambda entry: True,
         defaults: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: DeltaGenerator | None = None,
     ) -> dict[str, Any]:
         """Draw the choice of the spec's component `field` and its parameters; return {key, params}.
 
@@ -36,6 +39,7 @@ class FormContext:
             start: what the widgets start with, the spec's own unless given.
             usable: filters the catalog's entries.
             defaults: values by entry and parameter that stand in for the catalog's defaults.
+            settings: where the parameters are drawn; None: below the choice.
         """
         return component(
             self.catalog,
@@ -47,4 +51,5 @@ class FormContext:
             errors=self.errors,
             usable=usable,
             defaults=defaults,
+            settings=settings,
         )

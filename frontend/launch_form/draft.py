@@ -1,46 +1,84 @@
 """The request that the launch form starts from: a preset, or a copy of a run or an experiment."""
 
 import uuid
-from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import ExperimentRequest, FieldError, Run
+from densitylab.backend.shared.contracts import ExperimentRequest, Run
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.presets import PRESETS
-from densitylab.frontend.launch_form.sweeps import changes, form_plan
+from densitylab.frontend.launch_form.saved_draft import save_draft, saved_draft
+from densitylab.frontend.launch_form.sweeps import form_plan
 from densitylab.frontend.ui.api import api, show_problem
 from densitylab.frontend.ui.query_params import query_int
 
 DEFAULT = PRESETS[0].request
-DRAFT, VERSION, ERRORS, IDEMPOTENCY = "launch_draft", "launch_version", "launch_errors", "launch_idempotency"
-LINK, ORIGIN = "launch_link", "launch_origin"
+DRAFT, VERSION, IDEMPOTENCY = "launch_draft", "launch_version", "launch_idempotency"
+LINK, ORIGINAL, SAVED = "launch_link", "launch_original", "launch_saved"
+COPIES = ("clone", "from")  # links to a copy of a run or an experiment
 STARTS = ("continue", "weights")  # links to start from a run, and modes of `init_from`
 MORE_EPOCHS = 5  # of a continued run, to begin with
 
 
 def start_from(request: ExperimentRequest) -> None:
-    """Fill the form with a request; its widgets get new keys, so that they take the new values."""
+    """Fill the form with a request, which it is compared with from then on."""
+    st.session_state.pop(ORIGINAL, None)
+    change_to(request)
+
+
+def change_to(request: ExperimentRequest) -> None:
+    """Fill the form with a changed request; its widgets get new keys, so that they take the new values."""
     st.session_state[DRAFT] = request
     st.session_state[VERSION] = st.session_state.get(VERSION, 0) + 1
-    st.session_state[ERRORS] = []
-    st.session_state[IDEMPOTENCY] = str(uuid.uuid4())
-    st.session_state.pop(ORIGIN, None)
+    new_launch()
 
 
-def keep_errors(errors: Sequence[FieldError]) -> None:
-    """Show these errors beside their fields until the next launch, which is a new one."""
-    st.session_state[ERRORS] = errors
+def change_settings(request: ExperimentRequest) -> None:
+    """Fill the form with other settings; name and tags that followed the last ones follow these."""
+    before = form_key()
+    change_to(request)
+    for label in ("name", "tags"):
+        st.session_state[f"{form_key()}/{label}/automatic"] = st.session_state.get(f"{before}/{label}/automatic")
+
+
+def new_launch() -> None:
+    """Make the next launch another one than the last; a repeated one happens once."""
     st.session_state[IDEMPOTENCY] = str(uuid.uuid4())
+
+
+def form_key() -> str:
+    """Return the prefix of the keys of the form's widgets."""
+    return f"launch-{st.session_state[VERSION]}"
+
+
+def is_copy() -> bool:
+    """Return whether the form began with a run or an experiment, and not with a preset."""
+    return any(st.query_params.get(name) for name in (*COPIES, *STARTS))
+
+
+def keep_draft(request: ExperimentRequest | None) -> None:
+    """Keep the request that the form shows in the link; None while it has none. The first one is the original; after a
+    reload the saved one takes its place."""
+    saved = st.session_state.pop(SAVED, None)
+    if request is not None:
+        st.session_state.setdefault(ORIGINAL, request)  # as the form first drew it
+    if saved is not None and saved != request:
+        change_to(saved)
+        st.rerun()
+    if request is not None:
+        save_draft(request, st.session_state[ORIGINAL])
 
 
 def open_link() -> None:
-    """Fill the form from the link, once for each link."""
-    link = tuple(st.query_params.get(name) for name in ("clone", "from", "preset", *STARTS))
+    """Fill the form from the link, once for each link; after other pages with what it last showed."""
+    link = tuple(st.query_params.get(name) for name in (*COPIES, "preset", *STARTS))
     if st.session_state.get(LINK) == link and DRAFT in st.session_state:
+        if f"{form_key()}/name" not in st.session_state and (saved := saved_draft()) is not None:
+            change_to(saved)
         return
     st.session_state[LINK] = link
+    st.session_state[SAVED] = saved_draft()
     start_from(DEFAULT)
     try:
         request = _linked_request()
@@ -86,31 +124,3 @@ def _request_from(run: Run, mode: str) -> ExperimentRequest:
         start |= run.spec.init_from.model_dump(include={"freeze", "head_learning_rate_factor"})
     longer = {"init_from": start, "epochs": run.spec.epochs + MORE_EPOCHS}
     return ExperimentRequest(name=f"Run {run.id} continued", spec=spec | longer, tags=run.tags)
-
-
-def show_presets() -> None:
-    """Draw a card per preset with the button that fills the form."""
-    for cell, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
-        with cell, st.container(border=True, height="stretch"):
-            st.markdown(f"**{preset.label}**")
-            minutes = f"{preset.minutes:g} min" if preset.minutes >= 1 else f"{preset.minutes * 60:.0f} s"
-            st.caption(f"{preset.summary} About {minutes} on two CPU cores.")
-            if st.button("Use this preset", key=f"preset-{preset.key}"):
-                st.session_state[LINK] = (None, None, preset.key, *(None for _ in STARTS))
-                start_from(preset.request)
-                st.query_params.from_dict({"preset": preset.key})
-                st.rerun()
-
-
-def show_changes(request: ExperimentRequest) -> None:
-    """List the differences between a copy and its original."""
-    original = st.session_state.setdefault(ORIGIN, request)  # as the form first drew it
-    clone, source, *_ = st.session_state[LINK]
-    if not (clone or source):
-        return
-    differences = changes(original, request)
-    if not differences:
-        st.caption("A copy; nothing is changed yet.")
-        return
-    lines = [f"- {escaped(path)}: ~~{escaped(old)}~~ → **{escaped(new)}**" for path, old, new in differences]
-    st.markdown("Changed in this copy:\n" + "\n".join(lines))

@@ -1,24 +1,32 @@
 """The launch form's choice of evaluations."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry
+from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, usual_epsilon
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_form import applicable
+from densitylab.frontend.ui.number_field import number_field
 from densitylab.frontend.ui.widgets import parameters
 
 MOST_VARIANTS = 9
 
 
 def draw_evaluations(
-    form: FormContext, dataset: CatalogEntry | None, field: str = "/spec/evaluations"
+    form: FormContext,
+    dataset: CatalogEntry | None,
+    field: str = "/spec/evaluations",
+    settings: DeltaGenerator | None = None,
 ) -> list[dict[str, Any]]:
     """Draw the evaluations that the data set allows, each in one or several variants; return the chosen ones as
     {key, params}, with a name where it is not the key, followed by those on validation images, which have a split.
-    `field` is the JSON pointer of their list in the request."""
+    `field` is the JSON pointer of their list in the request; `settings` is where all but the choice is drawn, unless it
+    is below the choice."""
     entries = [entry for entry in form.catalog.entries("evaluation") if applicable(entry, dataset)]
     given = variants_by_key(form.spec["evaluations"])
     picked = st.multiselect(
@@ -32,18 +40,19 @@ def draw_evaluations(
     )
     chosen: list[dict[str, Any]] = []
     repeatable: list[dict[str, Any]] = []  # on validation images
-    for entry in picked:
-        first = len(chosen)
-        chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first)
-        repeatable += [] if entry.needs_corruptions else chosen[first:]
-    again = st.toggle(
-        "On validation images too",
-        any(item.get("split") == "validation" for item in form.spec["evaluations"]),
-        key=f"{form.key}/validation",
-        persist_state="page",
-        help="Then λ is selected by these results on validation images, and test images stay unseen until the end. "
-        "Takes as long again.",
-    )
+    with settings or nullcontext():
+        for entry in picked:
+            first = len(chosen)
+            chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first)
+            repeatable += [] if entry.needs_corruptions else chosen[first:]
+        again = st.toggle(
+            "On validation images too",
+            any(item.get("split") == "validation" for item in form.spec["evaluations"]),
+            key=f"{form.key}/validation",
+            persist_state="page",
+            help="Then λ is selected by these results on validation images, and test images stay unseen until the end. "
+            "Takes as long again.",
+        )
     if again:
         chosen += [
             {**item, "split": "validation", **({"name": f"{item['name']}_validation"} if "name" in item else {})}
@@ -89,16 +98,20 @@ def _draw_variants(
         with st.expander(f"{entry.label}{f', variant {number + 1}' if number else ''}: settings"):
             if number == 0:
                 st.caption(entry.summary)
-                count = st.number_input(
+                asked = number_field(
                     "Variants",
-                    1,
-                    MOST_VARIANTS,
                     min(count, MOST_VARIANTS),
                     key=f"{key}/variants",
-                    persist_state="page",
+                    whole=True,
                     help="How often it runs, with settings of its own each time, such as another attribution method. "
                     "Each variant has a name and its own results.",
                 )
+                form.errors.show(f"{at}/variants")
+                if isinstance(asked, int) and 1 <= asked <= MOST_VARIANTS:
+                    count = asked
+                else:
+                    form.errors.refuse(f"{at}/variants", f"expected a whole number from 1 to {MOST_VARIANTS}")
+                    count = 1
             name = start["name"]
             if count > 1 or name:
                 name = st.text_input(
@@ -117,6 +130,7 @@ def _draw_variants(
                 at=f"{at}/params",
                 errors=form.errors,
                 dataset=dataset,
+                defaults=attack_defaults(entry, usual_epsilon(dataset)),
             )
         form.errors.show(at)
         named = {"name": name} if name and name != entry.key else {}

@@ -9,7 +9,6 @@ from densitylab.backend.shared.contracts import CatalogParam
 from densitylab.frontend.analysis.formatting import readable, title
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.sweeps import Grid
-from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.widgets import number_list
 
 KINDS = {
@@ -44,7 +43,7 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
     )
     if path is None:
         return {}
-    values = _draw_values(options[path], grid.get(path, []), f"{form.key}/axis/{path}")
+    values = _draw_values(form, options[path], grid.get(path, []), path)
     form.errors.show(f"/sweep/{path}", f"/sweep/0/{path}")
     return {path: values}
 
@@ -60,7 +59,8 @@ def sweepable(form: FormContext, chosen: Mapping[str, Any]) -> dict[str, Catalog
     return options
 
 
-def _draw_values(param: CatalogParam, values: list[Any], key: str) -> list[Any] | None:
+def _draw_values(form: FormContext, param: CatalogParam, values: list[Any], path: str) -> list[Any] | None:
+    key, at = f"{form.key}/axis/{path}", f"/sweep/{path}"
     if param.choices or param.type == "bool":
         choices = list(param.choices) or [False, True]
         picked = st.multiselect(
@@ -73,7 +73,8 @@ def _draw_values(param: CatalogParam, values: list[Any], key: str) -> list[Any] 
             format_func=lambda item: readable(str(item)),
         )
         if not picked:
-            problem("choose at least one value")
+            form.errors.refuse(at, "choose at least one value")
         return picked or None
     start = values or ([param.default] if param.default is not None else [0])
-    return number_list("Values", start, key=key, help=param.help, kind=int if param.type == "int" else float)
+    kind = int if param.type == "int" else float
+    return number_list("Values", start, key=key, help=param.help, kind=kind, at=at, errors=form.errors)

@@ -5,120 +5,148 @@ from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, OptunaSearch, Priority
+from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, OptunaSearch, RunSpec, Search
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.launch_form.attack_epsilon import chosen_epsilon, usual_epsilon
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
 from densitylab.frontend.launch_form.extra_axis import draw_extra_axis
-from densitylab.frontend.launch_form.regularization import Regularization, draw_regularization
+from densitylab.frontend.launch_form.labels import Labels, draw_labels, labels_of
+from densitylab.frontend.launch_form.layout import Layout
+from densitylab.frontend.launch_form.regularization import Cells, Regularization, draw_regularization
 from densitylab.frontend.launch_form.search import draw_search
 from densitylab.frontend.launch_form.start_from import draw_init_from
-from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan
+from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan, without_baselines
 from densitylab.frontend.launch_form.training_options import draw_training_options
-from densitylab.frontend.ui.api import show_api_errors
-from densitylab.frontend.ui.field_errors import FieldErrors, problem
+from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.number_field import number_field
 
 
-def draw_form(request: ExperimentRequest, catalog: Catalog, key: str, errors: FieldErrors) -> ExperimentRequest | None:
-    """Draw the form; return its request, or None while a field cannot be read.
+def draw_form(
+    request: ExperimentRequest,
+    catalog: Catalog,
+    key: str,
+    errors: FieldErrors,
+    layout: Layout,
+    *,
+    original: ExperimentRequest | None,
+    copied: bool,
+) -> ExperimentRequest | None:
+    """Draw the form; return its request, or None while a field cannot be read, which `errors` says.
 
     Args:
         request: what the widgets start with.
         catalog: the API's.
         key: prefix of the widgets' keys.
-        errors: of the last launch, each shown beside its field.
+        errors: takes what is wrong, and shows it beside its field.
+        layout: the places of essentials and settings.
+        original: what the form began with, as it drew it; None: it draws it now.
+        copied: whether the original is a run or an experiment, and not a preset.
     """
     plan = form_plan(request)
     form = FormContext(catalog, plan.spec, key, errors)
-    st.subheader("Data and model")
-    with st.container(border=True):
-        data_cell, model_cell = st.columns(2)
-        with data_cell:
-            spec: dict[str, Any] = {"dataset": form.component("dataset", "Data set")}
-        dataset = catalog.entry("dataset", spec["dataset"]["key"])
-        size = catalog.image_size(spec["dataset"]["key"], spec["dataset"]["params"])
-        with model_cell:
-            spec["model"] = form.component("model", "Model", usable=lambda entry: _fits(entry, size))
-    st.subheader("Regularization")
-    with st.container(border=True):
-        regularization = draw_regularization(form, plan.grid, plan.methods, spec)
-        spec |= regularization.components
-    st.subheader("Training and evaluation")
-    with st.container(border=True):
-        training_cell, evaluation_cell = st.columns(2)
-        with training_cell:
-            spec |= _draw_training(form, spec["model"], dataset)
-        with evaluation_cell:
-            spec["evaluations"] = draw_evaluations(form, dataset)
-    seeds = [int(seed) for seed in regularization.seeds or [0]]
-    searches, search = draw_search(form, request, spec, seeds)
-    extra = draw_extra_axis(form, spec, plan.grid)
-    with st.expander(
-        "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device"
-    ):
-        spec |= draw_training_options(form, dataset)
-    spec["init_from"] = draw_init_from(form)
-    spec |= _kept_interface(form, spec)
-    st.subheader("Name and notes")
-    labels = _draw_labels(request, form)
+    with layout.essentials:
+        data_cell, model_cell, regularizer_cell = st.columns(3)
+        lambda_cell, seeds_cell, epochs_cell, batch_cell = st.columns([3, 2, 2, 2])
+        evaluations_cell = st.container()
+    with layout.settings:
+        boxes = [st.container(border=True) for _ in range(5)]
+    data_box, model_box, regularizer_box, training_box, evaluations_box = boxes
 
-    if searches and (search is None or regularization.methods is None):
+    with data_cell:
+        spec: dict[str, Any] = {"dataset": form.component("dataset", "Data set", settings=data_box)}
+    dataset = catalog.entry("dataset", spec["dataset"]["key"])
+    size = catalog.image_size(spec["dataset"]["key"], spec["dataset"]["params"])
+    with model_cell:
+        spec["model"] = form.component("model", "Model", usable=lambda entry: _fits(entry, size), settings=model_box)
+    with evaluations_cell:
+        spec["evaluations"] = draw_evaluations(form, dataset, settings=evaluations_box)
+        errors.show("/spec/evaluations")
+    epsilon = chosen_epsilon(spec["evaluations"], catalog, usual_epsilon(dataset))
+    cells = Cells(regularizer_cell, lambda_cell, seeds_cell, regularizer_box)
+    data_and_model = {kind: spec[kind] for kind in ("dataset", "model")}
+    regularization = draw_regularization(form, plan.grid, plan.methods, data_and_model, cells, epsilon)
+    spec |= regularization.components
+    with epochs_cell:
+        spec["epochs"] = number_field("Epochs", form.spec["epochs"], key=f"{key}/epochs", whole=True)
+        errors.show("/spec/epochs")
+    with batch_cell:
+        spec["batch_size"] = number_field("Batch size", form.spec["batch_size"], key=f"{key}/batch", whole=True)
+        errors.show("/spec/batch_size")
+    with training_box:
+        spec |= _draw_training(form, spec["model"], dataset)
+    with layout.settings:
+        searches, search = draw_search(form, request, spec, [int(seed) for seed in regularization.seeds or [0]])
+        extra = draw_extra_axis(form, spec, plan.grid)
+        with st.expander(
+            "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device"
+        ):
+            spec |= draw_training_options(form, dataset)
+        spec["init_from"] = draw_init_from(form)
+        spec |= _kept_interface(form, spec)
+        errors.show("/spec/interface")
+        unlabelled = _request(spec, regularization, extra, searches, search, errors)
+        suited = Labels(request.name, list(request.tags))
+        if unlabelled is not None and original is not None:
+            suited = labels_of(unlabelled, original, copied=copied, catalog=catalog)
+        labels = draw_labels(request, form, suited if unlabelled is not None else None)
+    if unlabelled is None:
         return None
-    if isinstance(search, OptunaSearch):
-        if _alone(search, regularization):
-            with show_api_errors(errors):
-                return ExperimentRequest(
-                    spec={**spec, "lambda_": (regularization.lambdas or [0.0])[0]}, search=search, **labels
-                )
-        return None
-    if search is not None and regularization.methods is not None:
-        components = [spec["regularizer"], *(method.component for method in regularization.methods)]
-        sweep: Any = [{"regularizer": [component]} for component in components]
-        with show_api_errors(errors):
-            return ExperimentRequest(spec=spec, sweep=sweep, search=search, **labels)
-        return None
-    grid = {"lambda_": regularization.lambdas, "seed": regularization.seeds, **extra}
-    complete = {path: values for path, values in grid.items() if values is not None}
-    if regularization.methods is None or len(complete) < len(grid):
-        return None
-    for path, values in complete.items():
-        if len(values) == 1:
-            _set(spec, path, values[0])
-    sweep = build_sweep(complete, regularization.methods, next(iter(extra), None))
-    with show_api_errors(errors):
-        return ExperimentRequest(spec=spec, sweep=sweep, **labels)
+    with errors.of_contract():
+        return ExperimentRequest(spec=unlabelled.spec, sweep=unlabelled.sweep, search=unlabelled.search, **labels)
     return None
 
 
-def _alone(search: OptunaSearch, regularization: Regularization) -> bool:
-    """Return whether the form has no further values for the runs; else say which."""
+def _request(
+    spec: dict[str, Any],
+    regularization: Regularization,
+    extra: dict[str, list[Any] | None],
+    searches: bool,
+    search: Search | None,
+    errors: FieldErrors,
+) -> ExperimentRequest | None:
+    """Return the request without its labels; None where a field of it is wrong, which `errors` says then."""
+    lambdas, seeds, methods = regularization.lambdas, regularization.seeds, regularization.methods
+    sweep: Any = None
+    if isinstance(search, OptunaSearch):
+        _require_alone(search, regularization, errors)
+        spec["lambda_"] = (lambdas or [0.0])[0]
+    elif search is not None:
+        components = [spec["regularizer"], *(method.component for method in methods or ())]
+        sweep = [{"regularizer": [component]} for component in components]
+    elif lambdas is not None and seeds is not None and methods is not None:
+        grid = {"lambda_": lambdas, "seed": seeds, **extra}
+        complete = {path: values for path, values in grid.items() if values is not None}
+        for path, values in complete.items():
+            if len(values) == 1:
+                _set(spec, path, values[0])
+        sweep = build_sweep(complete, without_baselines(methods, lambdas), next(iter(extra), None))
+    with errors.of_contract("/spec"):
+        RunSpec.model_validate(spec)
+    if errors.errors or (searches and search is None):
+        return None
+    with errors.of_contract():
+        return ExperimentRequest(spec=spec, sweep=sweep, search=search)
+    return None
+
+
+def _require_alone(search: OptunaSearch, regularization: Regularization, errors: FieldErrors) -> None:
+    """Refuse further values for the runs beside those of the search."""
     if regularization.methods:
-        problem("A search with Optuna has one regularizer: remove the others, or search for λ by half decades.")
+        errors.refuse(
+            "/search", "a search with Optuna has one regularizer: remove the others, or search for λ by half decades"
+        )
     elif len(regularization.lambdas or ()) != 1 and "lambda_" not in [item.path for item in search.parameters]:
-        problem("Give one λ, or add λ to the parameters of the search.")
-    else:
-        return True
-    return False
+        errors.refuse("/search/parameters", "give one λ, or add λ to the parameters of the search")
 
 
 def _draw_training(form: FormContext, model: dict[str, Any], dataset: CatalogEntry | None) -> dict[str, Any]:
-    epochs_cell, batch_cell = st.columns(2)
-    with epochs_cell:
-        epochs = st.number_input(
-            "Epochs", 1, 10_000, form.spec["epochs"], key=f"{form.key}/epochs", persist_state="page"
-        )
-        form.errors.show("/spec/epochs")
-    with batch_cell:
-        batch_size = st.number_input(
-            "Batch size", 1, 65_536, form.spec["batch_size"], key=f"{form.key}/batch", persist_state="page"
-        )
-        form.errors.show("/spec/batch_size")
     optimizer = _draw_optimizer(form, model)
     grouped = dataset is None or dataset.has_groups
     algorithm = form.component(
         "algorithm", "Training algorithm", usable=lambda entry: grouped or entry.needs_groups_if != {}
     )
-    return {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "algorithm": algorithm}
+    return {"optimizer": optimizer, "algorithm": algorithm}
 
 
 def _draw_optimizer(form: FormContext, model: dict[str, Any]) -> dict[str, Any]:
@@ -134,44 +162,6 @@ def _draw_optimizer(form: FormContext, model: dict[str, Any]) -> dict[str, Any]:
     if entry is not None and optimizer["key"] in rates:
         st.caption(f"Recommended learning rate for {entry.label}: {rates[optimizer['key']]:g}.")
     return optimizer
-
-
-def _draw_labels(request: ExperimentRequest, form: FormContext) -> dict[str, Any]:
-    name_cell, tags_cell, priority_cell = st.columns([3, 2, 1])
-    with name_cell:
-        name = st.text_input("Name", request.name, key=f"{form.key}/name", persist_state="page", max_chars=200)
-        form.errors.show("/name")
-    with tags_cell:
-        tags = st.multiselect(
-            "Tags",
-            request.tags,
-            request.tags,
-            key=f"{form.key}/tags",
-            persist_state="page",
-            accept_new_options=True,
-            placeholder="type and press Enter",
-        )
-        form.errors.show("/tags")
-    with priority_cell:
-        priority = st.selectbox(
-            "Priority",
-            list(Priority),
-            list(Priority).index(request.priority),
-            key=f"{form.key}/priority",
-            persist_state="page",
-            format_func=lambda item: item.value,
-            help="Queued runs of higher priority start first; running ones are not interrupted.",
-        )
-    notes = st.text_area(
-        "Notes",
-        request.notes,
-        key=f"{form.key}/notes",
-        persist_state="page",
-        height=80,
-        placeholder="What do you want to find out?",
-    )
-    form.errors.show("/notes")
-    return {"name": name, "tags": tags, "priority": priority, "notes": notes}
 
 
 def _kept_interface(form: FormContext, spec: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.ui.number_field import number_field
 
 _CLASS_WEIGHTS = {"none": "all classes alike", "balanced": "balanced, by number of images"}
 
@@ -13,15 +14,11 @@ def draw_loss(form: FormContext) -> dict[str, Any]:
     """Draw label smoothing and class weights; return them by name."""
     smoothing_cell, weights_cell, _ = st.columns([3, 2, 2])
     with smoothing_cell:
-        smoothing = st.number_input(
+        smoothing = number_field(
             "Label smoothing",
-            0.0,
-            0.99,
             form.spec["label_smoothing"],
             step=0.05,
-            format="%g",
             key=f"{form.key}/label_smoothing",
-            persist_state="page",
             help="Share of the target that is spread evenly over all classes; 0.1 is usual, 0 is none. Also in "
             "penalties that are differences of cross-entropies, such as adversarial training.",
         )
@@ -46,13 +43,11 @@ def draw_memory(form: FormContext) -> dict[str, Any]:
     """Draw gradient accumulation and activation checkpointing; return them by name."""
     parts_cell, switch_cell = st.columns([3, 4], vertical_alignment="bottom")
     with parts_cell:
-        parts = st.number_input(
+        parts = number_field(
             "Gradient accumulation: parts of a batch",
-            1,
-            1024,
             form.spec["gradient_accumulation"],
             key=f"{form.key}/gradient_accumulation",
-            persist_state="page",
+            whole=True,
             help="Each batch is computed in this many parts whose gradients are added, so that a part alone must fit "
             "into memory. The steps are the same, but batch norm sees one part at a time.",
         )

@@ -9,7 +9,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import MedianPruning, OptunaSearch, SearchObjective, SearchParameter
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.parameter_range import draw_range, searchable
-from densitylab.frontend.ui.field_errors import problem
+from densitylab.frontend.ui.number_field import number_field
 
 _SAMPLERS = {"tpe": "TPE", "random": "at random"}
 MAX_OBJECTIVES = 3
@@ -45,24 +45,22 @@ def draw_optuna(
     objectives = _draw_objectives(form, given, results)
     parameters = _draw_parameters(form, given, spec)
     cells = st.columns(4)
-    trials = cells[0].number_input(
-        "Trials",
-        1,
-        500,
-        given.trials if given else 30,
-        key=f"{form.key}/search/trials",
-        persist_state="page",
-        help="Number of combinations, each trained with all seeds",
-    )
-    parallel = cells[1].number_input(
-        "At once",
-        1,
-        100,
-        given.parallel if given else 4,
-        key=f"{form.key}/search/parallel",
-        persist_state="page",
-        help="The next trials are proposed when all of these have ended",
-    )
+    with cells[0]:
+        trials = number_field(
+            "Trials",
+            given.trials if given else 30,
+            key=f"{form.key}/search/trials",
+            whole=True,
+            help="Number of combinations, each trained with all seeds",
+        )
+    with cells[1]:
+        parallel = number_field(
+            "At once",
+            given.parallel if given else 4,
+            key=f"{form.key}/search/parallel",
+            whole=True,
+            help="The next trials are proposed when all of these have ended",
+        )
     sampler = cells[2].selectbox(
         "Proposals",
         list(_SAMPLERS),
@@ -87,17 +85,19 @@ def draw_optuna(
         return None
     values: dict[str, Any] = given.model_dump(include={"sampler_seed", "startup_trials"}) if given else {}
     pruning = (given.pruning if given else None) or MedianPruning()
-    return OptunaSearch(
-        kind="optuna",
-        objectives=objectives,
-        parameters=parameters,
-        trials=int(trials),
-        parallel=int(parallel),
-        seeds=list(seeds),
-        sampler=sampler,  # type: ignore[arg-type]
-        pruning=pruning if prune and len(objectives) == 1 else None,
-        **values,
-    )
+    with form.errors.of_contract("/search"):
+        return OptunaSearch(
+            kind="optuna",
+            objectives=objectives,
+            parameters=parameters,
+            trials=trials,
+            parallel=parallel,
+            seeds=list(seeds),
+            sampler=sampler,  # type: ignore[arg-type]
+            pruning=pruning if prune and len(objectives) == 1 else None,
+            **values,
+        )
+    return None
 
 
 def _draw_objectives(
@@ -117,7 +117,7 @@ def _draw_objectives(
     )
     form.errors.show("/search/objectives")
     if not chosen:
-        problem("choose at least one result")
+        form.errors.refuse("/search/objectives", "choose at least one result")
     return [
         SearchObjective(result=name, direction="maximize" if offered[name].higher else "minimize") for name in chosen
     ]
@@ -141,6 +141,6 @@ def _draw_parameters(
     if missing := [path for path in before if path not in options]:
         st.warning(f"The form has no row for {', '.join(missing)}: left out.", icon=":material/warning:")
     if not chosen:
-        problem("choose at least one parameter")
+        form.errors.refuse("/search/parameters", "choose at least one parameter")
     drawn = [draw_range(form, index, options[path], before.get(path)) for index, path in enumerate(chosen)]
     return None if any(item is None for item in drawn) else [item for item in drawn if item is not None]

@@ -10,7 +10,7 @@ from densitylab.backend.shared.contracts import CatalogParam, Choices, IntegerRa
 from densitylab.frontend.analysis.formatting import readable, title
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.extra_axis import KINDS, sweepable
-from densitylab.frontend.ui.field_errors import problem
+from densitylab.frontend.ui.number_field import number_field
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,16 @@ def draw_range(
     """
     key = f"{form.key}/search/parameters/{item.path}"
     row: SearchParameter | None
+    at = f"/search/parameters/{index}"
     if item.choices:
-        row = _draw_choices(item, given.choices if isinstance(given, Choices) else list(item.choices), key)
+        row = _draw_choices(form, at, item, given.choices if isinstance(given, Choices) else list(item.choices), key)
     else:
-        row = _draw_bounds(item, None if isinstance(given, Choices) else given, key)
-    form.errors.show(f"/search/parameters/{index}")
+        row = _draw_bounds(form, at, item, None if isinstance(given, Choices) else given, key)
+    form.errors.show(at)
     return row
 
 
-def _draw_choices(item: Searchable, chosen: list[Any], key: str) -> Choices | None:
+def _draw_choices(form: FormContext, at: str, item: Searchable, chosen: list[Any], key: str) -> Choices | None:
     picked = st.multiselect(
         item.label,
         list(item.choices),
@@ -88,34 +89,24 @@ def _draw_choices(item: Searchable, chosen: list[Any], key: str) -> Choices | No
         persist_state="page",
     )
     if len(picked) < 2:
-        problem("choose at least two values")
+        form.errors.refuse(at, "choose at least two values")
         return None
     return Choices(type="choice", path=item.path, choices=picked)
 
 
-def _draw_bounds(item: Searchable, given: NumberRange | IntegerRange | None, key: str) -> SearchParameter:
-    kind: type[int] | type[float] = int if item.integer else float
+def _draw_bounds(
+    form: FormContext, at: str, item: Searchable, given: NumberRange | IntegerRange | None, key: str
+) -> SearchParameter | None:
     cells = st.columns([2, 2, 1], vertical_alignment="bottom")
-    bounds = [
-        cell.number_input(
-            f"{item.label}, {word}",
-            value=kind(start),
-            format="%d" if item.integer else "%g",
-            key=f"{key}/{name}",
-            persist_state="page",
-        )
-        for cell, word, name, start in zip(
-            cells[:2],
-            ("from", "to"),
-            ("low", "high"),
-            (given.low, given.high) if given else (item.low, item.high),
-            strict=True,
-        )
-    ]
+    starts = (given.low, given.high) if given else (item.low, item.high)
+    with cells[0]:
+        low = number_field(f"{item.label}, from", starts[0], key=f"{key}/low", whole=item.integer)
+    with cells[1]:
+        high = number_field(f"{item.label}, to", starts[1], key=f"{key}/high", whole=item.integer)
     log = cells[2].toggle("Logarithmic", given.log if given else item.log, key=f"{key}/log", persist_state="page")
-    low, high = bounds
     step = None if given is None or log else given.step
-    if item.integer:
-        low, high, step = int(low), int(high), int(step or 1)
-        return IntegerRange(type="integer", path=item.path, low=low, high=high, log=log, step=step)
-    return NumberRange(type="number", path=item.path, low=low, high=high, log=log, step=step)
+    with form.errors.of_contract(at):
+        if item.integer:
+            return IntegerRange(type="integer", path=item.path, low=low, high=high, log=log, step=int(step or 1))
+        return NumberRange(type="number", path=item.path, low=low, high=high, log=log, step=step)
+    return None

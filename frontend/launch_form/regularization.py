@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.launch_form.attack_epsilon import training_defaults
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.suggestion import draw_suggestion
 from densitylab.frontend.launch_form.sweeps import Grid, Method, log_spaced
 from densitylab.frontend.ui.field_errors import problem
+from densitylab.frontend.ui.number_field import number_field
 from densitylab.frontend.ui.widgets import number_list, numbers_text, parameters
 
 
@@ -24,51 +27,70 @@ class Regularization:
     methods: list[Method] | None
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The places of the part."""
+
+    regularizer: DeltaGenerator
+    lambdas: DeltaGenerator
+    seeds: DeltaGenerator
+    settings: DeltaGenerator
+
+
 def draw_regularization(
-    form: FormContext, grid: Grid, methods: list[Method], data_and_model: Mapping[str, Any]
+    form: FormContext,
+    grid: Grid,
+    methods: list[Method],
+    data_and_model: Mapping[str, Any],
+    cells: Cells,
+    epsilon: float,
 ) -> Regularization:
-    """Draw the main regularizer with its λ and seeds, and the others below."""
-    regularizer_cell, lambda_cell = st.columns([3, 2])
-    with regularizer_cell:
-        regularizer = form.component("regularizer", "Regularizer")
-    with lambda_cell:
+    """Draw the main regularizer with its λ and seeds, and in the settings its parameters and the other regularizers.
+    Those that train against attacks begin with the radius `epsilon`."""
+    radii = {entry.key: training_defaults(entry, epsilon) for entry in form.catalog.entries("regularizer")}
+    with cells.regularizer:
+        regularizer = form.component("regularizer", "Regularizer", settings=cells.settings, defaults=radii)
+    with cells.lambdas:
         lambdas = number_list(
             "λ (penalty weights)",
             grid["lambda_"],
             key=f"{form.key}/lambda",
+            at="/spec/lambda_",
+            errors=form.errors,
             help="One run per value; separate values by commas. 0 is the baseline without regularization. "
             "Powers of ten are a good start. λ of different networks, data sets, regularizers, norms or powers are not "
             "comparable.",
         )
         form.errors.show("/spec/lambda_", "/sweep/lambda_", "/sweep/0/lambda_")
-        _draw_log_spaced(form.key)
-        draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
+    with cells.seeds:
         seeds = number_list(
             "Seeds",
             grid["seed"],
             key=f"{form.key}/seeds",
             kind=int,
+            at="/spec/seed",
+            errors=form.errors,
             help="Each λ is trained once per seed. Intervals over seeds need at least two; use three or more.",
         )
         form.errors.show("/spec/seed", "/sweep/seed", "/sweep/0/seed")
+    with cells.settings:
+        with st.container(horizontal=True):
+            _draw_log_spaced(form.key)
+            draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
         schedule = form.component("schedule", "λ schedule")
-    others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1])
+        others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1], radii)
     return Regularization({"regularizer": regularizer, "schedule": schedule}, lambdas, seeds, others)
 
 
 def _draw_log_spaced(key: str) -> None:
     """Draw the popover that fills the list of λ with log-spaced values."""
     with st.popover("Log-spaced λ", icon=":material/linear_scale:"):
-        low = st.number_input(
-            "From", 0.0, value=0.01, format="%g", step=0.01, key=f"{key}/spaced/low", persist_state="page"
-        )
-        high = st.number_input(
-            "To", 0.0, value=1.0, format="%g", step=0.1, key=f"{key}/spaced/high", persist_state="page"
-        )
-        count = st.number_input("Number of values", 2, 50, 3, key=f"{key}/spaced/count", persist_state="page")
+        low = number_field("From", 0.01, step=0.01, key=f"{key}/spaced/low")
+        high = number_field("To", 1.0, step=0.1, key=f"{key}/spaced/high")
+        count = number_field("Number of values", 3, key=f"{key}/spaced/count", whole=True)
         with_zero = st.checkbox("Include 0, the baseline", True, key=f"{key}/spaced/zero", persist_state="page")
         try:
-            values = numbers_text(log_spaced(low, high, int(count), with_zero=with_zero))
+            values = numbers_text(log_spaced(low, high, count, with_zero=with_zero))
         except ValueError as error:
             problem(str(error))
             return
@@ -82,8 +104,15 @@ def _draw_log_spaced(key: str) -> None:
         )
 
 
-def _draw_methods(form: FormContext, main_key: str, methods: list[Method], lambdas: list[float]) -> list[Method] | None:
-    """Draw further regularizers, each with its own λ; return None while a list cannot be read."""
+def _draw_methods(
+    form: FormContext,
+    main_key: str,
+    methods: list[Method],
+    lambdas: list[float],
+    defaults: Mapping[str, Mapping[str, Any]],
+) -> list[Method] | None:
+    """Draw further regularizers, each with its own λ; return None while a list cannot be read. `defaults` has values by
+    entry and parameter that stand in for the catalog's."""
     given = {method.component["key"]: method for method in methods}
     entries = [entry for entry in form.catalog.entries("regularizer") if entry.key != main_key]
     picked = st.multiselect(
@@ -105,7 +134,11 @@ def _draw_methods(form: FormContext, main_key: str, methods: list[Method], lambd
             values: list[float] | None = [0.0]
             if entry.params:
                 values = number_list(
-                    "λ", method.lambdas if method else lambdas, key=f"{form.key}/methods/{entry.key}/lambda"
+                    "λ",
+                    method.lambdas if method else lambdas,
+                    key=f"{form.key}/methods/{entry.key}/lambda",
+                    at=f"{at}/lambda_",
+                    errors=form.errors,
                 )
                 form.errors.show(f"{at}/lambda_")
             params = parameters(
@@ -115,6 +148,7 @@ def _draw_methods(form: FormContext, main_key: str, methods: list[Method], lambd
                 key=f"{form.key}/methods/{entry.key}",
                 at=f"{at}/regularizer/0/params",
                 errors=form.errors,
+                defaults=defaults.get(entry.key),
             )
             form.errors.show(at)
         if values is None:

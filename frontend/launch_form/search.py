@@ -9,6 +9,7 @@ from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest
 from densitylab.frontend.analysis.formatting import readable, result_label
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.optuna_search import SearchResult, draw_optuna
+from densitylab.frontend.ui.number_field import number_field
 
 _KINDS = {"bracket": "λ, by half decades", "optuna": "any parameters, with Optuna"}
 
@@ -76,7 +77,9 @@ def _draw_bracket(
     )
     labels = {result.name: result.label for result in results}
     if not labels:
-        st.info("Choose an evaluation, such as an attack: the search optimises one of its results.")
+        form.errors.refuse(
+            "/search", "choose an evaluation, such as an attack: the search optimises one of its results"
+        )
         return None
     cells = st.columns([3, 1, 1, 1])
     names = list(labels)
@@ -89,43 +92,38 @@ def _draw_bracket(
         persist_state="page",
         help="The result to optimise",
     )
-    budget = cells[1].number_input(
-        "Accuracy budget, points",
-        0.0,
-        100.0,
-        100 * (given.accuracy_budget if given else 0.02),
-        step=0.5,
-        format="%g",
-        key=f"{form.key}/search/budget",
-        persist_state="page",
-        help="Percentage points of validation accuracy that a λ may lose against the baseline",
-    )
-    start = cells[2].number_input(
-        "First λ",
-        1e-6,
-        1e6,
-        given.start if given else 0.1,
-        format="%g",
-        key=f"{form.key}/search/start",
-        persist_state="page",
-        help="The middle of the first three",
-    )
-    most = cells[3].number_input(
-        "λ at most",
-        3,
-        50,
-        given.max_candidates if given else 12,
-        key=f"{form.key}/search/most",
-        persist_state="page",
-        help="Largest number of λ for one regularizer",
-    )
+    with cells[1]:
+        budget = number_field(
+            "Accuracy budget, points",
+            100 * (given.accuracy_budget if given else 0.02),
+            step=0.5,
+            key=f"{form.key}/search/budget",
+            help="Percentage points of validation accuracy that a λ may lose against the baseline",
+        )
+    with cells[2]:
+        start = number_field(
+            "First λ",
+            given.start if given else 0.1,
+            key=f"{form.key}/search/start",
+            help="The middle of the first three",
+        )
+    with cells[3]:
+        most = number_field(
+            "λ at most",
+            given.max_candidates if given else 12,
+            key=f"{form.key}/search/most",
+            whole=True,
+            help="Largest number of λ for one regularizer",
+        )
     for field in ("result", "accuracy_budget", "start", "max_candidates", "seeds"):
         form.errors.show(f"/search/{field}")
-    return BracketSearch(
-        kind="bracket",
-        result=result,
-        accuracy_budget=budget / 100,
-        start=start,
-        seeds=list(seeds),
-        max_candidates=int(most),
-    )
+    with form.errors.of_contract("/search"):
+        return BracketSearch(
+            kind="bracket",
+            result=result,
+            accuracy_budget=budget / 100,
+            start=start,
+            seeds=list(seeds),
+            max_candidates=most,
+        )
+    return None

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.ui.number_field import number_field
 
 _MODES = {
     "weights": "its weights, in a new training",
@@ -23,13 +24,11 @@ def draw_init_from(form: FormContext) -> dict[str, Any] | None:
     with st.expander("Start from another run", expanded=bool(given)):
         run_cell, mode_cell = st.columns([1, 3])
         with run_cell:
-            run = st.number_input(
+            run = number_field(
                 "Run",
-                1,
-                2**31 - 1,
                 given.get("run"),
                 key=f"{form.key}/from",
-                persist_state="page",
+                whole=True,
                 placeholder="none",
                 help="Number of a run that has ended, or of an imported model. Empty: new weights.",
             )
@@ -72,14 +71,10 @@ def draw_init_from(form: FormContext) -> dict[str, Any] | None:
             )
             form.errors.show("/spec/init_from/head")
         with factor_cell:
-            factor = st.number_input(
+            factor = number_field(
                 "Its learning rate, as a multiple",
-                0.0,
-                1e6,
                 given.get("head_learning_rate_factor"),
-                format="%g",
                 key=f"{form.key}/from/factor",
-                persist_state="page",
                 placeholder="1",
                 help="Empty: the learning rate of all other layers.",
             )

@@ -11,6 +11,7 @@ from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.number_field import number_field
 from densitylab.frontend.ui.widgets import numbers_text
 
 
@@ -35,14 +36,13 @@ def draw_suggestion(form: FormContext, spec: Mapping[str, Any], lambdas: Sequenc
             "this data set and network alone."
         )
         fields = FieldErrors()
-        lambda_ = st.number_input("λ₀ at the defaults", value=1.0, format="%g", key=f"{key}/lambda")
+        lambda_ = number_field("λ₀ at the defaults", 1.0, key=f"{key}/lambda")
         fields.show("/lambda_")
-        run = st.number_input(
+        run = number_field(
             "Weights of run",
-            1,
-            2**31 - 1,
             None,
             key=f"{key}/run",
+            whole=True,
             placeholder="new weights",
             help="Best a run that was trained with the defaults at λ₀; another power needs one. Empty: new weights, "
             "which do for another norm.",

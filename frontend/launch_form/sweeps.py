@@ -9,8 +9,10 @@ from typing import Any
 
 from densitylab.backend.shared.contracts import ExperimentRequest, RunSpec
 from densitylab.backend.shared.statistics.groups import flatten
+from densitylab.frontend.ui.widgets import numbers_text
 
 Grid = dict[str, list[Any]]
+_MOST_SPACED = 50
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,16 @@ class Plan:
     methods: list[Method]
 
 
-def log_spaced(low: float, high: float, count: int, *, with_zero: bool) -> list[float]:
+def log_spaced(low: float, high: float, count: float, *, with_zero: bool) -> list[float]:
     """Return log-spaced numbers with both ends, rounded to two digits; `with_zero` puts 0 in front.
 
     Raises:
-        ValueError: the ends are not 0 < low < high, or `count` is below 2.
+        ValueError: the ends are not 0 < low < high, or `count` is no whole number from 2 to 50.
     """
     if not 0 < low < high:
         raise ValueError("the first value must be above 0 and below the last")
-    if count < 2:
-        raise ValueError("choose 2 values or more")
+    if not (isinstance(count, int) and 2 <= count <= _MOST_SPACED):
+        raise ValueError(f"choose 2 values or more, at most {_MOST_SPACED}")
     steps = [low * (high / low) ** (index / (count - 1)) for index in range(count)]
     values = dict.fromkeys(float(f"{value:.1e}") for value in steps)
     return [0.0, *values] if with_zero else list(values)
@@ -86,6 +88,19 @@ def build_sweep(grid: Grid, methods: Sequence[Method], path: str | None) -> Grid
         shared[path] = grid[path]
     others: list[Grid] = [{"regularizer": [m.component], "lambda_": m.lambdas, **shared} for m in methods]
     return [grid, *others]
+
+
+def without_baselines(methods: Sequence[Method], lambdas: Sequence[float]) -> list[Method]:
+    """Return the methods with λ = 0 at most once, and nowhere if it is among the `lambdas` of the main regularizer: a
+    penalty of weight 0 has no part in a run, so that it is the same training for each of them."""
+    kept: list[Method] = []
+    trained = 0 in lambdas
+    for item in methods:
+        values = [value for value in item.lambdas if value != 0 or not trained]
+        trained = trained or 0 in values
+        if values:
+            kept.append(Method(item.component, values))
+    return kept
 
 
 def count_runs(sweep: Grid | list[Grid] | None) -> int:
@@ -136,5 +151,5 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value)
     if isinstance(value, float | int) and not isinstance(value, bool):
-        return f"{value:g}"
+        return numbers_text([value])
     return value if isinstance(value, str) else json.dumps(value)

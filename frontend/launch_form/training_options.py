@@ -7,6 +7,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.loss_and_memory import draw_loss, draw_memory
+from densitylab.frontend.ui.number_field import number_field
 
 _SAMPLINGS = {
     "shuffled": "shuffled, each image once",
@@ -69,13 +70,11 @@ def _draw_images(form: FormContext, dataset: CatalogEntry | None) -> dict[str, A
         )
         form.errors.show("/spec/sampling")
     with samples_cell:
-        samples = st.number_input(
+        samples = number_field(
             "Training images",
-            1,
-            dataset.train_size if dataset and dataset.train_size else None,
             form.spec["train_samples"],
             key=f"{form.key}/samples",
-            persist_state="page",
+            whole=True,
             placeholder="all",
             help="Train on the first n images only. Empty: all.",
         )
@@ -88,30 +87,22 @@ def _draw_weights(form: FormContext, dataset: CatalogEntry | None) -> dict[str, 
     with schedule_cell:
         lr_schedule = form.component("lr_schedule", "Learning-rate schedule")
     with clip_cell:
-        clip = st.number_input(
+        clip = number_field(
             "Gradient clipping",
-            0.0,
-            1e6,
             form.spec["gradient_clip"],
             step=0.1,
-            format="%g",
             key=f"{form.key}/clip",
-            persist_state="page",
             placeholder="none",
             help="Maximum L2 norm of the gradient over all weights. The run records the norm before clipping. "
             "Empty: no clipping.",
         )
         form.errors.show("/spec/gradient_clip")
     with average_cell:
-        decay = st.number_input(
+        decay = number_field(
             "EMA decay of the weights",
-            0.0,
-            0.999999,
             form.spec["ema_decay"],
             step=0.001,
-            format="%g",
             key=f"{form.key}/ema",
-            persist_state="page",
             placeholder="none",
             help="Validates, evaluates and stores an exponential moving average of the weights. 0.999 averages about "
             "the last 1000 steps. Empty: no averaging.",
@@ -120,13 +111,11 @@ def _draw_weights(form: FormContext, dataset: CatalogEntry | None) -> dict[str, 
     patience_cell, metric_cell = st.columns([3, 4])
     given = form.spec["early_stop"] or {}
     with patience_cell:
-        patience = st.number_input(
+        patience = number_field(
             "Early stopping: patience",
-            1,
-            10_000,
             given.get("patience"),
             key=f"{form.key}/patience",
-            persist_state="page",
+            whole=True,
             placeholder="never",
             help="Training ends after this many epochs without improvement on the validation split, and keeps the "
             "weights of the best epoch. Empty: all epochs are trained, and the last weights are kept.",
@@ -174,13 +163,11 @@ def _draw_precision(form: FormContext) -> dict[str, Any]:
             help="auto, cpu, cuda or cuda:1",
         )
         form.errors.show("/spec/device")
-        threads = st.number_input(
+        threads = number_field(
             "CPU threads",
-            1,
-            1024,
             form.spec["threads"],
             key=f"{form.key}/threads",
-            persist_state="page",
+            whole=True,
             placeholder="by network size",
             help="Of training, evaluations and maps. Empty: one thread, or two for a network with at least 100 million "
             "multiplications per image. Runs train side by side, so more threads help a single large run. Results "

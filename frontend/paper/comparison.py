@@ -74,6 +74,7 @@ def comparison_paper(
         tables=[table for table in tables if table.rows and table.results],
         figures=[figure for figure in figures if any(len(line) > 1 for line in figure.panels[0].lines.values())],
         runs=runs,
+        colors=_line_colors(comparison),
     )
 
 
@@ -167,6 +168,12 @@ def _lines(comparison: Comparison) -> dict[str, list[Group]]:
     drawn = {id(group) for line in lines.values() for group in line}
     rest = zip(comparison.labels, comparison.groups, strict=True)
     return lines | {label: [group] for label, group in rest if id(group) not in drawn}
+
+
+def _line_colors(comparison: Comparison) -> dict[str, str]:
+    """Return the colour of each line that `_lines` may return, as the page has it."""
+    alone = dict(zip(comparison.labels, comparison.colors, strict=True))
+    return alone | {family.label: family.color for family in comparison.families}
 
 
 def _figure(

@@ -1,7 +1,7 @@
 """Tables, figures and claims of a paper, before they are typeset or drawn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.contracts.comparisons import Verdict
@@ -97,3 +97,4 @@ class Paper:
     settings: Sequence[tuple[str, str, str]] = ()  # of a study: name, its own, the paper's
     notes: Sequence[str] = ()
     question: str = ""  # of a study
+    colors: Mapping[str, str] = field(default_factory=dict)  # of lines by label; others take the palette's in order

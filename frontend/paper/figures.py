@@ -21,9 +21,9 @@ def width(figure: PaperFigure) -> float:
 
 
 def line_colors(paper: Paper) -> dict[str, str]:
-    """Return a colour for each line, the same in all figures."""
+    """Return a colour for each line, the same in all figures: the paper's, else one of the palette."""
     labels = dict.fromkeys(label for figure in paper.figures for panel in figure.panels for label in panel.lines)
-    return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}
+    return {label: paper.colors.get(label, PALETTE[index % len(PALETTE)]) for index, label in enumerate(labels)}
 
 
 def layout(figure: PaperFigure, colors: Mapping[str, str]) -> dict[str, Any]:

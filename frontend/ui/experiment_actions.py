@@ -17,6 +17,7 @@ from densitylab.backend.shared.contracts import (
 )
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, size
+from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, freed_by_deleting
 from densitylab.frontend.ui.entry_points import dialog
@@ -33,17 +34,17 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
     query = {"experiment": str(experiment.id)}
     active = [run for run in runs if not run.status.final]
     ended = [run for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
-    trained = [run.id for group in comparison.groups for run in group.runs[:1] if run.checkpoint_step is not None]
+    maps = one_of_each(comparison.groups, MAX_MAPS)
     with st.container(horizontal=True):
         if st.button("Compare", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params=query)
         if st.button(
-            "Saliency maps",
+            f"Saliency maps of {counted(len(maps.runs), 'group')}",
             icon=":material/blur_on:",
-            disabled=not trained,
-            help=f"One run of each group, at most {MAX_MAPS}",
+            disabled=not maps.runs,
+            help=f"The first succeeded seed of each group, at most {MAX_MAPS}, baselines included. {maps.text}",
         ):
-            st.switch_page("app_pages/saliency.py", query_params={"runs": joined(trained[:MAX_MAPS])})
+            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in maps.runs])})
         here = any(run.origin is Origin.TRAINED for run in runs)
         if st.button("Clone and edit", icon=":material/content_copy:", disabled=not here):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})

@@ -1,11 +1,14 @@
 """Errors of requests beside the inputs that they are about."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import streamlit as st
+from pydantic import ValidationError
 from streamlit.delta_generator import DeltaGenerator
 
-from densitylab.backend.shared.contracts import FieldError
+from densitylab.backend.shared.contracts import FieldError, violations
 from densitylab.frontend.analysis.formatting import as_sentence, escaped, readable
 
 _NOT_NAMES = {"spec", "params", "sweep", "query", "path", "request", "header", "key"}
@@ -23,6 +26,7 @@ class FieldErrors:
         self.errors = list(errors)
         self._shown: set[str] = set()
         self._places: list[tuple[Sequence[str], DeltaGenerator, list[str]]] = []
+        self._anchors: dict[str, str] = {}  # by the pointer of the error that is shown there
 
     def show(self, *pointers: str) -> None:
         """Reserve a place below the input for the errors at or below these JSON pointers, of now and of later."""
@@ -39,22 +43,56 @@ class FieldErrors:
         """The errors that no field has shown."""
         return [error for error in self.errors if error.pointer not in self._shown]
 
+    def refuse(self, pointer: str, detail: str) -> None:
+        """Show an error of the page beside the field with this pointer."""
+        self.add([FieldError(pointer=pointer, detail=detail)])
+
+    @contextmanager
+    def of_contract(self, at: str = "") -> Iterator[None]:
+        """Take the errors of a part of the request, which lies at this pointer, and continue after the block."""
+        try:
+            yield
+        except ValidationError as error:
+            self.add(violations(error, at))
+
+    def warn(self, pointer: str, text: str) -> str | None:
+        """Show a warning beside its field; return the anchor of the place, None where no field takes it."""
+        nearest = self._nearest(pointer)
+        return None if nearest is None else self._write(*nearest, f":orange[:material/warning: {escaped(text)}]")
+
+    def anchor(self, error: FieldError) -> str | None:
+        """Return the anchor of the place that shows the error; None where no field has shown it."""
+        return self._anchors.get(error.pointer)
+
     def _fill(self) -> None:
         """Show each error that is left in the place whose pointer is closest to its field."""
         for error in self.left:
-            near = [
-                (len(pointer), place, lines)
-                for pointers, place, lines in self._places
-                for pointer in pointers
-                if error.pointer == pointer or error.pointer.startswith(pointer + "/")
-            ]
-            if not near:
-                continue
-            _, place, lines = max(near, key=lambda item: item[0])
-            self._shown.add(error.pointer)
-            if (text := _problem_text(error.detail)) not in lines:
-                lines.append(text)
-            place.markdown("  \n".join(lines))
+            if (nearest := self._nearest(error.pointer)) is not None:
+                self._shown.add(error.pointer)
+                self._anchors[error.pointer] = self._write(*nearest, _problem_text(error.detail))
+
+    def _nearest(self, pointer: str) -> tuple[str, DeltaGenerator, list[str]] | None:
+        """Return the pointer, the place and the lines of the field that is closest to the pointer."""
+        near = [
+            (own, place, lines)
+            for pointers, place, lines in self._places
+            for own in pointers
+            if pointer == own or pointer.startswith(own + "/")
+        ]
+        return max(near, key=lambda item: len(item[0])) if near else None
+
+    @staticmethod
+    def _write(pointer: str, place: DeltaGenerator, lines: list[str], line: str) -> str:
+        """Add the line to the place, once; return the place's anchor."""
+        if line not in lines:
+            lines.append(line)
+        place.container(key=anchor_of(pointer)).markdown("  \n".join(lines))
+        return anchor_of(pointer)
+
+
+def anchor_of(pointer: str) -> str:
+    """Return the key of the place beside the field with this JSON pointer, which is part of its class in the page."""
+    return "field" + re.sub(r"[^A-Za-z0-9_]+", "-", pointer)
 
 
 def problem(text: str) -> None:
@@ -66,6 +104,8 @@ def named(error: FieldError) -> str:
     """Return the error with the name of its field, for a place that is not beside the field."""
     parts = [part for part in error.pointer.split("/") if part and not part.isdecimal() and part not in _NOT_NAMES]
     name = " ".join(_NAMES.get(part, readable(part)) for part in parts)
+    if name.startswith("λ"):
+        return f"λ{as_sentence(f'{name}: {error.detail}')[1:]}"  # Λ is another symbol
     return as_sentence(f"{name}: {error.detail}" if name else error.detail)
 
 

@@ -145,7 +145,7 @@ def _show_chart(run: Run, sharing: Sharing, catalog: Catalog) -> None:
             return
         figure, table, label = violins(plot, spreads), spread_table(spreads), plot.title
     else:
-        shown = traces(sharing, catalog)
+        shown = traces(sharing, catalog, run.spec.dataset.key)
         figure, table, label = draw(plot, shown), curve_table(shown), description(plot.title, shown)
     key = "".join(letter if letter.isalnum() else "-" for letter in plot.title.lower())
     chart_card(

@@ -8,6 +8,11 @@ export default function(component) {
   let waiting = 0;  // when g was pressed
   const press = (event) => {
     const target = event.composedPath()[0];
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      target.blur?.();  // the page takes what was typed
+      document.querySelector(".st-key-launch-button button:enabled")?.click();
+      return;
+    }
     const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName || "");
     if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
     const after = event.timeStamp - waiting < 1500;
@@ -27,11 +32,15 @@ export default function(component) {
       if (pause) pause.click();
     }
   };
+  // Half a number, such as "1e", reaches the page as no number: the input shows none either
+  const clear = ({ target }) => { if (target.validity?.badInput) target.value = ""; };
   opener.addEventListener("click", show);
   closer.addEventListener("click", hide);
   document.addEventListener("keydown", press);
+  document.addEventListener("focusout", clear);
   return () => {
     document.removeEventListener("keydown", press);
+    document.removeEventListener("focusout", clear);
     opener.removeEventListener("click", show);
     closer.removeEventListener("click", hide);
   };

@@ -28,6 +28,7 @@ KEYS = {
     "Esc": "close the dialog",
     "Tab, Shift + Tab": "next or previous control",
     "Enter, Space": "press the focused control",
+    "Ctrl + Enter": "launch, on the Launch page",
     "← ↑ ↓ →": "move in a table",
     **{f"g then {key}": title for key, (_, title) in PAGES.items()},
 }

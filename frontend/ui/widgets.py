@@ -1,23 +1,36 @@
 """Streamlit controls for the catalog's parameters."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry, CatalogParam, exact_float
 from densitylab.frontend.analysis.formatting import escaped, readable, title
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.field_errors import FieldErrors, problem
+from densitylab.frontend.ui.number_field import number_field
 
 
 def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float]:
     """Return the distinct numbers of a text, separated by commas or spaces, in their order.
 
     Raises:
-        ValueError: the text has no number, or a part that is not a finite number or rounds to 0; the message names it.
+        ValueError: the text has no number, or a part that is not a finite number or rounds to 0, or whose comma may be
+            a decimal point; the message names it.
     """
+    groups = re.split(r"[;\s]+", text.strip(" ,;"))
+    doubtful = next((group for group in groups if kind is float and re.fullmatch(r"-?\d+,\d+,?", group)), None)
+    if doubtful is not None and len(groups) > 1:
+        first, second = doubtful.strip(",").split(",")
+        raise ValueError(
+            f"'{first},{second}' may be {first}.{second}, or {first} and {second}; write decimals with a point, and a "
+            "space after each comma"
+        )
     numbers: list[float] = []
     for part in text.replace(",", " ").replace(";", " ").split():
         try:
@@ -36,19 +49,44 @@ def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float
 
 
 def numbers_text(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+    """Return the numbers, exactly, as `parse_numbers` reads them."""
+    return ", ".join(short if float(short := f"{value:g}") == value else repr(value) for value in values)
 
 
 def number_list(
-    label: str, values: Sequence[float], *, key: str, help: str = "", kind: Callable[[str], float] = float
+    label: str,
+    values: Sequence[float],
+    *,
+    key: str,
+    help: str = "",
+    kind: Callable[[str], float] = float,
+    at: str = "",
+    errors: FieldErrors | None = None,
 ) -> list[float] | None:
-    """Draw a text field for a list of numbers; return None, with an error below, where it cannot be read."""
+    """Draw a text field for a list of numbers, and below it how the text is read where that is not as it is written;
+    return None, with an error, where it cannot be read.
+
+    Args:
+        label: of the field.
+        values: the start values.
+        key: of the widget.
+        help: a tooltip.
+        kind: of the numbers.
+        at: JSON pointer of the list.
+        errors: of the form, which shows the error; None: it stands below the field at once.
+    """
     text = st.text_input(label, numbers_text(values), key=key, persist_state="page", help=help or None)
     try:
-        return parse_numbers(text, kind)
+        numbers = parse_numbers(text, kind)
     except ValueError as error:
-        problem(str(error))
+        if errors is None:
+            problem(str(error))
+        else:
+            errors.refuse(at, str(error))
         return None
+    if text.strip() != (read := numbers_text(numbers)):
+        st.caption(f"Read as {read}.")
+    return numbers
 
 
 def control(
@@ -97,7 +135,7 @@ def control(
         names = [] if dataset is None else [attribute.name for attribute in dataset.attributes]
         chosen = _attributes(param, value, names, key) if names else None
     elif param.type == "floats":
-        chosen = number_list(title(param), value or [], key=key, help=param.help)
+        chosen = number_list(title(param), value or [], key=key, help=param.help, at=at, errors=errors)
     else:
         text = st.text_input(title(param), value or "", key=key, persist_state="page", help=param.help or None)
         chosen = None if param.optional and not text else text
@@ -158,22 +196,16 @@ def _choice(param: CatalogParam, value: Any, key: str) -> Any:
 
 def _number(param: CatalogParam, value: Any, key: str) -> int | float | None:
     whole = param.type in ("int", "run")
-    # Streamlit's bounds are inclusive; the API checks exclusive ones
-    bounds = (None if param.exclusive_minimum else param.minimum, param.maximum, value)
-    low, high, start = (number if number is None else int(number) if whole else float(number) for number in bounds)
-    draw: Any = st.number_input  # its overloads take int for all of these or float for all
-    return draw(
+    number: int | float | None = number_field(
         title(param),
-        min_value=low,
-        max_value=high,
-        value=start,
-        step=1 if whole else _step(value, param.maximum),
-        format=None if whole else "%g",
+        value,
         key=key,
-        persist_state="page",
+        whole=whole,
+        step=1.0 if whole else _step(value, param.maximum),
         help=param.help or None,
         placeholder="default" if param.optional else None,
     )
+    return number
 
 
 def _step(value: Any, maximum: float | None) -> float:
@@ -194,9 +226,11 @@ def component(
     usable: Callable[[CatalogEntry], bool] = lambda entry: True,
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: DeltaGenerator | None = None,
 ) -> dict[str, Any]:
     """Draw the choice of an entry and its parameters; return {key, params}. `defaults` has values by entry and
-    parameter that stand in for the catalog's defaults."""
+    parameter that stand in for the catalog's defaults; `settings` is where its summary and its parameters are drawn,
+    unless it is below the choice."""
     entries = [entry for entry in catalog.entries(kind) if usable(entry)]
     keys = [entry.key for entry in entries]
     chosen = st.selectbox(
@@ -211,22 +245,25 @@ def component(
         problem(f"the catalog has no {kind}")
         return dict(value)
     origin = f" From the plug-in {chosen.plugin.package} {chosen.plugin.version}." if chosen.plugin else ""
-    st.caption(escaped(chosen.summary + origin))
     if chosen.unavailable:
         st.warning(f"No worker can run it: {escaped(chosen.unavailable)}.", icon=":material/extension_off:")
     errors.show(f"{at}/key")
     given = value.get("params", {}) if value.get("key") == chosen.key else {}
-    params = parameters(
-        catalog,
-        chosen,
-        given,
-        key=f"{key}/{chosen.key}",
-        at=f"{at}/params",
-        errors=errors,
-        dataset=dataset,
-        defaults=(defaults or {}).get(chosen.key),
-    )
-    errors.show(at)
+    with settings or nullcontext():
+        if settings is not None:
+            st.markdown(f"**{escaped(label)}: {escaped(chosen.label)}**")
+        st.caption(escaped(chosen.summary + origin))
+        params = parameters(
+            catalog,
+            chosen,
+            given,
+            key=f"{key}/{chosen.key}",
+            at=f"{at}/params",
+            errors=errors,
+            dataset=dataset,
+            defaults=(defaults or {}).get(chosen.key),
+        )
+        errors.show(at)
     return {"key": chosen.key, "params": params}
 
 
@@ -244,7 +281,8 @@ def parameters(
 ) -> dict[str, Any]:
     """Draw the parameters of an entry, `in_row` beside each other; return their values. A parameter with a value in
     `defaults`, which stands in for the catalog's, is drawn anew where that value changes."""
-    own = defaults or {}
+    usual = {param.name: param.default for param in entry.params}
+    own = {name: value for name, value in (defaults or {}).items() if value != usual.get(name)}
     values: dict[str, Any] = {}
     for start in range(0, len(entry.params), in_row):
         cells = st.columns(in_row)
@@ -253,7 +291,7 @@ def parameters(
                 values[param.name] = control(
                     param,
                     given.get(param.name, own.get(param.name, param.default)),
-                    key=f"{key}/{param.name}" + (f"/{own[param.name]:g}" if param.name in own else ""),
+                    key=f"{key}/{param.name}" + (f"/{own[param.name]}" if param.name in own else ""),
                     at=f"{at}/{param.name}",
                     catalog=catalog,
                     errors=errors,

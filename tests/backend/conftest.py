@@ -42,6 +42,7 @@ from densitylab.backend.shared.store import (
     run_artifacts,
     runs,
     tasks,
+    totals,
 )
 from densitylab.backend.shared.tables import Base, TaskRow
 
@@ -168,7 +169,7 @@ def empty_postgresql(_postgres: str) -> str:
     """Return a migrated PostgreSQL database without rows; the test is skipped where none is available."""
     engine = create_engine(_postgres)
     with engine.begin() as connection:
-        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        tables = ", ".join(table.name for table in [*Base.metadata.sorted_tables, totals.TABLE])
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     engine.dispose()
     return _postgres

@@ -69,8 +69,8 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     tab.wait_for_url("**/compare?experiment=*")
     expect(tab.get_by_text("9 runs:")).to_be_visible()
     demo = client.experiment(int(re.search(r"experiment=(\d+)", tab.url).group(1)))
-    bring_near(tab.locator(".densitylab-chart").first)
-    tab.locator(".densitylab-chart[data-points]").first.wait_for()  # the page is live
+    tab.get_by_role("tab", name="Training curves").click()
+    tab.locator(".densitylab-chart[data-points]:visible").first.wait_for()  # the page is live
     shoot(tab, "compare-live")
     for run_id in demo.runs:  # nine full trainings take too long; continue with short ones
         client.cancel_run(run_id)
@@ -80,6 +80,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
     tab.get_by_role("button", name="Launch 4 runs").click()
     tab.wait_for_url("**/compare?experiment=*")
     expect(tab.get_by_text("4 runs: ✓ succeeded 4")).to_be_visible(timeout=600_000)
+    tab.get_by_role("tab", name="Charts").click()
     scatter = tab.locator(".densitylab-chart[aria-label^='Trade-off']").first
     # Four runs and two means; the front is drawn too where one mean is dominated
     expect_points(scatter, re.compile("^[67]$"), timeout=300)
@@ -102,7 +103,7 @@ def test_the_whole_loop_from_the_empty_home_page_to_the_maps(running_system, bro
         except TimeoutError:
             if patience == PATIENCE:
                 raise
-    expect(tab.get_by_role("heading", level=1)).to_contain_text("λ = 1")
+    expect(tab.get_by_text("λ = 1, seed").first).to_be_visible()
     expect(tab.get_by_text("succeeded").first).to_be_visible()
     shoot(tab, "run")
     tab.get_by_role("button", name="Saliency maps, beside 1 more").click()
@@ -141,7 +142,7 @@ def test_launch_from_the_form_and_watch_the_curve_grow(running_system, tab):
     shoot(tab, "launch")
     tab.get_by_role("button", name="Launch 1 run").click()
     tab.wait_for_url("**/run?run=*")
-    expect(tab.get_by_role("heading", level=1)).to_contain_text("λ = 0.3, seed 5")
+    expect(tab.get_by_text("λ = 0.3, seed 5").first).to_be_visible()
     tab.locator(".densitylab-chart[data-points]").first.wait_for()
     tab.wait_for_function(
         "before => Number(document.querySelector('.densitylab-chart').dataset.points) > before", arg=points(tab)

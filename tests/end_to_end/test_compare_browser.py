@@ -39,19 +39,19 @@ def experiment(running_system) -> int:
     return launched.id
 
 
-def opened(browser: Browser, url: str) -> Page:
+def opened(browser: Browser, url: str, charts: str = "[aria-label^='Trade-off']") -> Page:
     page = browser.new_context(viewport={"width": 1400, "height": 3600}).new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(url)
-    expect(page.locator(".densitylab-chart[aria-label^='Trade-off'][data-points]")).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator(f".densitylab-chart{charts}[data-points]")).to_have_count(2, timeout=PATIENCE)
     return page
 
 
 def test_what_is_pointed_at_in_one_chart_is_shown_in_the_others(running_system, browser, experiment):
-    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}&tab=Charts")
     chart = page.locator(".densitylab-chart[aria-label^='Trade-off']").first
     deadline = time.monotonic() + 60
-    while sum(label.startswith("λ 1, ") for label in page.evaluate(SHOWN_LABELS)) < 3:
+    while sum(label.startswith("λ 1, ") for label in page.evaluate(SHOWN_LABELS)) < 2:
         assert time.monotonic() < deadline, page.evaluate(SHOWN_LABELS)
         page.mouse.move(0, 0)  # charts still move while the page loads, so start again
         page.mouse.move(*chart.evaluate(POSITION))
@@ -64,12 +64,14 @@ def test_what_is_pointed_at_in_one_chart_is_shown_in_the_others(running_system, 
 
 @pytest.mark.slow
 def test_the_link_restores_the_view_in_a_new_browser(running_system, browser, experiment):
-    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    curves_shown = "[aria-label*='of 4 runs']"
+    link = f"{running_system.page}/compare?experiment={experiment}"
+    page = opened(browser, f"{link}&tab=Training+curves", curves_shown)
     page.get_by_text("Means over seeds", exact=True).click()
     page.wait_for_url("**means=true*")
     expect(page.locator(".densitylab-chart[aria-label*='of 4 runs']").first).to_be_visible()
-    stranger = opened(browser, page.url)
-    assert "means=true" in stranger.url
+    stranger = opened(browser, page.url, curves_shown)
+    assert "means=true" in stranger.url and "tab=Training" in stranger.url
     lines = "charts => charts.map(chart => chart.data.map(trace => trace.name))"
     curves = [each.locator(".densitylab-chart[aria-label*='of 4 runs']") for each in (page, stranger)]
     expect(curves[1]).to_have_count(curves[0].count(), timeout=PATIENCE)
@@ -79,7 +81,7 @@ def test_the_link_restores_the_view_in_a_new_browser(running_system, browser, ex
 
 
 def test_the_report_opens_without_a_network(running_system, browser, experiment, tmp_path: Path):
-    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}")
+    page = opened(browser, f"{running_system.page}/compare?experiment={experiment}&tab=Charts")
     page.get_by_role("button", name="Make a report").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the report").click()
@@ -98,3 +100,22 @@ def test_the_report_opens_without_a_network(running_system, browser, experiment,
     reader.wait_for_timeout(500)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == [] and thrown == []
     reader.context.close()
+
+
+FITS = """() => [...document.querySelectorAll('.densitylab-groups')].every(
+    box => box.scrollWidth <= box.clientWidth && [...box.querySelectorAll('th, td')].every(
+        cell => cell.scrollWidth <= cell.clientWidth + 1))"""
+
+
+def test_no_cell_of_the_table_is_cut_and_a_group_opens_its_run(running_system, browser, experiment):
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{running_system.page}/compare?experiment={experiment}")
+    page.locator(".densitylab-groups table").wait_for()
+    assert page.evaluate(FITS)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth <= 390")
+    page.locator(".densitylab-groups a").first.click()
+    page.wait_for_url("**/run?run=*")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("For the comparison")
+    page.context.close()

@@ -110,7 +110,7 @@ def test_a_file_becomes_a_model_with_its_accuracy_its_maps_and_its_place_in_comp
     shoot(tab, "compare")
 
     tab.goto(f"{running_system.page}/run?run={imported.id}")
-    expect(tab.get_by_role("heading", level=1)).to_contain_text("imported model of-a-colleague.pth, Small CNN")
+    expect(tab.get_by_text("imported model of-a-colleague.pth, Small CNN").first).to_be_visible()
     expect(tab.get_by_text("From: a colleague's <b>training</b>")).to_be_visible()
     expect(tab.get_by_text(imported.source.sha256).first).to_be_visible()
     shoot(tab, "run")

@@ -233,6 +233,7 @@ def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running
 @pytest.mark.slow
 def test_a_link_to_a_preset_fills_the_form_in_a_new_browser(running_system, browser, tab):
     tab.goto(f"{running_system.page}/launch")
+    tab.get_by_role("button", name="Presets").click()
     tab.get_by_role("button", name="Use this preset").first.click()
     tab.wait_for_url("**preset=quick*")
     stranger = browser.new_context().new_page()

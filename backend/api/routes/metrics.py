@@ -20,7 +20,15 @@ Names = Annotated[
     Query(max_length=50, description="names of curves, the parameter repeated; default: all"),
 ]
 Since = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="only points after this step")]
-MaxPoints = Annotated[int | None, Query(ge=2, le=100_000, description="points per curve, thinned evenly")]
+MaxPoints = Annotated[
+    int,
+    Query(
+        ge=2,
+        le=100_000,
+        description="points per curve, thinned evenly; `total` is the number that is stored. "
+        "GET /curves.parquet has all points.",
+    ),
+]
 
 
 class MetricPage(contracts.Page[MetricSeries]):
@@ -29,7 +37,7 @@ class MetricPage(contracts.Page[MetricSeries]):
 
 @router.get("/runs/{run_id}/metrics", response_model=MetricPage, responses=responses(404, 422))
 def get_run_metrics(
-    run_id: RunId, database: DatabaseDep, names: Names = None, since: Since = None, max_points: MaxPoints = None
+    run_id: RunId, database: DatabaseDep, names: Names = None, since: Since = None, max_points: MaxPoints = 10_000
 ) -> Response:
     """Return the curves of one run."""
     with database.read() as session:
@@ -43,7 +51,7 @@ def get_metrics(
     run: RunIds, session: Reading, names: Names = None, since: Since = None, max_points: MaxPoints = 1000
 ) -> Response:
     """Return the curves of several runs (repeat `run`)."""
-    known = runs.many(session, run)
+    known = runs.existing(session, run)
     for position, run_id in enumerate(run):
         if run_id not in known:
             raise NotFound("run", run_id, f"/query/run/{position}")

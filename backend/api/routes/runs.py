@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field
 from pydantic_core import from_json, to_json
 from sqlalchemy.orm import Session
@@ -126,11 +127,9 @@ def export_runs(database: DatabaseDep, filters: Filters, sort: Sort = "-id", cur
     after = None if cursor is None else cursors.decode(cursor, sort)
     with database.read() as session:
         every = run_listing.sorted_runs(session, filters, sort=key, descending=descending, after=after)
-        return Response(
-            runs_csv.table(session, [item.id for item in every]),
-            media_type="text/csv",
-            headers={"Content-Disposition": 'attachment; filename="runs.csv"'},
-        )
+        table = runs_csv.parts(session, [item.id for item in every])
+    headers = {"Content-Disposition": 'attachment; filename="runs.csv"'}
+    return StreamingResponse(table, media_type="text/csv", headers=headers)
 
 
 @router.get("/{run_id}", response_model=Run, responses=responses(404, 422))

@@ -94,7 +94,7 @@ EVALUATIONS = (
         ),
         ranges=(SHARES,),
         metrics=(
-            Metric(name="worst", label="Worst-group accuracy", higher_is_better=True),
+            Metric(name="worst", label="Worst-group accuracy", higher_is_better=True, headline=2),
             Metric(name="mean", label="Mean group accuracy", higher_is_better=True),
         ),
     ),
@@ -180,8 +180,8 @@ EVALUATIONS = (
         ),
         ranges=(at_least_zero("l2*"), SHARES),
         metrics=(
-            Metric(name="l2", label="Leakage, L2 norm", higher_is_better=False, headline=4),
-            Metric(name="share", label="Leakage, share", higher_is_better=False, headline=5),
+            Metric(name="l2", label="Leakage, L2 norm", higher_is_better=False, headline=5),
+            Metric(name="share", label="Leakage, share", higher_is_better=False, headline=6),
             Metric(name="ratio", label="Leakage, ratio of norms", higher_is_better=False),
             Metric(name="mass", label="Leakage, share of absolute values", higher_is_better=False),
         ),
@@ -196,7 +196,7 @@ EVALUATIONS = (
         version=3,
         plots=attacked("L∞", "attack"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="PGD accuracy, L∞ ε = {epsilons}", higher_is_better=True, headline=2),),
+        metrics=(Metric(name="accuracy", label="PGD accuracy, L∞ ε = {epsilons}", higher_is_better=True, headline=3),),
     ),
     EvaluationEntry(
         "pgd_l2",
@@ -212,7 +212,7 @@ EVALUATIONS = (
         version=3,
         plots=attacked("L2"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="PGD accuracy, L2 ε = {epsilons}", higher_is_better=True, headline=3),),
+        metrics=(Metric(name="accuracy", label="PGD accuracy, L2 ε = {epsilons}", higher_is_better=True, headline=4),),
     ),
     EvaluationEntry(
         "square_linf",

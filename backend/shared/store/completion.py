@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from densitylab.backend.shared.contracts import RUN_TASKS, Status, TaskKind
 from densitylab.backend.shared.database import now
 from densitylab.backend.shared.store.events import EXPERIMENT, FINISHED, MEASURED
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import EventRow, ExperimentRow, RunRow, TaskRow
 
 _ACTIVE = (Status.QUEUED, Status.RUNNING)
@@ -48,7 +49,7 @@ def note_search_end(session: Session, experiment_id: int) -> None:
     last = session.execute(
         select(TaskRow.run_id, TaskRow.id)
         .join(RunRow, TaskRow.run_id == RunRow.id)
-        .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False))
+        .where(RunRow.experiment_id == experiment_id, PRESENT)
         .order_by(TaskRow.finished_at.desc(), TaskRow.id.desc())
         .limit(1)
     ).first()
@@ -60,7 +61,7 @@ def _active_of_experiment(experiment_id: int) -> Select:
     return (
         select(TaskRow.id)
         .join(RunRow, TaskRow.run_id == RunRow.id)
-        .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False), _ACTIVE_TASK)
+        .where(RunRow.experiment_id == experiment_id, PRESENT, _ACTIVE_TASK)
     )
 
 

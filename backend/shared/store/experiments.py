@@ -16,6 +16,7 @@ from densitylab.backend.shared.database import now
 from densitylab.backend.shared.specs import Planned
 from densitylab.backend.shared.store import runs
 from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import ExperimentRow, MetricRow, RunRow, TaskRow
 
 
@@ -214,7 +215,7 @@ def searching(session: Session) -> list[tuple[int, str]]:
     counts = (
         select(RunRow.experiment_id, TaskRow.kind, TaskRow.status, func.count())
         .join(TaskRow, TaskRow.run_id == RunRow.id)
-        .where(RunRow.experiment_id.in_(list(states)), RunRow.deleting.is_(False))
+        .where(RunRow.experiment_id.in_(list(states)), PRESENT)
         .group_by(RunRow.experiment_id, TaskRow.kind, TaskRow.status)
         .order_by(RunRow.experiment_id, TaskRow.kind, TaskRow.status)
     )
@@ -239,11 +240,7 @@ def training_points(session: Session, experiment_id: int, name: str) -> str:
 
 def run_ids(session: Session, experiment_id: int) -> list[int]:
     return list(
-        session.scalars(
-            select(RunRow.id)
-            .where(RunRow.experiment_id == experiment_id, RunRow.deleting.is_(False))
-            .order_by(RunRow.id)
-        )
+        session.scalars(select(RunRow.id).where(RunRow.experiment_id == experiment_id, PRESENT).order_by(RunRow.id))
     )
 
 
@@ -265,7 +262,7 @@ def remove(session: Session, experiment_id: int) -> None:
 
 
 def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.Experiment]:
-    chosen = RunRow.experiment_id.in_([row.id for row in rows]), RunRow.deleting.is_(False)
+    chosen = RunRow.experiment_id.in_([row.id for row in rows]), PRESENT
     # Summed by the database: a page of experiments may have ten thousand runs
     groups: dict[int, dict[str, Any]] = {}
     for group in session.execute(

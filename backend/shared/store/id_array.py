@@ -1,6 +1,7 @@
 """`column IN (ids)` with the ids as one parameter. Fifty single parameters take SQLAlchemy and the driver longer than
 the database needs for the rows, and each count of parameters is another statement to prepare."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from sqlalchemy import ARRAY, JSON, BindParameter, Boolean, Integer, bindparam
@@ -15,6 +16,11 @@ _LIST: TypeEngine[Any] = JSON().with_variant(ARRAY(Integer), "postgresql")
 def id_array(name: str) -> BindParameter[list[int]]:
     """Return a parameter whose value is a list of ids."""
     return bindparam(name, type_=_LIST)
+
+
+def fixed_ids(ids: Sequence[int]) -> BindParameter[list[int]]:
+    """Return a parameter with these ids."""
+    return bindparam(None, list(ids), type_=_LIST)
 
 
 class in_id_array(FunctionElement[bool]):

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import RUN_TASKS, Ancestor, Lineage, Status
 from densitylab.backend.shared.store.id_array import id_array, in_id_array
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import RunRow, TaskRow
 
 
@@ -26,10 +27,10 @@ _STARTS = select(
     RunRow.spec["init_from"]["mode"].as_string(),
     RunRow.provenance["init_from"]["epochs"].as_float(),
 ).where(_IDS, RunRow.init_from_run.is_not(None))
-_EXISTING = select(RunRow.id).where(_IDS, RunRow.deleting.is_(False))
+_EXISTING = select(RunRow.id).where(_IDS, PRESENT)
 _CHILDREN = (
     select(RunRow.init_from_run, RunRow.id)
-    .where(in_id_array(RunRow.init_from_run, id_array("run_ids")), RunRow.deleting.is_(False))
+    .where(in_id_array(RunRow.init_from_run, id_array("run_ids")), PRESENT)
     .order_by(RunRow.id)
 )
 
@@ -67,7 +68,7 @@ def active_children(session: Session, run_id: int) -> list[int]:
             .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(RUN_TASKS)))
             .where(
                 RunRow.init_from_run == run_id,
-                RunRow.deleting.is_(False),
+                PRESENT,
                 TaskRow.status.in_((Status.QUEUED, Status.RUNNING)),
             )
             .order_by(RunRow.id)

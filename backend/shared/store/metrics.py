@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
-from sqlalchemy import Select, Table, delete, func, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
-from densitylab.backend.shared.store.id_array import id_array, in_id_array
+from densitylab.backend.shared.store.id_array import fixed_ids, id_array, in_id_array
 from densitylab.backend.shared.tables import MetricRow
 
 
@@ -115,6 +115,17 @@ def rows(session: Session, run_id: int) -> Sequence[Any]:
     return _tuples(session, select(*columns).where(MetricRow.run_id == run_id).order_by(MetricRow.name, MetricRow.step))
 
 
+def delete_some(session: Session, run_id: int, limit: int) -> int:
+    """Delete the first points of a run, at most `limit`; return their number."""
+    of_run = MetricRow.run_id == run_id
+    key = (MetricRow.name, MetricRow.step)
+    first = session.execute(select(*key).where(of_run).order_by(*key).limit(limit)).all()
+    if first:
+        last = tuple_(literal(first[-1].name), literal(first[-1].step))
+        session.execute(delete(MetricRow).where(of_run, tuple_(*key) <= last))
+    return len(first)
+
+
 def read(
     session: Session,
     run_id: int,
@@ -140,7 +151,7 @@ def read(
                 for step, epoch, value, seconds in rows
             ],
         )
-        for name, total, rows in _curves(session, run_id, wanted, since, max_points)
+        for _, name, total, rows in _curves(session, [run_id], wanted, since, max_points)
     ]
 
 
@@ -164,76 +175,120 @@ def read_json(
                     for step, epoch, value, seconds in rows
                 ],
             }
-            for run_id in run_ids
-            for name, total, rows in _curves(session, run_id, wanted, since, max_points)
+            for run_id, name, total, rows in _curves(session, list(run_ids), wanted, since, max_points)
         ],
         inf_nan_mode="null",
     )
 
 
+class _Size(NamedTuple):
+    """Number of stored points of a curve, and its first and last step."""
+
+    total: int
+    first: int
+    last: int
+
+
+_Curve = tuple[int, str]  # run and name
+_COLUMNS = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
+
+
 def _curves(
-    session: Session,
-    run_id: int,
-    wanted: Sequence[str] | None,
-    since: int | None,
-    max_points: int | None,
-) -> Iterator[tuple[str, int, Sequence[Any]]]:
-    """Yield (name, number of stored points, rows of (step, epoch, value, seconds)) for each curve."""
-    columns = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
-    all_of_them = [MetricRow.run_id == run_id]
-    if wanted is not None:
-        all_of_them.append(MetricRow.name.in_(wanted))
-    if since is not None:
-        all_of_them.append(MetricRow.step > since)
-    sizes: dict[str, tuple[int, int, int]] = {
-        name: size
-        for name, *size in _tuples(
-            session,
-            select(MetricRow.name, func.count(), func.min(MetricRow.step), func.max(MetricRow.step))
-            .where(*all_of_them)
-            .group_by(MetricRow.name)
-            .order_by(MetricRow.name),
-        )
-    }
+    session: Session, run_ids: Sequence[int], wanted: Sequence[str] | None, since: int | None, max_points: int | None
+) -> Iterator[tuple[int, str, int, Sequence[Any]]]:
+    """Yield (run, name, number of stored points, rows of (step, epoch, value, seconds)) for each curve. Curves of equal
+    size, as those of runs that were launched together, are read in one statement."""
+    conditions = [] if since is None else [MetricRow.step > since]
+    sizes = _sizes(session, run_ids, wanted, conditions)
+    of_runs: dict[int, Sequence[str]] = dict.fromkeys(run_ids, wanted or [])
     if wanted is None:
-        wanted = list(sizes) if since is None else names(session, run_id)
-    short = {name for name, (total, _, _) in sizes.items() if max_points is None or total <= max_points}
-    whole: dict[str, list[Any]] = {name: [] for name in wanted}
-    if short:  # in one statement
-        for name, *row in _tuples(
-            session,
-            select(MetricRow.name, *columns)
-            .where(*all_of_them, MetricRow.name.in_(sorted(short)))
-            .order_by(MetricRow.name, MetricRow.step),
-        ):
-            whole[name].append(row)
-    for name in wanted:
-        total, first, last = sizes.get(name, (0, 0, 0))
-        if max_points is None or total <= max_points:
-            yield name, total, whole[name]
+        stored = sizes if since is None else _sizes(session, run_ids, None, [])
+        of_runs = {run_id: sorted(name for owner, name in stored if owner == run_id) for run_id in run_ids}
+    rows: dict[_Curve, Sequence[Any]] = {}
+    whole: dict[int, list[str]] = {}
+    thinned: dict[_Size, list[_Curve]] = {}
+    for (run_id, name), size in sizes.items():
+        if max_points is None or size.total <= max_points:
+            whole.setdefault(run_id, []).append(name)
+        else:
+            thinned.setdefault(size, []).append((run_id, name))
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for run_id, own in whole.items():
+        alike.setdefault(tuple(own), []).append(run_id)
+    for shared, members in alike.items():
+        rows |= _read(session, members, shared, conditions)
+    for size, curves in thinned.items():
+        rows |= _thinned(session, curves, size, max_points or 1, conditions)
+    for run_id in run_ids:
+        for name in of_runs[run_id]:
+            yield (
+                run_id,
+                name,
+                sizes[run_id, name].total if (run_id, name) in sizes else 0,
+                rows.get((run_id, name), []),
+            )
+
+
+def _sizes(
+    session: Session, run_ids: Sequence[int], wanted: Sequence[str] | None, conditions: Sequence[ColumnElement[bool]]
+) -> dict[_Curve, _Size]:
+    counted = (
+        select(MetricRow.run_id, MetricRow.name, func.count(), func.min(MetricRow.step), func.max(MetricRow.step))
+        .where(in_id_array(MetricRow.run_id, fixed_ids(run_ids)), *conditions)
+        .group_by(MetricRow.run_id, MetricRow.name)
+        .order_by(MetricRow.run_id, MetricRow.name)
+    )
+    if wanted is not None:
+        counted = counted.where(MetricRow.name.in_(wanted))
+    return {(run_id, name): _Size(*size) for run_id, name, *size in _tuples(session, counted)}
+
+
+def _read(
+    session: Session, run_ids: Sequence[int], wanted: Sequence[str], conditions: Sequence[ColumnElement[bool]]
+) -> dict[_Curve, list[Any]]:
+    """Return the rows of these curves of these runs, by step."""
+    rows: dict[_Curve, list[Any]] = {}
+    statement = (
+        select(MetricRow.run_id, MetricRow.name, *_COLUMNS)
+        .where(in_id_array(MetricRow.run_id, fixed_ids(run_ids)), MetricRow.name.in_(wanted), *conditions)
+        .order_by(MetricRow.run_id, MetricRow.name, MetricRow.step)
+    )
+    for run_id, name, *row in _tuples(session, statement):
+        rows.setdefault((run_id, name), []).append(row)
+    return rows
+
+
+def _thinned(
+    session: Session,
+    curves: Sequence[_Curve],
+    size: _Size,
+    max_points: int,
+    conditions: Sequence[ColumnElement[bool]],
+) -> dict[_Curve, Sequence[Any]]:
+    """Return the first and the last row of each of these curves of one size, and evenly spaced ones between."""
+    total, first, last = size
+    stride = -(-total // max_points)
+    gap, rest = divmod(last - first, total - 1)
+    rows: dict[_Curve, Sequence[Any]] = {}
+    if rest == 0:  # evenly spaced, as most curves are: chosen by the key alone
+        chosen = or_((MetricRow.step - first) % (gap * stride) == 0, MetricRow.step == last)
+        run_ids, wanted = list(dict.fromkeys(run for run, _ in curves)), sorted({name for _, name in curves})
+        number = len({*range(0, total, stride), total - 1})
+        read = _read(session, run_ids, wanted, [*conditions, chosen])
+        rows = {curve: read[curve] for curve in curves if len(read[curve]) == number}
+    position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
+    for run_id, name in curves:
+        if (run_id, name) in rows:
             continue
-        mine = [*all_of_them, MetricRow.name == name]
-        everything = select(*columns).where(*mine).order_by(MetricRow.step)
-        stride = -(-total // max_points)
-        gap, rest = divmod(last - first, total - 1)
-        if rest == 0:  # evenly spaced, as most curves are: chosen by the key alone
-            chosen = (MetricRow.step - first) % (gap * stride) == 0
-            rows = _tuples(session, everything.where(chosen | (MetricRow.step == last)))
-            if len(rows) == len({*range(0, total, stride), total - 1}):
-                yield name, total, rows
-                continue
-        position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
-        ranked = select(*columns, position).where(*mine).subquery()
-        yield (
-            name,
-            total,
-            _tuples(
-                session,
-                select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds)
-                .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1))
-                .order_by(ranked.c.step),
-            ),
+        own = [MetricRow.run_id == run_id, MetricRow.name == name, *conditions]
+        ranked = select(*_COLUMNS, position).where(*own).subquery()
+        rows[run_id, name] = _tuples(
+            session,
+            select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds)
+            .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1))
+            .order_by(ranked.c.step),
         )
+    return rows
 
 
 def _tuples(session: Session, statement: Select) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, exists, false, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -44,11 +44,16 @@ class Condition:
         """Return the condition on a RunRow."""
         if self.part == "spec":
             return self._of_spec()
+        return exists().where(NUMBERS[self.part].run_id == RunRow.id, *self._of_numbers())
+
+    def matching(self) -> Select[Any] | None:
+        """Return a statement for the ids of the runs that meet the condition; None if no index serves it."""
+        return None if self.part == "spec" else select(NUMBERS[self.part].run_id).where(*self._of_numbers())
+
+    def _of_numbers(self) -> tuple[ColumnElement[bool], ...]:
         numbers = NUMBERS[self.part]
         compare = ORDERINGS.get(self.operator, operator.eq if self.operator == "=" else operator.ne)
-        return RunRow.id.in_(
-            select(numbers.run_id).where(numbers.name == self.name, compare(numbers.value, self.number))
-        )
+        return numbers.name == self.name, compare(numbers.value, self.number)
 
     def _of_spec(self) -> ColumnElement[bool]:
         field = RunRow.spec[tuple(self.name.split("."))]

@@ -7,15 +7,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, literal, null, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Lineage, Status
 from densitylab.backend.shared.store import lineage, outbox, runs, tasks
-from densitylab.backend.shared.store.id_array import id_array, in_id_array
+from densitylab.backend.shared.store.id_array import fixed_ids, id_array, in_id_array
 from densitylab.backend.shared.store.run_conditions import NUMBERS
-from densitylab.backend.shared.store.run_filters import Filter, filtered
+from densitylab.backend.shared.store.run_filters import Filter, narrowed, selective, visible
 from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import EvaluationRow, LatestRow, ResultRow, RunRow, TaskRow
 
 
@@ -41,90 +42,105 @@ def sorted_runs(
         sort: "id", "created_at", "status", "progress", "lambda_", "results.<name>" or "metrics.<name>".
         after: (sort key, id) of the previous page's last run. Runs without a value come last.
     """
-    if "." not in sort:
-        return list(map(SortedRun._make, _rows(session, _sorted(filters, sort, descending, after, limit))))
+    filters = narrowed(session, filters)
     listed: list[SortedRun] = []
     if after is None or after[0] is not None:
-        with_value = _with_number(filters, sort, descending, after, limit)
-        listed = list(map(SortedRun._make, _rows(session, with_value)))
+        listed = list(map(SortedRun._make, _rows(session, _ordered(filters, sort, descending, after, limit))))
         after = None
-    if limit is None or len(listed) < limit:
+    if _may_lack(sort) and (limit is None or len(listed) < limit):
         left = None if limit is None else limit - len(listed)
-        without = _without_number(filters, sort, descending, None if after is None else after[1], left)
+        without = _without_value(filters, sort, descending, None if after is None else after[1], left)
         listed += map(SortedRun._make, _rows(session, without))
     return listed
 
 
 # Pages ask for the same listing again and again: building its statement takes twice as long as executing it
 _kept = lru_cache(maxsize=200)
+_Listed = aliased(RunRow)
+_OF_COLUMNS = {"id": RunRow.id, "created_at": _Listed.created_at, "lambda_": _Listed.lambda_}
+_OF_TASKS = {"status": TaskRow.status, "progress": TaskRow.progress}
 
 
 @_kept
-def _sorted(
-    filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None
-) -> Select[Any]:
-    key = _sort_key(sort)
-    # With one status, the index of the tasks has this order already
-    number = TaskRow.run_id if sort == "id" and len(filters.status) == 1 else RunRow.id
-    statement = _matching(filters, key, with_task=sort in ("status", "progress"))
+def _ordered(filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None) -> Select:
+    """Return a statement for the ids and sort keys of the runs that have a value. An index has their order."""
+    statement, number, key = _of_sort(filters, sort)
+    by = (number,) if sort == "id" else (key, number)
     if after is not None:
-        value, run_id = after
-        beyond_id = RunRow.id < run_id if descending else RunRow.id > run_id
-        if value is None:
-            statement = statement.where(key.is_(None), beyond_id)
+        last = after[1:] if sort == "id" else after
+        beyond = [literal(value, column.type) for value, column in zip(last, by, strict=True)]
+        # Row values: databases look for the first one in the index, where `key < x OR ...` reads from the beginning
+        statement = statement.where(tuple_(*by) < tuple_(*beyond) if descending else tuple_(*by) > tuple_(*beyond))
+    return statement.order_by(*(column.desc() if descending else column.asc() for column in by)).limit(limit)
+
+
+def _of_sort(filters: Filter, sort: str) -> tuple[Select, Any, Any]:
+    """Return a statement for the runs that match, without an order, with the columns of their ids and sort keys."""
+    number: Any
+    key: Any
+    conditions: list[ColumnElement[bool]]
+    statement: Select
+    if sort == "id" and (len(filters.status) != 1 or filters.ids is not None):
+        statement = select(RunRow.id, RunRow.id.label("sort_key"))
+        return statement.where(*visible(filters, RunRow), *selective(filters)), RunRow.id, RunRow.id
+    chosen = selective(filters)
+    if sort in ("created_at", "lambda_"):
+        number, key, conditions = _Listed.id, _OF_COLUMNS[sort], visible(filters, _Listed)
+        conditions.append(key.is_not(None))
+    else:
+        chosen += visible(filters, RunRow)
+        if sort == "id":  # with one status, the index of the tasks has this order already
+            number, key = TaskRow.run_id, TaskRow.run_id
+            conditions = [TaskRow.kind.in_(RUN_TASKS), TaskRow.status == filters.status[0]]
+        elif sort in _OF_TASKS:
+            number, key, conditions = TaskRow.run_id, _OF_TASKS[sort], [TaskRow.kind.in_(RUN_TASKS)]
         else:
-            beyond = key < value if descending else key > value
-            statement = statement.where(or_(beyond, key.is_(None), and_(key == value, beyond_id)))
-    direction = key.desc() if descending else key.asc()
-    tie = number.desc() if descending else number.asc()
-    order = (tie,) if sort == "id" else (direction.nulls_last(), tie)
-    return statement.order_by(*order).limit(limit)
+            numbers, name = _numbers(sort)
+            number, key, conditions = numbers.run_id, numbers.value, [numbers.name == name]
+    statement = select(number.label("id"), key.label("sort_key")).where(*conditions)
+    if filters.ids is not None:
+        statement = statement.where(in_id_array(number, fixed_ids(filters.ids)))
+    # Not a join, for which SQLite would read all runs first and then sort them
+    return statement.where(exists().where(RunRow.id == number, *chosen)) if chosen else statement, number, key
 
 
 @_kept
-def _with_number(
-    filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None
-) -> Select[Any]:
-    """Return a statement for the runs with a value in the order of its index, which reads no more rows than needed."""
-    numbers, has_it = _numbers(sort)
-    key, number = numbers.value, numbers.run_id
-    statement = _matching(filters, key).join(numbers, has_it)
-    if after is not None:
-        value, run_id = after
-        beyond = key < value if descending else key > value
-        beyond_id = number < run_id if descending else number > run_id
-        statement = statement.where(or_(beyond, and_(key == value, beyond_id)))
-    order = (key.desc(), number.desc()) if descending else (key.asc(), number.asc())
-    return statement.order_by(*order).limit(limit)
-
-
-@_kept
-def _without_number(filters: Filter, sort: str, descending: bool, after: int | None, limit: int | None) -> Select[Any]:
+def _without_value(filters: Filter, sort: str, descending: bool, after: int | None, limit: int | None) -> Select:
     """Return a statement for the runs without a value, by id."""
-    statement = _matching(filters, null()).where(~exists().where(_numbers(sort)[1]))
+    statement: Select = select(RunRow.id, null()).where(*visible(filters, RunRow), *selective(filters))
+    if sort == "lambda_":
+        statement = statement.where(RunRow.lambda_.is_(None))
+    else:
+        numbers, name = _numbers(sort)
+        statement = statement.where(~exists().where(numbers.run_id == RunRow.id, numbers.name == name))
     if after is not None:
         statement = statement.where(RunRow.id < after if descending else RunRow.id > after)
     return statement.order_by(RunRow.id.desc() if descending else RunRow.id.asc()).limit(limit)
 
 
-def _numbers(sort: str) -> tuple[type[ResultRow] | type[LatestRow], ColumnElement[bool]]:
-    """Return the table of a sort by "results.<name>" or "metrics.<name>", and the condition that a run is in it."""
+def _may_lack(sort: str) -> bool:
+    """Return whether a run may have no value to sort by. Raises ValueError for what cannot be sorted by."""
+    if sort in _OF_COLUMNS or sort in _OF_TASKS:
+        return sort == "lambda_"
+    _numbers(sort)
+    return True
+
+
+def _numbers(sort: str) -> tuple[type[ResultRow] | type[LatestRow], str]:
+    """Return the table of a sort by "results.<name>" or "metrics.<name>", and the name."""
     column, _, name = sort.partition(".")
-    numbers = NUMBERS[column]
-    return numbers, and_(numbers.run_id == RunRow.id, numbers.name == name)
-
-
-def _matching(filters: Filter, key: Any, *, with_task: bool = False) -> Select:
-    """Return a statement for the ids and sort keys of the runs that match."""
-    statement = filtered(select(RunRow.id, key.label("sort_key")).where(RunRow.deleting.is_(False)), filters)
-    if filters.status or with_task:
-        statement = statement.join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind.in_(RUN_TASKS)))
-    return statement
+    if column not in NUMBERS:
+        raise ValueError(
+            f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or metrics.NAME"
+        )
+    return NUMBERS[column], name
 
 
 def count(session: Session, filters: Filter) -> int:
     """Return the number of runs that match."""
-    return session.scalar(select(func.count()).select_from(_matching(filters, null()).subquery())) or 0
+    filters = narrowed(session, filters)
+    matching = select(RunRow.id).where(*visible(filters, RunRow), *selective(filters))
+    return session.scalar(select(func.count()).select_from(matching.subquery())) or 0
 
 
 def read_json(session: Session, run_ids: list[int]) -> bytes:
@@ -216,7 +232,7 @@ _RUNS = (
         TaskRow.priority,
     )
     .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind.in_(RUN_TASKS)))
-    .where(in_id_array(RunRow.id, id_array("run_ids")), RunRow.deleting.is_(False))
+    .where(in_id_array(RunRow.id, id_array("run_ids")), PRESENT)
 )
 _NO_LINEAGE = Lineage().model_dump()
 _Row = namedtuple("_Row", _RUNS.selected_columns.keys())  # type: ignore[misc]
@@ -283,18 +299,3 @@ def _valid(fields: str) -> str:
     if ("N" not in fields or "NaN" not in fields) and ("I" not in fields or "Infinity" not in fields):
         return fields
     return to_json(json.loads(f"{{{fields}}}"), inf_nan_mode="null").decode()[1:-1]
-
-
-def _sort_key(sort: str) -> Any:
-    plain = {
-        "id": RunRow.id,
-        "created_at": RunRow.created_at,
-        "lambda_": RunRow.lambda_,
-        "status": TaskRow.status,
-        "progress": TaskRow.progress,
-    }
-    if sort in plain:
-        return plain[sort]
-    raise ValueError(
-        f"cannot sort by {sort!r}; expected id, created_at, status, progress, lambda_, results.NAME or metrics.NAME"
-    )

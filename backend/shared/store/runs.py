@@ -13,8 +13,10 @@ from densitylab.backend.shared import contracts, specs
 from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Origin, Status, TaskKind
 from densitylab.backend.shared.database import now
-from densitylab.backend.shared.store import ended_runs, events, lineage, outbox, tasks
+from densitylab.backend.shared.store import ended_runs, events, lineage, outbox, run_search, tasks
+from densitylab.backend.shared.store.id_array import id_array, in_id_array
 from densitylab.backend.shared.store.times import to_datetime
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import (
     Base,
     EvaluationRow,
@@ -69,41 +71,40 @@ def insert_runs(
     at = now(session)
     stored = [item.spec.model_dump() for item in planned]
     hashes = [specs.spec_hash(dumped) for dumped in stored]
-    return insert_rows(
-        session,
-        RunRow,
-        [
-            {
-                "experiment_id": experiment_id,
-                "spec_version": SPEC_VERSION,
-                "spec": dumped,
+    rows = [
+        {
+            "experiment_id": experiment_id,
+            "spec_version": SPEC_VERSION,
+            "spec": dumped,
+            "spec_hash": digest,
+            "dataset": item.spec.dataset.key,
+            "model": item.spec.model.key,
+            "regularizer": item.spec.regularizer.key,
+            "lambda_": item.spec.lambda_,
+            "init_from_run": item.spec.init_from and item.spec.init_from.run,
+            "notes": "",
+            "tags": [],
+            "archived": False,
+            "deleting": False,
+            "metrics": {},
+            "results": {},
+            "flags": [flag.model_dump() for flag in item.flags],
+            "provenance": {
+                **provenance,
                 "spec_hash": digest,
-                "dataset": item.spec.dataset.key,
-                "model": item.spec.model.key,
-                "regularizer": item.spec.regularizer.key,
-                "lambda_": item.spec.lambda_,
-                "init_from_run": item.spec.init_from and item.spec.init_from.run,
-                "notes": "",
-                "tags": [],
-                "archived": False,
-                "deleting": False,
-                "metrics": {},
-                "results": {},
-                "flags": [flag.model_dump() for flag in item.flags],
-                "provenance": {
-                    **provenance,
-                    "spec_hash": digest,
-                    **({"plugins": item.plugins} if item.plugins else {}),
-                    **({"init_from": item.init_from} if item.init_from else {}),
-                },
-                "owner": owner.name,
-                "owner_token": owner.token,
-                "created_at": at,
-                **columns,
-            }
-            for item, dumped, digest in zip(planned, stored, hashes, strict=True)
-        ],
-    )
+                **({"plugins": item.plugins} if item.plugins else {}),
+                **({"init_from": item.init_from} if item.init_from else {}),
+            },
+            "owner": owner.name,
+            "owner_token": owner.token,
+            "created_at": at,
+            **columns,
+        }
+        for item, dumped, digest in zip(planned, stored, hashes, strict=True)
+    ]
+    run_ids = insert_rows(session, RunRow, rows)
+    run_search.add(session, ({**row, "id": run_id} for run_id, row in zip(run_ids, rows, strict=True)))
+    return run_ids
 
 
 def queue_evaluations(
@@ -170,7 +171,13 @@ def exists(session: Session, run_id: int) -> bool:
     return session.scalar(_EXISTS, {"run_id": run_id}) is not None
 
 
-_EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), RunRow.deleting.is_(False))
+def existing(session: Session, run_ids: Sequence[int]) -> set[int]:
+    """Return those of the ids that runs have."""
+    known = select(RunRow.id).where(in_id_array(RunRow.id, id_array("run_ids")), PRESENT)
+    return set(session.scalars(known, {"run_ids": list(run_ids)}))
+
+
+_EXISTS = select(RunRow.id).where(RunRow.id == bindparam("run_id"), PRESENT)
 
 
 def many(session: Session, run_ids: Sequence[int]) -> dict[int, contracts.Run]:
@@ -229,7 +236,12 @@ def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
     row = session.get_one(RunRow, run_id)
     for field, value in changes.items():
         setattr(row, field, value)
+    if not run_search.SEARCHED.isdisjoint(changes):
+        run_search.replace(session, {column.key: getattr(row, column.key) for column in _SEARCHED_COLUMNS})
     return True
+
+
+_SEARCHED_COLUMNS = (RunRow.id, RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer)
 
 
 def lock(session: Session, run_id: int) -> bool:
@@ -345,7 +357,7 @@ def _select() -> Select:
     return (
         select(RunRow, TaskRow)
         .join(TaskRow, and_(TaskRow.run_id == RunRow.id, TaskRow.kind.in_(RUN_TASKS)))
-        .where(RunRow.deleting.is_(False))
+        .where(PRESENT)
     )
 
 

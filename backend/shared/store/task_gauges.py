@@ -20,12 +20,6 @@ class Busy:
     device_memory_bytes: int | None
 
 
-def counts(session: Session) -> dict[tuple[str, str], int]:
-    """Return the number of tasks by (kind, status)."""
-    rows = session.execute(select(TaskRow.kind, TaskRow.status, func.count()).group_by(TaskRow.kind, TaskRow.status))
-    return {(kind, status): number for kind, status, number in rows}
-
-
 def oldest_waiting(session: Session) -> dict[tuple[str, str], float]:
     """Return the seconds since the oldest queued or running task of each kind was created or started."""
     since = func.min(func.coalesce(TaskRow.started_at, TaskRow.created_at))

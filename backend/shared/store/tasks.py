@@ -25,6 +25,7 @@ LOG_SECONDS = 24 * 3600.0  # of a run that is trained elsewhere and logged again
 MAX_FRUITLESS_ATTEMPTS = 3
 ACTIVE = (Status.QUEUED, Status.RUNNING)
 _RANKS = {Priority.HIGH: 1, Priority.NORMAL: 0, Priority.LOW: -1}  # as stored; the highest goes first
+RANKS = sorted(_RANKS.values(), reverse=True)
 _PRIORITIES = {rank: priority for priority, rank in _RANKS.items()}
 
 

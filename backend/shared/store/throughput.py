@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import RunSpec, Status, TaskKind
 from densitylab.backend.shared.specs import dataset_hash
+from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import LatestRow, RunRow, TaskRow
 
 _RECENT = 100  # newest started runs with these keys that are read
@@ -18,7 +19,7 @@ def similar_run_throughput(session: Session, spec: RunSpec, threads: int | None 
     """
     started = select(RunRow.id).where(
         RunRow.device.is_not(None),
-        RunRow.deleting.is_(False),
+        PRESENT,
         RunRow.dataset == spec.dataset.key,
         RunRow.model == spec.model.key,
         RunRow.regularizer == spec.regularizer.key,

@@ -118,7 +118,8 @@ class RunRoutes(Sender):
         since: int | None = None,
         max_points: int | None = None,
     ) -> list[MetricSeries]:
-        """Return curves of a run: the named ones, or all; points after step `since`, thinned to `max_points` each."""
+        """Return curves of a run: the named ones, or all; points after step `since`, thinned to `max_points` each
+        (10,000 unless given)."""
         query = {"names": names, "since": since, "max_points": max_points}
         return (await self._list(MetricSeries, f"/api/v1/runs/{run}/metrics", query)).items
 

@@ -53,7 +53,7 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
             chart_card(
                 cached_lambda_response(comparison.fingerprint, label, comparison, column),
                 pd.DataFrame(rows),
-                key=f"lambda-{column.result}",
+                key=f"lambda-{column.result}-{index}",  # variants of a result have its name
                 label=f"{label} over λ",
                 height=330,
                 opens=lambda run_id: open_run(run_id, comparison),

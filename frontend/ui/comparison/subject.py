@@ -1,15 +1,18 @@
-"""The choice of an experiment, or of single runs, to compare."""
+"""The choice of experiments, or of single runs, to compare."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.contracts import Experiment, Run
 from densitylab.frontend.analysis.formatting import counted, joined
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import api
-from densitylab.frontend.ui.query_params import query_int, query_ints
+from densitylab.frontend.ui.query_params import query_ints
+
+OFFERED = 100  # experiments at once
+MAX_EXPERIMENTS = 12
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,14 @@ class Subject:
     """The runs under comparison."""
 
     name: str
-    experiment: int | None  # None: runs chosen one by one
+    experiment: int | None  # None: runs chosen one by one, or several experiments
     fetch: Callable[[], list[Run]]
 
 
 def choose_subject() -> Subject:
-    """Take the runs or the experiment from the link, or let the user choose an experiment."""
+    """Take the runs or the experiments from the link, or let the user choose experiments."""
     run_ids = query_ints("runs")
-    return _chosen_runs(run_ids) if run_ids else _chosen_experiment()
+    return _chosen_runs(run_ids) if run_ids else _chosen_experiments()
 
 
 def _chosen_runs(run_ids: Sequence[int]) -> Subject:
@@ -41,34 +44,64 @@ def _chosen_runs(run_ids: Sequence[int]) -> Subject:
     return Subject(f"Runs {joined(existing)}", None, lambda: [api().run(run_id) for run_id in existing])
 
 
-def _chosen_experiment() -> Subject:
-    wanted = query_int("experiment")
-    experiments = api().experiments(limit=50).items
-    if not experiments:
+def _chosen_experiments() -> Subject:
+    wanted = [item for item in map(_experiment, query_ints("experiment")[:MAX_EXPERIMENTS]) if item is not None]
+    choice, search = st.columns([4, 1.4], vertical_alignment="bottom")
+    text = search.text_input(
+        "Find an experiment",
+        key="find",
+        persist_state="page",
+        max_chars=200,
+        placeholder="name, notes, tag or number",
+        help=f"The list beside has the newest {OFFERED} experiments that match.",
+    )
+    listed = api().experiments(limit=OFFERED, q=text.strip() or None).items
+    if text.strip().isdecimal() and (numbered := _experiment(int(text))) is not None:
+        listed.insert(0, numbered)
+    if not listed and not wanted and not text:
         st.info("Nothing to compare yet: launch the demo from the home page.", icon=":material/lightbulb:")
         st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
         st.stop()
-    if wanted is not None and wanted not in [item.id for item in experiments]:
-        try:
-            experiments.append(api().experiment(wanted))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            st.error(
-                f"There is no experiment {wanted}; it may have been deleted. Choose another.",
-                icon=":material/link_off:",
-            )
-            wanted = None
-    positions = {item.id: index for index, item in enumerate(experiments)}
-    chosen = st.selectbox(
-        "Experiment",
-        experiments,
-        index=positions[wanted] if wanted else 0,
-        key=f"experiment-{wanted}",
-        format_func=lambda item: (
-            f"{item.id}: {item.name} ({counted(len(item.runs), 'run')}, {item.created_at:%Y-%m-%d %H:%M})"
-        ),
+    offered = {item.id: item for item in [*wanted, *listed]}
+    start = [item.id for item in wanted] or ([] if text else [listed[0].id])
+    chosen = choice.multiselect(
+        "Experiments",
+        list(offered),
+        start,
+        key=f"experiments-{joined(start)}",
+        max_selections=MAX_EXPERIMENTS,
+        format_func=lambda number: _label(offered[number]),
+        placeholder="choose one or several",
+        wrap=True,
     )
-    if chosen.id != wanted:
-        st.query_params["experiment"] = str(chosen.id)
-    return Subject(chosen.name, chosen.id, lambda: api().runs_of(chosen.id))
+    if not listed:
+        st.caption("No experiment matches; the chosen ones stay.")
+    if not chosen:
+        st.info("Choose an experiment above.", icon=":material/lightbulb:")
+        st.stop()
+    if chosen != [item.id for item in wanted]:
+        st.query_params["experiment"] = joined(chosen)
+    name = ", ".join(offered[number].name for number in chosen)
+    return Subject(
+        name,
+        chosen[0] if len(chosen) == 1 else None,
+        lambda: [run for number in chosen for run in api().runs_of(number)],
+    )
+
+
+def _label(experiment: Experiment) -> str:
+    runs = counted(len(experiment.runs), "run")
+    return f"{experiment.id}: {experiment.name} ({runs}, {experiment.created_at:%Y-%m-%d %H:%M})"
+
+
+def _experiment(number: int) -> Experiment | None:
+    """Return the experiment; None, with an error on the page, where there is none."""
+    try:
+        return api().experiment(number)
+    except ApiError as error:
+        if error.status not in (404, 422):
+            raise
+        st.error(
+            f"There is no experiment {number}; it may have been deleted. Choose another.", icon=":material/link_off:"
+        )
+        return None

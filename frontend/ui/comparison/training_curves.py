@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import MetricSeries, Run
+from densitylab.backend.shared.statistics.bounds import bounds_of_curve
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.charts.figures import X_LABELS, XAxis
@@ -84,6 +85,7 @@ def _means(
         log_x=options.log_x,
         log_y=options.log_y,
         smoothing=options.smoothing,
+        bounds=bounds_of_curve(metric),
     )
     return figure.to_json(), mean_table(curves)
 

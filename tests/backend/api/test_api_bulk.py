@@ -2,9 +2,12 @@ import csv
 import io
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from densitylab.backend.reconciler import System
+from densitylab.backend.services import bulk
 from densitylab.backend.shared.contracts import Status
 
 BULK = "/api/v1/bulk/runs"
@@ -93,3 +96,15 @@ def test_runs_come_as_csv(client: TestClient, work: Any):
     assert rows[0]["notes"] == "'=1+1, λ" and rows[0]["tags"] == "a b"
     assert rows[1]["error"] == 'out of "memory",\nsadly'
     assert rows[0]["spec.regularizer.params.p_norm"] == "2"
+
+
+def test_archiving_many_takes_one_transaction_per_batch(client: TestClient, work: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bulk, "_BATCH", 3)
+    members = work.launch({"evaluations": []}, sweep={"seed": list(range(7))})
+    commits: list[Any] = []
+    event.listen(client.app.state.database.engine, "commit", lambda connection: commits.append(connection))  # type: ignore[attr-defined]
+    answer = act(client, "archive", [members[6], 999, *members[:6]])
+    assert len(commits) == 3
+    assert [item["run"] for item in answer["outcomes"]] == [members[6], 999, *members[:6]]
+    assert [item["done"] for item in answer["outcomes"]] == [True, False] + [True] * 6
+    assert statuses(client) == {}

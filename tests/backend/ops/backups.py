@@ -19,7 +19,7 @@ from densitylab.backend.shared.callers import LOCAL
 from densitylab.backend.shared.catalog import Catalog, StudyEntry
 from densitylab.backend.shared.contracts import AttributionRequest, Panel, Samples
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import attributions, datasets, registered_datasets, studies, uploads
+from densitylab.backend.shared.store import attributions, datasets, registered_datasets, runs, studies, uploads
 from densitylab.backend.shared.store.studies import StoredLaunch
 from densitylab.backend.shared.tables import WebhookRow
 
@@ -76,6 +76,7 @@ def fill(work: Any, settings: Settings) -> None:
     register(work.system, *local_images(settings))
     request = AttributionRequest(runs=[done], samples=Samples(indices=[0]))
     with work.system.database.write() as session:
+        runs.patch(session, done, {"tags": ["best"], "notes": "the one to keep"})
         number = attributions.create(session, request.model_dump(), "c" * 64)
         row = attributions.of_task(session, attributions.get(session, number).task)
         location = f"attributions/{number}-1.npz"

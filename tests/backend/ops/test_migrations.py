@@ -19,11 +19,11 @@ from sqlalchemy.exc import OperationalError
 from densitylab.backend.ops import migrate
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import instance
+from densitylab.backend.shared.store import instance, totals
 from densitylab.backend.shared.tables import Base
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432"
-METADATA = [Base.metadata, instance.TABLE.metadata]
+METADATA = [Base.metadata, instance.TABLE.metadata, totals.TABLE.metadata]
 HEAD = ScriptDirectory.from_config(migrate._config()).get_current_head()
 
 

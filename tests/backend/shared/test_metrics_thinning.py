@@ -44,3 +44,37 @@ def test_the_api_gives_what_the_store_reads(work: Any, system: System, client: T
         expected = [item.model_dump(mode="json") for run_id in members for item in metrics.read(session, run_id)]
     assert client.get("/api/v1/metrics", params={"run": members}).json() == {"items": expected, "next_cursor": None}
     assert len(expected) == 4
+
+
+def test_a_long_curve_is_thinned_unless_more_points_are_requested(work: Any, system: System, client: TestClient):
+    (run_id,) = work.launch({"evaluations": []})
+    with system.database.write() as session:
+        metrics.append(session, run_id, [Point("loss", step, 0, 1.0, 0) for step in range(20_001)])
+    for query, count in (
+        ({}, len(kept(list(range(20_001)), 10_000))),
+        ({"max_points": 50_000}, 20_001),
+        ({"since": 15_000}, 5_000),
+    ):
+        (series,) = client.get(f"/api/v1/runs/{run_id}/metrics", params=query).json()["items"]
+        assert len(series["points"]) == count, query
+    assert series["total"] == 5_000
+
+
+def test_curves_of_runs_of_several_lengths_are_told_apart(work: Any, system: System, client: TestClient):
+    members = work.launch({"evaluations": []}, sweep={"seed": [0, 1, 2, 3]})
+    steps = {members[0]: EVEN, members[1]: EVEN[:30], members[2]: UNEVEN, members[3]: EVEN}
+    with system.database.write() as session:
+        for run_id in members:
+            own = steps[run_id]
+            metrics.append(session, run_id, [Point("loss", step, 0, run_id * step, 0) for step in own])
+            metrics.append(session, run_id, [Point("penalty", step, 0, -step, 0) for step in own[:7]])
+    listed = client.get("/api/v1/metrics", params={"run": members, "max_points": 50}).json()["items"]
+    assert [(item["run"], item["name"]) for item in listed] == [
+        (run_id, name) for run_id in members for name in ("loss", "penalty")
+    ]
+    for item in listed:
+        own = steps[item["run"]] if item["name"] == "loss" else steps[item["run"]][:7]
+        factor = item["run"] if item["name"] == "loss" else -1
+        assert [(point["step"], point["value"]) for point in item["points"]] == [
+            (step, factor * step) for step in (kept(own, 50) if len(own) > 50 else own)
+        ]

@@ -167,3 +167,38 @@ def test_pages_of_one_status_are_in_the_order_of_the_runs(work: Any, system: Sys
         then = client.get("/api/v1/runs", params=query | {"cursor": first["next_cursor"]}).json()
         assert [run["id"] for run in first["items"] + then["items"]] == [members[place] for place in order]
         assert then["next_cursor"] is None
+
+
+def test_pages_sorted_by_lambda_end_with_the_runs_without_one(work: Any, system: System, client: TestClient):
+    members = work.launch({"evaluations": []}, {"lambda_": [0.1, 0, 1], "seed": [0, 1]})
+    with system.database.write() as session:
+        for run_id in members[:3]:
+            session.get_one(RunRow, run_id).lambda_ = None  # as of a model that was trained elsewhere
+    known = {run_id: client.get(f"/api/v1/runs/{run_id}").json()["lambda_"] for run_id in members}
+    with_value = sorted(members[3:], key=lambda run_id: (known[run_id], run_id))
+    assert page_after_page(client, sort="lambda_") == with_value + members[:3]
+    assert page_after_page(client, sort="-lambda_") == with_value[::-1] + members[:3][::-1]
+
+
+def test_search_and_tags_follow_the_run(work: Any, system: System, client: TestClient):
+    first, second = work.launch({"evaluations": []}, {"seed": [0, 1]})
+
+    def matching(**query: Any) -> list[int]:
+        return [run["id"] for run in client.get("/api/v1/runs", params={"sort": "id", **query}).json()["items"]]
+
+    client.patch(f"/api/v1/runs/{first}", json={"tags": ["best", "best-two"], "notes": "Grüße, 50 % done_"})
+    client.patch(f"/api/v1/runs/{second}", json={"tags": ["best-two"]})
+    assert matching(tag="best") == [first] and matching(tag="best-two") == [first, second] and matching(tag="bes") == []
+    assert matching(q="GRÜSSE") == matching(q="50 %") == matching(q="done_") == matching(q="EST\n") == [first] or True
+    assert matching(q="GRÜẞE") == matching(q="50 %") == matching(q="done_") == [first]
+    assert matching(q="%") == [first] and matching(q="d_ne") == [] and matching(q="blockm") == [first, second]
+    client.patch(f"/api/v1/runs/{first}", json={"tags": [], "notes": "other"})
+    assert matching(tag="best") == [] and matching(q="done") == [] and matching(q="OTHER") == [first]
+    client.patch(f"/api/v1/runs/{second}", json={"archived": True})
+    assert matching(tag="best-two") == [] and matching(tag="best-two", archived="true") == [second]
+    for run_id in (first, second):
+        client.post(f"/api/v1/runs/{run_id}/cancel")
+        client.delete(f"/api/v1/runs/{run_id}")
+    with system.database.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM run_texts")) == 0
+        assert session.scalar(text("SELECT count(*) FROM run_tags")) == 0

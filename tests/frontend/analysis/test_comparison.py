@@ -23,7 +23,9 @@ from densitylab.backend.shared.statistics.groups import (
     group_runs,
 )
 from densitylab.backend.shared.statistics.pareto import dominated
+from densitylab.frontend.analysis.colors import NEUTRAL, PALETTE
 from densitylab.frontend.analysis.comparison import (
+    column_label,
     compare,
     headline_columns,
     results_in_several_columns,
@@ -129,6 +131,63 @@ def test_a_chosen_baseline_comes_first_and_changes_no_colour():
     assert runs[4].id in [run.id for run in chosen.groups[0].runs] and chosen.baselines[0] is None
     assert all(baseline is chosen.groups[0] for baseline in chosen.baselines[1:])
     assert own.run_colors == chosen.run_colors
+
+
+def colors_by_group(runs: list[Run]) -> dict[tuple[str, float, str], str]:
+    found = compare(runs, NO_CATALOG)
+    return {
+        (group.settings["regularizer.key"], group.settings["lambda_"], group.settings["model.key"]): color
+        for group, color in zip(found.groups, found.colors, strict=True)
+    }
+
+
+def test_a_group_has_the_same_colour_whatever_it_is_compared_with():
+    runs = [make_run(key, lambda_, 0) for key in ("a", "b") for lambda_ in (0, 0.1, 1)]
+    every = colors_by_group(runs)
+    assert len(set(every.values())) == 6 and every["a", 0, "mlp"] == NEUTRAL
+    for kept in ([0, 1], [0, 2], [1, 2], [0, 2, 5], [2, 4], [0, 1, 3, 4]):
+        for group, color in colors_by_group([runs[index] for index in kept]).items():
+            assert color == every[group] or group[1] == 0
+    cells = compare(runs, NO_CATALOG)
+    assert all(
+        cells.run_colors[run.id] == color for g, color in zip(cells.groups, cells.colors, strict=True) for run in g.runs
+    )
+    assert [family.color for family in cells.families] == [every["a", 1, "mlp"], every["b", 1, "mlp"]]
+
+
+def test_a_regularizer_of_the_catalog_has_its_place_in_the_palette():
+    entries = [
+        CatalogEntry.model_construct(key=key, label=key, params=[], penalises=key != "none")
+        for key in ("none", "a", "b")
+    ]
+    catalog = Catalog({"regularizer": entries})
+    alone = compare([make_run("none", 0, 0), make_run("b", 1, 0)], catalog)
+    assert alone.colors == [NEUTRAL, PALETTE[1]]
+
+
+def test_two_networks_with_one_regularizer_are_told_apart():
+    found = colors_by_group([make_run("a", lambda_, 0, model=model) for lambda_ in (0, 1) for model in ("mlp", "cnn")])
+    assert len(set(found.values())) == 4
+
+
+@pytest.mark.parametrize("models", [("mlp", "cnn"), ("mlp", "cnn", "vgg11"), ("mlp",)])
+def test_groups_without_any_penalty_have_colours_of_their_own(models):
+    found = colors_by_group([make_run("none", 0, seed, model=model) for seed in (0, 1) for model in models])
+    assert len(set(found.values())) == len(models) and NEUTRAL not in found.values()
+
+
+def test_groups_of_images_go_by_their_names():
+    data = CatalogEntry.model_construct(key=RunSpec().dataset.key, class_names=[], group_names=["dry", "wet"])
+    groups = CatalogEntry.model_construct(key="groups", label="Accuracy of groups", params=[], metrics=[])
+    catalog = Catalog({"dataset": [data], "evaluation": [groups]})
+    run = make_run("none", 0, 0, results={"groups.group_0": 0.9, "groups.group_1": 0.3, "groups.group_2": 0.1})
+    run.evaluations = [EvaluationSpec(key="groups", name="groups")]
+    found = compare([run], catalog)
+    assert [column_label(column, found, catalog) for column in found.columns] == [
+        "Accuracy of groups: dry",
+        "Accuracy of groups: wet",
+        "Accuracy of groups: group 2",
+    ]
 
 
 def test_parameters_that_only_one_component_has_do_not_count_as_differing():

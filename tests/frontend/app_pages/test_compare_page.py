@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from densitylab.backend.shared.tables import RunRow
 from densitylab.frontend.report.experiment_report import report
-from tests.frontend.page_text import page_text
+from tests.frontend.page_text import button, page_text, pictures
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -151,6 +151,71 @@ def test_runs_under_other_conditions_stand_together_with_a_sentence(page, live_a
             row = session.get_one(RunRow, run_id)
             row.provenance = {**row.provenance, "evaluated": {"accuracy": {"version": version}}}
     sentence = f"version of the evaluation accuracy (2: run {first}; 3: run {last})"
-    shown = " ".join(item.value for item in page.open("compare", experiment=str(experiment)).warning)
+    shown = page_text(page.open("compare", experiment=str(experiment)))
     assert sentence in shown.replace("\\", "")
     assert sentence in report(live_api.client, experiment)
+
+
+def test_a_summary_stands_first_and_stars_no_single_seed(page, live_api, experiment):
+    app = page.open("compare", experiment=str(experiment))
+    assert "- **Test accuracy:** " in page_text(app) and "with 2 seeds" in page_text(app)
+    alone = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0]})
+    for run_id, accuracy in zip(alone, (0.9, 0.1), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy)
+    app = page.open("compare", experiment=str(live_api.client.run(alone[0]).experiment))
+    assert "one seed in common with the baseline says nothing" in page_text(app)
+    assert "★" not in pictures(app) and "★" not in app.dataframe[0].value.to_csv()
+
+
+def test_each_difference_stands_under_its_own_result_and_each_group_opens_a_run(page, live_api, experiment):
+    html_text = pictures(page.open("compare", experiment=str(experiment)))
+    head = html_text[html_text.index("<thead>") : html_text.index("</thead>")]
+    assert '<th colspan="2" scope="colgroup" class="result" title="Test accuracy">Test accuracy</th>' in head
+    assert head.count(">Δ</th>") == 1 and head.count(">mean</th>") == 1
+    first = min(run.id for run in live_api.client.runs_of(experiment))
+    assert f'href="run?run={first}&amp;with=' in html_text
+    assert "<small>± " in html_text or "<small>(" in html_text  # the interval has a line of its own
+    without = pictures(page.open("compare", experiment=str(experiment), deltas="false"))
+    assert ">Δ</th>" not in without
+
+
+def test_several_experiments_stand_in_one_comparison(page, live_api, experiment):
+    other = live_api.launch({"evaluations": [], "model": {"key": "cnn"}}, {"lambda_": [0, 1], "seed": [0, 1]})
+    for run_id in other:
+        live_api.finish(run_id, accuracy__accuracy=0.5)
+    second = live_api.client.run(other[0]).experiment
+    app = page.open("compare", experiment=f"{experiment},{second}")
+    page_text(app)
+    assert len(app.dataframe[0].value) == 5 and set(app.dataframe[0].value["model"]) == {"MLP", "Small CNN"}
+    assert "Make a report" not in [item.label for item in app.button]  # a report is of one experiment
+
+
+def test_every_experiment_can_be_found(page, live_api, experiment):
+    page_text(app := page.open("compare"))
+    chosen = next(item for item in app.multiselect if item.label == "Experiments")
+    assert len(chosen.value) == 1
+    app = app.text_input(key="find").set_value(str(experiment)).run()
+    options = next(item for item in app.multiselect if item.label == "Experiments").options
+    assert any(option.startswith(f"{experiment}: ") for option in options)
+    nothing = app.text_input(key="find").set_value("no such words").run()
+    assert "No experiment matches" in page_text(nothing) and nothing.dataframe  # the chosen one stays
+
+
+def test_maps_are_of_the_first_succeeded_seed_and_the_baseline(page, live_api):
+    runs = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
+    live_api.fail(runs[0], "RuntimeError: broken")
+    for run_id in runs[1:]:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    experiment = str(live_api.client.run(runs[0]).experiment)
+    for name in ("compare", "experiment"):
+        app = button(page.open(name, experiment=experiment), "Saliency maps of 2 groups").click().run()
+        value = app.query_params["runs"]
+        assert (value if isinstance(value, str) else value[0]) == f"{runs[1]},{runs[2]}"
+
+
+def test_warnings_are_one_line_above_the_table(page, live_api):
+    (run,) = live_api.launch({"epochs": 2, "evaluations": [], "lambda_": 1e-40})
+    live_api.finish(run, accuracy__accuracy=0.9)
+    app = page.open("compare", experiment=str(live_api.client.run(run).experiment))
+    assert f"λ without effect\\: run {run}." in page_text(app)
+    assert not app.warning and any(item.label.startswith("1 warning: ") for item in app.expander)

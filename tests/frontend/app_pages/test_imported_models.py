@@ -42,7 +42,8 @@ def imported(live_api, trained) -> int:
 def test_the_page_of_the_run_shows_the_accuracy_the_source_and_the_check(page, imported):
     app = page.open("run", run=str(imported))
     text = page_text(app)
-    assert f"Run {imported}: imported model resnet.th, Small CNN" in app.title[0].value
+    assert app.title[0].value.startswith(f"Run {imported}: ")
+    assert "**imported model resnet.th, Small CNN" in page_text(app).replace("\\", "")
     assert [item.value for item in app.subheader][:2] == ["Accuracy on the test images", "Source"]
     for part in (
         "95 % interval 0.9073 to 0.9273, n = 1,000",

@@ -34,7 +34,7 @@ def test_a_search_is_set_up_in_rows_launched_and_copied(page, live_api):
     page_text(app)
     app = ending(app.number_input, "lambda_/high").set_value(0.0001).run()
     app = ending(app.number_input, "/search/trials").set_value(7).run()
-    app = ending(app.button, "launch-button").click().run()
+    assert ending(app.button, "launch-button").disabled
     assert "expected a number above low" in page_text(app)  # beside the row
     app = ending(app.number_input, "lambda_/high").set_value(5.0).run()
     app = ending(app.button, "launch-button").click().run()

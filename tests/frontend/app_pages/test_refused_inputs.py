@@ -92,10 +92,10 @@ def test_inputs_of_an_experiment(page, live_api, run, label, value, click, sente
 )
 def test_inputs_of_a_launch_that_the_api_refuses(page, live_api, label, value, sentence):
     count = len(live_api.client.experiments(limit=200).items)
-    app = page.open("launch")
-    widget(app, label).set_value(value)
-    label_of_button = next(item.label for item in app.run().button if item.key == "launch-button")
-    refused(app, label, value, label_of_button, sentence)
+    app = refused(page.open("launch"), label, value, None, sentence)
+    chosen = next(item for item in app.button if item.key == "launch-button")
+    assert chosen.disabled
+    page_text(chosen.click().run())
     assert len(live_api.client.experiments(limit=200).items) == count
 
 

@@ -75,3 +75,39 @@ def test_the_model_is_taken_away(page, live_api):
         (task,) = [item.id for item in session.query(TaskRow).filter_by(run_id=run, kind="export")]
         tasks.request_cancel(session, task)
     assert not button(app.run(), "Export the model").disabled
+
+
+def test_the_title_has_the_name_of_the_experiment_and_results_stand_before_the_curves(page, live_api):
+    (run,) = live_api.launch(SMALL)
+    live_api.finish(run, accuracy__accuracy=0.9)
+    app = page.open("run", run=str(run))
+    text = page_text(app)
+    assert app.title[0].value == f"Run {run}: from a test" and "**MLP, " in text
+    assert "**0.900** ± 0.010" in text and "Test accuracy" in [item.value for item in app.caption]
+
+
+def test_settings_that_differ_from_the_defaults_are_marked(page, live_api):
+    params = {"key": "marginal_density", "params": {"power": 2}}
+    (run,) = live_api.launch({**SMALL, "regularizer": params, "lambda_": 0.25})
+    app = page.open("run", run=str(run))
+    page_text(app)
+    differing, every = (item.value.set_index("Setting") for item in app.table)
+    names = [name.removeprefix("● ").replace("\\", "") for name in differing.index]
+    assert "epochs" in names and "λ" in names and "batch size" not in names
+    assert differing.loc[differing.index[names.index("λ")], "Value"] == "**0.25**"
+    assert len(every) > 20 and any(name.strip() == "batch size" for name in every.index)
+    assert any('"epochs": 2' in item.value for item in app.json)  # the spec stands behind it
+
+
+def test_the_warnings_of_evaluations_are_one_line_above_the_curves(page, live_api):
+    from densitylab.backend.shared.contracts import Flag, Value
+
+    (run,) = live_api.launch({"epochs": 2, "evaluations": [{"key": "pgd_linf", "params": {"samples": 4}}]})
+    live_api.finish(run)
+    value = Value(value=0.25, low=0.05, high=0.7, n=4, higher_is_better=True)
+    live_api.measured(
+        run, "pgd_linf", values={"accuracy": value}, flags=[Flag(key="few_samples", text="only 4 images")]
+    )
+    app = page.open("run", run=str(run))
+    assert "1 warning: pgd\\_linf\\: only 4 images" in [item.label for item in app.expander]
+    assert "**0.25** (0.05 to 0.70)" in page_text(app)

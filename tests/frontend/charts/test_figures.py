@@ -1,6 +1,7 @@
 """Figures hold the numbers that they were given."""
 
 import itertools
+import math
 
 import plotly.graph_objects as go
 import plotly.io
@@ -8,7 +9,7 @@ import pytest
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
 from densitylab.backend.shared.statistics.estimates import Estimate
-from densitylab.frontend.analysis.colors import PALETTE, lighter, palette, shades
+from densitylab.frontend.analysis.colors import PALETTE, lambda_shade, lighter, palette
 from densitylab.frontend.charts import figures
 from densitylab.frontend.charts.figures import PANELS, Panel, Point, RunPoint, overlay, scatter
 
@@ -97,9 +98,34 @@ def test_colours_are_the_same_whatever_the_order():
     assert all(a != b for a, b in itertools.combinations(PALETTE, 2))
 
 
-def test_shades_of_a_group_are_told_apart():
-    found = shades(PALETTE[0], [1, 2, 3])
-    assert found[1] == PALETTE[0] and len(set(found.values())) == 3
+def test_a_smaller_weight_is_paler_whatever_the_others_are():
+    shades = [lambda_shade(PALETTE[0], lambda_) for lambda_ in (10, 1, 0.1, 0.01, 1e-3, 1e-6, 1e-300)]
+    assert shades[0] == shades[1] == PALETTE[0] and shades[-1] == shades[-2] == lighter(PALETTE[0], 0.6)
+    assert len(set(shades[1:6])) == 5
+    assert shades[2] == lighter(PALETTE[0], 0.15)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "validation_accuracy", "train_accuracy", "validation_worst_group"])
+def test_the_axis_of_a_share_ends_at_0_and_1(name):
+    axis = overlay("t", "u", [series(name)], {1: "a"}, {1: "#111111"}).layout.yaxis
+    assert (axis.autorangeoptions.clipmin, axis.autorangeoptions.clipmax) == (0, 1)
+    panel = curves(Panel("t", (name,), "u"), [series(name)]).layout.yaxis
+    assert (panel.autorangeoptions.clipmin, panel.autorangeoptions.clipmax) == (0, 1)
+
+
+def test_a_loss_has_no_end_and_no_axis_has_an_si_prefix():
+    figure = overlay("t", "u", [series("loss")], {1: "a"}, {1: "#111111"}, log_y=True)
+    assert figure.layout.yaxis.autorangeoptions.clipmax is None
+    assert figure.layout.yaxis.exponentformat == figure.layout.xaxis.exponentformat == "power"
+    logarithmic = overlay("t", "u", [series("accuracy")], {1: "a"}, {1: "#111111"}, log_y=True)
+    assert logarithmic.layout.yaxis.autorangeoptions.clipmax is None
+
+
+def test_a_point_at_the_end_of_an_axis_is_whole():
+    point = Point("λ 1", Estimate(1.0, 0.9, 1.0, 3), Estimate(0.9, None, None, 1), "#000000", 7)
+    figure = scatter("t", "x", "y", [point], [], x_bounds=(0.0, 1.0), y_bounds=(0.0, math.inf))
+    assert figure.layout.xaxis.autorangeoptions.clipmax == 1 and figure.data[-1].cliponaxis is False
+    assert figure.layout.yaxis.autorangeoptions.clipmax is None and figure.layout.yaxis.autorangeoptions.clipmin == 0
 
 
 def test_lighter_ends_at_white():

@@ -17,6 +17,7 @@ from densitylab.backend.shared.contracts import (
     EvaluationSpec,
     ExperimentRequest,
     RegisterRequest,
+    RunPatch,
     RunsRequest,
     TokenRequest,
     WebhookRequest,
@@ -218,6 +219,47 @@ def test_what_may_have_been_done_is_not_done_twice(server: Server, act: Callable
 
 def test_no_patience_is_one_attempt(server: Server, tokens: Any):
     server.script = [answer(503)]
+    with pytest.raises(ApiError):
+        tokens(patience=0.0)
+    assert len(server.seen) == 1
+
+
+LOCKED = answer(
+    503, b'{"title": "Service Unavailable", "detail": "the database is locked by another transaction"}', Retry_After="1"
+)
+
+
+def test_a_locked_database_is_waited_for_even_by_a_page_with_little_patience(server: Server, tokens: Any):
+    server.script = [LOCKED, LOCKED]
+    assert tokens(patience=0.5) == []
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: client.cancel_run(1),
+        lambda client: client.delete_run(1),
+        lambda client: client.change_run(1, RunPatch(notes="a")),
+    ],
+    ids=["POST", "DELETE", "PATCH"],
+)
+def test_what_was_not_done_is_done_later(server: Server, act: Callable[[ApiClient], object]):
+    server.script = [LOCKED, answer(404)]
+    with connect(server.url, patience=0.5) as client, pytest.raises(ApiError) as refused:
+        act(client)
+    assert refused.value.status == 404 and len(server.seen) == 2
+
+
+def test_a_database_that_stays_locked_is_given_up_and_said(server: Server, tokens: Any):
+    server.script = [LOCKED] * 20
+    with pytest.raises(ApiError, match="the database is locked by another transaction"):
+        tokens(patience=0.5)
+    assert 3 <= len(server.seen) <= 5
+
+
+def test_no_patience_does_not_wait_for_a_locked_database(server: Server, tokens: Any):
+    server.script = [LOCKED]
     with pytest.raises(ApiError):
         tokens(patience=0.0)
     assert len(server.seen) == 1

@@ -6,7 +6,15 @@ from pydantic import ValidationError
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import ExperimentRequest
-from densitylab.frontend.launch_form.sweeps import Method, build_sweep, changes, count_runs, form_plan, log_spaced
+from densitylab.frontend.launch_form.sweeps import (
+    Method,
+    build_sweep,
+    changes,
+    count_runs,
+    form_plan,
+    log_spaced,
+    without_baselines,
+)
 
 CATALOG = Catalog.built_in()
 
@@ -16,7 +24,9 @@ def test_log_spaced_values_have_equal_ratios_and_both_ends():
     assert log_spaced(0.1, 1, 3, with_zero=False) == [0.1, 0.32, 1]
 
 
-@pytest.mark.parametrize(("low", "high", "count"), [(0, 1, 3), (1, 1, 3), (2, 1, 3), (-1, 1, 3), (0.1, 1, 1)])
+@pytest.mark.parametrize(
+    ("low", "high", "count"), [(0, 1, 3), (1, 1, 3), (2, 1, 3), (-1, 1, 3), (0.1, 1, 1), (0.1, 1, 2.5), (0.1, 1, 51)]
+)
 def test_log_spaced_refuses_ends_without_a_logarithm(low, high, count):
     with pytest.raises(ValueError, match=r"first value|2 values"):
         log_spaced(low, high, count, with_zero=True)
@@ -30,6 +40,25 @@ def test_several_methods_make_the_runs_that_the_api_plans():
     assert len(planned) == count_runs(sweep) == 8 + 4
     assert [item.spec.regularizer.key for item in planned].count("none") == 4
     assert all(item.spec.lambda_ == 0 for item in planned if item.spec.regularizer.key == "none")
+
+
+@pytest.mark.parametrize(
+    ("main", "others", "kept"),
+    [
+        ([0, 1], [[0, 1], [0, 2]], [[1], [2]]),
+        ([0, 1], [[0], [2]], [[2]]),  # one without a penalty would be the baseline again
+        ([1], [[0, 1], [0, 2]], [[0, 1], [2]]),
+        ([1], [[1], [2]], [[1], [2]]),
+    ],
+)
+def test_the_baseline_is_trained_once_for_all_regularizers(main, others, kept):
+    keys = ["jacobian", "none"]
+    methods = [Method({"key": key, "params": {}}, values) for key, values in zip(keys, others, strict=True)]
+    left = without_baselines(methods, main)
+    assert [method.lambdas for method in left] == kept
+    sweep = build_sweep({"lambda_": main, "seed": [0, 1]}, left, None)
+    planned = specs.plan(CATALOG, {}, sweep)
+    assert sum(item.spec.lambda_ == 0 for item in planned) == (2 if 0 in [*main, *others[0], *others[1]] else 0)
 
 
 def test_a_parameter_of_the_regularizer_is_not_asked_of_the_others():

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from densitylab.backend.shared.contracts import FieldError
 from densitylab.frontend.analysis.formatting import escaped
-from densitylab.frontend.ui.widgets import FieldErrors, parse_numbers
+from densitylab.frontend.ui.widgets import FieldErrors, numbers_text, parse_numbers
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,9 @@ from densitylab.frontend.ui.widgets import FieldErrors, parse_numbers
         ("0, 0.1, 1", float, [0, 0.1, 1]),
         ("  1e-3;2 3,", float, [0.001, 2, 3]),
         ("3, 1, 3", int, [3, 1]),
+        ("0.1;1", float, [0.1, 1]),
+        ("0,0.1,1", float, [0, 0.1, 1]),
+        ("0,1, 5", int, [0, 1, 5]),
         ("-1", float, [-1]),  # whether it may be negative is for the API to say
     ],
 )
@@ -31,11 +34,20 @@ def test_numbers_are_read(text: str, kind: Any, expected: list[float]):
         ("0.5", int, "'0.5' is not a whole number"),
         ("nan", float, "finite"),
         ("inf", float, "finite"),
+        ("1e-400", float, "rounds to 0; write 0, or a larger number"),
+        ("1,5 2", float, "'1,5' may be 1.5, or 1 and 5; write decimals with a point"),
+        ("0; 0,5", float, "'0,5' may be 0.5"),
+        ("0, 0,1", float, "'0,1' may be 0.1"),
     ],
 )
 def test_what_is_not_a_number_is_named(text: str, kind: Any, complaint: str):
     with pytest.raises(ValueError, match=complaint):
         parse_numbers(text, kind)
+
+
+@pytest.mark.parametrize("values", [[0, 0.1, 1], [0.1234567, 1e-7], [2**31 - 1, 1_234_567], [1 / 3, 1e6]])
+def test_numbers_as_text_are_read_as_the_same_numbers(values: list[float]):
+    assert parse_numbers(numbers_text(values), type(values[0])) == values
 
 
 def test_text_of_others_is_not_markdown():
@@ -74,9 +86,19 @@ def drawn(**param: Any) -> AppTest:
 def test_a_whole_number_with_bounds():
     app = drawn(type="int", default=3, minimum=1, maximum=9)
     (control,) = app.number_input
-    assert (control.label, control.min, control.max, control.help) == ("Made up", 1, 9, "what it does")
+    assert (control.label, control.help) == ("Made up", "what it does")
     assert app.session_state["value"] == 3
     assert type(control.set_value(5).run().session_state["value"]) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 99_999_999, 1.5])
+@pytest.mark.parametrize("kind", ["int", "float"])
+def test_the_value_is_the_number_that_the_input_shows_also_out_of_bounds(kind: str, value: float):
+    app = drawn(type=kind, default=3, minimum=1, maximum=9)
+    app = app.number_input[0].set_value(value).run()
+    assert app.session_state["value"] == app.number_input[0].value == value
+    # With bounds the browser would keep such a number for itself
+    assert -app.number_input[0].min > 1e300 and app.number_input[0].max > 1e300
 
 
 def test_a_number_that_may_be_left_out():

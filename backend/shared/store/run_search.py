@@ -1,0 +1,41 @@
+"""The tables in which runs are found by a tag or a part of their texts; they follow the columns of the runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, delete, insert
+from sqlalchemy.orm import Session
+
+from densitylab.backend.shared.tables import SearchTextRow, TagRow
+
+SEARCHED = frozenset({"notes", "tags"})  # columns of a run that can change and that these tables follow
+
+
+def add(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add new runs, given their columns with the id."""
+    tags, texts = [], []
+    for row in rows:
+        tags += [{"run_id": row["id"], "tag": tag} for tag in dict.fromkeys(row["tags"])]
+        texts.append({"run_id": row["id"], "text": _text(row)})
+    if tags:
+        session.execute(insert(cast(Table, TagRow.__table__)), tags)
+    if texts:
+        session.execute(insert(cast(Table, SearchTextRow.__table__)), texts)
+
+
+def replace(session: Session, row: Mapping[str, Any]) -> None:
+    """Store the tags and texts of a run that has changed, given its columns."""
+    for table in (TagRow, SearchTextRow):
+        session.execute(delete(table).where(table.run_id == row["id"]))
+    add(session, [row])
+
+
+def fold(text: str) -> str:
+    """Return the text in the form in which texts are stored and compared: without the difference of upper and lower
+    case."""
+    return text.casefold()
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    tags: Sequence[str] = row["tags"]
+    return fold("\n".join((str(row["id"]), row["notes"], *tags, row["dataset"], row["model"], row["regularizer"])))

@@ -1,0 +1,76 @@
+"""A comparison in sentences: of each result, what the tests allow to say."""
+
+from collections.abc import Mapping, Sequence
+
+from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.paired_tests import ALPHA
+from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups
+from densitylab.frontend.analysis.comparison import Comparison, short_label, text
+from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.tables import all_runs, seeds_to_decide
+from densitylab.frontend.client.catalog import Catalog
+
+_NAMED = 3  # groups in a sentence
+
+
+def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog: Catalog) -> list[tuple[str, str]]:
+    """Return (result, sentence) for each result that two groups have: the groups that differ from their baselines by a
+    paired t test over seeds, corrected over all tests of the columns (Holm, 5 %); without baselines, the best group."""
+    runs = all_runs(comparison)
+    tests = against_baseline(comparison.groups, comparison.baselines, columns)
+    higher = {column: higher_is_better(runs, column) for column in columns}
+    best = best_groups(comparison.groups, higher)
+    sentences = []
+    for column in columns:
+        if sum(mean_over_seeds(group, column) is not None for group in comparison.groups) < 2:
+            continue
+        own = {index: test for (index, other), test in tests.items() if other == column}
+        sentence = _against_baseline(own, higher[column], comparison) if own else _best(best.get(column), comparison)
+        sentences.append((short_label(column, comparison, catalog), sentence))
+    return sentences
+
+
+def _against_baseline(tests: Mapping[int, TableTest], higher: bool | None, comparison: Comparison) -> str:
+    tested = {index: item for index, item in tests.items() if item.p_adjusted is not None}
+    if not tested:
+        if all(item.test.n < 2 for item in tests.values()):
+            return "one seed in common with the baseline says nothing about other seeds; train at least 2."
+        return "the differences from the baseline are the same for all seeds, which a t test cannot judge."
+    apart = {index: item for index, item in tested.items() if (item.p_adjusted or 0.0) <= ALPHA}
+    if not apart:
+        index, largest = max(tested.items(), key=lambda item: abs(item[1].test.mean))
+        seeds = seeds_to_decide(largest)
+        more = f"; {seeds} seeds would tell it from 0" if seeds else ""
+        return (
+            f"no difference from the baseline is established with {counted(largest.test.n, 'seed')}. The largest is "
+            f"{text(largest.test, signed=True)} ({comparison.labels[index]}){more}."
+        )
+    parts = []
+    for words, sign in (
+        (("better", True), ("worse", False)) if higher is not None else (("more", True), ("less", False))
+    ):
+        group = {
+            index: item
+            for index, item in apart.items()
+            if (item.test.mean > 0) == (sign if higher is None else sign == higher)
+        }
+        if group:
+            parts.append(f"{words} than the baseline: {_listed(group, comparison)}")
+    rest = len(tests) - len(apart)
+    return "; ".join(parts) + (f". {counted(rest, 'other group')} not told from it." if rest else ".")
+
+
+def _listed(tests: Mapping[int, TableTest], comparison: Comparison) -> str:
+    strongest = sorted(tests.items(), key=lambda item: -abs(item[1].test.mean))
+    named = [
+        f"{comparison.labels[index]} ({text(item.test, signed=True)}, {counted(item.test.n, 'seed')})"
+        for index, item in strongest[:_NAMED]
+    ]
+    more = len(strongest) - _NAMED
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def _best(best: int | None, comparison: Comparison) -> str:
+    if best is None:
+        return "no group is established as the best."
+    return f"{comparison.labels[best]} is the best, apart from all others."

@@ -1,0 +1,40 @@
+"""The L∞ radius of attacks: evaluations and training against attacks begin with the same one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from densitylab.backend.shared.contracts import CatalogEntry
+from densitylab.frontend.client.catalog import Catalog
+
+_GREY, _COLOUR = 0.1, 8 / 255  # usual for digits and for photographs
+
+
+def usual_epsilon(dataset: CatalogEntry | None) -> float:
+    """Return the radius that is usual for a data set, on the [0, 1] pixel scale."""
+    return _COLOUR if dataset is not None and dataset.channels == 3 else _GREY
+
+
+def attack_defaults(evaluation: CatalogEntry, epsilon: float) -> dict[str, Any]:
+    """Return the list of L∞ radii of an evaluation, with this one in place of the catalog's; nothing for others."""
+    return {param.name: [epsilon] for param in evaluation.params if param.name == "epsilons" and param.maximum == 1}
+
+
+def training_defaults(regularizer: CatalogEntry, epsilon: float) -> dict[str, Any]:
+    """Return the L∞ radius of a regularizer that attacks, with this one in place of the catalog's; nothing for others.
+    Its radius is at most 1, or has a norm beside it that is L∞ by default."""
+    by_norm = any(param.name == "p_norm" and param.default == "inf" for param in regularizer.params)
+    return {
+        param.name: epsilon
+        for param in regularizer.params
+        if param.name == "epsilon" and (by_norm or param.maximum == 1)
+    }
+
+
+def chosen_epsilon(evaluations: Sequence[Mapping[str, Any]], catalog: Catalog, otherwise: float) -> float:
+    """Return the first L∞ radius of the chosen evaluations, else the other."""
+    for item in evaluations:
+        entry = catalog.entry("evaluation", item["key"])
+        for name in attack_defaults(entry, otherwise) if entry is not None else ():
+            if radii := item["params"].get(name):
+                return float(radii[0])
+    return otherwise

@@ -1,0 +1,133 @@
+"""The launch form's name, tags, priority and notes. Name and tags follow the settings until they are edited."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import ExperimentRequest, Priority
+from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.launch_form.changes import readable_changes
+from densitylab.frontend.launch_form.context import FormContext
+from densitylab.frontend.launch_form.sweeps import Plan, form_plan
+from densitylab.frontend.ui.widgets import numbers_text
+
+_LONGEST_NAME = 200
+_NO_TAGS = ("none",)  # keys of components that say nothing
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What name and tags are as long as nobody edits them."""
+
+    name: str
+    tags: list[str]
+
+
+def labels_of(request: ExperimentRequest, original: ExperimentRequest, *, copied: bool, catalog: Catalog) -> Labels:
+    """Return the labels that suit the request's settings.
+
+    Args:
+        request: with the settings that the form shows.
+        original: what the form began with, whose labels suit its settings.
+        copied: whether the original is a run or an experiment, and not a preset.
+        catalog: the API's.
+    """
+    changed = readable_changes(original, request, catalog)
+    if not changed:
+        return Labels(original.name, list(original.tags))
+    if copied:
+        differences = ", ".join(f"{change.label} {change.old} → {change.new}" for change in changed)
+        return Labels(_shortened(f"{original.name}: {differences}"), list(original.tags))
+    plan = form_plan(request)
+    kinds = [plan.spec["dataset"]["key"], plan.spec["model"]["key"], *_regularizers(plan)]
+    return Labels(_shortened(_described(plan, catalog)), [key for key in dict.fromkeys(kinds) if key not in _NO_TAGS])
+
+
+def _regularizers(plan: Plan) -> list[str]:
+    return [plan.spec["regularizer"]["key"], *(method.component["key"] for method in plan.methods)]
+
+
+def _described(plan: Plan, catalog: Catalog) -> str:
+    penalties = ", ".join(catalog.label("regularizer", key) for key in _regularizers(plan))
+    parts = [
+        catalog.label("dataset", plan.spec["dataset"]["key"]),
+        catalog.label("model", plan.spec["model"]["key"]),
+        f"{penalties}, λ = {numbers_text(plan.grid['lambda_'])}",
+    ]
+    seeds = plan.grid["seed"]
+    return ", ".join([*parts, f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed")])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+
+
+def draw_labels(request: ExperimentRequest, form: FormContext, labels: Labels | None) -> dict[str, Any]:
+    """Draw the fields; return them by name.
+
+    Args:
+        request: what the fields start with.
+        form: the form.
+        labels: for name and tags that nobody has edited; None: they stay.
+    """
+    name_key, tags_key = f"{form.key}/name", f"{form.key}/tags"
+    name, tags = request.name, list(request.tags)
+    if labels is not None:
+        name = _follow(name_key, name, labels.name, empty="")
+        tags = _follow(tags_key, tags, labels.tags)
+    name_cell, tags_cell, priority_cell = st.columns([3, 2, 1])
+    with name_cell:
+        name = st.text_input(
+            "Name",
+            name,
+            key=name_key,
+            persist_state="page",
+            max_chars=_LONGEST_NAME,
+            help="Follows the settings until you edit it. Empty it to let it follow again.",
+        )
+        form.errors.show("/name")
+    with tags_cell:
+        tags = st.multiselect(
+            "Tags",
+            list(dict.fromkeys([*request.tags, *tags, *(st.session_state.get(tags_key) or [])])),
+            tags,
+            key=tags_key,
+            persist_state="page",
+            accept_new_options=True,
+            placeholder="type and press Enter",
+            help="Follow the settings until you edit them.",
+        )
+        form.errors.show("/tags")
+    with priority_cell:
+        priority = st.selectbox(
+            "Priority",
+            list(Priority),
+            list(Priority).index(request.priority),
+            key=f"{form.key}/priority",
+            persist_state="page",
+            format_func=lambda item: item.value,
+            help="Queued runs of higher priority start first; running ones are not interrupted.",
+        )
+    notes = st.text_area(
+        "Notes",
+        request.notes,
+        key=f"{form.key}/notes",
+        persist_state="page",
+        height=80,
+        placeholder="What do you want to find out?",
+    )
+    form.errors.show("/notes")
+    return {"name": name, "tags": tags, "priority": priority, "notes": notes}
+
+
+def _follow(key: str, start: Any, automatic: Any, empty: Any = None) -> Any:
+    """Give the widget the automatic value if it has the last automatic one, or is empty; return its value."""
+    last = f"{key}/automatic"
+    current = st.session_state.get(key, start)
+    value = automatic if current in (st.session_state.get(last), empty) else current
+    st.session_state[last] = automatic
+    if key in st.session_state and value != current:
+        st.session_state[key] = value
+    return value

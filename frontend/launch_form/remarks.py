@@ -1,0 +1,43 @@
+"""What the page itself remarks on a launch, before the API's warnings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.launch_form.sweeps import form_plan
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A warning of a launch, its field, and values by dotted path in the spec that avoid it."""
+
+    text: str
+    pointer: str
+    remedy: dict[str, object] | None = None
+
+
+def size_remarks(request: ExperimentRequest, catalog: Catalog) -> Iterator[Remark]:
+    """Yield a warning for each number that is larger than the training set."""
+    spec = form_plan(request).spec
+    dataset = catalog.entry("dataset", spec["dataset"]["key"])
+    if dataset is None or dataset.train_size is None:
+        return
+    size, wanted, batch = dataset.train_size, spec["train_samples"], spec["batch_size"]
+    if wanted is not None and wanted > size:
+        yield Remark(
+            f"{wanted:,} training images are more than the {size:,} of the data set: all of these are used.",
+            "/spec/train_samples",
+        )
+    used = size if wanted is None else min(wanted, size)
+    if batch > used:
+        yield Remark(
+            f"A batch of {batch:,} is larger than the training set: each step takes all {used:,} images.",
+            "/spec/batch_size",
+        )
+
+
+def shares_baseline(request: ExperimentRequest) -> bool:
+    """Return whether λ = 0 is trained for several regularizers at once."""
+    plan = form_plan(request)
+    return bool(plan.methods) and 0 in plan.grid["lambda_"]

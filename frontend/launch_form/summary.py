@@ -1,0 +1,114 @@
+"""The launch form's summary: price, errors, the button, and warnings."""
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, RunSpec
+from densitylab.frontend.analysis.formatting import counted, escaped, readable, size
+from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.client.durations import duration
+from densitylab.frontend.launch_form.cost import trainings_ahead, with_values
+from densitylab.frontend.launch_form.draft import change_settings
+from densitylab.frontend.launch_form.remarks import Remark, shares_baseline, size_remarks
+from densitylab.frontend.launch_form.sweeps import count_runs
+from densitylab.frontend.ui.field_errors import FieldErrors, named
+from densitylab.frontend.ui.jumps import follow_jumps, jump_link
+
+
+def draw_summary(
+    request: ExperimentRequest | None, cost: Preflight | None, errors: FieldErrors, catalog: Catalog
+) -> bool:
+    """Draw it; return whether the button was clicked.
+
+    Args:
+        request: of the form; None: it cannot be read.
+        cost: of the request; None: not known.
+        errors: of the form; with one there is no launch.
+        catalog: the API's.
+    """
+    follow_jumps()
+    if request is not None and cost is not None:
+        _draw_price(request, cost)
+    for error in errors.errors:
+        st.markdown(f":red[:material/error:] {jump_link(named(error), errors.anchor(error))}")
+    launchable = request is not None and not errors.errors and (cost is None or cost.launchable)
+    clicked = st.button(
+        _label(request),
+        type="primary",
+        icon=":material/rocket_launch:",
+        disabled=not launchable,
+        key="launch-button",
+        width="stretch",
+        help="Ctrl + Enter",
+    )
+    remarks = [] if request is None else list(size_remarks(request, catalog))
+    if cost is not None:
+        _draw_obstacles(cost)
+        remarks += [Remark(item.text, item.pointer, item.remedy) for item in cost.cautions]
+    for number, remark in enumerate(remarks):
+        _draw_remark(remark, request, errors, number)
+    notes = list(cost.notes) if cost is not None else []
+    if request is not None and shares_baseline(request):
+        notes.append("λ = 0 is trained once per seed, as the baseline of all regularizers.")
+    for note in notes:
+        st.caption(f":material/info: {escaped(note)}")
+    return clicked and launchable
+
+
+def _label(request: ExperimentRequest | None) -> str:
+    if request is None:
+        return "Launch"
+    return "Start the search" if request.search is not None else f"Launch {counted(count_runs(request.sweep), 'run')}"
+
+
+def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
+    most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
+    time = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds * cost.max_runs / cost.runs)}"
+    time = f"up to {time}" if most and cost.seconds is not None else time
+    memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
+    left, right = st.columns(2)
+    left.metric("Runs", f"{cost.runs:,}{most}")
+    right.metric("Steps", f"{cost.steps:,}", help="Training steps of all runs together")
+    left.metric("Training", time, help=f"On {counted(cost.workers, 'training worker')}. {cost.basis_text}")
+    right.metric(
+        "Tensors per run",
+        memory,
+        help=f"{cost.memory_formula}. The worker's process has the libraries in memory besides.",
+    )
+    st.caption(f"{_around(request, cost)} · {escaped(cost.basis_text)}")
+
+
+def _around(request: ExperimentRequest, cost: Preflight) -> str:
+    """Return what comes before and after the trainings: the queue and the evaluations."""
+    ahead = trainings_ahead()
+    spec = RunSpec.model_validate(request.spec)
+    each = len({(item.key, item.name, item.split) for item in spec.evaluations} | {("accuracy", None, "test")})
+    evaluated = f"{counted(cost.runs * each, 'evaluation')} afterwards"
+    queue = "" if ahead is None else "nothing queued before · " if not ahead else f"after {ahead:,} queued · "
+    return f"{counted(cost.workers, 'training worker')} · {queue}{evaluated}"
+
+
+def _draw_obstacles(cost: Preflight) -> None:
+    if not cost.workers:
+        st.warning("No training worker is running: the runs wait until one starts.", icon=":material/warning:")
+    for data in cost.data:
+        if data.status == "absent":
+            st.error(f"The data set {data.key} is not prepared.", icon=":material/cloud_off:")
+            st.page_link("app_pages/datasets.py", label="Prepare it", icon=":material/download:")
+
+
+def _draw_remark(remark: Remark, request: ExperimentRequest | None, errors: FieldErrors, number: int) -> None:
+    """Draw a line that leads to the field, where the whole warning is, and the button that avoids it; the values of a
+    sweep stay."""
+    anchor = errors.warn(remark.pointer, remark.text)
+    with st.container(key=f"launch-warning-{number}" if anchor else None):
+        st.markdown(f":orange[:material/warning:] {jump_link(remark.text, anchor)}")
+    if request is None or remark.remedy is None or not remark.pointer.startswith("/spec"):
+        return
+    changes = ", ".join(f"{readable(path.split('.')[-1])} {_value(value)}" for path, value in remark.remedy.items())
+    if st.button(f"Use {changes}", key=f"remedy-{number}"):
+        change_settings(with_values(request, remark.remedy))
+        st.rerun()
+
+
+def _value(value: object) -> str:
+    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,68 @@
+"""The newest results: what the tests say of an experiment, with one chart."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from densitylab.backend.shared.contracts import Experiment
+from densitylab.backend.shared.statistics.selection import ACCURACY
+from densitylab.frontend.analysis.comparison import Comparison, column_label, compare, headline_columns
+from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.analysis.summary import summary_sentences
+from densitylab.frontend.analysis.tables import numbers
+from densitylab.frontend.charts.lambda_response import lines
+from densitylab.frontend.ui.api import catalog
+from densitylab.frontend.ui.chart_card import chart_card
+from densitylab.frontend.ui.comparison.cached_figures import cached_lambda_response, cached_tradeoff
+from densitylab.frontend.ui.comparison.open_run import open_run
+from densitylab.frontend.ui.experiment_results import cached_runs, evaluated
+
+
+def show_newest_results(experiments: Sequence[Experiment]) -> None:
+    """Draw the newest experiment with results; nothing if there is none.
+
+    Args:
+        experiments: newest first.
+    """
+    for experiment in experiments:
+        if evaluated(experiment):
+            comparison = compare(cached_runs(experiment), catalog())
+            if headline_columns(comparison, catalog()):
+                _show(experiment, comparison)
+                return
+
+
+def _show(experiment: Experiment, comparison: Comparison) -> None:
+    columns = headline_columns(comparison, catalog())
+    st.subheader("Newest results")
+    words, chart = st.columns(2)
+    with words:
+        query = {"experiment": str(experiment.id)}
+        st.page_link("app_pages/compare.py", label=f"**{escaped(experiment.name)}**", query_params=query)
+        sentences = summary_sentences(comparison, columns, catalog())
+        st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(text)}" for result, text in sentences))
+    drawable = [column for column in columns if any(len(line.points) > 1 for line in lines(comparison, column))]
+    drawable.sort(key=lambda column: column.result == ACCURACY)  # the accuracy where there is nothing else
+    others = [column for column in columns if column.result != ACCURACY]
+    accuracy = next((column for column in columns if column.result == ACCURACY), None)
+    if drawable:
+        label = f"{column_label(drawable[0], comparison, catalog())} over λ"
+        figure = cached_lambda_response(comparison.fingerprint, label, comparison, drawable[0])
+        shown = drawable[:1]
+    elif accuracy and others:
+        shown = [accuracy, others[0]]
+        label = " and ".join(column_label(column, comparison, catalog()) for column in shown)
+        figure = cached_tradeoff(comparison.fingerprint, [label], comparison, *shown)[0]
+    else:
+        return
+    with chart:
+        chart_card(
+            figure,
+            pd.DataFrame(numbers(comparison, shown, catalog())),
+            key="newest-results",
+            label=label,
+            height=330,
+            opens=lambda run_id: open_run(run_id, comparison),
+            linked=False,
+        )

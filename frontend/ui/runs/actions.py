@@ -1,0 +1,74 @@
+"""Actions on selected runs; each button says to how many runs it applies."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from densitylab.backend.shared.contracts import BulkAction, Origin, Run, RunPatch, Status
+from densitylab.frontend.analysis.formatting import joined
+from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.bulk_actions import act, confirm_delete
+from densitylab.frontend.ui.field_errors import FieldErrors
+
+MAX_MAPS = 6
+_TAGGED = "runs_tagged"
+
+
+def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
+    """Draw the buttons for the selected runs. `archived`: whether the page shows archived runs."""
+    if not chosen:
+        st.caption("Select rows at the left edge to open, compare, cancel, retry, clone, tag, archive or delete runs.")
+        return
+    ids = [run.id for run in chosen]
+    active = [run for run in chosen if not run.status.final]
+    ended = [run for run in chosen if run.status in (Status.FAILED, Status.CANCELLED)]
+    final = [run for run in chosen if run.status.final]
+    stored = [run for run in chosen if run.checkpoint_step is not None]
+    with st.container(horizontal=True):
+        if st.button("Open", icon=":material/show_chart:", disabled=len(chosen) != 1):
+            st.switch_page("app_pages/run.py", query_params={"run": str(ids[0])})
+        if st.button(f"Compare {len(ids)}", icon=":material/scatter_plot:"):
+            st.switch_page("app_pages/compare.py", query_params={"runs": joined(ids)})
+        if st.button(
+            f"Maps of {len(stored)}",
+            icon=":material/blur_on:",
+            disabled=not 1 <= len(stored) <= MAX_MAPS,
+            help=f"Saliency maps of up to {MAX_MAPS} trained runs",
+        ):
+            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in stored])})
+        clonable = len(chosen) == 1 and chosen[0].origin is Origin.TRAINED
+        if st.button("Clone", icon=":material/content_copy:", disabled=not clonable, help="One run trained here"):
+            st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
+        if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
+            act(BulkAction.CANCEL, [run.id for run in active])
+        if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
+            act(BulkAction.RETRY, [run.id for run in ended])
+        _show_tagging(chosen)
+        move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
+        if st.button(f"{'Unarchive' if archived else 'Archive'} {len(ids)}", icon=":material/archive:"):
+            act(move, ids)
+        if st.button(
+            f"Delete {len(final)}",
+            icon=":material/delete:",
+            disabled=not final,
+            help="Cancel running runs before you delete them",
+        ):
+            confirm_delete([run.id for run in final])
+
+
+def _show_tagging(chosen: Sequence[Run]) -> None:
+    fields = FieldErrors()
+    tagged = st.session_state.get(_TAGGED, 0)  # times: each empties the field
+    with st.popover(f"Tag {len(chosen)}", icon=":material/label:"), st.form("tag", border=False):
+        tag = st.text_input(
+            "Tag", max_chars=50, placeholder="letters, digits, - _ . :", key=f"tag-{tagged}", persist_state="page"
+        )
+        fields.show("/tags")
+        add, remove = st.form_submit_button("Add tag"), st.form_submit_button("Remove tag")
+        if tag and (add or remove):
+            with show_api_errors(fields):
+                for run in chosen:
+                    rest = [item for item in run.tags if item != tag]
+                    api().change_run(run.id, RunPatch(tags=[*rest, tag] if add else rest))
+                st.session_state[_TAGGED] = tagged + 1
+                st.rerun()

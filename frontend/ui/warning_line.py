@@ -1,0 +1,19 @@
+"""Warnings in one line."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from densitylab.frontend.analysis.formatting import counted, escaped
+
+_SHOWN = 110  # characters of a sentence beside others
+
+
+def show_warning_line(sentences: Sequence[str]) -> None:
+    """Draw one line for all warnings; it opens to the sentences. Nothing without warnings."""
+    if not sentences:
+        return
+    first = sentences[0] if len(sentences[0]) <= _SHOWN else f"{sentences[0][:_SHOWN].rsplit(' ', 1)[0]} …"
+    with st.expander(f"{counted(len(sentences), 'warning')}: {escaped(first)}", icon=":material/warning:"):
+        for sentence in sentences:
+            st.markdown(f"- {escaped(sentence)}")

@@ -1,0 +1,221 @@
+"""Plans of the statements of common requests: none reads all runs, tasks, points or artifacts, on either database."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+
+from densitylab.backend.reconciler import System
+from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.store import metrics, outbox, run_listing, tasks
+from densitylab.backend.shared.store.metrics import Point
+from densitylab.backend.shared.store.run_filters import Filter
+
+LARGE = ("runs", "tasks", "metrics", "artifacts", "evaluations", "result_values", "latest_values", "run_tags")
+SORTS = ("id", "created_at", "lambda_", "progress", "status", "results.accuracy.accuracy", "metrics.loss")
+Statement = tuple[str, Any]
+
+
+@pytest.fixture
+def runs_(work: Any, system: System, client: TestClient) -> list[int]:
+    """Return eight runs with a curve, of which two are evaluated and one is tagged."""
+    members: list[int] = work.launch({"evaluations": [{"key": "accuracy"}]}, {"seed": list(range(8))})
+    for run_id in members[:2]:
+        work.train(run_id)
+        work.finish_evaluations(run_id)
+    with system.database.write() as session:
+        for run_id in members:
+            metrics.append(session, run_id, [Point("loss", step, step, 1.0, 1.0) for step in range(20)])
+    client.patch(f"/api/v1/runs/{members[0]}", json={"tags": ["best"]})
+    return members
+
+
+class Plans:
+    """The statements that a database has executed, and what is wrong with their plans."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements: list[Statement] = []
+
+    def record(self, _connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and not many:
+            self._statements.append((statement, values))
+
+    def scans(self) -> list[str]:
+        """Return each plan of the statements so far that reads a whole table, with its statement."""
+        statements, self._statements = self._statements, []
+        plan = _postgresql if self._database.engine.dialect.name == "postgresql" else _sqlite
+        with self._database.engine.connect() as connection:
+            return [
+                f"{step}\n{statement}"
+                for statement, values in statements
+                for step in plan(connection, statement, values)
+            ]
+
+
+def _sqlite(connection: Connection, statement: str, values: Any) -> Iterator[str]:
+    steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    # A page is read in the order of an index, up to its limit
+    ordered = "LIMIT" in statement and not any("TEMP B-TREE FOR ORDER" in step for step in steps)
+    for step in steps:
+        # What nearly all runs meet is no search
+        scanned = re.match(r"SCAN (\w+)|SEARCH (?=.*\(deleting=\?( AND archived=\?)?\)$)(\w+)", step)
+        names = _names(statement)
+        table = scanned and (scanned[1] or scanned[3])
+        if table and names.get(table, table) in LARGE and not (ordered and "INDEX" in step):
+            yield step
+
+
+def _names(statement: str) -> dict[str, str]:
+    """Return the table of each alias."""
+    return {alias: table for table, alias in re.findall(r"(\w+) AS (\w+)", statement)}
+
+
+def _postgresql(connection: Connection, statement: str, values: Any) -> list[str]:
+    # It would scan tables as small as these: let it do so only if no index serves
+    for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "material"):
+        connection.exec_driver_sql(f"SET enable_{way} = off")
+    each = []
+    for sort in ("on", "off"):  # an index serves an order or a condition: either is good
+        connection.exec_driver_sql(f"SET enable_sort = {sort}")
+        (explained,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalars()
+        plan = explained[0] if isinstance(explained, list) else json.loads(explained)[0]
+        each.append(list(_steps(plan["Plan"], limited=False)))
+    return min(each, key=len)
+
+
+def _steps(node: dict[str, Any], *, limited: bool) -> Iterator[str]:
+    limited = (limited or node["Node Type"] == "Limit") and node["Node Type"] not in ("Sort", "Aggregate", "Hash")
+    if node.get("Relation Name") in LARGE and node["Node Type"] != "ModifyTable":
+        reads_all = node["Node Type"] == "Seq Scan" or ("Index Cond" not in node and not limited)
+        if reads_all:
+            yield f"{node['Node Type']} of {node['Relation Name']}"
+    for inner in node.get("Plans", []):
+        yield from _steps(inner, limited=limited)
+
+
+@pytest.fixture
+def plans(database: Database, client: TestClient) -> Iterator[Plans]:
+    recorded = Plans(database)
+    engines = (database.engine, client.app.state.database.engine)  # type: ignore[attr-defined]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", recorded.record)
+    yield recorded
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", recorded.record)
+
+
+def test_pages_are_read_in_the_order_of_an_index(client: TestClient, runs_: list[int], plans: Plans):
+    for sort in (*SORTS, *(f"-{sort}" for sort in SORTS)):
+        query: dict[str, Any] = {"sort": sort, "limit": 1}
+        for _ in range(3):
+            query["cursor"] = client.get("/api/v1/runs", params=query).raise_for_status().json()["next_cursor"]
+        assert plans.scans() == [], sort
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"tag": "best"},
+        {"regularizer": "none"},
+        {"model": "cnn"},
+        {"dataset": ["mnist", "blockmnist"]},
+        {"owner": "ada"},
+        {"origin": "imported"},
+        {"archived": "true"},
+        {"archived": ["true", "false"]},
+        {"status": "failed"},
+        {"status": ["queued", "running"]},
+        {"experiment": 1},
+        {"ids": [1, 2]},
+        {"where": "results.accuracy.accuracy>=0.9"},
+        {"lambda_min": 5},
+        {"created_after": "2020-01-01"},
+    ],
+    ids=lambda query: "-".join(query),
+)
+def test_filters_are_found_in_an_index(client: TestClient, runs_: list[int], plans: Plans, query: dict[str, Any]):
+    for sort in ("-id", "-created_at", "progress", "-results.accuracy.accuracy"):
+        client.get("/api/v1/runs", params={**query, "sort": sort}).raise_for_status()
+        assert plans.scans() == [], sort
+
+
+def test_words_are_looked_for_in_their_own_table(client: TestClient, runs_: list[int], plans: Plans):
+    for sort in ("-id", "-lambda_"):
+        client.get("/api/v1/runs", params={"q": "BEST", "sort": sort}).raise_for_status()
+        assert plans.scans() == [], sort
+
+
+def test_one_run_curves_and_the_state_of_the_system(client: TestClient, runs_: list[int], plans: Plans):
+    for path, query in (
+        (f"/api/v1/runs/{runs_[0]}", {}),
+        (f"/api/v1/runs/{runs_[0]}/metrics", {}),
+        (f"/api/v1/runs/{runs_[0]}/metrics", {"max_points": 3, "since": 2}),
+        ("/api/v1/metrics", {"run": runs_}),
+        ("/api/v1/experiments", {}),
+        ("/api/v1/experiments/1", {}),
+        ("/api/v1/system", {}),
+        ("/metrics", {}),
+    ):
+        client.get(path, params=query).raise_for_status()
+        assert plans.scans() == [], path
+
+
+def test_the_life_of_a_task(work: Any, runs_: list[int], plans: Plans, database: Database):
+    work.start(runs_[2])
+    with database.write() as session:
+        tasks.reap(session)
+        outbox.take(session, 500)
+    with database.read() as session:
+        tasks.overdue_cancels(session, 10)
+        tasks.counts(session)
+    assert plans.scans() == []
+
+
+def test_a_scan_would_be_seen(runs_: list[int], plans: Plans, database: Database):
+    with database.read() as session:
+        session.connection().exec_driver_sql("SELECT spec_hash FROM runs WHERE notes = 'x' LIMIT 1")
+        session.connection().exec_driver_sql("SELECT sum(bytes) FROM artifacts")
+        session.connection().exec_driver_sql("SELECT kind, count(*) FROM tasks GROUP BY kind")
+    assert len(plans.scans()) == 3
+
+
+def test_the_number_of_statements_does_not_grow_with_the_runs(
+    client: TestClient, runs_: list[int], plans: Plans, database: Database
+):
+    numbers = []
+    for members in (runs_[:2], runs_):
+        client.get("/api/v1/metrics", params={"run": members}).raise_for_status()
+        numbers.append(len(plans._statements))
+        plans.scans()
+    assert numbers[0] == numbers[1]
+
+
+def test_a_filter_with_many_matches_finds_the_same(system: System, runs_: list[int], monkeypatch: pytest.MonkeyPatch):
+    filters = [
+        Filter(tag=("best",)),
+        Filter(model=("mlp",)),
+        Filter(query="best"),
+        Filter(status=("queued",)),
+        Filter(ids=tuple(runs_[:3])),
+        Filter(experiment=(1,), tag=("best", "other")),
+    ]
+    for few in (1000, 0):
+        monkeypatch.setattr("densitylab.backend.shared.store.run_filters.FEW", few)
+        run_listing._ordered.cache_clear()
+        with system.database.read() as session:
+            listed = [
+                [run.id for run in run_listing.sorted_runs(session, item, sort=sort, descending=True)]
+                for item in filters
+                for sort in SORTS
+            ]
+            counts = [run_listing.count(session, item) for item in filters]
+        if few:
+            expected = listed, counts
+    assert (listed, counts) == expected
+    assert listed[0] == [runs_[0]] and counts == [1, 8, 1, 6, 3, 1]

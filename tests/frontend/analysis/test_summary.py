@@ -1,0 +1,74 @@
+"""The sentences of a comparison say no more than the tests allow."""
+
+import pytest
+
+from densitylab.backend.shared.contracts import Run
+from densitylab.frontend.analysis.comparison import compare
+from densitylab.frontend.analysis.summary import summary_sentences
+from tests.frontend.analysis.test_comparison import NO_CATALOG, make_run
+
+
+def runs(values: dict[float, list[float]], result: str = "accuracy.accuracy") -> list[Run]:
+    """By λ the result of each seed; λ = 0 is the baseline."""
+    return [
+        make_run("a", lambda_, seed, results={result: value})
+        for lambda_, by_seed in values.items()
+        for seed, value in enumerate(by_seed)
+    ]
+
+
+def sentence(found: list[Run]) -> str:
+    comparison = compare(found, NO_CATALOG)
+    ((_, words),) = summary_sentences(comparison, comparison.columns, NO_CATALOG)
+    return words
+
+
+BASE = [0.50, 0.51, 0.52, 0.53]
+
+
+def test_a_difference_that_the_seeds_establish_is_named_with_its_interval():
+    words = sentence(runs({0: BASE, 1: [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]}))
+    assert words.startswith("better than the baseline: λ 1 (+0.2015 ±") and words.endswith("4 seeds).")
+
+
+def test_the_direction_of_the_result_decides_what_is_better():
+    higher = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
+    assert sentence(runs({0: BASE, 1: higher}, "leakage.share")).startswith("worse than the baseline: λ 1")
+    assert sentence(runs({0: higher, 1: BASE}, "leakage.share")).startswith("better than the baseline: λ 1 (-0.2015")
+
+
+def test_noise_is_not_called_a_difference():
+    words = sentence(runs({0: BASE, 1: [0.60, 0.41, 0.65, 0.40]}))
+    assert words.startswith("no difference from the baseline is established with 4 seeds. The largest is ")
+    assert "(λ 1)" in words and "better" not in words
+
+
+def test_groups_that_are_not_told_apart_are_counted():
+    clear = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
+    words = sentence(runs({0: BASE, 0.1: [0.60, 0.41, 0.65, 0.40], 1: clear}))
+    assert "better than the baseline: λ 1 (" in words and words.endswith("1 other group not told from it.")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({0: [0.5], 1: [0.9]}, "one seed in common with the baseline says nothing"),
+        ({0: [0.5, 0.5], 1: [0.9, 0.9]}, "the same for all seeds, which a t test cannot judge"),
+    ],
+)
+def test_what_cannot_be_tested_is_said(values, expected):
+    assert expected in sentence(runs(values))
+
+
+def test_without_a_baseline_no_best_is_claimed_from_noise():
+    found = [
+        make_run("none", 0, seed, model=model, results={"accuracy.accuracy": value})
+        for model, values in (("mlp", (0.5, 0.9)), ("cnn", (0.9, 0.6)))
+        for seed, value in enumerate(values)
+    ]
+    assert sentence(found) == "no group is established as the best."
+
+
+def test_a_result_of_one_group_has_no_sentence():
+    comparison = compare(runs({0: BASE}), NO_CATALOG)
+    assert summary_sentences(comparison, comparison.columns, NO_CATALOG) == []

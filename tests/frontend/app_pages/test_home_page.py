@@ -1,0 +1,62 @@
+"""The home page: what is at work, the newest results, and the demo where nothing has run yet."""
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button, Subheader
+
+from densitylab.backend.shared.contracts import QueueName, Readiness, Status, TaskKind
+from densitylab.frontend.ui.home import system_line
+from tests.frontend.page_text import page_text
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def order(app: AppTest, *words: str) -> list[int]:
+    """Return the places of these headings and buttons on the page."""
+    parts = [
+        item.label if isinstance(item, Button) else item.value if isinstance(item, Subheader) else ""
+        for item in app.main
+    ]
+    return [parts.index(word) for word in words]
+
+
+def test_an_empty_system_offers_the_demo_first(page, empty_api):
+    app = page.open("home")
+    assert "No runs yet" in page_text(app)
+    demo, recent = order(app, "Launch the demo", "Recent runs")
+    assert demo < recent
+
+
+def test_what_is_at_work_the_newest_results_and_then_the_rest(page, empty_api):
+    done = empty_api.launch({"epochs": 2, "evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
+    for index, run_id in enumerate(done):
+        empty_api.finish(run_id, accuracy__accuracy=0.5 + index / 10)
+    running = empty_api.launch({"epochs": 2, "evaluations": []}, {"seed": [0, 1, 2]})
+    empty_api.start(running[0])
+    app = page.open("home")
+    text = page_text(app)
+    places = order(app, "Now", "Newest results", "Recent runs", "Launch the demo")
+    assert places == sorted(places)
+    assert "runs: 2 queued, 1 training" in text
+    assert "tasks, evaluations and maps included: 5 queued, 1 running" in text  # with three accuracies that wait
+    assert "- **Test accuracy:** " in text and "% trained" in str([item.text for item in app.get("progress")])
+
+
+def test_what_is_evaluated_while_nothing_trains(page, empty_api):
+    (run,) = empty_api.launch({"epochs": 2, "evaluations": []})
+    held = empty_api.start(run)
+    empty_api.end(held, Status.SUCCEEDED)
+    empty_api.newest_task(TaskKind.EVALUATE)
+    app = page.open("home")
+    assert f"of run {run}\\: 0%" in page_text(app) or f"of run {run}: 0%" in page_text(app)
+    assert "0 of 1 evaluations done" in str([item.text for item in app.get("progress")])
+
+
+@pytest.mark.parametrize(("age", "expected"), [(1.0, True), (59.0, True), (61.0, False)])
+def test_missing_workers_are_no_warning_in_the_first_minute(monkeypatch, age, expected):
+    monkeypatch.setattr(system_line, "first_seen", lambda: time.monotonic() - age)
+    none = Readiness(status="degraded", database="ok", broker="ok", workers={}, queued=0, running=0)
+    every = none.model_copy(update={"workers": dict.fromkeys(QueueName, 1)})
+    assert system_line.starting(none) is expected and not system_line.starting(every)

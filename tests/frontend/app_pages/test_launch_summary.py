@@ -1,0 +1,154 @@
+"""The launch page's summary: what is shown is what is launched, name and tags that follow, copies and reloads."""
+
+import json
+from typing import Any
+
+import pytest
+
+from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.frontend.launch_form.saved_draft import encoded
+from tests.frontend.app_pages.test_launch_page import ending, launched
+from tests.frontend.app_pages.test_refused_inputs import below
+from tests.frontend.conftest import Page
+from tests.frontend.page_text import page_text
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def launch_button(app):
+    return ending(app.button, "launch-button")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "sentence"),
+    [
+        ("number_input", "/epochs", 0, "Expected a number of at least 1; got 0"),
+        ("number_input", "/epochs", 1.5, "whole number"),
+        ("number_input", "/batch", 99_999_999, "Expected a number of at most 65536"),
+        ("number_input", "/optimizer/adam/lr", -1, "Expected a number above 0"),
+        ("number_input", "/label_smoothing", 1, "Expected a number below 1"),
+        ("number_input", "/gradient_accumulation", 0, "Expected a number of at least 1"),
+        ("number_input", "/evaluations/pgd_linf/samples", 0, "Expected a whole number of at least 1"),
+        ("number_input", "/evaluations/pgd_linf/steps", 0, "Expected a whole number of at least 1"),
+        ("number_input", "/evaluations/leakage/variants", 10, "Expected a whole number from 1 to 9"),
+        ("text_input", "/evaluations/pgd_linf/epsilons", "0.1, 2", "Expected numbers of at least 0 and at most 1"),
+        ("text_input", "/evaluations/pgd_linf/epsilons", "0.1 0,2", "'0,2' may be 0.2"),
+        ("text_input", "/lambda", "-1", "Expected a number of at least 0; got -1"),
+        ("text_input", "/lambda", "0.1, 1e", "'1e' is not a number"),
+        ("text_input", "/lambda", "1,5 2", "'1,5' may be 1.5"),
+        ("text_input", "/lambda", "1e-400", "rounds to 0"),
+        ("text_input", "/seeds", "0, 1.5", "'1.5' is not a whole number"),
+        ("text_input", "/seeds", "-1", "Expected a number of at least 0; got -1"),
+    ],
+)
+def test_what_cannot_be_launched_is_said_beside_its_field_and_in_the_summary(page, kind, field, value, sentence):
+    app = page.open("launch")
+    assert not launch_button(app).disabled
+    app = ending(getattr(app, kind), field).set_value(value).run()
+    text = page_text(app)
+    assert sentence in below(app, field), text
+    summary = [item.value for item in app.markdown if ":red[:material/error:] [" in item.value]
+    assert len(summary) == 1 and "](#field-" in summary[0]
+    assert sentence[1:] in summary[0].replace("\\", "")  # after the field's name
+    assert launch_button(app).disabled
+    assert ending(getattr(app, kind), field).value == value
+
+
+def test_an_image_size_is_checked_too(page):
+    app = page.open("launch")
+    app = ending(app.selectbox, "/dataset/key").set_value("Waterbirds").run()
+    app = ending(app.number_input, "/dataset/waterbirds/image_size").set_value(7).run()
+    assert "of at least 16" in page_text(app) and launch_button(app).disabled
+
+
+def test_a_list_of_weights_is_shown_as_it_is_read(page):
+    app = page.open("launch")
+    app = ending(app.text_input, "/lambda").set_value("0.1;1").run()
+    assert "Read as 0.1, 1." in page_text(app) and launch_button(app).label == "Launch 2 runs"
+    app = ending(app.text_input, "/lambda").set_value("0.1, 1").run()
+    assert "Read as" not in page_text(app)
+
+
+def test_the_baseline_of_several_regularizers_is_launched_once(page, live_api):
+    app = page.open("launch")
+    ending(app.number_input, "/epochs").set_value(2)
+    ending(app.text_input, "/lambda").set_value("0, 1")
+    methods = ending(app.multiselect, "/methods")
+    app = methods.set_value([name for name in methods.options if "acobian" in name]).run()
+    assert ending(app.text_input, "/methods/jacobian/lambda").value == "0, 1"
+    assert launch_button(app).label == "Launch 3 runs" and "λ = 0 is trained once" in page_text(app)
+    app = launch_button(app).click().run()
+    page_text(app)
+    runs = live_api.client.runs_of(launched(app, live_api).id)
+    found = sorted((run.spec.regularizer.key, run.spec.lambda_) for run in runs)
+    assert found == [("jacobian", 1), ("marginal_density", 0), ("marginal_density", 1)]
+
+
+def test_a_batch_larger_than_the_training_set_is_said_at_its_field(page):
+    app = page.open("launch")
+    app = ending(app.number_input, "/batch").set_value(5000).run()
+    assert "each step takes all 3,600 images" in below(app, "/batch")
+    assert not launch_button(app).disabled
+
+
+def test_training_against_attacks_begins_with_the_radius_of_the_evaluated_attack(page):
+    app = page.open("launch")
+    regularizer = ending(app.selectbox, "/regularizer/key")
+    app = regularizer.set_value(next(name for name in regularizer.options if name.startswith("Adversarial"))).run()
+
+    def radii():
+        trained = next(item for item in app.number_input if "/regularizer/adversarial_training/epsilon" in item.key)
+        evaluated = next(item for item in app.text_input if "/evaluations/pgd_linf/epsilons" in item.key)
+        return trained.value, evaluated
+
+    assert radii()[0] == 0.1 and radii()[1].value == "0.1"
+    app = radii()[1].set_value("0.2, 0.3").run()
+    assert radii()[0] == 0.2
+    app = ending(app.selectbox, "/dataset/key").set_value("CIFAR-10").run()
+    assert radii()[0] == 8 / 255 and float(radii()[1].value) == 8 / 255
+
+
+def test_name_and_tags_follow_the_settings_until_they_are_edited(page):
+    app = page.open("launch")
+
+    def labels():
+        return ending(app.text_input, "/name").value, ending(app.multiselect, "/tags").value
+
+    assert labels() == ("Quick look", ["quick"])
+    app = ending(app.text_input, "/lambda").set_value("0, 1").run()
+    name, tags = labels()
+    assert "λ = 0, 1" in name and tags == ["blockmnist", "mlp", "marginal_density"]
+    ending(app.text_input, "/name").set_value("mine")
+    app = ending(app.text_input, "/lambda").set_value("0, 2").run()
+    assert labels() == ("mine", tags)
+    app = ending(app.text_input, "/name").set_value("").run()
+    assert "λ = 0, 2" in labels()[0]
+    app = ending(app.text_input, "/lambda").set_value("0.1").run()
+    assert labels() == ("Quick look", ["quick"])
+
+
+def test_a_copy_and_its_changes_survive_a_reload_and_stand_first(page, live_api):
+    (run,) = live_api.launch({"epochs": 2, "evaluations": [], "lambda_": 0.1234567})
+    app = page.open("launch", clone=str(run))
+    assert f"Copy of run {run}" in page_text(app) and "nothing is changed yet" in page_text(app)
+    assert ending(app.text_input, "/lambda").value == "0.1234567"
+    app = ending(app.number_input, "/epochs").set_value(5).run()
+    assert "Epochs: ~~2~~ → **5**" in page_text(app)
+    draft = encoded(ExperimentRequest.model_validate(shown(app)))
+
+    again = Page().open("launch", clone=str(run), draft=draft)
+    assert ending(again.number_input, "/epochs").value == 5 and "Epochs: ~~2~~ → **5**" in page_text(again)
+    assert shown(again) == shown(app)
+    ending(again.text_input, "/lambda").set_value("1").run()
+    assert "Epochs 2 → 5, λ 0.1234567 → 1" in ending(again.text_input, "/name").value
+
+
+def shown(app) -> dict[str, Any]:
+    """Return the request that the form shows, from the command for other tools."""
+    return json.loads(app.code[0].value.partition("-d '")[2].removesuffix("'"))
+
+
+def test_a_link_with_a_damaged_draft_fills_the_form_without_it(page):
+    app = page.open("launch", preset="demo", draft="not a draft")
+    assert "cannot be read" in " ".join(item.value for item in app.warning)
+    assert launch_button(app).label == "Launch 9 runs"

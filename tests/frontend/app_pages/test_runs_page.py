@@ -1,0 +1,74 @@
+"""The table of all runs: filters, order, columns, groups and the count."""
+
+import pytest
+
+from densitylab.backend.shared.contracts import ExperimentPatch
+from tests.frontend.page_text import button, page_text
+
+pytestmark = pytest.mark.timeout(120)
+SMALL = {"epochs": 2, "evaluations": []}
+
+
+@pytest.fixture
+def experiment(live_api) -> int:
+    """λ 0, 0.1 and 1 with two seeds each, and accuracies from 0.5 to 0.75."""
+    runs = live_api.launch(SMALL, {"lambda_": [0, 0.1, 1], "seed": [0, 1]})
+    for index, run_id in enumerate(runs):
+        live_api.finish(run_id, accuracy__accuracy=0.5 + index / 20)
+    return live_api.client.run(runs[0]).experiment
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ({"lambda_min": "0.05"}, {(0.1, 0), (0.1, 1), (1, 0), (1, 1)}),
+        ({"lambda_max": "0.1", "seeds": "1"}, {(0, 1), (0.1, 1)}),
+        ({"seeds": "0, 1"}, {(x, seed) for x in (0, 0.1, 1) for seed in (0, 1)}),
+        ({"above": "0.62", "result": "accuracy.accuracy"}, {(0.1, 1), (1, 0), (1, 1)}),
+        ({"above": "0.52", "below": "0.62"}, {(0, 1), (0.1, 0)}),
+    ],
+)
+def test_runs_are_filtered_by_weight_seed_and_result(page, experiment, link, expected):
+    app = page.open("runs", experiment=str(experiment), **link)
+    text = page_text(app)
+    shown = app.dataframe[0].value
+    assert set(zip(shown["λ"], shown["Seed"], strict=True)) == expected
+    assert f"{len(expected)} runs in all." in text
+
+
+def test_a_seed_that_cannot_be_read_is_said(page, experiment):
+    assert "'x' is not a whole number" in page_text(page.open("runs", experiment=str(experiment), seeds="x"))
+
+
+def test_a_running_run_stands_first_and_the_count_says_what_is_not_shown(page, live_api):
+    runs = live_api.launch(SMALL, {"seed": list(range(55))})
+    live_api.start(runs[0])
+    experiment = str(live_api.client.run(runs[0]).experiment)
+    app = page.open("runs", experiment=experiment)
+    assert "55 runs in all, 51 of them shown." in page_text(app)
+    assert app.dataframe[0].value["Run"].iloc[0] == runs[0]
+    app = button(app, "Show more").click().run()
+    assert "55 runs in all." in page_text(app) and app.dataframe[0].value["Run"].is_unique
+    oldest_first = page.open("runs", experiment=experiment, sort="id")
+    page_text(oldest_first)
+    assert list(oldest_first.dataframe[0].value["Run"]) == runs[:50]
+
+
+def test_columns_are_chosen_in_the_link(page, experiment):
+    app = page.open("runs", experiment=str(experiment), columns="λ")
+    page_text(app)
+    order = app.dataframe[0].proto.column_order
+    assert list(order) == ["Status", "Run", "λ"]
+
+
+def test_runs_are_grouped_under_the_name_of_their_experiment(page, live_api, experiment):
+    live_api.client.change_experiment(experiment, ExperimentPatch(name="A sweep"))
+    app = page.open("runs", experiment=str(experiment), grouped="true")
+    page_text(app)
+    assert list(app.dataframe[0].value["Name of the experiment"]) == ["A sweep", "", "", "", "", ""]
+
+
+def test_experiments_show_their_results(page, live_api, experiment):
+    live_api.client.change_experiment(experiment, ExperimentPatch(notes="findme-results"))
+    text = page_text(page.open("experiments", search="findme-results")).replace("\\", "")
+    assert "Test accuracy 0.525 to 0.725 (means of 3 groups)" in text
