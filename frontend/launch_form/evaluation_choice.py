@@ -36,11 +36,11 @@ def draw_evaluations(
         key=f"{form.key}/evaluations",
         persist_state="page",
         format_func=lambda entry: entry.label,
-        help="They run once the model is there. Test accuracy is always evaluated.",
     )
     chosen: list[dict[str, Any]] = []
     repeatable: list[dict[str, Any]] = []  # on validation images
     with settings or nullcontext():
+        st.caption("Evaluations run once the model is there. Test accuracy is always evaluated.")
         for entry in picked:
             first = len(chosen)
             chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first)

@@ -70,10 +70,10 @@ def draw_regularization(
             kind=int,
             at="/spec/seed",
             errors=form.errors,
-            help="Each λ is trained once per seed. Intervals over seeds need at least two; use three or more.",
         )
         form.errors.show("/spec/seed", "/sweep/seed", "/sweep/0/seed")
     with cells.settings:
+        st.caption("Each λ is trained once per seed. Intervals over seeds need at least two; use three or more.")
         with st.container(horizontal=True):
             _draw_log_spaced(form.key)
             draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])

@@ -1,5 +1,5 @@
 // Links to "#field-…" lead to the field above the place with that class, also inside closed parts of the form.
-export default function() {
+export default function({ parentElement }) {
   const jump = (event) => {
     const link = event.target.closest?.('a[href*="#field-"]');
     if (!link) return;
@@ -15,6 +15,8 @@ export default function() {
     // A part that has just been opened has no size for a moment
     setTimeout(() => { place.scrollIntoView({ block: "center" }); field?.focus({ preventScroll: true }); }, 250);
   };
+  parentElement.stopListening?.();  // Streamlit calls this function for new data too: the last call alone listens
   document.addEventListener("click", jump, true);
-  return () => document.removeEventListener("click", jump, true);
+  parentElement.stopListening = () => document.removeEventListener("click", jump, true);
+  return parentElement.stopListening;
 }

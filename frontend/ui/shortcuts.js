@@ -34,14 +34,16 @@ export default function(component) {
   };
   // Half a number, such as "1e", reaches the page as no number: the input shows none either
   const clear = ({ target }) => { if (target.validity?.badInput) target.value = ""; };
+  dialog.stopListening?.();  // Streamlit calls this function for new data too: the last call alone listens
   opener.addEventListener("click", show);
   closer.addEventListener("click", hide);
   document.addEventListener("keydown", press);
   document.addEventListener("focusout", clear);
-  return () => {
+  dialog.stopListening = () => {
     document.removeEventListener("keydown", press);
     document.removeEventListener("focusout", clear);
     opener.removeEventListener("click", show);
     closer.removeEventListener("click", hide);
   };
+  return dialog.stopListening;
 }

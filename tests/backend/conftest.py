@@ -53,15 +53,16 @@ POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 @pytest.hookimpl(tryfirst=True)  # before the selection by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a test with many cases only the first one runs on PostgreSQL too, unless the slow tests run."""
+    """On PostgreSQL the fast tests are the first case of each test of the store, and the first of each other file."""
     seen: set[str] = set()
     for item in items:
         if isinstance(item, pytest.Function) and getattr(item, "callspec", None) is not None:
-            test = item.nodeid.partition("[")[0]
+            file, _, test = item.nodeid.partition("[")[0].partition("::")
+            of_store = file.startswith("tests/backend/shared/")
             if item.callspec.params.get("database_url") == "postgresql":
-                if test in seen:
+                if (kind := f"{file}::{test}" if of_store else file) in seen:
                     item.add_marker(pytest.mark.slow)
-                seen.add(test)
+                seen.add(kind)
 
 
 class Broker:

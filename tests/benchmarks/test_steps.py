@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,6 +50,7 @@ def test_it_writes_a_table_and_json(tmp_path):
     assert text in outcome.stdout and text.count("| cnn |") == 4 and "batch 4" in text
 
 
+@pytest.mark.slow
 def test_a_profile_names_the_operators_of_each_step(tmp_path):
     outcome = bench(
         "--models",

@@ -133,6 +133,7 @@ def _kill(system: System, watch: Watch, what: str) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_a_training_that_ignores_its_cancel_is_stopped_hard(system):
     database = Database(system.settings.database_url)
     system.start_worker()

@@ -43,6 +43,7 @@ def experiment(running_system) -> Iterator[int]:
         running_system.client.cancel_run(run)
 
 
+@pytest.mark.slow
 def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_refreshes(
     running_system, browser, tab, experiment
 ):
@@ -119,6 +120,7 @@ def test_listed_keys_open_the_pages(running_system, tab):
 
 
 @pytest.mark.parametrize(("path", "key"), [("runs", "q"), ("experiments", "search")])
+@pytest.mark.few(1)
 def test_a_link_restores_the_search_in_a_new_browser(running_system, browser, tab, path, key):
     tab.goto(f"{running_system.page}/{path}")
     search = tab.get_by_role("textbox", name="Search")

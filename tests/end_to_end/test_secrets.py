@@ -23,6 +23,7 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.mark.parametrize("given", [PASSWORD, "wrong-pa55word"])
+@pytest.mark.few(1)
 def test_secrets_show_nowhere(tmp_path: Path, given: str):
     broker_port, api_port = free_ports(2)
     # The broker itself gets its password from a file, as it would from an administrator

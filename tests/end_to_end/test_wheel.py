@@ -165,6 +165,7 @@ def test_a_source_distribution_gives_the_same_wheel(wheel: Path, project: Path, 
     [(SMALL, [1, 56, 28], 10, "accuracy.accuracy"), (PLUGIN, [1, 16, 16], 2, "noise_accuracy.accuracy")],
     ids=["built in", "plug-in"],
 )
+@pytest.mark.few(1)
 def test_a_run_from_a_script_among_foreign_packages(
     system: RunningSystem,
     installation: Installation,

@@ -70,6 +70,7 @@ def test_a_worker_ends_when_its_queues_are_empty(system, database):
     assert _unregistered(system)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_after_so_many_runs_and_their_evaluations(system, database):
     evaluated = {"evaluations": [{"key": "accuracy", "params": {}}]}
     watches = [launch(system.settings, database, **SHORT | evaluated) for _ in range(3)]
@@ -113,6 +114,7 @@ def test_a_run_in_progress_is_handed_back_at_the_time(system, database):
     assert_undisturbed(database, system.settings, [watch], undisturbed)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_in_time_also_while_it_waits_for_the_broker(system):
     system.broker.kill()
     system.broker.wait()

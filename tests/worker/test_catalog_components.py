@@ -163,6 +163,7 @@ def test_a_data_set_is_what_its_entry_says(entry, tmp_path):
         for entry in CATALOG.all("model")
     ],
 )
+@pytest.mark.few(21)
 def test_a_model_gives_logits_for_every_shape_of_data(entry, data_entry):
     if entry.package is not None and importlib.util.find_spec(entry.package) is None:
         pytest.skip(f"needs {entry.package}, which is not installed")

@@ -47,6 +47,7 @@ OPTIMIZERS = pytest.mark.parametrize("optimizer", [entry.key for entry in CATALO
 
 @OPTIMIZERS
 @pytest.mark.parametrize(("model", "params"), [("mlp", {}), ("cnn", GELU)])
+@pytest.mark.few(2)
 def test_small_networks_leave_chance(model, params, optimizer):
     assert accuracy_at_the_end(model, params, optimizer, side=16, steps=160, batch=30) > 0.2
 

@@ -48,6 +48,7 @@ def model():
 
 
 @pytest.mark.parametrize("entry", installed("attack"))
+@pytest.mark.few(4)
 def test_an_attack(entry, model, data):
     x, params = data.images / 255, {"steps": 3} if entry.param("steps") else {}
     y = model(x).argmax(1)
@@ -80,6 +81,7 @@ def test_a_regularizer(entry, model, data):
 
 
 @pytest.mark.parametrize("entry", installed("evaluation"))
+@pytest.mark.few(8)
 def test_an_evaluation(entry, model, data):
     offered = {
         "train_data": lambda: data,

@@ -106,6 +106,7 @@ def test_another_checkpoint_is_another_map(client: TestClient, work: Any, traine
         ({"runs": [1, 1]}, "/runs/1"),
     ],
 )
+@pytest.mark.few(8)
 def test_a_wrong_field_is_named(client: TestClient, trained: list[int], changes: dict[str, Any], pointer: str):
     answer = client.post(ASK, json=body(trained, **changes))
     assert answer.status_code == 422, answer.text

@@ -59,6 +59,7 @@ def test_slices_are_asked_for_made_and_kept(client: TestClient, work: Any, syste
         ({"split": "upload"}, 422, "/index"),
     ],
 )
+@pytest.mark.few(5)
 def test_a_wrong_field_is_named(client: TestClient, trained: int, changes: Any, status: int, pointer: str):
     answer = client.post(ASK, json={"runs": [trained], "index": 3, **changes})
     assert answer.status_code == status, answer.text

@@ -132,6 +132,7 @@ def test_a_figure_of_an_older_checkpoint_or_version_is_taken_again(
         ({"key": "pixel_perturbation", "params": {"fractions": [0]}}, "/params/fractions"),
     ],
 )
+@pytest.mark.few(5)
 def test_what_can_not_be_measured_is_refused_with_the_field(
     client: TestClient, trained: int, body: dict[str, Any], pointer: str
 ):

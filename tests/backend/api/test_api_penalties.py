@@ -96,6 +96,7 @@ def test_weights_of_a_trained_run_of_the_same_network(client: TestClient, work: 
         ({"seeds": []}, 422, "/seeds", "1"),
     ],
 )
+@pytest.mark.few(5)
 def test_a_wrong_field_is_named(
     client: TestClient, work: Any, changes: dict[str, Any], status: int, pointer: str, words: str
 ):

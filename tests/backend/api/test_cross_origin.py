@@ -45,6 +45,7 @@ def test_pages_of_named_origins_may_read_and_change(open_to: TestClient):
         assert wrong.status_code == 404 and wrong.headers["access-control-allow-origin"] == origin
 
 
+@pytest.mark.few(1)
 def test_pages_of_other_origins_may_not(open_to: TestClient, client: TestClient):
     for origin in ("https://evil.example", "null", f"{ORIGIN}.evil.example", "http://localhost:3001"):
         for server in (open_to, client):

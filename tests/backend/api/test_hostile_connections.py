@@ -114,6 +114,7 @@ def answer(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     "start", [b"", b"GET /healthz HTTP/1.1\r\nX: ", b"POST /api/v1/experiments HTTP/1.1\r\n" + LET_IN], ids=repr
 )
+@pytest.mark.few(1)
 def test_half_sent_requests_keep_nobody_out(server: Server, start: bytes):
     def closed() -> float:
         return server.refused("connections") + server.refused("slow headers")
@@ -159,6 +160,7 @@ def test_an_upload_under_way_outlives_a_flood_of_half_sent_requests(server: Serv
     ],
     ids=repr,
 )  # fmt: skip
+@pytest.mark.few(3)
 def test_what_is_not_completed_is_closed(server: Server, sent: bytes, reason: str):
     before = server.refused(reason)
     with server.connect() as connection:
@@ -292,6 +294,7 @@ def test_descriptors_and_memory_are_flat(server: Server):
     assert server.process.memory_info().rss < 1.1 * memory
 
 
+@pytest.mark.slow
 def test_forwarded_addresses_are_believed_from_named_proxies_alone(tmp_path: Path):
     limits = {"rate_limit": "0.5"}  # one request, then two seconds
     for name, proxies, statuses in (

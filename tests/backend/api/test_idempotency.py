@@ -124,6 +124,7 @@ def send(client: TestClient, path: str, request: Request, key: str) -> Any:
 
 @pytest.mark.parametrize("kind", MAKING)
 @pytest.mark.usefixtures("trained")
+@pytest.mark.few(6)
 def test_the_same_request_makes_one_and_another_is_refused(private: TestClient, system: System, kind: str):
     path, request, other = MAKING[kind]
     first = send(private, path, request, "k")
@@ -224,6 +225,7 @@ def test_an_experiment_that_is_being_deleted_is_no_more(client: TestClient, syst
 
 @pytest.mark.parametrize("kind", MAKING)
 @pytest.mark.usefixtures("trained")
+@pytest.mark.few(5)
 def test_the_audit_log_has_a_line_of_what_was_made_and_none_of_what_was_not(private: TestClient, kind: str):
     path, request, other = MAKING[kind]
     assert send(private, path, request, "k").is_success

@@ -185,6 +185,7 @@ def test_the_administrator_may_change_everything(separate: TestClient, system: S
 
 @pytest.mark.parametrize("action", ["cancel", "retry", "archive", "unarchive", "delete"])
 @pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.few(4)
 def test_of_many_runs_only_ones_own_are_changed(separate: TestClient, action: str, dry_run: bool):
     ada, bob = (bearer(new_token(separate, name)) for name in ("ada", "bob"))
     theirs, own = launch(separate, ada)["runs"][0], launch(separate, bob)["runs"][0]

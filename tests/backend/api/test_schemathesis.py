@@ -61,7 +61,7 @@ def test_every_operation_answers_as_declared(api_schema: Any):
 
 def _check(cases: Any) -> None:
     @hypothesis_settings(
-        max_examples=15, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(case=cases)
     def answers_as_declared(case: Any) -> None:

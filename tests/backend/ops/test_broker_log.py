@@ -78,6 +78,7 @@ DAMAGES = (
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.few(2)
 def test_it_is_set_aside(damage: Callable[[Path], None], settings: Settings, lines: list[str]):
     log = settings.home / "broker" / "appendonlydir"
     for round_ in (1, 2):  # the second time, what was set aside before is replaced

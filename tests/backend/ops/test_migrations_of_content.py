@@ -282,6 +282,7 @@ def _fill(database: Database) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite_settings", "postgresql_settings"])
 @pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.few(9)
 def test_content_of_every_revision_survives_and_is_read(kind: str, revision: str, request: pytest.FixtureRequest):
     settings: Settings = request.getfixturevalue(kind)
     with migrate._connection(settings) as connection:

@@ -37,6 +37,7 @@ def test_a_cost_that_is_not_known_is_none():
 
 @pytest.mark.parametrize("key", [entry.key for entry in CATALOG.all(ModelEntry) if entry.cost is not None])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.few(8)
 def test_the_stated_cost_is_that_of_the_network(key: str, shape: tuple[int, int, int]):
     torch.set_num_threads(1)
     channels, *size = shape

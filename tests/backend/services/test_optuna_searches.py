@@ -373,6 +373,7 @@ def choices(path: str, *values: Any) -> dict[str, Any]:
         (choices("lambda_", 0.1, 0.1), "parameters/0/choices/1"),
     ],
 )
+@pytest.mark.few(8)
 def test_wrong_fields_are_named(client: TestClient, work: Any, changes: dict[str, Any], pointer: str):
     work.prepare()
     refused = launch(client, **changes)

@@ -197,6 +197,7 @@ def test_a_delivery_that_is_not_taken_is_tried_again_with_the_same_id(
     ],
     ids=range(8),
 )
+@pytest.mark.few(3)
 def test_whatever_a_receiver_answers_the_others_get_theirs(
     client: TestClient, receiver: Receiver, work: Any, database: Database, answer: bytes
 ):
@@ -338,6 +339,7 @@ def test_who_is_gone_costs_one_line_and_a_deleted_webhook_nothing(
         "https://93.184.216.34:99999/",
     ],
 )
+@pytest.mark.few(12)
 def test_addresses_of_the_inner_network_and_nonsense_are_refused(settings: Settings, url: str):
     with pytest.raises(webhooks.UnsafeWebhookUrl):
         webhooks.resolve(url, allow_private=False)

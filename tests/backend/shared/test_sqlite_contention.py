@@ -53,6 +53,7 @@ print(step, round(slowest * 1e3))
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_nothing_fails_under_four_writers_the_reconciler_and_twenty_readers(
     app: FastAPI, settings: Settings, work: Any, database: Database, seconds: int
 ):

@@ -86,6 +86,7 @@ def gate(live_api, monkeypatch) -> Iterator[Gate]:
         (502, None, (), ["answered 502"]),
     ],
 )
+@pytest.mark.few(3)
 def test_an_answer_to_a_form_is_a_sentence_and_what_was_typed_stays(
     page, live_api, gate, status, detail, errors, sentences
 ):
@@ -108,6 +109,7 @@ def test_an_answer_to_a_form_is_a_sentence_and_what_was_typed_stays(
 
 
 @pytest.mark.parametrize("name", ["run", "experiment", "launch", "datasets"])
+@pytest.mark.few(2)
 def test_what_was_typed_is_there_again_when_the_api_is(page, live_api, gate, name):
     (run,) = live_api.launch(SMALL)
     live_api.finish(run)
@@ -136,6 +138,7 @@ def test_what_was_typed_is_there_again_when_the_api_is(page, live_api, gate, nam
     [("home", "Launch the demo"), ("run", "Cancel"), ("run", "Archive"), ("experiment", "Cancel 1"), ("launch", None)],
 )
 @pytest.mark.parametrize("status", [0, 409])
+@pytest.mark.few(2)
 def test_a_button_without_a_form(page, live_api, gate, name, label, status):
     (run,) = live_api.launch(SMALL)
     link = {"run": {"run": str(run)}, "experiment": {"experiment": str(live_api.client.run(run).experiment)}}

@@ -24,6 +24,7 @@ LINKS = {"experiment": {"experiment": "1"}, "run": {"run": "1"}, "saliency": {"r
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.few(4)
 def test_a_dead_api_is_a_sentence_on_every_page(page, dead_api, name):
     assert "does not answer" in page_text(page.open(name, **LINKS.get(name, {})))
 
@@ -59,6 +60,7 @@ def test_without_a_run_every_page_shows_the_way(page, empty_api):
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.few(4)
 def test_a_run_that_was_deleted_elsewhere_is_said(page, live_api, name):
     gone, kept = live_api.launch({"evaluations": []}, {"seed": [0, 1]})
     experiment = live_api.client.run(kept).experiment

@@ -76,6 +76,7 @@ def test_inputs_of_a_run(page, live_api, run, label, value, click, sentence):
         ("More seeds", "4294967296", "Add", "Expected a number of at most 2147483647"),
     ],
 )
+@pytest.mark.few(4)
 def test_inputs_of_an_experiment(page, live_api, run, label, value, click, sentence):
     experiment = live_api.client.run(run).experiment
     refused(page.open("experiment", experiment=str(experiment)), label, value, click, sentence)
@@ -134,6 +135,7 @@ def test_inputs_of_a_registration(page, label, value, sentence):
 @pytest.mark.parametrize(
     ("value", "sentence"), [("99999", "image 99999"), ("some", "'some' is not a whole number"), ("-1", "-1")]
 )
+@pytest.mark.few(4)
 def test_the_indices_of_images(page, run, name, value, sentence):
     app = page.open(name, runs=str(run))
     widget(app, "lab_samples").set_value(value)

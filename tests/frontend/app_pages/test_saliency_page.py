@@ -239,6 +239,7 @@ def test_without_runs_the_page_offers_the_newest_experiments(page, live_api, tra
         ({"runs": "T", "method": "smoothgrad", "params": '{"sigma": 7}'}, "sigma"),
     ],
 )
+@pytest.mark.few(5)
 def test_bad_links(page, trained, query, words):
     query = {name: str(trained[0]) if value == "T" else value for name, value in query.items()}
     assert words in page_text(page.open("saliency", **query))

@@ -314,6 +314,7 @@ def test_the_client_loads_neither_streamlit_nor_pandas():
     assert (outcome.stdout.strip(), outcome.stderr) == ("[]", "")
 
 
+@pytest.mark.slow
 def test_both_clients_are_typed(tmp_path: Path):
     """mypy knows what each method gives, and that the one is to be awaited."""
     file = tmp_path / "typed.py"

@@ -161,6 +161,7 @@ def test_a_deleted_run_warns_once_and_the_loop_goes_on(live_api):
     other.finish()
 
 
+@pytest.mark.slow
 def test_copies_in_other_processes_log_to_the_same_run(live_api, monkeypatch):
     # Streamlit's driver leaves the path of its last script here, which a spawned process would run
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)

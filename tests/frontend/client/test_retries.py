@@ -123,6 +123,7 @@ def tokens(request: pytest.FixtureRequest, server: Server) -> Callable[..., Any]
     ],
     ids=["502", "503", "504", "429", "hang-up", "half-an-answer"],
 )
+@pytest.mark.few(4)
 def test_a_passing_fault_is_passed_by(server: Server, tokens: Any, fault: Act):
     server.script = [fault, fault]
     assert tokens() == []
@@ -193,6 +194,7 @@ def test_a_launch_is_tried_again_with_the_same_key(server: Server):
         lambda client: client.create_webhook(WebhookRequest(url="http://a.org/")),
     ],
 )
+@pytest.mark.few(4)
 def test_what_makes_something_is_tried_again_as_it_was(server: Server, make: Callable[[ApiClient], object]):
     server.script = [hang_up, answer(409)]
     with connect(server.url) as client, pytest.raises(ApiError):

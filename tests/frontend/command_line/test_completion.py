@@ -42,6 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("line", "wanted"), CASES)
+@pytest.mark.few(3)
 def test_bash(environment: dict[str, str], line: str, wanted: set[str]):
     outcome = subprocess.run(
         ["bash", "-c", BASH, "bash", line], env=environment, capture_output=True, text=True, timeout=60

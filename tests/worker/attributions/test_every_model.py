@@ -190,6 +190,7 @@ def named(entries):
 
 @pytest.mark.parametrize("entry", named(METHODS))
 @pytest.mark.parametrize(("model", "params"), [pytest.param(*v, id=f"{v[0]} {v[1]}") for v in variants()])
+@pytest.mark.few(25)
 def test_a_method_is_right_on_a_model_or_refused_before_the_launch(model, params, entry):
     errors = []
     _, params = complete_params(CATALOG, "model", model, params, "", errors)
@@ -206,6 +207,7 @@ def test_a_method_is_right_on_a_model_or_refused_before_the_launch(model, params
 
 @pytest.mark.parametrize("entry", named(METHODS))
 @pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.few(25)
 def test_a_method_is_right_on_networks_as_others_write_them(name, entry):
     torch.manual_seed(0)
     check(entry, prepared(ELSEWHERE[name]()))

@@ -92,6 +92,7 @@ def test_odin_of_a_linear_model_has_a_closed_form():
 
 
 @pytest.mark.parametrize("key", CATALOG.by_kind["model"])
+@pytest.mark.few(4)
 def test_the_head_of_every_model_gives_its_logits(key):
     entry = CATALOG.find("model", key)
     if entry.package is not None and importlib.util.find_spec(entry.package) is None:

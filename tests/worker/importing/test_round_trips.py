@@ -134,6 +134,7 @@ WAYS: dict[str, tuple[Callable[[State], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.few(8)
 def test_a_network_is_read_back_from_every_way_to_store_it(way: str, tmp_path: Path):
     store, part, prefix = WAYS[way]
     original = network(TORCHVISION, seed=1)
@@ -149,6 +150,7 @@ def test_a_network_is_read_back_from_every_way_to_store_it(way: str, tmp_path: P
 @pytest.mark.parametrize("model", [TORCHVISION, TIMM, ("vit", {}), ("cnn", {"norm": "batch"})])
 @pytest.mark.parametrize("form", ["zip", "old", "safetensors"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.few(9)
 def test_each_format_and_precision_gives_equal_logits(model: Any, form: str, dtype: torch.dtype, tmp_path: Path):
     original = network(model, seed=2)
     state = cast(dtype)(original.state_dict())

@@ -147,6 +147,7 @@ def test_a_perturbed_image_has_a_view_of_its_own_on_the_same_scale(lab, trained)
     ],
     ids=lambda perturbation: perturbation["key"],
 )
+@pytest.mark.few(1)
 def test_the_metrics_of_maps_equal_those_of_the_evaluation(lab, trained, perturbation):
     run_id = trained[0]
     name = f"stability_{perturbation['key']}"

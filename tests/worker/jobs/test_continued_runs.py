@@ -39,6 +39,7 @@ def same_weights(lab, one, other):
     ],
     ids=["adam", "sgd, average, clipping", "early stop, controller of λ", "dropout, noise"],
 )
+@pytest.mark.few(2)
 def test_five_more_epochs_equal_all_epochs_at_once_bit_for_bit(lab, changes):
     source = trained(lab, epochs=2, **changes)
     run_id = continued(lab, source, epochs=7, **changes)

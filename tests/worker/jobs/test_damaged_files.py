@@ -167,6 +167,7 @@ def own_data(tmp_path, monkeypatch, data_folder):
         ("manifest.json", empty),
     ],
 )
+@pytest.mark.few(2)
 def test_a_damaged_prepared_data_set_is_made_again(lab, reference, own_data, name, spoil):
     root = datasets.prepared_folder(own_data, "blockmnist", BLOCKMNIST)
     spoil(root / name)

@@ -45,6 +45,7 @@ def no_processes(monkeypatch):
         monkeypatch.setattr(subprocess, name, forbidden)
 
 
+@pytest.mark.slow
 def test_each_format_and_mode_under_each_suffix_gives_the_same_both_ways(tmp_path, no_processes):
     whole = every_image()
     contents = [*whole, ("EPS endless", ENDLESS), ("nothing", b""), ("text", b"hello")]

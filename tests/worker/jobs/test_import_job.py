@@ -236,6 +236,7 @@ def test_a_wrong_class_order_is_doubted_and_the_found_one_gives_the_accuracy(lab
     assert "class_order_doubtful" not in {flag.key for flag in named.flags}
 
 
+@pytest.mark.slow
 def test_an_inspected_file_is_imported_and_forgotten_with_its_inspection(lab: Lab, tmp_path: Path):
     path = tmp_path / "net.pth"
     weights = {f"net.{name}": value.half() for name, value in network().state_dict().items()}

@@ -75,6 +75,7 @@ def test_a_preactivation_block_is_the_papers_formula():
 
 
 @pytest.mark.parametrize("key", ["resnet50", "preact_resnet18", "convnext_tiny", "vit_b16"])
+@pytest.mark.few(1)
 def test_the_penalty_agrees_with_a_directional_difference(key):
     """The derivative of the mean penalty along a random change of the weights, in double precision."""
     entry = CATALOG.find("model", key)

@@ -42,6 +42,7 @@ os._exit(0)
     assert said == ["threads 1 cuda False", "late"]
 
 
+@pytest.mark.slow
 def test_a_role_that_does_not_exist_is_refused():
     outcome = subprocess.run(
         [sys.executable, "-m", "densitylab.worker.main", "nonsense"],

@@ -63,6 +63,7 @@ def test_the_gradients_of_a_penalty_are_those_of_torch(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.few(4)
 def test_all_first_and_second_derivatives_are_those_of_finite_differences(name):
     layer, x = layer_and_input(name)
     parameters = tuple(layer.parameters())

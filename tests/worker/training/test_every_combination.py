@@ -111,6 +111,7 @@ def two_steps_or_a_refusal(regularizer, model):
 
 
 @pytest.mark.parametrize(("regularizer", "model"), cases(diagonal=True))
+@pytest.mark.few(9)
 def test_two_steps(regularizer, model):
     two_steps_or_a_refusal(regularizer, model)
 

@@ -82,6 +82,7 @@ def keys(result):
 
 @pytest.mark.parametrize("lambda_", [0.0, 1.0])
 @pytest.mark.parametrize("measure", [pgd_linf_accuracy, pgd_l2_accuracy, square_accuracy])
+@pytest.mark.few(2)
 def test_an_honest_model_is_not_flagged(trained, split, lambda_, measure):
     result = measure(trained(lambda_), split[1], generator=generator(), **HOOKS)
     assert result.flags == []

@@ -100,6 +100,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize(("key", "params"), NETWORKS, ids=[key for key, _ in NETWORKS])
 @pytest.mark.parametrize("regularizer", ["marginal_density", "curvature", "adversarial_training", "none"])
+@pytest.mark.few(6)
 def test_recomputed_activations_give_the_same_gradients_and_running_statistics(key, params, regularizer):
     torch.manual_seed(0)
     plain = build_model(CATALOG, key, params, GREY).train()

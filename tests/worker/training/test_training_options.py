@@ -65,6 +65,7 @@ def same_weights(one, two):
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
+@pytest.mark.few(6)
 def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(name, ema_decay):
     options = NOISY | OPTIONS[name]
     undisturbed = new_state(ema_decay=ema_decay)
