@@ -116,9 +116,12 @@ def show_runs() -> None:
     selected = show_runs_table(rows_of(kept), key=table_key(), grouped=grouped)
     with actions:
         show_actions([kept[row] for row in selected], archived=archived)
-    if len(runs) < total and st.button("Show more", icon=":material/expand_more:"):
-        st.session_state["runs_wanted"] = count + PAGE
-        st.rerun(scope="fragment")
+    if len(runs) < total:
+        st.button("Show more", icon=":material/expand_more:", on_click=_show_more)
+
+
+def _show_more() -> None:
+    st.session_state["runs_wanted"] = st.session_state.get("runs_wanted", PAGE) + PAGE
 
 
 show_runs()

@@ -24,7 +24,7 @@ class FieldErrors:
 
     def __init__(self, errors: Sequence[FieldError] = ()) -> None:
         self.errors = list(errors)
-        self._shown: set[str] = set()
+        self._shown: set[tuple[str, str]] = set()  # pointers and details
         self._places: list[tuple[Sequence[str], DeltaGenerator, list[str]]] = []
         self._anchors: dict[str, str] = {}  # by the pointer of the error that is shown there
 
@@ -41,7 +41,7 @@ class FieldErrors:
     @property
     def left(self) -> list[FieldError]:
         """The errors that no field has shown."""
-        return [error for error in self.errors if error.pointer not in self._shown]
+        return [error for error in self.errors if (error.pointer, error.detail) not in self._shown]
 
     def refuse(self, pointer: str, detail: str) -> None:
         """Show an error of the page beside the field with this pointer."""
@@ -68,7 +68,7 @@ class FieldErrors:
         """Show each error that is left in the place whose pointer is closest to its field."""
         for error in self.left:
             if (nearest := self._nearest(error.pointer)) is not None:
-                self._shown.add(error.pointer)
+                self._shown.add((error.pointer, error.detail))
                 self._anchors[error.pointer] = self._write(*nearest, _problem_text(error.detail))
 
     def _nearest(self, pointer: str) -> tuple[str, DeltaGenerator, list[str]] | None:

@@ -118,7 +118,8 @@ def _of_columns(filters: Filter) -> Iterator[ColumnElement[bool]]:
 
 
 def _has_status(filters: Filter) -> tuple[ColumnElement[bool], ...]:
-    return TaskRow.kind.in_(RUN_TASKS), TaskRow.status.in_(filters.status)
+    # An import has no run before it has read its file
+    return TaskRow.kind.in_(RUN_TASKS), TaskRow.status.in_(filters.status), TaskRow.run_id.is_not(None)
 
 
 def _created(filters: Filter) -> list[ColumnElement[bool]]:

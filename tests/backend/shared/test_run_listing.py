@@ -6,8 +6,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, text
 
 from densitylab.backend.reconciler import System
-from densitylab.backend.shared.contracts import Status, Value
-from densitylab.backend.shared.store import run_listing, runs
+from densitylab.backend.shared.contracts import Status, TaskKind, Value
+from densitylab.backend.shared.store import run_listing, runs, tasks
 from densitylab.backend.shared.tables import RunRow
 
 
@@ -167,6 +167,15 @@ def test_pages_of_one_status_are_in_the_order_of_the_runs(work: Any, system: Sys
         then = client.get("/api/v1/runs", params=query | {"cursor": first["next_cursor"]}).json()
         assert [run["id"] for run in first["items"] + then["items"]] == [members[place] for place in order]
         assert then["next_cursor"] is None
+
+
+def test_an_import_without_a_run_yet_is_in_no_listing_of_runs(work: Any, system: System, client: TestClient):
+    (run_id,) = work.launch()
+    with system.database.write() as session:
+        tasks.create(session, TaskKind.IMPORT)
+    for query in ({"status": "queued"}, {"status": ["queued", "running"]}, {"sort": "status"}, {"sort": "progress"}):
+        answer = client.get("/api/v1/runs", params={**query, "total": True}).raise_for_status().json()
+        assert [run["id"] for run in answer["items"]] == [run_id] and answer["total"] == 1
 
 
 def test_pages_sorted_by_lambda_end_with_the_runs_without_one(work: Any, system: System, client: TestClient):

@@ -124,6 +124,6 @@ def test_a_measure_that_was_added_with_other_parameters_has_a_column_of_its_own(
     httpx.post(f"{live_api.url}/api/v1/runs/{other}/evaluations", json=strong).raise_for_status()
     live_api.measure(other, pgd_linf__accuracy=0.1)
     app = page.open("compare", runs=f"{weak},{other}")
-    assert "pgd_linf.accuracy was evaluated with different parameters" in page_text(app)
+    assert r"pgd\_linf.accuracy was evaluated with different parameters" in page_text(app)
     names = [name for name in app.dataframe[0].value.columns if "PGD" in name and not name.startswith("Δ")]
     assert len(names) == 2 and any("steps 5" in name for name in names) and any("steps 40" in name for name in names)

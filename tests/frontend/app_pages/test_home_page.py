@@ -40,7 +40,8 @@ def test_what_is_at_work_the_newest_results_and_then_the_rest(page, empty_api):
     places = order(app, "Now", "Newest results", "Recent runs", "Launch the demo")
     assert places == sorted(places)
     assert "runs: 2 queued, 1 training" in text
-    assert "tasks, evaluations and maps included: 5 queued, 1 running" in text  # with three accuracies that wait
+    # With the preparation of the data set, and three accuracies that wait for their runs
+    assert "tasks, evaluations and maps included: 6 queued, 1 running" in text
     assert "- **Test accuracy:** " in text and "% trained" in str([item.text for item in app.get("progress")])
 
 

@@ -66,9 +66,7 @@ def test_what_the_api_refuses_is_said_beside_the_field(page, live_api):
     app = page.open("launch")
     app = app.text_input(key=_key(app, "/lambda")).set_value("0, -1").run()
     assert "Expected a number of at least 0; got -1" in page_text(app)
-    chosen = button(app, "Launch 2 runs")
-    assert chosen.disabled
-    page_text(chosen.click().run())  # as a click that was sent before the page knew of the error
+    assert button(app, "Launch 2 runs").disabled
     assert len(live_api.client.runs(limit=200).items) == before
 
 

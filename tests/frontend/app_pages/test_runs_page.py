@@ -49,7 +49,7 @@ def test_a_running_run_stands_first_and_the_count_says_what_is_not_shown(page, l
     assert app.dataframe[0].value["Run"].iloc[0] == runs[0]
     app = button(app, "Show more").click().run()
     assert "55 runs in all." in page_text(app) and app.dataframe[0].value["Run"].is_unique
-    oldest_first = page.open("runs", experiment=experiment, sort="id")
+    oldest_first = page.open("runs", experiment=experiment, sort="oldest first")
     page_text(oldest_first)
     assert list(oldest_first.dataframe[0].value["Run"]) == runs[:50]
 

@@ -227,7 +227,10 @@ def test_no_patience_is_one_attempt(server: Server, tokens: Any):
 
 
 LOCKED = answer(
-    503, b'{"title": "Service Unavailable", "detail": "the database is locked by another transaction"}', Retry_After="1"
+    503,
+    b'{"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "the database is locked'
+    b' by another transaction"}',
+    Retry_After="1",
 )
 
 

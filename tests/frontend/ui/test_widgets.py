@@ -45,9 +45,9 @@ def test_what_is_not_a_number_is_named(text: str, kind: Any, complaint: str):
         parse_numbers(text, kind)
 
 
-@pytest.mark.parametrize("values", [[0, 0.1, 1], [0.1234567, 1e-7], [2**31 - 1, 1_234_567], [1 / 3, 1e6]])
+@pytest.mark.parametrize("values", [[0, 1, 0.1], [0.1234567, 1e-7], [2**31 - 1, 1_234_567], [1 / 3, 1e6]])
 def test_numbers_as_text_are_read_as_the_same_numbers(values: list[float]):
-    assert parse_numbers(numbers_text(values), type(values[0])) == values
+    assert parse_numbers(numbers_text(values), type(values[-1])) == values
 
 
 def test_text_of_others_is_not_markdown():
@@ -98,7 +98,7 @@ def test_the_value_is_the_number_that_the_input_shows_also_out_of_bounds(kind: s
     app = app.number_input[0].set_value(value).run()
     assert app.session_state["value"] == app.number_input[0].value == value
     # With bounds the browser would keep such a number for itself
-    assert -app.number_input[0].min > 1e300 and app.number_input[0].max > 1e300
+    assert app.number_input[0].min is None and app.number_input[0].max is None
 
 
 def test_a_number_that_may_be_left_out():
@@ -121,7 +121,8 @@ def test_true_or_false():
 def test_several_numbers():
     app = drawn(type="floats", default=[0.1])
     assert app.text_input[0].set_value("0.1, 0.3").run().session_state["value"] == [0.1, 0.3]
-    assert "'x' is not a number" in app.text_input[0].set_value("x").run().markdown[0].value
+    app = app.text_input[0].set_value("x").run()
+    assert any("'x' is not a number" in item.value for item in app.markdown)
 
 
 def test_the_error_stands_beside_its_field():
