@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import streamlit as st
 from pydantic import ValidationError
@@ -15,6 +16,27 @@ _NOT_NAMES = {"spec", "params", "sweep", "query", "path", "request", "header", "
 _NAMES = {"q": "search", "lambda_": "λ", "lambdas": "λ"}
 
 
+@dataclass
+class _Place:
+    """A place below an input, for lines about it."""
+
+    pointers: Sequence[str]
+    empty: DeltaGenerator
+    lines: list[str] = field(default_factory=list)
+    anchor: str = ""  # set with the first line
+    shown: DeltaGenerator | None = None  # the lines
+
+    def write(self, pointer: str, line: str) -> str:
+        """Add a line, once; return the anchor, which the first line's pointer names."""
+        if self.shown is None:
+            self.anchor = anchor_of(pointer)
+            self.shown = self.empty.container(key=self.anchor).empty()
+        if line not in self.lines:
+            self.lines.append(line)
+            self.shown.markdown("  \n".join(self.lines))
+        return self.anchor
+
+
 class FieldErrors:
     """The errors of a form, each shown once, beside its field.
 
@@ -25,12 +47,12 @@ class FieldErrors:
     def __init__(self, errors: Sequence[FieldError] = ()) -> None:
         self.errors = list(errors)
         self._shown: set[tuple[str, str]] = set()  # pointers and details
-        self._places: list[tuple[Sequence[str], DeltaGenerator, list[str]]] = []
+        self._places: list[_Place] = []
         self._anchors: dict[str, str] = {}  # by the pointer of the error that is shown there
 
     def show(self, *pointers: str) -> None:
         """Reserve a place below the input for the errors at or below these JSON pointers, of now and of later."""
-        self._places.append((pointers, st.empty(), []))
+        self._places.append(_Place(pointers, st.empty()))
         self._fill()
 
     def add(self, errors: Sequence[FieldError]) -> None:
@@ -58,7 +80,7 @@ class FieldErrors:
     def warn(self, pointer: str, text: str) -> str | None:
         """Show a warning beside its field; return the anchor of the place, None where no field takes it."""
         nearest = self._nearest(pointer)
-        return None if nearest is None else self._write(*nearest, f":orange[:material/warning: {escaped(text)}]")
+        return None if nearest is None else nearest[1].write(nearest[0], f":orange[:material/warning: {escaped(text)}]")
 
     def anchor(self, error: FieldError) -> str | None:
         """Return the anchor of the place that shows the error; None where no field has shown it."""
@@ -69,25 +91,18 @@ class FieldErrors:
         for error in self.left:
             if (nearest := self._nearest(error.pointer)) is not None:
                 self._shown.add((error.pointer, error.detail))
-                self._anchors[error.pointer] = self._write(*nearest, _problem_text(error.detail))
+                own, place = nearest
+                self._anchors[error.pointer] = place.write(own, _problem_text(error.detail))
 
-    def _nearest(self, pointer: str) -> tuple[str, DeltaGenerator, list[str]] | None:
-        """Return the pointer, the place and the lines of the field that is closest to the pointer."""
+    def _nearest(self, pointer: str) -> tuple[str, _Place] | None:
+        """Return the pointer and the place of the field that is closest to the pointer."""
         near = [
-            (own, place, lines)
-            for pointers, place, lines in self._places
-            for own in pointers
+            (own, place)
+            for place in self._places
+            for own in place.pointers
             if pointer == own or pointer.startswith(own + "/")
         ]
         return max(near, key=lambda item: len(item[0])) if near else None
-
-    @staticmethod
-    def _write(pointer: str, place: DeltaGenerator, lines: list[str], line: str) -> str:
-        """Add the line to the place, once; return the place's anchor."""
-        if line not in lines:
-            lines.append(line)
-        place.container(key=anchor_of(pointer)).markdown("  \n".join(lines))
-        return anchor_of(pointer)
 
 
 def anchor_of(pointer: str) -> str:
