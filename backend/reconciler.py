@@ -44,7 +44,6 @@ logger = logging.getLogger(__name__)
 HARD_STOP_SECONDS = 10.0  # after a cancel was requested
 CACHE_BYTES = 2 * 2**30  # of maps
 LOCK_SECONDS = 10.0  # for which a periodic task waits for another transaction; then the next one has its turn
-ALIVE_SECONDS = 60.0  # without a heartbeat after which it counts as dead
 
 
 @dataclass(frozen=True)
@@ -285,45 +284,30 @@ def reconcile(settings: Settings, stop: threading.Event) -> None:
     for thread in threads:
         thread.start()
 
+    alive = settings.alive_file("reconciler")
+
     def heartbeat(_system: System) -> None:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _heartbeat_file(settings).touch()
+        alive.touch()
 
     _run([*periodic_tasks(), PeriodicTask(heartbeat, 5)], system, stop)
     for thread in threads:
         thread.join()
+    alive.unlink(missing_ok=True)
     sender.close()
     system.queue.close()
     system.database.close()
-
-
-def _heartbeat_file(settings: Settings) -> Path:
-    return settings.home / "reconciler.alive"
-
-
-def _is_alive(settings: Settings) -> bool:
-    try:
-        # A file of the future was touched before the clock was set back
-        return abs(time.time() - _heartbeat_file(settings).stat().st_mtime) < ALIVE_SECONDS
-    except FileNotFoundError:
-        return False
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Redeliver tasks, reclaim expired leases, finish deletions, send webhooks."
     )
-    parser.add_argument(
-        "--alive", action="store_true", help="exit with 0 if a reconciler with this state folder is running"
-    )
-    arguments = parser.parse_args()
+    parser.parse_args()
     try:
         settings = Settings()
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return 1
-    if arguments.alive:
-        return 0 if _is_alive(settings) else 1
     log_format.set_up(settings.log_format)
     stop_signals: list[int] = []
     stop = threading.Event()

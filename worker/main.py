@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ending=end,
         run_queues=[queue_name(own, queue) for queue in role.run_queues],
         run_seconds=partial(remaining_seconds, settings.database_url, catalog),
+        alive=settings.alive_file(name),
     )
     os.environ["RQ_WORKER_ID"] = rq_worker.name  # noted with each task that it claims
     gc.collect()
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         huge_pages.collapse()
     logging.info("ready for %s", ", ".join(role.queues))
     rq_worker.work(logging_level="WARNING")
+    settings.alive_file(name).unlink(missing_ok=True)
     sys.stdout.flush()
     os._exit(0)  # skips the interpreter's shutdown, in which libraries of torch report long lists of leaks
 

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -78,6 +79,38 @@ def test_every_service_is_what_it_should_be():
 def test_the_page_is_started_as_the_launcher_does():
     argv = launcher._page(Settings(ui_host="0.0.0.0", api_token="x")).argv
     assert [word.removeprefix(f"{ROOT}/") for word in argv[2:]] == COMPOSE["services"]["page"]["command"][1:]
+
+
+CHECKS = {
+    **{
+        f"compose {name}": service["healthcheck"]["test"][-1]
+        for name, service in COMPOSE["services"].items()
+        if "/state/" in str(service.get("healthcheck"))
+    },
+    **{
+        f"kubernetes {file.stem}": found[0]
+        for file in sorted((ROOT / "examples/kubernetes/base").glob("*.yaml"))
+        if (found := re.findall(r"- (test -n .*\.alive.*)", file.read_text()))
+    },
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_health_check_wants_a_file_that_was_touched_in_the_last_two_minutes(name: str, tmp_path: Path):
+    check = CHECKS[name].replace("$$", "$")
+    (file,) = re.findall(r"/\S+\.alive", check)
+    own = tmp_path / Path(file).name
+    check = check.replace(file, str(own))
+
+    def healthy() -> bool:
+        return subprocess.run(["sh", "-c", check], capture_output=True).returncode == 0
+
+    assert not healthy()
+    own.touch()
+    assert healthy()
+    for seconds in (-3600, 3600):  # also one of the future, touched before the clock was set back
+        os.utime(own, (time.time() + seconds,) * 2)
+        assert not healthy()
 
 
 class Composed:

@@ -67,7 +67,7 @@ def test_a_worker_ends_when_its_queues_are_empty(system, database):
     first, second = _runs(database, evaluated, other)
     assert [(run.status, run.attempt) for run in (first, second)] == [(Status.SUCCEEDED, 1)] * 2
     assert first.measured and "accuracy.accuracy" in first.results
-    assert _unregistered(system)
+    assert _unregistered(system) and not system.settings.alive_file("training").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from redis import Redis
@@ -45,6 +46,7 @@ class ResilientWorker(BaseWorker):
     """Survives a restart of the broker; logs a line at the start and at the end of each job."""
 
     exponential_backoff_factor = 1.0  # an idle worker tries the broker every second
+    alive: Path | None = None  # a file that is touched with every heartbeat
     entries: Mapping[str, str | None] = MappingProxyType({})  # report of optional entries, see `worker.resolve.report`
     ending: Ending
     run_queues: Sequence[str]
@@ -114,6 +116,8 @@ class ResilientWorker(BaseWorker):
         super().heartbeat(timeout, sent)
         if pipeline is None:
             sent.execute()  # in one round trip: RQ sends three heartbeats a job
+        if self.alive is not None:
+            self.alive.touch()
 
     def teardown(self) -> None:
         try:
@@ -184,6 +188,7 @@ def make_worker(
     ending: Ending,
     run_queues: Sequence[str],
     run_seconds: Callable[[int], float | None],
+    alive: Path,
 ) -> ResilientWorker:
     """Return a worker of `kind` on `queues`, in order of priority, once the broker answers at `url`.
 
@@ -196,6 +201,7 @@ def make_worker(
         ending: when it ends by itself.
         run_queues: those of `queues` that have trainings.
         run_seconds: returns the estimated seconds of the training of a task; None: not known.
+        alive: file that is touched with every heartbeat, for health checks.
     """
     connection = connect(url)
     _wait_for(connection)
@@ -214,6 +220,7 @@ def make_worker(
     worker.ending = ending
     worker.run_queues = run_queues
     worker.run_seconds = run_seconds
+    worker.alive = alive
     return worker
 
 

@@ -321,10 +321,12 @@ def test_the_process_delivers_and_ends_cleanly(settings: Settings, work: Any, sy
         text=True,
     )
     deadline = time.monotonic() + 20
-    while len(system.queue.waiting()) < 2:
+    alive = settings.alive_file("reconciler")  # for health checks
+    while len(system.queue.waiting()) < 2 or not alive.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.terminate()
     began = time.monotonic()
     assert process.wait(timeout=10) == 0
     assert time.monotonic() - began < 3
+    assert not alive.exists()

@@ -1,6 +1,5 @@
 """The clock was set back by an hour: what was written before lies in the future."""
 
-import os
 from typing import Any
 
 from rq import SimpleWorker
@@ -10,7 +9,6 @@ from densitylab.backend import reconciler
 from densitylab.backend.reconciler import System
 from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName, Status
 from densitylab.backend.shared.database import Database, now
-from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import events, outbox, runs, tasks, webhooks
 from densitylab.backend.shared.tables import DeliveryRow, EventRow, TaskRow, WebhookRow
 
@@ -89,15 +87,6 @@ def test_a_dead_worker_is_not_counted(system: System, rq_queues: Any):
     assert system.queue.workers()[QueueName.TRAIN] == 1
     queues[0].connection.expire(worker.key, 90 + int(HOUR))
     assert system.queue.workers()[QueueName.TRAIN] == 0
-
-
-def test_a_dead_reconciler_is_not_alive(settings: Settings):
-    file = reconciler._heartbeat_file(settings)
-    file.touch()
-    assert reconciler._is_alive(settings)
-    ahead = file.stat().st_mtime + HOUR
-    os.utime(file, (ahead, ahead))
-    assert not reconciler._is_alive(settings)
 
 
 def _statuses(database: Database, *task_ids: int) -> list[str]:
