@@ -72,8 +72,22 @@ def test_every_service_is_what_it_should_be():
             assert volume.partition(":")[0] in COMPOSE["volumes"], name
         told = json.dumps([service.get("command"), service.get("healthcheck")])
         assert not re.search(r"\$\{?(REDIS|POSTGRES|S3)_PASSWORD|API_TOKEN", told), f"{name}: a secret in an argument"
-    devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
-    assert devices[0]["capabilities"] == ["gpu"] and services["worker-gpu"]["profiles"] == ["gpu"]
+    for number in ("0", "1"):
+        gpu = services[f"worker-gpu-{number}"]
+        (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+        assert device["capabilities"] == ["gpu"] and device["device_ids"] == [number] and gpu["profiles"]
+
+
+def test_services_are_hardened_and_the_page_reaches_the_api_alone():
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        if name == "object-store-folder":
+            assert service["network_mode"] == "none"
+            continue
+        assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["pids_limit"], name
+        assert service["security_opt"] == ["no-new-privileges:true"] and "/tmp" in service["tmpfs"], name
+    beside = {name for name, service in services.items() if set(service.get("networks", ())) & {"page"}}
+    assert beside == {"api", "page"} and services["page"]["networks"] == ["page"]
 
 
 def test_the_page_is_started_as_the_launcher_does():
@@ -236,20 +250,23 @@ def test_all_services_run_a_run(composed: Composed):
             "torch",
         ),
         ("frontend", "densitylab.frontend.client, densitylab.frontend.charts.figures, streamlit", "torch"),
-        ("worker", "densitylab.worker.main, densitylab.worker.runtime.healthcheck, s3fs", "fastapi"),
+        ("worker", "densitylab.worker.main, s3fs", "fastapi"),
     ],
 )
 def test_the_install_line_of_each_dockerfile(service: str, needed: str, absent: str, tmp_path: Path):
     lines = (ROOT / service / "Dockerfile").read_text().splitlines()
-    install = shlex.split(next(line for line in lines if line.startswith("RUN pip install")))[2:]
+    before, _, install = next(line for line in lines if " pip install " in line).partition(" && pip ")
+    assert before.endswith("touch README.md LICENSE")
     copied = [shlex.split(line)[1:] for line in lines if line.startswith("COPY")]
     (tmp_path / "app").mkdir()
     for *names, _ in [words for words in copied if words[-1] == "./"]:
         for name in names:
             shutil.copy(ROOT / name, tmp_path / "app" / name)
+    for name in ("README.md", "LICENSE"):
+        (tmp_path / "app" / name).touch()
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
-    subprocess.run([python, "-m", "pip", *install], cwd=tmp_path / "app", check=True)
+    subprocess.run([python, "-m", "pip", *shlex.split(install)], cwd=tmp_path / "app", check=True)
     for name, target in [words for words in copied if words[-1] != "./"]:
         shutil.copytree(ROOT / name, tmp_path / "app" / target, symlinks=True)
     # Nothing beside what the Dockerfile copies is to be found
