@@ -12,7 +12,7 @@ from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.store import evaluations, experiments, logs, metrics, run_artifacts, runs, tasks
+from densitylab.backend.shared.store import evaluations, experiments, logs, metrics, run_artifacts, runs, tasks, totals
 from densitylab.backend.shared.tables import Base
 
 RUNS, PER_EXPERIMENT = 200, 10  # that the store makes, and that are copied
@@ -70,6 +70,7 @@ class GrowingDatabase:
                         self._copy(session, name, start, min(start + 49, wanted))
             with self.database.write() as session:
                 restored_rows.set_sequences(session)
+                totals.merge(session)  # as the reconciler does every 30 s
             self._copies = wanted
         if self.database.engine.dialect.name == "postgresql":
             with self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

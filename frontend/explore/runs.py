@@ -17,7 +17,8 @@ from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.entry_points import guarded
 
 MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
-OFFERED = 3  # experiments, where no run is chosen
+SHOWN = 3  # experiments, where no run is chosen
+OFFERED_RUNS, OFFERED_EXPERIMENTS = 200, 50  # in the lists
 
 
 def choose_runs(purpose: str) -> list[Run]:
@@ -26,7 +27,16 @@ def choose_runs(purpose: str) -> list[Run]:
     Args:
         purpose: the content of the page, as a clause after a colon.
     """
-    choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, limit=200).items}
+    sidebar = st.sidebar.expander("Runs", expanded=True)
+    words = sidebar.text_input(
+        "Find runs and experiments",
+        key="runs_words",
+        persist_state="page",
+        max_chars=200,
+        placeholder="notes, tag, name or number",
+        help=f"The lists below have the newest that match: {OFFERED_RUNS} runs, {OFFERED_EXPERIMENTS} experiments.",
+    ).strip()
+    choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     missing = []
     for run_id in value("runs"):
         if run_id not in choices:
@@ -42,7 +52,7 @@ def choose_runs(purpose: str) -> list[Run]:
             icon=":material/link_off:",
         )
         put("runs", [run_id for run_id in value("runs") if run_id not in missing])
-    if not choices:
+    if not choices and not words:
         st.info(
             "No trained run yet. The demo on the home page trains nine in a few minutes.",
             icon=":material/lightbulb:",
@@ -55,8 +65,8 @@ def choose_runs(purpose: str) -> list[Run]:
             icon=":material/warning:",
         )
         put("runs", value("runs")[:MAX_RUNS])
-    experiments = {item.id: item for item in api().experiments(limit=50).items}
-    with st.sidebar.expander("Runs", expanded=True):
+    experiments = {item.id: item for item in api().experiments(q=words or None, limit=OFFERED_EXPERIMENTS).items}
+    with sidebar:
         chosen = st.multiselect(
             f"Runs (at most {MAX_RUNS})",
             list(choices),
@@ -92,7 +102,7 @@ def choose_runs(purpose: str) -> list[Run]:
             f"Choose runs in the sidebar, for example one for each λ of an experiment: {purpose}.",
             icon=":material/lightbulb:",
         )
-        for experiment in list(experiments.values())[:OFFERED]:
+        for experiment in list(experiments.values())[:SHOWN]:
             st.button(
                 f"Show experiment {experiment.id}: {escaped(experiment.name)}",
                 key=f"lab_show_experiment_{experiment.id}",

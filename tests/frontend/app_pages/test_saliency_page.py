@@ -2,6 +2,7 @@
 
 import pytest
 
+from densitylab.backend.shared.contracts import RunPatch
 from tests.frontend.page_text import button, page_text, pictures
 
 pytestmark = pytest.mark.timeout(120)
@@ -170,6 +171,16 @@ def test_an_experiments_runs_are_taken_one_for_each_setting(page, live_api, trai
     app = app.selectbox(key="lab_experiment").select(experiment).run()
     page_text(app)
     assert app.multiselect(key="lab_runs").value == [members[3], members[1]]  # λ 0 and 1, seed 0
+
+
+def test_runs_and_experiments_are_found_by_their_words(page, live_api, trained):
+    live_api.client.change_run(trained[0], RunPatch(tags=["sought"]))
+    app = page.open("saliency")
+    app = next(item for item in app.sidebar.text_input if item.label.startswith("Find")).set_value("sought").run()
+    page_text(app)
+    offered = next(item for item in app.sidebar.multiselect if item.label.startswith("Runs")).options
+    assert len(offered) == 1 and f"{trained[0]}:" in offered[0]
+    assert not next(item for item in app.sidebar.selectbox if "experiment" in item.label).options
 
 
 def test_slow_maps_wait_for_a_click(page, live_api, trained, monkeypatch):
