@@ -159,7 +159,7 @@ def _metric_label(name: str, evaluation: str, params: Mapping[str, Any], catalog
     for param in entry.params if entry else ():
         strengths = params.get(param.name)
         if param.type == "floats" and strengths:
-            label += f" at {strengths[0]:g}"
+            label += f" at {strength(strengths[0])}"
     words = _VALUES.get(name, readable(name))
     return label if words in label.lower() else f"{label}: {words}"
 
@@ -168,8 +168,16 @@ def _filled(label: str, params: Mapping[str, Any]) -> str:
     """Return a metric's label with the values of the evaluation's parameters in it; of a list the first one."""
     for name, value in params.items():
         first = value[0] if isinstance(value, list) and value else value
-        label = label.replace(f"{{{name}}}", f"{first:g}" if isinstance(first, int | float) else str(first))
+        label = label.replace(f"{{{name}}}", strength(first) if isinstance(first, int | float) else str(first))
     return label
+
+
+def strength(value: float) -> str:
+    """Return a strength of perturbations; one that is a number of grey levels as that: 0.00784314 is 2/255."""
+    plain, levels = f"{value:g}", value * 255
+    if len(plain) > 6 and 0 < levels < 255 and abs(levels - round(levels)) < 1e-4:
+        return f"{round(levels)}/255"
+    return plain
 
 
 def labels_of(run: Run, catalog: Catalog) -> dict[str, str]:

@@ -192,4 +192,4 @@ def _show_flags(evaluations: Sequence[Evaluation], flagged: set[str]) -> None:
             continue
         flagged.add(item.name)
         for flag in item.flags:
-            st.warning(f"**{escaped(item.name)}:** {escaped(flag.text)}", icon=":material/warning:")
+            st.caption(f":orange[:material/warning: **{escaped(item.name)}:** {escaped(flag.text)}]")
