@@ -4,6 +4,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import Status, TaskKind
+from densitylab.backend.shared.store import totals as kept_totals
 from densitylab.backend.shared.tables import EndedRunsRow, EventRow
 
 _ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
@@ -14,7 +15,7 @@ def totals(session: Session) -> dict[str, int]:
     numbers = dict.fromkeys(map(str, _ENDS), 0)
     for row in session.scalars(select(EndedRunsRow)):
         numbers[row.status] += row.number
-    for status, number in _in_events(session):
+    for status, number in kept_totals.ended(session).items():
         numbers[status] += number
     return numbers
 

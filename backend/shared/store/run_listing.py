@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, literal, null, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, func, literal, null, select
 from sqlalchemy.orm import Session, aliased
 
 from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Lineage, Status
@@ -45,7 +45,10 @@ def sorted_runs(
     filters = narrowed(session, filters)
     listed: list[SortedRun] = []
     if after is None or after[0] is not None:
-        listed = list(map(SortedRun._make, _rows(session, _ordered(filters, sort, descending, after, limit))))
+        for bound in _bounds(sort, after):
+            if limit is None or len(listed) < limit:
+                left = None if limit is None else limit - len(listed)
+                listed += map(SortedRun._make, _rows(session, _ordered(filters, sort, descending, bound, left)))
         after = None
     if _may_lack(sort) and (limit is None or len(listed) < limit):
         left = None if limit is None else limit - len(listed)
@@ -61,16 +64,32 @@ _OF_COLUMNS = {"id": RunRow.id, "created_at": _Listed.created_at, "lambda_": _Li
 _OF_TASKS = {"status": TaskRow.status, "progress": TaskRow.progress}
 
 
+class _Bound(NamedTuple):
+    """Where a part of a page begins: after this key, or among the runs with this key after this id."""
+
+    key: Any
+    id: int | None
+
+
+def _bounds(sort: str, after: tuple[Any, int] | None) -> list[_Bound | None]:
+    """Return where the rest of a page begins: runs with the same key, then the others. With one condition for both, on
+    row values, SQLite reads all runs with that key."""
+    if after is None:
+        return [None]
+    return [_Bound(after[1], None)] if sort == "id" else [_Bound(*after), _Bound(after[0], None)]
+
+
 @_kept
-def _ordered(filters: Filter, sort: str, descending: bool, after: tuple[Any, int] | None, limit: int | None) -> Select:
+def _ordered(filters: Filter, sort: str, descending: bool, after: _Bound | None, limit: int | None) -> Select:
     """Return a statement for the ids and sort keys of the runs that have a value. An index has their order."""
     statement, number, key = _of_sort(filters, sort)
     by = (number,) if sort == "id" else (key, number)
     if after is not None:
-        last = after[1:] if sort == "id" else after
-        beyond = [literal(value, column.type) for value, column in zip(last, by, strict=True)]
-        # Row values: databases look for the first one in the index, where `key < x OR ...` reads from the beginning
-        statement = statement.where(tuple_(*by) < tuple_(*beyond) if descending else tuple_(*by) > tuple_(*beyond))
+        last = literal(after.key, by[0].type)
+        if after.id is None:
+            statement = statement.where(by[0] < last if descending else by[0] > last)
+        else:
+            statement = statement.where(key == last, number < after.id if descending else number > after.id)
     return statement.order_by(*(column.desc() if descending else column.asc() for column in by)).limit(limit)
 
 

@@ -1,5 +1,5 @@
-"""Numbers of tasks and bytes of artifacts, kept beside the rows: counting 300,000 tasks takes longer than all else that
-monitoring asks.
+"""Numbers of tasks and ended runs and bytes of artifacts, kept beside the rows: counting 300,000 tasks takes longer
+than all else that monitoring asks.
 
 Triggers of the database (revision 0025) add a row with the difference for every change, so that two transactions never
 wait for each other. `merge` adds the rows up from time to time. No backup has them: a restore makes them anew.
@@ -12,7 +12,7 @@ TABLE = Table(
     "totals",
     MetaData(),
     Column("id", Integer, primary_key=True),
-    Column("name", String(64), nullable=False),  # "tasks:KIND:STATUS" or "artifact_bytes"
+    Column("name", String(64), nullable=False),  # "tasks:KIND:STATUS", "ended:STATUS" or "artifact_bytes"
     Column("number", BigInteger, nullable=False),
 )
 _MERGED = 500  # rows below which a sum takes no time
@@ -31,6 +31,12 @@ def tasks(session: Session) -> dict[tuple[str, str], int]:
 def artifact_bytes(session: Session) -> int:
     """Return the bytes of all artifacts."""
     return sum(number for _, number in _sums(session, TABLE.c.name == "artifact_bytes"))
+
+
+def ended(session: Session) -> dict[str, int]:
+    """Return the number of events of trainings that ended, by status, without those of which there are none."""
+    sums = _sums(session, TABLE.c.name.startswith("ended:"))
+    return {name.partition(":")[2]: number for name, number in sums if number}
 
 
 def merge(session: Session) -> None:

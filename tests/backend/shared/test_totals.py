@@ -10,7 +10,9 @@ from densitylab.backend.reconciler import System, merge_totals
 from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import runs, tasks, totals
-from densitylab.backend.shared.tables import ArtifactRow, TaskRow
+from densitylab.backend.shared.tables import ArtifactRow, EventRow, TaskRow
+
+ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
 def compare(database: Database) -> dict[tuple[str, str], int]:
@@ -21,6 +23,12 @@ def compare(database: Database) -> dict[tuple[str, str], int]:
         )
         counted = {(kind, status): number for kind, status, number in rows}
         assert totals.tasks(session) == counted
+        ended = session.execute(
+            select(EventRow.status, func.count())
+            .where(EventRow.kind == TaskKind.TRAIN, EventRow.status.in_(ENDS))
+            .group_by(EventRow.status)
+        )
+        assert totals.ended(session) == dict(ended.tuples().all())
         assert totals.artifact_bytes(session) == (session.scalar(select(func.sum(ArtifactRow.bytes))) or 0)
     return counted
 
@@ -37,6 +45,8 @@ def test_they_follow_every_change(work: Any, system: System, client: TestClient)
     counted = compare(system.database)
     assert counted[TaskKind.TRAIN, Status.SUCCEEDED] == counted[TaskKind.TRAIN, Status.FAILED] == 1
     assert counted[TaskKind.EVALUATE, Status.CANCELLED] == 2
+    with system.database.read() as session:
+        assert totals.ended(session) == dict.fromkeys(ENDS, 1)
     client.post(f"/api/v1/runs/{failed}/retry")
     assert compare(system.database)[TaskKind.TRAIN, Status.QUEUED] == 1
     client.delete(f"/api/v1/runs/{done}")  # with its tasks and artifacts, by the foreign keys
