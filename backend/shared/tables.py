@@ -126,7 +126,7 @@ class TagRow(Base):
 
 
 class SearchTextRow(Base):
-    """What the text search of runs reads: see `store.run_search`."""
+    """The text of a run that the search reads; `store.run_search` writes it."""
 
     __tablename__ = "run_texts"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)

@@ -1,4 +1,4 @@
-"""What is at work, the newest results, the latest runs, and the demo."""
+"""The home page: running experiments, the newest results, the latest runs, and the demo."""
 
 import uuid
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ _NO_TAGS = ("none",)  # keys of components that say nothing
 
 @dataclass(frozen=True)
 class Labels:
-    """What name and tags are as long as nobody edits them."""
+    """The name and the tags of a launch until the user edits them."""
 
     name: str
     tags: list[str]

@@ -1,4 +1,4 @@
-"""What the page itself remarks on a launch, before the API's warnings."""
+"""Warnings about a launch that the page finds itself; those of the API follow them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

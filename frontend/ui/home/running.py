@@ -1,4 +1,4 @@
-"""What is at work: experiments with their progress and the time left, and what is evaluated while nothing trains."""
+"""Running experiments with progress and time left, and the running evaluations while nothing trains."""
 
 from collections.abc import Sequence
 
