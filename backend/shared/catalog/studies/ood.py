@@ -5,7 +5,6 @@ from typing import Any
 from densitylab.backend.shared.catalog.entries import StudyEntry
 from densitylab.backend.shared.catalog.studies.parts import (
     BASELINE,
-    CIFAR_CNN,
     JOINT_GRADIENT,
     MARGINAL,
     MARGINAL_DENSITY,
@@ -47,6 +46,7 @@ _DIGITS = {
     "evaluations": _against("blockmnist", images=500),
 }
 _OTHERS = ("svhn", "cifar100", "tiny_imagenet")
+_CIFAR_CNN = {"key": "cnn", "params": {"width": 16, "pooling": "average", "activation": "gelu"}}
 _CIFAR = {"dataset": {"key": "cifar10"}, "batch_size": 100, "evaluations": _against(*_OTHERS, images=2000)}
 
 OOD = StudyEntry(
@@ -77,7 +77,7 @@ OOD = StudyEntry(
                 StudyLaunch(
                     key="cifar10_cnn",
                     label="CIFAR-10, CNN, GELU",
-                    spec={**_CIFAR, "model": CIFAR_CNN, "epochs": 10, "train_samples": 10_000},
+                    spec={**_CIFAR, "model": _CIFAR_CNN, "epochs": 10, "train_samples": 10_000},
                     sweep=swept((0, 1, 2), (MARGINAL_DENSITY, JOINT_GRADIENT), (0.01, 0.1, 1.0, 10.0)),
                 ),
             ),

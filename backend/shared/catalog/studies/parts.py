@@ -21,8 +21,6 @@ MARGINAL = {"regularizer.key": "marginal_density"}
 JOINT = {"regularizer.key": "input_gradient", "regularizer.params.target": "logit"}
 CONDITIONAL = {"regularizer.key": "input_gradient", "regularizer.params.target": "log_prob"}
 
-# Of photographs of 32 pixels a side
-CIFAR_CNN = {"key": "cnn", "params": {"width": 16, "pooling": "average", "activation": "gelu"}}
 # Of digits on textures, without its epochs
 TEXTURE_TRAINING = {
     "model": {"key": "cnn", "params": {"width": 8, "pooling": "average", "activation": "gelu"}},
