@@ -4,7 +4,7 @@ run that has succeeded its last one alone."""
 import io
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -49,16 +49,27 @@ class Checkpoints:
             OperationalError: the database refused the transaction; the previous checkpoint or this one is kept.
             LeaseLost: another worker has the task.
         """
-        began = time.monotonic()
-        try:
-            unused = self._store(state, finish)
-        except OperationalError:
-            self._doubtful = True
-            raise
-        finally:
-            taken = time.monotonic() - began
-            self._due_at = time.monotonic() + max(CHECKPOINT_SECONDS, taken / SHARE_OF_TIME)
-        self.saved_step = state.step
+        save_together([(self, state)], finish)
+
+    def _write(self, state: TrainingState) -> tuple[str, int]:
+        """Write the file; return its location and its size in bytes."""
+        buffer = io.BytesIO()
+        checkpoints.save(buffer, state)
+        content = buffer.getvalue()
+        location = checked_location(f"{folder(self._run_id)}/{self._lease.task.token}-{state.step}.pt", content)
+        return location, self._context.artifacts.write(location, content)
+
+    def _point_to(self, session: Session, location: str, size: int, step: int, *, final: bool) -> list[str]:
+        """Point the run to a file; return the locations of those to delete after the commit."""
+        unused = run_artifacts.move_checkpoint(
+            session, self._run_id, location=location, size=size, step=step, final=final
+        )
+        if step > self.saved_step:
+            tasks.advanced(session, self._lease.task)
+        return unused
+
+    def _clean_up(self, unused: list[str]) -> None:
+        """Delete the files that are no longer used."""
         if self._doubtful:
             with self._context.database.read() as session:
                 kept = run_artifacts.checkpoint_locations(session, self._run_id)
@@ -67,25 +78,38 @@ class Checkpoints:
         for location in unused:
             self._context.artifacts.delete(location)
 
-    def _store(self, state: TrainingState, finish: Callable[[Session], None] | None) -> list[str]:
-        buffer = io.BytesIO()
-        checkpoints.save(buffer, state)
-        content = buffer.getvalue()
-        location = checked_location(f"{folder(self._run_id)}/{self._lease.task.token}-{state.step}.pt", content)
-        size = self._context.artifacts.write(location, content)
-        unused: list[str] = []
 
-        def point_to_it(session: Session) -> None:
-            unused[:] = run_artifacts.move_checkpoint(
-                session, self._run_id, location=location, size=size, step=state.step, final=finish is not None
-            )
-            if state.step > self.saved_step:
-                tasks.advanced(session, self._lease.task)
+def save_together(
+    members: Sequence[tuple[Checkpoints, TrainingState]], finish: Callable[[Session], None] | None = None
+) -> None:
+    """Store the states of runs as `Checkpoints.save` does, all in one transaction: after it each run continues from
+    this step, and without it none does."""
+    began = time.monotonic()
+    unused: list[list[str]] = []
+    try:
+        files = [each._write(state) for each, state in members]
+
+        def point_to_them(session: Session) -> None:
+            unused[:] = [
+                each._point_to(session, *file, state.step, final=finish is not None)
+                for (each, state), file in zip(members, files, strict=True)
+            ]
             if finish is not None:
                 finish(session)
 
-        self._recorder.flush(point_to_it)
-        return unused
+        recorders = [each._recorder for each, _ in members]
+        recorders[0].flush(point_to_them, together=recorders)
+    except OperationalError:
+        for each, _ in members:
+            each._doubtful = True
+        raise
+    finally:
+        taken = time.monotonic() - began
+        for each, _ in members:
+            each._due_at = time.monotonic() + max(CHECKPOINT_SECONDS, taken / SHARE_OF_TIME)
+    for (each, state), locations in zip(members, unused, strict=True):
+        each.saved_step = state.step
+        each._clean_up(locations)
 
 
 def folder(run_id: int) -> str:

@@ -36,7 +36,8 @@ def device_name(device: torch.device) -> str:
     """Return a description such as "cpu (x86_64, 2 threads)" or "cuda (NVIDIA H100)"."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({platform.machine()}, {torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"{device} ({platform.machine()}, {threads} thread{'s' if threads > 1 else ''})"
 
 
 def set_threads(context: Context, spec: RunSpec) -> None:

@@ -2,6 +2,8 @@
 
 import traceback
 
+import torch
+
 from densitylab.worker.errors import out_of_memory
 from densitylab.worker.storable_text import storable
 
@@ -24,6 +26,15 @@ def unsupported_computation(error: BaseException) -> str | None:
             "deterministic off, or on the CPU."
         )
     return None
+
+
+def of_training(error: Exception, device: torch.device, batch_size: int) -> Exception:
+    """Return the error that a training fails with: with advice where there is some."""
+    if out_of_memory(error):
+        smaller = max(1, batch_size // 2)
+        return JobFailed(f"Out of memory on {device}: try batch_size {smaller} (now {batch_size}) or a smaller model.")
+    advice = unsupported_computation(error)
+    return error if advice is None else JobFailed(advice)
 
 
 def sentence(error: BaseException) -> str:

@@ -1,8 +1,8 @@
-"""Metric points and log lines of one training run, written in batches."""
+"""Metric points and log lines of training runs, written in batches."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -51,7 +51,7 @@ class Recorder:
         self._lines.append((time.time(), level, text))
 
     def add(self, report: StepReport) -> None:
-        """Add the metrics of a step, and write if it is time to."""
+        """Add the metrics of a step."""
         seconds = self.seconds
         # a norm may overflow while the loss is finite: such a value gets no point, and JSON has none for it
         values = {name: value for name, value in report.values.items() if math.isfinite(value)}
@@ -67,42 +67,57 @@ class Recorder:
             progress=report.step / report.total_steps,
             eta_seconds=(report.total_steps - report.step) / rate,
         )
-        if time.monotonic() >= self._flush_at and self._points:
-            self.flush()
 
-    def flush(self, also: Callable[[Session], None] | None = None) -> None:
-        """Write all points and lines, heartbeat and progress, and what `also` adds, in one transaction.
+    def due(self) -> bool:
+        """Return whether it is time to write."""
+        return time.monotonic() >= self._flush_at and bool(self._points)
+
+    def flush(
+        self, also: Callable[[Session], None] | None = None, *, together: "Sequence[Recorder] | None" = None
+    ) -> None:
+        """Write all points and lines, heartbeat and progress, and what `also` adds, in one transaction; those of all
+        recorders in `together` instead, if they are given.
 
         Without `also`: if the database does not answer, the points are kept for the next time; while its disk is full,
         the training waits.
 
         Raises:
-            LeaseLost: another worker has the task; nothing is written.
+            LeaseLost: another worker has the task, or one of the tasks; nothing is written.
             Interrupted: the task was asked to stop while the training waited.
             OperationalError: the database refused a transaction with `also`.
         """
-        while (full := self._write(also)) is not None:
+        recorders = [self] if together is None else together
+        while (full := self._write(recorders, also)) is not None:
             wait_for_room(self._lease, full)
-        self._flush_at = time.monotonic() + FLUSH_SECONDS
+        for recorder in recorders:
+            recorder._flush_at = time.monotonic() + FLUSH_SECONDS
 
-    def _write(self, also: Callable[[Session], None] | None) -> DatabaseFull | None:
+    def _write(self, recorders: "Sequence[Recorder]", also: Callable[[Session], None] | None) -> DatabaseFull | None:
         """Attempt it once; return the error if the disk of the database is full, and there is no `also`."""
         try:
-            with self._lease.writing() as session:
-                if self._doubtful and self._points:
-                    # the failed transaction may have been committed
-                    metrics.truncate(session, self._run_id, self._points[0].step - 1)
-                metrics.append(session, self._run_id, self._points)
-                logs.append(session, self._run_id, self._lines)
-                if self._latest:
-                    runs.set_metrics(session, self._run_id, self._latest)
-                self._lease.renew(session)
+            with self._context.database.write() as session:
+                for recorder in recorders:
+                    recorder._lease.fence(session)
+                for recorder in recorders:
+                    recorder._write_to(session)
                 if also is not None:
                     also(session)
         except OperationalError as error:
-            self._doubtful = True
+            for recorder in recorders:
+                recorder._doubtful = True
             if also is not None:
                 raise
             return error if isinstance(error, DatabaseFull) else None
-        self._points, self._lines, self._latest, self._doubtful = [], [], {}, False
+        for recorder in recorders:
+            recorder._points, recorder._lines, recorder._latest, recorder._doubtful = [], [], {}, False
         return None
+
+    def _write_to(self, session: Session) -> None:
+        if self._doubtful and self._points:
+            # the failed transaction may have been committed
+            metrics.truncate(session, self._run_id, self._points[0].step - 1)
+        metrics.append(session, self._run_id, self._points)
+        logs.append(session, self._run_id, self._lines)
+        if self._latest:
+            runs.set_metrics(session, self._run_id, self._latest)
+        self._lease.renew(session)

@@ -1,50 +1,23 @@
-"""Trains a run, from its checkpoint if it has one."""
+"""Trains a run, from its checkpoint if it has one, and with it runs that can be trained as one."""
 
-import socket
-import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from contextlib import ExitStack, closing
 
 import torch
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
-from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import AugmentationEntry, LrScheduleEntry, RegularizerEntry, ScheduleEntry
-from densitylab.backend.shared.contracts import Component, Flag, Run, Status
-from densitylab.backend.shared.disk_full import DatabaseFull, DiskFull
-from densitylab.backend.shared.store import logs, metrics, runs
+from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.store import runs
 from densitylab.backend.shared.store.tasks import LeaseLost
-from densitylab.backend.shared.validation_bias import biased_validation
-from densitylab.worker import resolve
-from densitylab.worker.augmentations.none import none
-from densitylab.worker.datasets.dataset import Dataset
-from densitylab.worker.errors import Interrupted, out_of_memory
 from densitylab.worker.jobs import failures
-from densitylab.worker.jobs.algorithm import build_algorithm, keep_files
-from densitylab.worker.jobs.checkpointing import Checkpoints
+from densitylab.worker.jobs.attempt import Attempt, load_images
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.continuation import copy_curves, schedule_lines
-from densitylab.worker.jobs.data import open_data
-from densitylab.worker.jobs.device import choose_device, device_name, provenance
-from densitylab.worker.jobs.outcome import CURVES, outcome_flags
-from densitylab.worker.jobs.recorder import Recorder
-from densitylab.worker.jobs.starting_state import Start, parameter_names, starting_state
+from densitylab.worker.jobs.device import choose_device
+from densitylab.worker.jobs.stack import partners
+from densitylab.worker.jobs.stacked_training import train_together
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
-from densitylab.worker.runtime.room import wait_for_room
 from densitylab.worker.training.batches import Batches
-from densitylab.worker.training.config import EarlyStop, TrainingConfig
-from densitylab.worker.training.cross_entropy import CrossEntropy, balanced_weights
-from densitylab.worker.training.loop import StepReport, fit, total_steps
-from densitylab.worker.training.precision import ComputeConfig, missing_compiler
-from densitylab.worker.training.robust_share import RobustShare
-from densitylab.worker.training.state import Best, TrainingState
-
-FINAL_RETRY_SECONDS = 2.0
+from densitylab.worker.training.loop import StepReport, fit
+from densitylab.worker.training.stacked.member import Member
 
 
 def run(task_id: int) -> None:
@@ -61,267 +34,44 @@ def _train(context: Context, lease: Lease) -> None:
     try:
         _train_on(device, context, lease, record)
     except Exception as error:
-        if out_of_memory(error):
-            smaller = max(1, record.spec.batch_size // 2)
-            raise failures.JobFailed(
-                f"Out of memory on {device}: try batch_size {smaller} (now {record.spec.batch_size}) "
-                "or a smaller model."
-            ) from error
-        if (advice := failures.unsupported_computation(error)) is not None:
-            raise failures.JobFailed(advice) from error
-        raise
+        advised = failures.of_training(error, device, record.spec.batch_size)
+        if advised is error:
+            raise
+        raise advised from error
 
 
 def _train_on(device: torch.device, context: Context, lease: Lease, record: Run) -> None:
-    spec = record.spec
-    lease.report(stage="loading data")
-    data = open_data(
-        context,
-        spec.dataset.key,
-        spec.dataset.params,
-        should_stop=lease.should_stop,
-        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    )
-    train, validation = _first(data.load("train"), spec.train_samples), data.load("validation")
-    classes = data.entry.num_classes or 2
-    algorithm = build_algorithm(context, record, train, classes, device)
-    start = starting_state(context, lease, record, data, device, algorithm)
-    state = start.state
-    total = total_steps(len(train), spec.batch_size, spec.epochs)
-    compute, not_compiled = _compute_config(record, device)
-    config = _config(context, record, compute, train, classes, device)
-    opening = [*_opening(lease, start, train, validation, device, total), *start.lines]
-    if start.continued is not None:
-        opening += schedule_lines(config, state, start.continued.spec.epochs, total)
-
-    with lease.writing() as session:
-        if start.continued is None:
-            metrics.truncate(session, record.id, state.step)  # points after the checkpoint are computed again
+    attempt = Attempt(context, lease, record, load_images(context, lease, record.spec), device)
+    with closing(attempt.batches()) as batches, ExitStack() as leases:
+        others = partners(context, attempt, Member(attempt.state, attempt.config, batches), leases)
+        if others:
+            train_together([attempt, *others], batches)
         else:
-            copy_curves(session, start.continued, record.id, state.step, total // spec.epochs, spec.epochs)
-        seconds = _seconds_so_far(session, record.id)
-        plugins = specs.plugins(context.catalog, specs.optional_entries(context.catalog, record.spec))
-        runs.set_started(
-            session,
-            record.id,
-            device=device_name(device),
-            data_hash=data.info.data_hash,
-            provenance=provenance(device, plugins)
-            | {"precision": compute.resolved(device)}
-            | ({"init_from": start.provenance} if start.provenance else {}),
-        )
-        runs.set_parameter_names(session, record.id, parameter_names(state.model))
-        logs.append(session, record.id, [(time.time(), level, text) for level, text in [*not_compiled, *opening]])
-        lease.report(stage="starting", progress=state.step / total)
-        lease.renew(session)
-    recorder = Recorder(context, lease, record.id, step=state.step, seconds=seconds)
-    checkpointer = Checkpoints(context, lease, recorder, record.id, saved_step=state.step)
+            _train_alone(attempt, batches)
+
+
+def _train_alone(attempt: Attempt, batches: Batches) -> None:
+    attempt.begin()
 
     def on_step(report: StepReport) -> None:
-        if report.epoch % 1 == 0:
-            recorder.log(_epoch_line(report, spec.epochs))
-        recorder.add(report)
-        if checkpointer.due():
-            _try_to_save(checkpointer, recorder, state)
+        attempt.note(report)
+        if attempt.recorder.due():
+            attempt.recorder.flush()
+        if attempt.checkpointer.due():
+            attempt.try_to_save()
 
     try:
-        with closing(_batches(context, record, train, device)) as batches:
-            finished = fit(
-                state,
-                batches,
-                validation,
-                config,
-                on_step=on_step,
-                should_stop=lease.should_stop,
-            )
+        finished = fit(
+            attempt.state,
+            batches,
+            attempt.images.validation,
+            attempt.config,
+            on_step=on_step,
+            should_stop=attempt.lease.should_stop,
+        )
     except (ArithmeticError, MemoryError, RuntimeError):
-        recorder.flush()  # keep the metrics until the error
+        attempt.recorder.flush()  # keep the metrics until the error
         raise
-    if finished:
-        recorder.log(f"finished: {state.step} steps in {recorder.seconds:.1f} s of training")
-        if state.best is not None and config.early_stop is not None:
-            recorder.log(_best_epoch_line(state.best, config.early_stop, stopped=state.step < total))
-        for line in state.algorithm.lines():
-            recorder.log(line)
-        point_to_files = keep_files(context, lease, record.id, state.algorithm)
-        replaced: list[str] = []
-
-        def succeed(session: Session) -> None:
-            curves = metrics.read(session, record.id, CURVES)
-            epoch = None if state.best is None else state.best.epoch
-            flags = outcome_flags(
-                curves,
-                epoch=epoch,
-                images=len(validation),
-                classes=classes,
-                largest_class=int(validation.labels.bincount().max()) if len(validation) else 0,
-            )
-            bias = biased_validation(data.info.group_counts)
-            if bias is not None and config.early_stop is not None:
-                flags.append(Flag(key="validation_biased", text=bias))
-            runs.add_flags(session, record.id, flags)
-            replaced[:] = point_to_files(session)
-            lease.finish(session, Status.SUCCEEDED)
-
-        _save_final(lease, checkpointer, recorder, state, succeed)
-        for location in replaced:
-            context.artifacts.delete(location)
-    else:
-        why = "cancelled" if lease.cancelled else "the worker shuts down, another one continues"
-        recorder.log(f"stopped after step {state.step}: {why}")
-        if state.step > checkpointer.saved_step:
-            _try_to_save(checkpointer, recorder, state)
-        recorder.flush()
-        raise Interrupted(f"run {record.id} stopped after step {state.step}")
-
-
-def _compute_config(record: Run, device: torch.device) -> tuple[ComputeConfig, list[tuple[str, str]]]:
-    """Return how the run computes, and a warning if it can't be compiled, which costs time and changes no result."""
-    spec = record.spec
-    lacking = missing_compiler(device) if spec.compile else None
-    compute = ComputeConfig(spec.precision, spec.deterministic, compiled=spec.compile and lacking is None)
-    if lacking is None:
-        return compute, []
-    text = f"the model is not compiled, since this worker lacks {lacking}: the run continues at normal speed"
-    return compute, [("warning", text)]
-
-
-def _config(
-    context: Context, record: Run, compute: ComputeConfig, train: Dataset, classes: int, device: torch.device
-) -> TrainingConfig:
-    spec = record.spec
-    balanced = spec.class_weights == "balanced"
-    regularizer = resolve.component(context.catalog, RegularizerEntry, spec.regularizer.key, spec.regularizer.params)
-    schedule = resolve.component(context.catalog, ScheduleEntry, spec.schedule.key, spec.schedule.params)
-    lr_schedule = resolve.component(context.catalog, LrScheduleEntry, spec.lr_schedule.key, spec.lr_schedule.params)
-    return TrainingConfig(
-        regularizer=regularizer.function,
-        uses=regularizer.entry.uses,
-        monitor=_monitor(regularizer.entry, spec.regularizer.params) if spec.lambda_ else None,
-        **regularizer.trainer,
-        lambda_=spec.lambda_,
-        schedule=schedule.function,
-        observes=schedule.entry.observes,
-        robust_share=RobustShare(**schedule.trainer) if "robust_share" in schedule.entry.observes else None,
-        epochs=spec.epochs,
-        lr_schedule=lr_schedule.function,
-        gradient_clip=spec.gradient_clip,
-        cross_entropy=CrossEntropy(
-            spec.label_smoothing, balanced_weights(train.labels, classes).to(device) if balanced else None
-        ),
-        parts=spec.gradient_accumulation,
-        activation_checkpointing=spec.activation_checkpointing,
-        early_stop=None if spec.early_stop is None else EarlyStop(spec.early_stop.patience, spec.early_stop.metric),
-        compute=compute,
-    )
-
-
-def _monitor(entry: RegularizerEntry, params: dict[str, Any]) -> Callable[..., dict[str, float]] | None:
-    """Return what measures the regularizer's effect after each epoch, with its parameters; None without one."""
-    if entry.monitor is None:
-        return None
-    own = {param.name: params[param.name] for param in entry.params if param.used_by == "component"}
-    return partial(resolve.load(replace(entry, path=entry.monitor)), **own)
-
-
-def _batches(context: Context, record: Run, train: Dataset, device: torch.device) -> Batches:
-    spec = record.spec
-    chosen = spec.augmentation or Component(key="none")
-    augmentation = resolve.component(context.catalog, AugmentationEntry, chosen.key, chosen.params)
-    first = (augmentation.trainer.get("first") or none) if augmentation.entry.mixes else None
-    return Batches(
-        train,
-        batch_size=spec.batch_size,
-        seed=spec.seed,
-        device=device,
-        sampling=spec.sampling,
-        augmentation=augmentation.function if first is None else first,
-        mixing=None if first is None else augmentation.function,
-    )
-
-
-def _seconds_so_far(session: Session, run_id: int) -> float:
-    points = metrics.read(session, run_id, ["loss"], max_points=1)[0].points
-    return points[-1].seconds if points else 0.0
-
-
-def _try_to_save(checkpointer: Checkpoints, recorder: Recorder, state: TrainingState) -> None:
-    """Save, or log the first of several failures: the training goes on meanwhile."""
-    try:
-        checkpointer.save(state)
-    except (OSError, OperationalError) as error:
-        if not checkpointer.failing:
-            reason = error.orig if isinstance(error, OperationalError) else error.strerror or error
-            recorder.log(
-                f"the checkpoint of step {state.step} could not be stored ({reason}); the training goes on, and tries "
-                "again every few seconds",
-                "warning",
-            )
-        checkpointer.failing = True
-    else:
-        checkpointer.failing = False
-
-
-def _save_final(
-    lease: Lease,
-    checkpointer: Checkpoints,
-    recorder: Recorder,
-    state: TrainingState,
-    finish: Callable[[Session], None],
-) -> None:
-    """Store the last checkpoint and end the task; wait while a disk is full."""
-    retried = False
-    while True:
-        try:
-            checkpointer.save(state, finish)
-            return
-        except (DiskFull, DatabaseFull) as full:
-            recorder.flush()
-            wait_for_room(lease, full)
-        except OSError as error:
-            reason = error.strerror or error
-            if retried:
-                recorder.flush()
-                raise failures.JobFailed(
-                    f"The final checkpoint could not be stored ({reason}): correct that, then retry; "
-                    f"training continues from step {checkpointer.saved_step}."
-                ) from error
-            recorder.log(f"the final checkpoint could not be stored ({reason}); retrying once", "warning")
-            time.sleep(FINAL_RETRY_SECONDS)
-            retried = True
-
-
-def _first(data: Dataset, count: int | None) -> Dataset:
-    if count is None:
-        return data
-    return Dataset(
-        data.images[:count],
-        data.labels[:count],
-        None if data.masks is None else data.masks[:count],
-        None if data.groups is None else data.groups[:count],
-    )
-
-
-def _opening(
-    lease: Lease, start: Start, train: Dataset, validation: Dataset, device: torch.device, total: int
-) -> list[tuple[str, str]]:
-    parameters = sum(parameter.numel() for parameter in start.state.model.parameters())
-    lines = [
-        f"attempt {lease.task.attempt} on {socket.gethostname()}, {device_name(device)}, torch {torch.__version__}",
-        f"{parameters:,} parameters, {len(train):,} training and {len(validation):,} validation images, "
-        f"{total:,} steps",
-    ]
-    if start.state.step > 0 and start.continued is None:
-        lines.append(f"continues from the checkpoint of step {start.state.step}")
-    return [("info", line) for line in lines]
-
-
-def _epoch_line(report: StepReport, epochs: int) -> str:
-    shown = ("loss", "cross_entropy", "penalty", "train_accuracy", "validation_accuracy", "validation_worst_group")
-    values = ", ".join(f"{name} {report.values[name]:.4g}" for name in shown if name in report.values)
-    return f"epoch {int(report.epoch)} of {epochs}: {values}"
-
-
-def _best_epoch_line(best: Best, early_stop: EarlyStop, *, stopped: bool) -> str:
-    why = f"stopped early after {early_stop.patience} epochs without improvement" if stopped else "finished"
-    return f"{why}: the weights are those of epoch {best.epoch}, with {early_stop.metric} {best.value:.4g}"
+    if not finished:
+        raise attempt.stop()
+    attempt.finish()

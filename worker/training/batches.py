@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from math import ceil
 
 import torch
@@ -81,6 +82,11 @@ class Batches:
         return self._data
 
     @property
+    def mixes(self) -> bool:
+        """True if images are mixed."""
+        return self._mixing is not None
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches of an epoch, the smaller last one included."""
         return ceil(len(self._data) / self._batch_size)
@@ -137,6 +143,19 @@ class Batches:
         if self._ahead is not None:
             self._ahead[1].result()  # the thread reads the order until then
         self._weights, self._ahead, self._own_order, self._epoch = weights, None, None, -1
+
+    def of_seed(self, seed: int) -> Batches:
+        """Return batches of the same images in memory, in the order of another seed."""
+        return Batches(
+            replace(self._data, images=self._images),
+            batch_size=self._batch_size,
+            seed=seed,
+            device=self._device,
+            sampling=self._sampling,
+            augmentation=self._augmentation,
+            mixing=self._mixing,
+            resident=self.resident,
+        )
 
     def close(self) -> None:
         """End the thread that reads ahead, if there is one."""

@@ -13,19 +13,20 @@ import torch
 from densitylab.worker.algorithms.algorithm import Algorithm
 from densitylab.worker.autograd import frozen_running_statistics, random_state, replay, set_random_state
 from densitylab.worker.datasets.dataset import Dataset
-from densitylab.worker.training import ema, seeds
+from densitylab.worker.training import ema
 from densitylab.worker.training.activation_checkpointing import checkpointed
-from densitylab.worker.training.batches import Batches, as_pixels
-from densitylab.worker.training.config import EarlyStop, TrainingConfig
+from densitylab.worker.training.batches import Batches
+from densitylab.worker.training.config import TrainingConfig
 from densitylab.worker.training.cross_entropy import CrossEntropy
+from densitylab.worker.training.epoch_end import end_epoch, stops_early
 from densitylab.worker.training.freezing import train_mode
 from densitylab.worker.training.gradient_norms import density_gradient_norm, gradient_norms
 from densitylab.worker.training.head import retrained_weights
 from densitylab.worker.training.mixture import Mixture
 from densitylab.worker.training.objective import Terms, objective
 from densitylab.worker.training.robust_share import RobustShare
-from densitylab.worker.training.state import Best, TrainingState
-from densitylab.worker.training.validation import EVALUATION_BATCH, predict, validation_metrics
+from densitylab.worker.training.state import TrainingState
+from densitylab.worker.training.validation import predict
 
 LOGGED_STEPS = 2000  # a longer run logs every ceil(total / 2000)-th step
 LOGGED = (  # metrics of logged steps alone
@@ -147,11 +148,7 @@ def fit(
             if config.robust_share is not None and validation and step % config.robust_share.every == 0:
                 values |= trainer.observe_robust_share(validation, config.robust_share)
             if step % steps_per_epoch == 0 and validation:
-                values |= trainer.validate(validation)
-                if config.monitor is not None:
-                    values |= trainer.monitor(validation, config.monitor)
-                if config.early_stop is not None and state.first is None:
-                    _keep_best(state, step // steps_per_epoch, values[config.early_stop.metric], config.early_stop)
+                values |= end_epoch(state, config, validation, step // steps_per_epoch, autocast)
             on_step(StepReport(step, total, step / steps_per_epoch, values))
             if step % OBSERVE_EVERY == 0:
                 images, since = 0, perf_counter()
@@ -173,23 +170,6 @@ def _draw_by(algorithm: Algorithm, batches: Batches) -> None:
     weights = algorithm.sampling_weights()
     if weights is not None:
         batches.sample_by(weights)
-
-
-def stops_early(state: TrainingState, early_stop: EarlyStop | None, steps_per_epoch: int) -> bool:
-    """Return whether `patience` epochs are done since the best one."""
-    if early_stop is None or state.best is None:
-        return False
-    return state.step // steps_per_epoch - state.best.epoch >= early_stop.patience
-
-
-def _keep_best(state: TrainingState, epoch: int, value: float, early_stop: EarlyStop) -> None:
-    if state.best is not None:
-        best = state.best.value
-        better = value < best if early_stop.metric == "validation_cross_entropy" else value > best
-        if not better:
-            return
-    weights = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
-    state.best = Best(epoch, value, weights)
 
 
 class _Trainer:
@@ -224,7 +204,7 @@ class _Trainer:
         state, config = self._state, self._config
         step, total = state.step + 1 - stage.before, stage.end - stage.before
         lambda_ = config.schedule(config.lambda_, step, total, state.controller)
-        learning_rate = _set_learning_rate(state.optimizer, config.lr_schedule(step, total))
+        learning_rate = set_learning_rate(state.optimizer, config.lr_schedule(step, total))
         set_random_state(state.random)  # undoes draws between two steps
         state.optimizer.zero_grad()
         cross_entropy = config.cross_entropy.of_batch(y, mixture)
@@ -269,7 +249,7 @@ class _Trainer:
         values = _to_floats(metrics)
         if logged:
             values |= {"lambda_": lambda_, "learning_rate": learning_rate}
-            _check_finite(values, state.step)
+            check_finite(values, state.step)
             if not isfinite(values.get("weight_gradient_norm", 0)):
                 del values["weight_gradient_norm"]  # overflow in float16: the scaler skipped this step
         return values | (state.algorithm.metrics() if observe else {})
@@ -311,12 +291,6 @@ class _Trainer:
         self._scaler.update()
         return norm
 
-    def validate(self, data: Dataset) -> dict[str, float]:
-        """Return the metrics of the model to evaluate; the trained one returns to training mode."""
-        values = validation_metrics(self._state.evaluated, data, self._state.device, self._autocast)
-        train_mode(self._state.model)
-        return values
-
     def observe_robust_share(self, data: Dataset, measure: RobustShare) -> dict[str, float]:
         """Give the schedule of λ the share of validation images; return it as a metric."""
         share = measure.of(self._state.evaluated, data, self._state.device, self._state.seed)
@@ -324,17 +298,8 @@ class _Trainer:
         self._state.controller = replace(self._state.controller, robust_share=share)
         return {} if share is None else {"validation_robust_share": share}
 
-    def monitor(self, data: Dataset, measure: Callable[..., dict[str, float]]) -> dict[str, float]:
-        """Return the metrics of the regularizer's monitor on the first validation images, with the same draws."""
-        model, device = self._state.evaluated, self._state.device
-        generator = torch.Generator(device).manual_seed(seeds.derive_seed(self._state.seed, seeds.MONITOR, 0))
-        x = as_pixels(data.images[:EVALUATION_BATCH].to(device))
-        y = data.labels[:EVALUATION_BATCH].to(device)
-        with self._autocast():
-            return measure(model, x, y, generator=generator)
 
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Return the rate of the first group. The initial rate is stored beside it, as torch's schedulers do."""
     for group in optimizer.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
@@ -390,7 +355,8 @@ def _to_floats(tensors: dict[str, torch.Tensor]) -> dict[str, float]:
     return dict(zip(tensors, torch.stack([value.double() for value in tensors.values()]).tolist(), strict=True))
 
 
-def _check_finite(values: dict[str, float], step: int) -> None:
+def check_finite(values: dict[str, float], step: int) -> None:
+    """Raise TrainingDiverged if the loss of a logged step is not a finite number."""
     if not isfinite(values["loss"]):
         parts = ", ".join(f"{name} {values[name]:g}" for name in ("cross_entropy", "penalty") if name in values)
         raise TrainingDiverged(

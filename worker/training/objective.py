@@ -59,8 +59,9 @@ def objective(
         observe: compute the penalty for the metrics even with λ = 0.
         cross_entropy: its settings, scaled to the batch.
         masks: (N, 1, H, W) bool, of the images' null part; None: there are none.
-        uses: what the regularizer takes by keyword: "cross_entropy", (logits, y) -> (N,) with these settings, and
-            "masks".
+        uses: what the regularizer takes by keyword: "cross_entropy", (logits, y) -> (N,) with these settings, "masks",
+            and "replace_logits", (logits) -> None, which it calls with the logits of another forward pass with the
+            same masks to have the cross-entropy taken from these.
         share: of the batch's samples that x has; sums over all parts are the batch's loss, and its gradient.
         weigh: (N,) cross-entropies without a graph -> (N,) weights of the samples, in the loss and in penalties that
             are differences of cross-entropies; None: all are 1.
@@ -74,7 +75,8 @@ def objective(
     if weigh is not None:
         weights = weigh(cross_entropy.per_sample(logits.detach(), y))
         cross_entropy = replace(cross_entropy, sample_weights=weights)
-    inputs = {"cross_entropy": cross_entropy.per_sample, "masks": masks}
+    replaced: list[torch.Tensor] = []
+    inputs = {"cross_entropy": cross_entropy.per_sample, "masks": masks, "replace_logits": replaced.append}
     mean_loss = cross_entropy.mean(logits, y)
     loss, penalty = mean_loss, None
     applied = lambda_ != 0 and step % every == 0
@@ -83,6 +85,9 @@ def objective(
         with replay(state), torch.set_grad_enabled(applied):
             given = {name: inputs[name] for name in uses}
             penalty = regularizer(model, x, logits, y, generator=generator, **given).mean()
+        if applied and replaced:
+            logits = replaced[-1]
+            mean_loss = cross_entropy.mean(logits, y)
         if applied:
             loss = mean_loss + lambda_ * every * penalty
     return Terms(

@@ -103,12 +103,13 @@ def test_random_penalties_are_repeated_by_their_seed(key, params):
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("estimator", ["double_backward", "finite_difference", "random_projection"])
-def test_autocast_leaves_the_taylor_estimators_in_float32_and_the_exact_one_near_it(estimator, half):
+@pytest.mark.parametrize("estimator", ["double_backward", "forward_mode", "finite_difference", "random_projection"])
+def test_autocast_leaves_the_taylor_estimators_in_float32_and_the_exact_ones_near_it(estimator, half):
     expected, _ = penalty_and_gradient(GPU, "marginal_density", {"estimator": estimator}, torch.float32)
     penalty, _ = penalty_and_gradient(GPU, "marginal_density", {"estimator": estimator}, torch.float32, half)
     assert penalty.dtype == torch.float32
-    torch.testing.assert_close(penalty, expected, rtol=0.05 if estimator == "double_backward" else 1e-4, atol=0)
+    exact = estimator in ("double_backward", "forward_mode")
+    torch.testing.assert_close(penalty, expected, rtol=0.05 if exact else 1e-4, atol=0)
 
 
 # training
@@ -148,7 +149,7 @@ def same_weights(one, two):
     return all(torch.equal(value, two.model.state_dict()[name]) for name, value in one.model.state_dict().items())
 
 
-@pytest.mark.parametrize("estimator", ["double_backward", "finite_difference", "random_projection"])
+@pytest.mark.parametrize("estimator", ["double_backward", "forward_mode", "finite_difference", "random_projection"])
 def test_a_stopped_run_goes_on_bit_for_bit_where_kernels_are_deterministic(estimator):
     whole = new_state()
     rows = trained(whole, estimator=estimator)
@@ -180,9 +181,10 @@ def test_auto_is_bfloat16():
     assert ComputeConfig("auto").half(GPU) is torch.bfloat16
 
 
-def test_a_compiled_model_trains_as_the_plain_one_does():
+@pytest.mark.parametrize("estimator", ["forward_mode", "finite_difference"])
+def test_a_compiled_model_trains_as_the_plain_one_does(estimator):
     plain, compiled = (
-        trained(new_state(), estimator="finite_difference", compute=ComputeConfig("float32", compiled=each))
+        trained(new_state(), estimator=estimator, compute=ComputeConfig("float32", compiled=each))
         for each in (False, True)
     )
     for (_, _, one), (_, _, two) in zip(plain, compiled, strict=True):

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
 from densitylab.worker.models import cnn, mlp
 from densitylab.worker.optimizers.sgd import sgd
 from densitylab.worker.resolve import component
@@ -50,7 +50,7 @@ def losses(network_name, regularizer, lambda_, observe):
 
 
 @pytest.mark.parametrize("observe", [True, False])
-@pytest.mark.parametrize("estimator", ["double_backward", "finite_difference", "random_projection"])
+@pytest.mark.parametrize("estimator", ["double_backward", "forward_mode", "finite_difference", "random_projection"])
 @pytest.mark.parametrize("network_name", ["mlp", "cnn"])
 def test_lambda_0_gives_exactly_the_losses_of_none(network_name, estimator, observe):
     none = component(CATALOG, "regularizer", "none").function
@@ -116,9 +116,11 @@ class Flops(TorchDispatchMode):
     ("key", "params", "passes"),
     [
         ("marginal_density", {"estimator": "double_backward"}, 6),
+        ("marginal_density", {"estimator": "forward_mode"}, 8),
         ("marginal_density", {"estimator": "finite_difference"}, 7),
         ("marginal_density", {"estimator": "random_projection"}, 6),
         ("input_gradient", {}, 6),
+        ("input_gradient", {"estimator": "forward_mode"}, 8),
         ("jacobian", {}, 6),
         ("curvature", {}, 12),
         ("gaussian_noise", {}, 6),
@@ -130,12 +132,21 @@ def test_a_step_costs_as_many_passes_as_stated(key, params, passes, dropout):
     model = mlp.build(1, (8, 8), 3, hidden=128, layers=12, activation="gelu", dropout=dropout).train()
     counts = {}
     for name, regularizer in (
-        ("none", component(CATALOG, "regularizer", "none").function),
-        ("penalised", component(CATALOG, "regularizer", key, params).function),
+        ("none", component(CATALOG, RegularizerEntry, "none")),
+        ("penalised", component(CATALOG, RegularizerEntry, key, params)),
     ):
         generator = torch.Generator().manual_seed(0)
+        uses = tuple(name for name in regularizer.entry.uses if name == "replace_logits")
         with Flops() as flops:
-            terms = objective(model, *batch(), regularizer=regularizer, lambda_=0.1, step=1, generator=generator)
+            terms = objective(
+                model,
+                *batch(),
+                regularizer=regularizer.function,
+                uses=uses,
+                lambda_=0.1,
+                step=1,
+                generator=generator,
+            )
             terms.loss.backward(inputs=list(model.parameters()))
         counts[name] = flops.total
     # a plain step is 3 passes; the first and last layers differ a little

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.catalog import Catalog, RegularizerEntry
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.models import cnn, mlp
 from densitylab.worker.optimizers.sgd import sgd
@@ -39,12 +39,14 @@ def trained(compute, *, regularizer="marginal_density", params=None, lambda_=0.1
         build_model=build or (lambda: mlp.build(1, (SIDE, SIDE), CLASSES, hidden=32, activation="gelu", dropout=0.2)),
     )
     values = []
+    chosen = component(CATALOG, RegularizerEntry, regularizer, params or {})
     fit(
         state,
         Batches(data(), batch_size=BATCH, seed=0, device="cpu"),
         None,
         TrainingConfig(
-            regularizer=component(CATALOG, "regularizer", regularizer, params or {}).function,
+            regularizer=chosen.function,
+            uses=[name for name in chosen.entry.uses if name == "replace_logits"],
             lambda_=lambda_,
             epochs=epochs,
             schedule=component(CATALOG, "schedule", "constant").function,
@@ -73,6 +75,16 @@ def penalty_and_gradient(model, half, regularizer="marginal_density", params=Non
     scaled = (terms.loss - terms.cross_entropy) * scale
     gradients = torch.autograd.grad(scaled, list(model.parameters()), materialize_grads=True)
     return terms.penalty, torch.cat([gradient.flatten() for gradient in gradients]) / scale
+
+
+@pytest.mark.parametrize("precision", ["float32", *HALVES])
+def test_a_run_by_forward_mode_is_one_by_double_backward_up_to_rounding(precision):
+    by = [trained(ComputeConfig(precision), params={"estimator": each}) for each in ("double_backward", "forward_mode")]
+    (one, losses, norms), (two, same, same_norms) = by
+    tolerance = 1e-4 if precision == "float32" else 5 * HALVES[precision]
+    assert same == pytest.approx(losses, rel=tolerance) and same_norms == pytest.approx(norms, rel=tolerance)
+    for ours, exact in zip(two.model.parameters(), one.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, exact, rtol=tolerance, atol=tolerance)
 
 
 def network(factor=30.0):
@@ -220,6 +232,8 @@ needs_compiler = pytest.mark.skipif(missing_compiler(CPU) is not None, reason="n
     [
         ("none", {}, 0.0),
         ("marginal_density", {}, 0.0),
+        ("marginal_density", {"estimator": "forward_mode"}, 0.1),
+        ("input_gradient", {"estimator": "forward_mode", "target": "log_prob"}, 0.1),
         ("marginal_density", {"estimator": "finite_difference"}, 0.1),
         ("marginal_density", {"estimator": "random_projection"}, 0.1),
         ("adversarial_training", {"steps": 2}, 0.5),

@@ -18,9 +18,10 @@ from tests.worker.small_runs import MODEL, VALIDATION, batches, new_state, rows,
 CATALOG = Catalog.built_in()
 
 
+@pytest.mark.parametrize("estimator", ["random_projection", "forward_mode"])
 @pytest.mark.parametrize("model", [("mlp", MODEL), ("cnn", {"width": 4, "norm": "batch", "dropout": 0.2})])
-def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(model):
-    settings = {"params": {"estimator": "random_projection"}, "every": 4}
+def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(model, estimator):
+    settings = {"params": {"estimator": estimator}, "every": 4, "uses": ("replace_logits",)}
     undisturbed = new_state(model=model)
     finished, reports = run(undisturbed, **settings)
     assert finished and undisturbed.step == 30
