@@ -20,27 +20,28 @@ The one requirement that is not obvious: **the logits must be computed from this
 `x.requires_grad` already set**, so the normalisation (mean, std) has to be a layer of the model, not part of the
 data pipeline. The head must give free logits: after log_softmax log p(x) is 0 everywhere and the penalty with it.
 
-`random_state` and `replay` matter only for the estimators `finite_difference` and `random_projection` on models with
-dropout: their second forward must draw the same masks as the first. Without them such a model raises an error.
+`random_state` and `replay` matter only for the estimators other than `double_backward` on models with dropout: their
+second forward must draw the same masks as the first. Without them such a model raises an error.
 
 `backward(inputs=...)` saves the gradient by x, which is not needed. Costs in passes through the network, where a plain
-training step is 3: double_backward 6, finite_difference 7, random_projection 6. Under autocast, or where TF32 is
-allowed, the last two repeat the first forward in float32 (finite_difference 10, random_projection 9). Keep TF32 off
-during their backward too, which takes the difference of two gradients. On a GPU torch's own second derivatives of
-convolutions cost several times these figures; `worker/training/double_backward.py`, which also needs only torch,
-replaces them.
+training step is 3: double_backward 6, forward_mode 10 (8 with `replace_logits`), finite_difference 7, random_projection
+6. Under autocast, or where TF32 is allowed, the last two repeat the first forward in float32 (finite_difference 10,
+random_projection 9). Keep TF32 off during their backward too, which takes the difference of two gradients. On a GPU
+torch's own second derivatives of convolutions cost several times these figures; `worker/training/double_backward.py`,
+which also needs only torch, replaces them. `forward_mode` needs no second derivatives; alone among the estimators it
+needs the package, since its code is in `worker/forward_mode.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any
 
 import torch
 
-_ESTIMATORS = ("double_backward", "finite_difference", "random_projection")
+_ESTIMATORS = ("double_backward", "forward_mode", "finite_difference", "random_projection")
 
 
 def marginal_density(
@@ -54,19 +55,23 @@ def marginal_density(
     power: int = 2,
     h: float = 0.01,
     generator: torch.Generator | None = None,
+    replace_logits: Callable[[torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
     """Return ‖∇_x log p(x)‖_p^k of each sample, with log p(x) = logsumexp f(x) up to a constant.
 
     With s = log p and g = ∇s (METHOD: Yang et al. 2024; the two Taylor estimators are our definition):
 
     - double_backward: exact, by autograd through the gradient.
+    - forward_mode: exact too, by the derivative of s along the constant direction ∂‖g‖_p^k/∂g; where batch norm mixes
+      the samples, for the sum or mean of the penalties.
     - finite_difference: |(s(x + r d) − s(x)) / r|^k, d_i = sign(g_i)|g_i|^(p−1) / ‖g‖_p^(p−1) detached, the
       direction along which the p-norm of g is attained (for p = inf the first largest |g_j|), r = h / ‖d‖₂.
     - random_projection: ((s(x + h'v) − s(x)) / h')², v ~ N(0, I), h' = h / √D: unbiased for ‖g‖₂² as h → 0,
       relative standard deviation √2 per draw.
 
-    They agree on smooth networks only (GELU, SiLU, softplus; average pooling). Under `torch.no_grad()` the values
-    are the same and carry no graph. Batch norm uses the batch's statistics and does not update its running ones.
+    The last two agree with the exact ones on smooth networks only (GELU, SiLU, softplus; average pooling). Under
+    `torch.no_grad()` the values are the same and carry no graph. Batch norm uses the batch's statistics and does not
+    update its running ones.
 
     Args:
         model: gives logits (N, K); normalisation is its first layer.
@@ -74,11 +79,13 @@ def marginal_density(
             estimator is random_projection.
         logits: (N, K) model(x), with their graph; shared with the cross-entropy.
         y: (N,) labels; log p(x) does not depend on them.
-        estimator: "double_backward", "finite_difference" or "random_projection".
+        estimator: "double_backward", "forward_mode", "finite_difference" or "random_projection".
         p_norm: "1", "2", "inf" or another number of at least 1, such as "1.5", over all input features of one sample.
         power: 1 or 2.
         h: length of the Taylor step, an L2 displacement in [0, 1] pixel units, above 0.
         generator: draws v; only random_projection needs it.
+        replace_logits: called by forward_mode with the logits (N, K) of its second forward. A cross-entropy that is
+            taken from these shares the backward pass of the penalty.
 
     Returns:
         (N,) penalties in float32 (float64 for float64 models), not negative.
@@ -86,9 +93,15 @@ def marginal_density(
     Raises:
         ValueError: an argument is outside its range, random_projection has no generator or another norm than the
             squared 2-norm, the logits do not depend on x, or a Taylor estimator meets half-precision weights.
-        RuntimeError: the model drew random numbers in a Taylor estimator's second forward outside `replay`.
+        RuntimeError: the model drew random numbers in an estimator's second forward outside `replay`.
     """
     _check(estimator, p_norm, power, h, generator)
+    if estimator == "forward_mode":
+        from densitylab.worker.forward_mode import shared_penalty  # here: this file works without the package
+
+        return shared_penalty(
+            model, x, logits, y, score=_log_density, p_norm=p_norm, power=power, replace_logits=replace_logits
+        )
     if estimator == "double_backward":
         with torch.enable_grad():
             total = log_density(logits).sum()
@@ -131,6 +144,10 @@ def log_density(logits: torch.Tensor) -> torch.Tensor:
     The maximum is subtracted first, so logits of ±1e4 do not overflow; half precision is upcast before.
     """
     return torch.logsumexp(upcast(logits), dim=1)
+
+
+def _log_density(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return log_density(logits)
 
 
 def _check(estimator: str, p_norm: str, power: int, h: float, generator: torch.Generator | None) -> None:
