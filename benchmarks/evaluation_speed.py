@@ -47,6 +47,9 @@ def cases(images: int) -> Iterator[tuple[str, Entry, dict[str, Any]]]:
         if entry.needs_groups and not dataset.has_groups:
             print(f"{entry.key:45} skipped: needs groups")
             continue
+        if entry.needs_corruptions and dataset.corruptions is None:
+            print(f"{entry.key:45} skipped: needs published corrupted images")
+            continue
         params = {"samples": images} if entry.param("samples") else {}
         if entry.param("perturbation") is None:
             yield entry.key, entry, params

@@ -144,26 +144,29 @@ def _to_boundary(z: Tensor, slope: Tensor, lead: Tensor, p_norm: str) -> Tensor:
     """Return the smallest step from z (N, C, H, W) that makes lead + slope · step = 0 and stays in [0, 1].
 
     The step moves pixel i by s · r_i until it meets 0 or 1, with r = |slope| in L2 and 1 in L∞; the change of the lead
-    is Σ |slope_i| r_i min(s, s_i), with s_i where the pixel stops, and s follows from the sorted s_i. If no step
-    reaches the boundary, every pixel goes as far as it can.
+    is Σ |slope_i| r_i min(s, s_i), with s_i where the pixel stops. It is concave and piecewise linear in s, so that
+    Newton's method from s = 0 never goes too far, and is exact once no further pixel stops. If no step reaches the
+    boundary, every pixel goes as far as it can.
     """
-    flat, gap = slope.flatten(1).double(), lead.double()
-    direction = -torch.sign(gap)[:, None] * torch.sign(flat)
+    flat, gap = slope.flatten(1).double(), lead.double()[:, None]
+    direction = -torch.sign(gap) * torch.sign(flat)
     values = z.flatten(1).double()
     room = torch.where(direction > 0, 1 - values, values)
-    size = flat.abs()
+    size, gap = flat.abs(), gap.abs()
     rate = size if p_norm == "2" else (size > 0).double()
-    stop = torch.where(rate > 0, room / rate.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
-    gain = size * rate  # of the lead per unit of s
-    order = stop.argsort(dim=1)
-    stops, gains = stop.gather(1, order), gain.gather(1, order)
-    spent = (gains * stops).cumsum(dim=1)
-    going = gains.flip(1).cumsum(dim=1).flip(1)  # of the pixels from this one on
-    reached = spent - gains * stops + stops * going  # at s = stops
-    at = torch.searchsorted(reached, gap.abs()[:, None]).clamp_max(flat.shape[1] - 1)
-    before = spent.gather(1, at) - (gains * stops).gather(1, at)
-    s = (gap.abs()[:, None] - before) / going.gather(1, at).clamp_min(torch.finfo(torch.float64).tiny)
-    s = torch.where(reached[:, -1:] < gap.abs()[:, None], stops[:, -1:], s)
+    finite = torch.finfo(torch.float64)
+    stop = room / rate.clamp_min(finite.tiny)
+    gain, most = size * rate, size * room  # of the lead, per unit of s and at most
+    s = torch.zeros_like(gap)
+    going = rate > 0
+    while True:
+        left = gap - most.masked_fill(going, 0).sum(dim=1, keepdim=True)
+        per_unit = (gain * going).sum(dim=1, keepdim=True)
+        s = torch.where(per_unit > 0, torch.maximum(s, left / per_unit), s).clamp_max(finite.max)
+        still = going & (stop > s)
+        if torch.equal(still, going):
+            break
+        going = still
     moved = direction * torch.minimum(s * rate, room)
     return moved.to(z.dtype).view_as(z)
 

@@ -7,6 +7,7 @@ random search*, ECCV 2020, algorithm 3.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -125,6 +126,7 @@ def _moved(delta: Tensor, new: tuple[slice, slice], old: tuple[slice, slice], bu
     return result
 
 
+@lru_cache(maxsize=32)  # a search has few sides
 def _bump(side: int, turned: bool) -> Tensor:
     """Return a square of norm 1 of two halves of opposite signs, each highest in its middle."""
     half = side // 2

@@ -103,7 +103,7 @@ def few_samples(n: int, of: str = "") -> list[Flag]:
         Flag(
             "few_samples",
             f"Evaluated on {what} only: the interval is wide, and a difference between models may be "
-            "chance. Next: evaluate on more images, at least 200.",
+            "chance. Next: evaluate on at least 200 images, or, where the data set has no more, train more seeds.",
         )
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -45,13 +44,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """
     a, b = (m.double() / m.double().abs().amax(dim=(1, 2, 3), keepdim=True) for m in (a, b))
     side = min(WINDOW, *(size - 1 + size % 2 for size in a.shape[2:]))
-    distance = torch.arange(side, dtype=torch.float64, device=a.device) - side // 2
-    kernel = (-(distance**2) / (2 * SIGMA**2)).exp()
-    window = torch.outer(kernel, kernel) / kernel.sum() ** 2
+    rows, columns = (_windows(size, side).to(a.device) for size in a.shape[2:])
 
     def local(m: Tensor) -> Tensor:
-        channels = m.shape[1]
-        return F.conv2d(m, window.expand(channels, 1, side, side), groups=channels)
+        return rows @ m @ columns.T  # the window is a product; in float64 a hundred times as fast as conv2d on CPUs
 
     mean_a, mean_b = local(a), local(b)
     variances = local(a * a) - mean_a**2 + local(b * b) - mean_b**2
@@ -59,6 +55,13 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
     index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
     return index.flatten(1).mean(dim=1)
+
+
+def _windows(size: int, side: int) -> Tensor:
+    """Return (size − side + 1, size), the weights of each Gaussian window of that side along one dimension."""
+    offset = torch.arange(size) - torch.arange(size - side + 1)[:, None]
+    weights = (-((offset - side // 2).double() ** 2) / (2 * SIGMA**2)).exp() * ((offset >= 0) & (offset < side))
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def relative_l2(a: Tensor, b: Tensor) -> Tensor:

@@ -67,6 +67,23 @@ def test_counts_below_one_are_refused_and_an_epsilon_of_zero_draws_nothing(norm,
         assert torch.equal(drawn.get_state(), generator().get_state())
 
 
+@pytest.mark.parametrize("gap", [0.01, 1.0, 30.0, 1e6])
+@pytest.mark.parametrize("norm", ["2", "inf"])
+def test_the_step_to_the_boundary_of_a_whole_image_is_that_of_the_sorted_stops(norm, gap):
+    torch.manual_seed(0)
+    z, slope = torch.rand(4, 1, 16, 16).double(), torch.randn(4, 1, 16, 16).double()
+    z[z < 0.3], slope[:, :, :2], lead = 0.0, 0.0, gap * torch.randn(4).double()
+    step = _to_boundary(z, slope, lead, norm).flatten(1)
+    for row in range(4):
+        size, point = slope[row].flatten().abs().numpy(), z[row].flatten().numpy()
+        direction = -lead[row].sign().item() * slope[row].flatten().sign().numpy()
+        room, rate = np.where(direction > 0, 1 - point, point), size if norm == "2" else (size > 0) * 1.0
+        stops = np.sort(room[rate > 0] / rate[rate > 0])
+        reached = np.array([(size * np.minimum(stop * rate, room)).sum() for stop in stops])
+        s = np.interp(abs(lead[row].item()), np.r_[0, reached], np.r_[0, stops])
+        assert step[row].numpy() == pytest.approx(direction * np.minimum(s * rate, room), abs=1e-12)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_apgd_and_fab_break_what_pgd_breaks(norm, task):
     model, x, y = task

@@ -82,6 +82,26 @@ def test_spearman_shares_ranks_between_equal_values():
     assert spearman(a, b).item() == pytest.approx(stats.spearmanr(a.flatten(), b.flatten()).statistic)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 28, 28), (2, 3, 7, 30)])
+def test_ssim_averages_the_formula_over_all_windows_inside_the_maps(shape):
+    torch.manual_seed(0)
+    a, b = torch.randn(shape), torch.randn(shape)
+    side = min(11, *(size - 1 + size % 2 for size in shape[2:]))
+    corners = [(top, left) for top in range(shape[2] - side + 1) for left in range(shape[3] - side + 1)]
+    scaled = [m.double() / m.double().abs().amax(dim=(1, 2, 3), keepdim=True) for m in (a, b)]
+    weight = torch.exp(-((torch.arange(side).double() - side // 2) ** 2) / (2 * 1.5**2))
+    weight = weight[:, None] * weight / weight.sum() ** 2
+    indices = []
+    for top, left in corners:
+        x, y = (m[:, :, top : top + side, left : left + side] for m in scaled)
+        mean_x, mean_y = ((weight * m).sum(dim=(2, 3)) for m in (x, y))
+        spread = (weight * (x * x + y * y)).sum(dim=(2, 3)) - mean_x**2 - mean_y**2
+        together = (weight * x * y).sum(dim=(2, 3)) - mean_x * mean_y
+        first = (2 * mean_x * mean_y + 0.0004) / (mean_x**2 + mean_y**2 + 0.0004)
+        indices.append(first * (2 * together + 0.0036) / (spread + 0.0036))
+    assert ssim(a, b).numpy() == pytest.approx(torch.stack(indices).mean(dim=(0, 2)).numpy(), abs=1e-12)
+
+
 def test_ssim_of_one_window_equals_its_formula(maps):
     a, b = (m[:1, :1, :11, :11].double() for m in maps)
     u = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
