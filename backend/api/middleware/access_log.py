@@ -6,10 +6,11 @@ import time
 from prometheus_client import CollectorRegistry, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from densitylab.backend.api.middleware.route_label import route_label
 from densitylab.backend.shared.callers import LOCAL
 
 logger = logging.getLogger(__name__)
-_QUIET = ("/healthz", "/readyz", "/metrics")  # polled every few seconds
+QUIET = ("/healthz", "/readyz", "/metrics")  # polled every few seconds
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
 
 
@@ -18,13 +19,11 @@ class AccessLog:
 
     Args:
         registry: of the latency histogram.
-        prefix: of the paths of the API's routes, which they lack themselves.
         lines: log a line per request; off on a terminal, which the page's polling would fill.
     """
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry, *, prefix: str, lines: bool) -> None:
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, *, lines: bool) -> None:
         self.app = app
-        self._prefix = prefix
         self._lines = lines
         self._seconds = Histogram(
             "densitylab_request_seconds",
@@ -48,11 +47,7 @@ class AccessLog:
         await self.app(scope, receive, watched)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        # Label by the route: the path has as many values as there are runs
-        route = getattr(scope.get("route"), "path", "none")
-        if route != "none" and scope["path"].startswith(f"{self._prefix}/"):
-            route = f"{self._prefix}{route}"
-        self._seconds.labels(scope["method"], route, status).observe(seconds)
-        if self._lines and scope["path"] not in _QUIET:
+        self._seconds.labels(scope["method"], route_label(scope), status).observe(seconds)
+        if self._lines and scope["path"] not in QUIET:
             caller = scope["state"].get("caller", LOCAL).name
             logger.info("%s %s %d %.1f ms %s", scope["method"], scope["path"], status, seconds * 1000, caller)
