@@ -26,7 +26,7 @@ import densitylab.worker.jobs.prepare
 import densitylab.worker.jobs.preview_images
 import densitylab.worker.jobs.register
 import densitylab.worker.jobs.train  # noqa: F401
-from densitylab.backend.shared import log_format
+from densitylab.backend.shared import log_format, tracing
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName
 from densitylab.backend.shared.database import Database
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         sys.exit(explain(error))
     log_format.set_up(settings.log_format)
+    tracing.enabled()  # imports what the jobs need, and says what is missing
     catalog = Catalog.installed()
     entries = resolve.report(catalog)
     for entry, reason in entries.items():

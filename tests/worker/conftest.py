@@ -48,9 +48,14 @@ class Lab:
 
     def launch(self, **changes) -> tuple[int, int]:
         """(run, train task) of a new run."""
+        (launched,) = self.launch_sweep(None, **changes).items()
+        return launched
+
+    def launch_sweep(self, sweep: dict | list | None, **changes) -> dict[int, int]:
+        """Train tasks of the runs of a new experiment."""
         with self.database.write() as session:
             catalog = registered_datasets.with_registered(session, Catalog.built_in())
-            planned = plan(catalog, SMALL | changes, None, initial_weights.inherit(session, catalog))
+            planned = plan(catalog, SMALL | changes, sweep, initial_weights.inherit(session, catalog))
             experiment = experiments.create(
                 session,
                 name="test",
@@ -60,8 +65,7 @@ class Lab:
                 planned=initial_weights.with_sources(session, catalog, planned),
                 provenance={"code": "test"},
             )
-            run_id = experiments.run_ids(session, experiment.id)[0]
-            return run_id, runs.train_task(session, run_id)
+            return {run_id: runs.train_task(session, run_id) for run_id in experiments.run_ids(session, experiment.id)}
 
     def run(self, run_id: int) -> contracts.Run:
         with self.database.read() as session:
@@ -109,26 +113,26 @@ def data_folder(tmp_path_factory):
 
 
 @contextmanager
-def _opened(home: Path, data_folder: Path) -> Iterator[Lab]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DENSITYLAB_HOME", str(home))
-        patch.setenv("DENSITYLAB_DATA_DIR", str(data_folder))
-        patch.setenv("DENSITYLAB_THREADS", "1")
-        lab = Lab()
-        yield lab
-        stop_signal.request(False)
-        lab.database.close()
+def _opened(home: Path, data_folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    patch.setenv("DENSITYLAB_HOME", str(home))
+    patch.setenv("DENSITYLAB_DATA_DIR", str(data_folder))
+    patch.setenv("DENSITYLAB_THREADS", "1")
+    lab = Lab()
+    yield lab
+    stop_signal.request(False)
+    lab.database.close()
 
 
 @pytest.fixture
-def lab(tmp_path, data_folder):
-    """A lab for one test."""
-    with _opened(tmp_path / "state", data_folder) as lab:
+def lab(tmp_path, data_folder, monkeypatch):
+    """A lab for one test, whose variables are undone with those that the test sets."""
+    with _opened(tmp_path / "state", data_folder, monkeypatch) as lab:
         yield lab
 
 
 @pytest.fixture(scope="module")
 def shared_lab(tmp_path_factory, data_folder):
     """A lab shared by the tests of a file, which do not change it or only add to it."""
-    with _opened(tmp_path_factory.mktemp("shared") / "state", data_folder) as lab:
+    home = tmp_path_factory.mktemp("shared") / "state"
+    with pytest.MonkeyPatch.context() as patch, _opened(home, data_folder, patch) as lab:
         yield lab

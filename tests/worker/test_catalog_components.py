@@ -186,7 +186,8 @@ def test_a_regularizer_gives_a_penalty_per_sample(entry, model, batch):
     x.requires_grad_(True)
     mask = torch.zeros(4, 1, *x.shape[2:], dtype=torch.bool)
     mask[:, :, :10] = True
-    offered = {"masks": mask, "cross_entropy": CrossEntropy(label_smoothing=0.1).per_sample}
+    per_sample = CrossEntropy(label_smoothing=0.1).per_sample
+    offered = {"masks": mask, "cross_entropy": per_sample, "replace_logits": [].append}
     penalty = component(CATALOG, "regularizer", entry.key).function(
         model, x, model(x), y, generator=generator(), **{name: offered[name] for name in entry.uses}
     )

@@ -73,7 +73,7 @@ def test_a_perturbation(entry, model, data):
 @pytest.mark.parametrize("entry", installed("regularizer"))
 def test_a_regularizer(entry, model, data):
     x = (data.images / 255).requires_grad_()
-    offered = {"masks": data.masks, "cross_entropy": CrossEntropy().per_sample}
+    offered = {"masks": data.masks, "cross_entropy": CrossEntropy().per_sample, "replace_logits": [].append}
     penalty = component(CATALOG, "regularizer", entry.key).function(
         model, x, model(x), data.labels, generator=generator(), **{name: offered[name] for name in entry.uses}
     )

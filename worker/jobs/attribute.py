@@ -19,7 +19,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.similarity import SIMILARITIES
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.data import Data, open_data
+from densitylab.worker.jobs.data import Data, open_data_of_task
 from densitylab.worker.jobs.device import choose_device, set_threads
 from densitylab.worker.jobs.evaluate import SEED
 from densitylab.worker.jobs.explain import colour_limit, explain, summarize
@@ -98,13 +98,7 @@ def common_data(context: Context, lease: Lease, records: list[Run]) -> Data:
             raise JobFailed(
                 f"Runs {first.id} and {other.id} were trained on different data: their maps can't share images."
             )
-    return open_data(
-        context,
-        first.spec.dataset.key,
-        first.spec.dataset.params,
-        should_stop=lease.should_stop,
-        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    )
+    return open_data_of_task(context, lease, first.spec.dataset.key, first.spec.dataset.params)
 
 
 def _hash(record: Run) -> str | None:

@@ -24,6 +24,7 @@ from densitylab.worker.datasets.source import Source
 from densitylab.worker.jobs import dataset_sync
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.failures import JobFailed
+from densitylab.worker.runtime.lease import Lease
 
 _log = logging.getLogger(__name__)
 # bytes of images of each split, the first ones, that the page can browse
@@ -48,6 +49,17 @@ class Data:
             _log.warning("the data set %s on this machine is damaged, it is made again: %s", self.entry.key, error)
             self.provide_again()
             return resolve.load_split(self.entry, self.root, split)
+
+
+def open_data_of_task(context: Context, lease: Lease, key: str, params: dict[str, Any]) -> Data:
+    """Return the data set as `open_data` does, without a download; its preparation is the stage of the task."""
+    return open_data(
+        context,
+        key,
+        params,
+        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
+        should_stop=lease.should_stop,
+    )
 
 
 def open_data(

@@ -18,7 +18,7 @@ from densitylab.backend.shared.store.tasks import LeaseLost
 from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.data import open_data
+from densitylab.worker.jobs.data import open_data_of_task
 from densitylab.worker.jobs.device import choose_device, provenance, set_threads
 from densitylab.worker.jobs.evaluation_inputs import inputs
 from densitylab.worker.jobs.failures import JobFailed
@@ -44,13 +44,7 @@ def _evaluate(context: Context, lease: Lease) -> None:
     lease.report(stage="loading", progress=0.0)
     device = choose_device(record.spec.device)
     set_threads(context, record.spec)
-    data = open_data(
-        context,
-        record.spec.dataset.key,
-        record.spec.dataset.params,
-        should_stop=lease.should_stop,
-        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    )
+    data = open_data_of_task(context, lease, record.spec.dataset.key, record.spec.dataset.params)
     images = data.load(evaluation.split)
     if not len(images):
         raise JobFailed(f"{data.entry.label} has no {evaluation.split} images: evaluate on the others.")

@@ -17,7 +17,7 @@ from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.datasets.source import Source
 from densitylab.worker.evaluations.prior_result import PriorResult
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.data import Data, open_data
+from densitylab.worker.jobs.data import Data, open_data_of_task
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
 from densitylab.worker.runtime.lease import Lease
@@ -117,11 +117,5 @@ def _model_of(context: Context, run_id: int, record: Run, device: torch.device) 
 def _data_set(context: Context, lease: Lease, value: dict[str, Any], own: str) -> Callable[[str], Dataset]:
     """Return a function that loads a split of another data set, in place of its test images those of the split `own`,
     on which the evaluation runs."""
-    data = open_data(
-        context,
-        value["key"],
-        value["params"],
-        should_stop=lease.should_stop,
-        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    )
+    data = open_data_of_task(context, lease, value["key"], value["params"])
     return lambda split: data.load(own if split == "test" else split)

@@ -26,7 +26,7 @@ from densitylab.worker.importing.errors import BadModelFile, UnfitFile
 from densitylab.worker.importing.misfits import misfits
 from densitylab.worker.importing.normalization_check import Check, Normalization
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.data import Data, open_data
+from densitylab.worker.jobs.data import Data, open_data_of_task
 from densitylab.worker.jobs.device import choose_device, device_name, provenance, set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.import_flags import import_flags
@@ -51,13 +51,7 @@ def _import(context: Context, lease: Lease) -> None:
     continues = False
     try:
         set_threads(context, spec)
-        data = open_data(
-            context,
-            spec.dataset.key,
-            spec.dataset.params,
-            should_stop=lease.should_stop,
-            progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-        )
+        data = open_data_of_task(context, lease, spec.dataset.key, spec.dataset.params)
         lease.report(stage="reading the file", progress=0.0)
         if payload["upload"] is None:
             network, interface, source = _published(context, spec, data, payload["file_name"])

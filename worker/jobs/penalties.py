@@ -15,7 +15,7 @@ from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.jobs.context import Context
-from densitylab.worker.jobs.data import Data, open_data
+from densitylab.worker.jobs.data import Data, open_data_of_task
 from densitylab.worker.jobs.device import choose_device, set_threads
 from densitylab.worker.jobs.failures import JobFailed
 from densitylab.worker.jobs.models import trained_model
@@ -47,13 +47,7 @@ def _compare(context: Context, lease: Lease) -> None:
     request = lease.task.payload
     spec, record = RunSpec.model_validate(request["spec"]), _record(context, request["run"])
     lease.report(stage="loading data")
-    data = open_data(
-        context,
-        spec.dataset.key,
-        spec.dataset.params,
-        should_stop=lease.should_stop,
-        progress=lambda share: lease.report(stage=f"preparing data, {share:.0%}"),
-    )
+    data = open_data_of_task(context, lease, spec.dataset.key, spec.dataset.params)
     images = _drawn(data.load("train"), request["images"], spec.train_samples)
     device = choose_device(spec.device)
     set_threads(context, spec)

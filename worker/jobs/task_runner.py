@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-from densitylab.backend.shared import log_format
+from densitylab.backend.shared import log_format, tracing
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.disk_full import full_disk
 from densitylab.backend.shared.store import logs
@@ -16,6 +16,7 @@ from densitylab.backend.shared.store.tasks import LeaseLost
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.jobs import failures
 from densitylab.worker.jobs.context import Context, opened
+from densitylab.worker.jobs.job_span import job_span
 from densitylab.worker.runtime.lease import Lease
 from densitylab.worker.runtime.room import wait_for_room
 
@@ -50,7 +51,8 @@ def _run(task_id: int, work: Work) -> None:
                 return
             if lease.task.run_id is not None:
                 log_format.log_context.set({"run": lease.task.run_id, "task": task_id})
-            _work(context, lease, work)
+            with job_span(lease.task):
+                _work(context, lease, work)
     except LeaseLost as lost:
         _log.warning("%s; the result of this process is discarded", lost)
     except OperationalError as error:
@@ -71,29 +73,31 @@ def _work(context: Context, lease: Lease, work: Work) -> None:
                 taken = time.monotonic() - began
                 wait_for_room(lease, full, least_seconds=min(taken, _LONGEST_WAIT_SECONDS))
                 raise Interrupted("there is room again, so the task is delivered again") from error
-    except Interrupted:
-        _give_up(lease)
     except (LeaseLost, OperationalError):
         raise
     except Exception as error:
+        end(lease, error)
+
+
+def end(lease: Lease, error: Exception) -> None:
+    """End a task as the error says: it is cancelled or given back if it was asked to stop, else it has failed."""
+    if not isinstance(error, Interrupted):
         _fail(lease, error)
-
-
-def _folders(context: Context) -> dict[str, Path]:
-    return {"data folder": context.settings.data_dir, "temporary folder": Path(tempfile.gettempdir())}
-
-
-def _give_up(lease: Lease) -> None:
-    if lease.cancelled:
+    elif lease.cancelled:
         with lease.writing() as session:
             lease.finish(session, Status.CANCELLED)
     else:
         lease.release()
 
 
+def _folders(context: Context) -> dict[str, Path]:
+    return {"data folder": context.settings.data_dir, "temporary folder": Path(tempfile.gettempdir())}
+
+
 def _fail(lease: Lease, error: Exception) -> None:
     task = lease.task
     _log.error("task %d (%s) failed", task.task_id, task.kind, exc_info=error)
+    tracing.note_failure(error)
     reason = failures.sentence(error)
     with lease.writing() as session:
         if task.run_id is not None:

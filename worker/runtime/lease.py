@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from types import TracebackType
@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.disk_full import DatabaseFull
-from densitylab.backend.shared.store import tasks
+from densitylab.backend.shared.store import stacks, tasks
 from densitylab.backend.shared.store.tasks import LEASE_SECONDS, LeaseLost
 from densitylab.worker.runtime import memory_usage, stop_signal
 
-RENEW_SECONDS = 3.0
+RENEW_SECONDS = 3.0  # from one renewal to the next
+REPORT_SECONDS = 1.0  # the same with more progress; trainings write theirs more often, with their curves
 LISTEN_SECONDS = 0.5  # how often the cancel flag is read
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Lease:
         self._progress: float | None = None
         self._eta_seconds: float | None = None
         self._reported: tuple[str | None, float | None] = (None, None)
-        self._renew_at = time.monotonic() + RENEW_SECONDS
+        self._renewed_at = time.monotonic()
         self._valid_until = time.monotonic() + LEASE_SECONDS
         self._ended = threading.Event()
         self._thread = threading.Thread(
@@ -55,10 +56,16 @@ class Lease:
     @classmethod
     def claim(cls, database: Database, task_id: int) -> "Lease | None":
         """Claim the task; None if another worker has it or it has ended, as with a job that was delivered twice."""
-        name = os.environ.get("RQ_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"
         with database.write() as session:
-            task = tasks.claim(session, task_id, worker=name, lease_seconds=LEASE_SECONDS)
+            task = tasks.claim(session, task_id, worker=_worker_name(), lease_seconds=LEASE_SECONDS)
         return None if task is None else cls(database, task)
+
+    @classmethod
+    def claim_more(cls, database: Database, task_ids: Sequence[int]) -> "list[Lease]":
+        """Claim those of the tasks that can be claimed, all at once."""
+        with database.write() as session:
+            claims = stacks.claim(session, task_ids, worker=_worker_name(), lease_seconds=LEASE_SECONDS)
+        return [cls(database, task) for task in claims]
 
     @property
     def run_id(self) -> int:
@@ -116,7 +123,7 @@ class Lease:
         )
         self._cancelled = self._cancelled or cancel_requested
         self._reported = (self._stage, self._progress)
-        self._renew_at = time.monotonic() + RENEW_SECONDS
+        self._renewed_at = time.monotonic()
         self._valid_until = time.monotonic() + LEASE_SECONDS
 
     def finish(self, session: Session, status: Status, error: str | None = None) -> None:
@@ -131,11 +138,17 @@ class Lease:
         with self._database.write() as session:
             tasks.release(session, self.task)
 
+    def fence(self, session: Session) -> None:
+        """Raise LeaseLost if the lease is lost; call it before a write in a transaction of several leases."""
+        tasks.fence(session, self.task)
+
     def _keep(self) -> None:
         failing = False
         while not self._ended.wait(LISTEN_SECONDS):
             try:
-                if time.monotonic() >= self._renew_at or (self._stage, self._progress) != self._reported:
+                stage, progress = self._reported
+                after = RENEW_SECONDS if progress == self._progress else REPORT_SECONDS
+                if stage != self._stage or time.monotonic() >= self._renewed_at + after:
                     with self.writing() as session:
                         self.renew(session)
                 else:
@@ -158,3 +171,7 @@ class Lease:
                 if time.monotonic() > self._valid_until and not isinstance(error, DatabaseFull):
                     self._lost = True
                     return
+
+
+def _worker_name() -> str:
+    return os.environ.get("RQ_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"

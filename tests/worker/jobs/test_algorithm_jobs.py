@@ -7,7 +7,7 @@ import torch
 
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.store import run_artifacts
-from densitylab.worker.jobs import train
+from densitylab.worker.jobs import attempt, train
 from densitylab.worker.runtime import stop_signal
 from densitylab.worker.training import loop
 
@@ -82,15 +82,15 @@ def test_a_retrained_layer_is_what_the_run_keeps(lab):
 
 def test_early_stopping_on_biased_validation_images_is_flagged(lab, monkeypatch):
     counts = {"train": [95, 5], "validation": [19, 1], "test": [50, 50]}
-    data = train.open_data
+    data = attempt.open_data_of_task
 
-    def biased(*given, **options):
-        opened = data(*given, **options)
+    def biased(*given):
+        opened = data(*given)
         opened.info.group_counts.clear()
         opened.info.group_counts.update(counts)
         return opened
 
-    monkeypatch.setattr(train, "open_data", biased)
+    monkeypatch.setattr(attempt, "open_data_of_task", biased)
     flagged, task = lab.launch(**GROUPED)
     train.run(task)
     assert "validation_biased" in [flag.key for flag in lab.run(flagged).flags]

@@ -116,6 +116,7 @@ def test_a_file_becomes_a_run_that_is_evaluated_and_deleted(lab: Lab, tmp_path: 
         stored = run_artifacts.artifact(session, run.id, run_artifacts.CHECKPOINT)
         (accuracy,) = evaluations.of_run(session, run.id)
     assert (experiment.name, experiment.runs, experiment.tags) == ("Colleague's", [run.id], ["paper"])
+    assert run.name == "Colleague's"
     images = torch.rand(2, 1, *BLOCKMNIST.image_size)
     with opened() as context:
         model = trained_model(context, run, stored, torch.device("cpu"))
