@@ -1,8 +1,7 @@
 """docker-compose.yml without a container engine: its schema, each service's command and environment as processes on
 real Redis and PostgreSQL with moto's server as the object store, and each Dockerfile's install line.
 
-Only host names, ports and folders are replaced. The image of the object store, that of its folder's owner, and the GPU
-are what is not run.
+Only host names, ports and folders are replaced. `tests/deployment` has the engine, where it can run.
 """
 
 import json
@@ -237,6 +236,13 @@ def test_all_services_run_a_run(composed: Composed):
     for file in composed.folder.glob("*.log"):
         for secret in SECRETS.values():
             assert secret not in file.read_text(), f"{secret} in {file.name}"
+
+
+@pytest.mark.parametrize("service", ["backend", "frontend", "worker"])
+def test_the_cache_of_an_image_is_where_pip_looks(service: str):
+    before, _, install = (ROOT / service / "Dockerfile").read_text().partition("RUN --mount=type=cache,")
+    assert install.startswith("target=/root/.cache/pip ")
+    assert not re.search(r"\b(HOME|XDG_CACHE_HOME|PIP_CACHE_DIR|PIP_NO_CACHE_DIR)\b", before)
 
 
 @pytest.mark.slow
