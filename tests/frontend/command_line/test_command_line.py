@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from densitylab.backend.shared.contracts import EvaluationSpec, Status
+from densitylab.backend.shared.contracts import EvaluationSpec, RunPatch, Status
 from densitylab.cli import main
 from densitylab.frontend.report import experiment_report as report_module
 
@@ -201,6 +201,11 @@ def test_runs_as_table_json_and_csv(live_api, told):
     assert len(json.loads(several)) == 3
     good = told(*chosen, "--json", "--where", "results.accuracy.accuracy>=0.8", "--where", "spec.lambda_<1")[1]
     assert [item["id"] for item in json.loads(good)] == [run_ids[1]]
+    assert "name" not in head.split()
+    live_api.client.change_run(run_ids[2], RunPatch(name="strong smoothing"))
+    named = told(*chosen, "--name", "strong smoothing")[1].splitlines()
+    assert len(named) == 3 and named[2].split()[2:5] == ["strong", "smoothing", "succeeded"]
+    assert "name" in told("show", str(run_ids[2]))[1] and "name" not in told("show", str(run_ids[1]))[1]
     code, _, errors = told("runs", "--sort", "nonsense")
     assert code == 2 and "/query/sort" in errors
     code, _, errors = told("runs", "--where", "spec.epoch>1")
