@@ -1,10 +1,12 @@
 """The contents of a report, as the API gave them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from densitylab.backend.shared.contracts import AttributionRequest, Evaluation, Experiment, MetricSeries, Run
-from densitylab.frontend.analysis.comparison import Comparison, compare
+from densitylab.backend.shared.statistics.groups import Column
+from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns
 from densitylab.frontend.analysis.sample_arrays import Arrays
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.maps.view import MapView
@@ -21,9 +23,9 @@ class Maps:
 
 @dataclass(frozen=True)
 class Evidence:
-    """An experiment with its runs, evaluations, curves and maps."""
+    """Runs of one or several experiments with their evaluations, curves and maps."""
 
-    experiment: Experiment
+    experiments: list[Experiment]
     runs: list[Run]
     evaluations: dict[int, list[Evaluation]]  # by run
     arrays: dict[tuple[int, str], Arrays]  # values of single test images by run and evaluation
@@ -31,7 +33,21 @@ class Evidence:
     maps: Maps
     catalog: Catalog
     url: str  # of the API
+    baseline: int | None = None  # a run of the group that all others are compared with; None: each has its own
+    results: Sequence[str] = ()  # to show; empty: the headline results
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the first run."""
+        return self.experiments[0]
 
     @cached_property
     def comparison(self) -> Comparison:
-        return compare(self.runs, self.catalog)
+        return compare(self.runs, self.catalog, baseline=self.baseline)
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """The results of tables and charts."""
+        if self.results:
+            return [column for column in self.comparison.columns if column.result in self.results]
+        return headline_columns(self.comparison, self.catalog)

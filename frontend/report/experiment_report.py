@@ -1,6 +1,8 @@
-"""The report of an experiment: collected from the API, and rendered as one HTML file."""
+"""The report of an experiment or of chosen runs: collected from the API, and rendered as one HTML file."""
 
-from densitylab.backend.shared.contracts import AttributionRequest, Samples, Status
+from collections.abc import Sequence
+
+from densitylab.backend.shared.contracts import AttributionRequest, MetricSeries, Run, Samples, Status
 from densitylab.frontend.analysis.comparison import Comparison, compare
 from densitylab.frontend.analysis.sample_arrays import fetch
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, evaluation_spreads
@@ -13,39 +15,70 @@ from densitylab.frontend.report.html import render
 
 CURVES = ("loss", "validation_accuracy", "penalty", "gradient_norm")
 MAX_CURVE_POINTS = 300
-MAX_MAP_RUNS, MAP_IMAGES = 6, 4
+MAX_CURVE_RUNS = 200  # of one answer
+MAX_MAP_RUNS = 6
+MAP_IMAGES = (0, 1, 2, 3)
 MAP_PATIENCE = 60.0  # seconds
 
 
-def collect(client: ApiClient, experiment_id: int) -> Evidence:
-    """Collect the contents of a report from the API; maps are computed if they do not exist yet."""
-    experiment = client.experiment(experiment_id)
+def collect(client: ApiClient, experiment_id: int, images: Sequence[int] = MAP_IMAGES) -> Evidence:
+    """Collect the contents of an experiment's report from the API; maps of the test images are computed if they do not
+    exist yet."""
+    client.experiment(experiment_id)  # raises where there is none
     runs = client.runs_of(experiment_id)
     if not runs:
         raise ApiError(404, f"Experiment {experiment_id} has no runs any more; nothing to report.")
+    return collect_runs(client, runs, images=images)
+
+
+def collect_runs(
+    client: ApiClient,
+    runs: Sequence[Run],
+    *,
+    baseline: int | None = None,
+    results: Sequence[str] = (),
+    images: Sequence[int] = MAP_IMAGES,
+) -> Evidence:
+    """Collect the contents of a report of these runs, of any experiments.
+
+    Args:
+        client: of the API.
+        runs: at least one.
+        baseline: a run of the group that all others are compared with; None: each group has its own.
+        results: to show; empty: the headline results.
+        images: indices of the test images whose maps are shown.
+    """
     catalog = client.catalog()
-    series = client.metrics_of([run.id for run in runs], CURVES, max_points=MAX_CURVE_POINTS)
+    experiments = [client.experiment(number) for number in dict.fromkeys(run.experiment for run in runs)]
+    series = fetch_curves(client, [run.id for run in runs])
     evaluations = {run.id: client.evaluations(run.id) for run in runs}
-    comparison = compare(runs, catalog)
+    comparison = compare(runs, catalog, baseline=baseline)
     wanted = {
         (run.id, item.name)
         for chart in evaluation_spreads(comparison, evaluations, catalog)
         for run, item in chart.members[:MAX_VIOLINS]
     }
     arrays = {(run_id, name): fetch(client, run_id, name) for run_id, name in wanted}
-    maps = _maps(client, comparison, catalog)
-    return Evidence(experiment, runs, evaluations, arrays, series, maps, catalog, client.public_url)
+    maps = collect_maps(client, comparison, catalog, images)
+    url = client.public_url
+    return Evidence(experiments, list(runs), evaluations, arrays, series, maps, catalog, url, baseline, results)
 
 
-def _maps(client: ApiClient, comparison: Comparison, catalog: Catalog) -> Maps:
-    """Return input gradients of the first test images for one trained run of each group on the same data."""
+def fetch_curves(client: ApiClient, runs: Sequence[int]) -> list[MetricSeries]:
+    """Fetch the training curves of runs, thinned."""
+    batches = [runs[start : start + MAX_CURVE_RUNS] for start in range(0, len(runs), MAX_CURVE_RUNS)]
+    return [item for batch in batches for item in client.metrics_of(batch, CURVES, max_points=MAX_CURVE_POINTS)]
+
+
+def collect_maps(client: ApiClient, comparison: Comparison, catalog: Catalog, images: Sequence[int]) -> Maps:
+    """Return input gradients of these test images for one trained run of each group on the same data."""
     trained = [
         (comparison.label_of(run), color, run)
         for color, group in zip(comparison.colors, comparison.groups, strict=True)
         for run in [run for run in group.runs if run.status is Status.SUCCEEDED][:1]
     ]
     if not trained:
-        return Maps(None, None, "No run of this experiment is trained yet, so there are no maps.")
+        return Maps(None, None, "No run is trained yet, so there are no maps.")
     first = trained[0][2]
     same = [
         item
@@ -53,7 +86,7 @@ def _maps(client: ApiClient, comparison: Comparison, catalog: Catalog) -> Maps:
         if item[2].spec.dataset == first.spec.dataset
         and item[2].provenance.get("data_hash") == first.provenance.get("data_hash")
     ][:MAX_MAP_RUNS]
-    request = AttributionRequest(runs=[run.id for _, _, run in same], samples=Samples(indices=list(range(MAP_IMAGES))))
+    request = AttributionRequest(runs=[run.id for _, _, run in same], samples=Samples(indices=list(images)))
     try:
         answer = client.draw(request, timeout=MAP_PATIENCE)
         if answer.status is not Status.SUCCEEDED:
@@ -76,5 +109,12 @@ def _maps(client: ApiClient, comparison: Comparison, catalog: Catalog) -> Maps:
 
 
 def report(client: ApiClient, experiment_id: int) -> str:
-    """Return the report as one HTML document."""
+    """Return the report of an experiment as one HTML document."""
     return render(collect(client, experiment_id))
+
+
+def report_of_runs(
+    client: ApiClient, runs: Sequence[Run], *, baseline: int | None = None, results: Sequence[str] = ()
+) -> str:
+    """Return the report of these runs as one HTML document. The arguments are those of `collect_runs`."""
+    return render(collect_runs(client, runs, baseline=baseline, results=results))

@@ -1,52 +1,29 @@
-"""A report as one HTML file that loads nothing: tables, charts and maps, with plotly.js inside."""
+"""A report as one HTML file without scripts that loads nothing: tables, charts as SVG, and maps."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from densitylab.backend.shared.contracts import Origin
-from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
-from densitylab.backend.shared.statistics.groups import higher_is_better
-from densitylab.backend.shared.statistics.selection import ACCURACY, select, selection_text
-from densitylab.frontend.analysis.comparison import (
-    column_label,
-    headline_columns,
-    results_in_several_columns,
-    selectable_columns,
-    tradeoff_columns,
-)
 from densitylab.frontend.analysis.controls import controls_text
-from densitylab.frontend.analysis.curve_names import metric_label
 from densitylab.frontend.analysis.formatting import counted, status_text
-from densitylab.frontend.analysis.tables import numbers, selections, summary
+from densitylab.frontend.analysis.tables import SEEDS, numbers, summary
 from densitylab.frontend.assets import read_asset, template
-from densitylab.frontend.charts.evaluation_curves import evaluation_charts
-from densitylab.frontend.charts.evaluation_spreads import draw_spreads, evaluation_spreads, sample_spreads
-from densitylab.frontend.charts.figures import BELOW, MAX_LEGEND, overlay
-from densitylab.frontend.charts.lambda_response import lambda_response, lines, parallel_coordinates
-from densitylab.frontend.charts.plotly_config import PLOTLY_CONFIG
-from densitylab.frontend.charts.results import draw
-from densitylab.frontend.charts.tradeoff import tradeoff
 from densitylab.frontend.maps.saliency_panels import saliency_html, scale_html
+from densitylab.frontend.maps.view import MapView
 from densitylab.frontend.report.evidence import Evidence
-from densitylab.frontend.report.tables import Table, as_text, interval_table, run_table, spec_tables
+from densitylab.frontend.report.figures import report_figures
+from densitylab.frontend.report.opening import opening
+from densitylab.frontend.report.selected_lambda import selected_lambda
+from densitylab.frontend.report.tables import as_text, interval_table, run_table, side_by_side, spec_tables
+from densitylab.frontend.report.warning_sources import warning_sources
 
-ACCURACY_BUDGET = 0.02  # of the table at matched accuracy
-MAP_ZOOM = 3
-
-
-@dataclass(frozen=True)
-class _Selected:
-    result: str
-    budget: str  # points
-    table: Table
-    text: str
+MAP_ZOOM, MAP_WIDTH = 3, 150  # screen pixels: at most of an image pixel, and about of an image
 
 
 @dataclass(frozen=True)
@@ -55,113 +32,71 @@ class _Requests:
     commands: list[str]
 
 
+@dataclass(frozen=True)
+class _Chart:
+    title: str
+    svg: Markup
+    marks: str
+
+
 def render(evidence: Evidence) -> str:
     """Return the whole document."""
-    comparison, catalog, experiment = evidence.comparison, evidence.catalog, evidence.experiment
-    columns = headline_columns(comparison, catalog)
+    comparison, catalog, columns = evidence.comparison, evidence.catalog, evidence.columns
     view = evidence.maps.view
-    parallel = parallel_coordinates(comparison, columns, catalog)
     differing, shared = spec_tables(evidence)
+    means = as_text(summary(comparison, columns, catalog))
+    selected = selected_lambda(evidence)
+    warnings = warning_sources(evidence)
+    setup, findings = opening(evidence, len(warnings))
+    states = Counter(status_text(run.status) for run in evidence.runs)
     return template("report/report.html.jinja").render(
         style=Markup(read_asset("report/report.css")),
-        plotly=Markup(get_plotlyjs()),
-        experiment=experiment,
+        title=", ".join(item.name for item in evidence.experiments),
+        origin=_origin(evidence),
+        experiments=evidence.experiments,
         runs=counted(len(evidence.runs), "run"),
-        states=", ".join(f"{status_text(status)} {count}" for status, count in experiment.counts.items() if count),
+        states=", ".join(f"{status} {count}" for status, count in states.items()),
         now=datetime.now(UTC),
-        warnings=_warnings(evidence),
-        summary=as_text(summary(comparison, columns, catalog)),
+        setup=setup,
+        findings=findings,
+        warnings=warnings,
+        summary=side_by_side(means, means.columns.index(SEEDS) + 1),
         controls=controls_text(comparison, columns, catalog),
         numbers=as_text(pd.DataFrame(numbers(comparison, comparison.columns, catalog), dtype=object)),
-        selected=_selected(evidence),
-        figures=[_figure_html(figure) for figure in _figures(evidence)],
-        parallel=_figure_html(parallel) if parallel else None,
+        selected=selected,
+        best=side_by_side(selected.table, 2) if selected else [],
+        charts=_charts(evidence),
         maps=evidence.maps,
         scale=Markup(scale_html(view)) if view else None,
-        panels=Markup(saliency_html(view, MAP_ZOOM)) if view else None,
-        run_table=run_table(evidence),
+        panels=Markup(saliency_html(view, _zoom(view))) if view else None,
+        run_tables=side_by_side(run_table(evidence), 2),
         intervals=interval_table(evidence),
         provenance=_provenance(evidence),
-        differing=differing,
+        differing=side_by_side(differing) if len(differing.columns) > 1 else [],
         shared=shared,
-        specs=_json({run.id: run.known_spec for run in evidence.runs}),
         requests=_requests(evidence),
     )
 
 
-def _warnings(evidence: Evidence) -> dict[str, list[str]]:
-    """Return the runs and evaluations of each warning and error."""
-    sources: dict[str, list[str]] = {}
-    for run in evidence.runs:
-        for flag in run.flags:
-            sources.setdefault(flag.text, []).append(f"run {run.id}")
-        for item in evidence.evaluations[run.id]:
-            for flag in item.flags:
-                sources.setdefault(flag.text, []).append(f"{item.name} of run {run.id}")
-            if item.status.final and item.error:
-                sources.setdefault(f"Not evaluated: {item.error}", []).append(f"{item.name} of run {run.id}")
-        if run.error:
-            sources.setdefault(f"The run {run.status.value}: {run.error}", []).append(f"run {run.id}")
-    for result in results_in_several_columns(evidence.comparison):
-        sources[f"{result} was evaluated with different parameters or on different data; each has its own column."] = []
-    columns = headline_columns(evidence.comparison, evidence.catalog)
-    if text := conditions_text(differing_conditions(evidence.runs, columns)):
-        sources[text] = []
-    return sources
+def _origin(evidence: Evidence) -> str:
+    """Return the experiments of the runs, with the time of the first launch."""
+    first = min(item.created_at for item in evidence.experiments)
+    label = "Experiment" if len(evidence.experiments) == 1 else "Experiments"
+    return f"{label} {', '.join(str(item.id) for item in evidence.experiments)} of {first:%Y-%m-%d %H:%M} UTC"
 
 
-def _selected(evidence: Evidence) -> _Selected | None:
-    """Return the table of each method's selected λ, for the first headline result of known direction."""
-    comparison = evidence.comparison
-    offered = selectable_columns(headline_columns(comparison, evidence.catalog), evidence.runs)
-    if not offered:
-        return None
-    column = offered[0]
-    rows = select(
-        comparison.groups,
-        column,
-        higher=bool(higher_is_better(evidence.runs, column)),
-        max_loss=ACCURACY_BUDGET,
-        baseline=comparison.baseline,
-    )
-    if not rows:
-        return None
-    return _Selected(
-        column_label(column, comparison, evidence.catalog),
-        f"{100 * ACCURACY_BUDGET:g}",
-        as_text(selections(rows, comparison, column, evidence.catalog)),
-        selection_text(rows),
-    )
+def _charts(evidence: Evidence) -> list[_Chart]:
+    from densitylab.frontend.report.static_chart import to_svg  # imports matplotlib, which takes half a second
 
-
-def _figures(evidence: Evidence) -> list[go.Figure]:
-    comparison, catalog = evidence.comparison, evidence.catalog
-    columns = headline_columns(comparison, catalog)
-    figures = [
-        lambda_response(comparison, column, catalog, title=column_label(column, comparison, catalog))
-        for column in columns
-        if any(len(line.points) > 1 for line in lines(comparison, column))
+    return [
+        _Chart(item.figure.layout.title.text or "", Markup(to_svg(item.figure, f"chart{index}")), item.marks)
+        for index, item in enumerate(report_figures(evidence))
     ]
-    figures += [
-        tradeoff(comparison, accuracy, column, catalog, title="Trade-off")[0]
-        for accuracy in columns
-        for column in tradeoff_columns(columns)
-        if accuracy.result == ACCURACY
-    ]
-    names = {run.id: comparison.label_of(run) for run in evidence.runs}
-    for metric in dict.fromkeys(item.name for item in evidence.series):
-        series = [item for item in evidence.series if item.name == metric and item.points]
-        if series:
-            figure = overlay(metric_label(metric), metric_label(metric), series, names, comparison.run_colors)
-            figures.append(figure.update_layout(legend=BELOW, showlegend=len(series) <= MAX_LEGEND))
-    figures += [
-        draw(chart.plot, chart.traces) for chart in evaluation_charts(comparison, evidence.evaluations, catalog)
-    ]
-    for chart in evaluation_spreads(comparison, evidence.evaluations, catalog):
-        spreads = sample_spreads(chart, comparison, lambda run_id, item: evidence.arrays.get((run_id, item.name), {}))
-        if spreads:
-            figures.append(draw_spreads(chart, spreads))
-    return figures
+
+
+def _zoom(view: MapView) -> int:
+    """Return the screen pixels per image pixel."""
+    return max(1, min(MAP_ZOOM, MAP_WIDTH // view.maps.images.shape[-1]))
 
 
 def _provenance(evidence: Evidence) -> list[str]:
@@ -175,20 +110,23 @@ def _provenance(evidence: Evidence) -> list[str]:
 
 
 def _requests(evidence: Evidence) -> list[_Requests]:
-    """Return the curl commands that launch the experiment again and read its results."""
-    base, experiment = f"{evidence.url.rstrip('/')}/api/v1", evidence.experiment
+    """Return the curl commands that launch the experiments again and read the results."""
+    base = f"{evidence.url.rstrip('/')}/api/v1"
     requests = []
-    if any(run.origin is Origin.TRAINED for run in evidence.runs):
-        requests.append(_Requests("Launch the same runs again:", [_post(f"{base}/experiments", experiment.request)]))
-    if experiment.additions:
-        added = [_post(f"{base}/experiments/{experiment.id}/runs", addition) for addition in experiment.additions]
-        requests.append(_Requests("Runs that were added later, in this order:", added))
+    for experiment in evidence.experiments:
+        of = "" if len(evidence.experiments) == 1 else f" of experiment {experiment.id}"
+        if any(run.origin is Origin.TRAINED and run.experiment == experiment.id for run in evidence.runs):
+            posted = [_post(f"{base}/experiments", experiment.request)]
+            requests.append(_Requests(f"Launch the same runs{of} again:", posted))
+        if experiment.additions:
+            added = [_post(f"{base}/experiments/{experiment.id}/runs", addition) for addition in experiment.additions]
+            requests.append(_Requests(f"Runs{of} that were added later, in this order:", added))
     if evidence.maps.request:
         body = evidence.maps.request.model_dump(mode="json")
         requests.append(_Requests("Saliency maps:", [_post(f"{base}/attributions", body)]))
     urls = [
-        f"{base}/experiments/{experiment.id}",
-        f"{base}/runs?experiment={experiment.id}&limit=100",
+        *(f"{base}/experiments/{experiment.id}" for experiment in evidence.experiments),
+        f"{base}/runs?{'&'.join(f'ids={run.id}' for run in evidence.runs)}&limit=200",
         f"{base}/runs/{evidence.runs[0].id}/evaluations",
         f"{base}/runs/{evidence.runs[0].id}/metrics",
     ]
@@ -199,11 +137,6 @@ def _requests(evidence: Evidence) -> list[_Requests]:
 def _post(url: str, body: Any) -> str:
     quoted = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
     return f"curl -X POST {url} -H 'Content-Type: application/json' -d '{quoted}' "
-
-
-def _figure_html(figure: go.Figure) -> Markup:
-    # A copy: Plotly takes the server out of the dictionary that it is given
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, default_height=390, config={**PLOTLY_CONFIG}))
 
 
 def _json(content: Any) -> str:

@@ -1,15 +1,16 @@
 """The report against a real API: its figures are the API's, and it asks nobody for anything."""
 
-import json
 import re
 from html.parser import HTMLParser
 from statistics import fmean
 
 import pytest
 
-from densitylab.backend.shared.contracts import RunsRequest, Value
+from densitylab.backend.shared.contracts import RunPatch, RunsRequest, Value
 from densitylab.frontend.report import experiment_report as report_module
-from densitylab.frontend.report.experiment_report import report
+from densitylab.frontend.report.experiment_report import collect, report, report_of_runs
+from densitylab.frontend.report.figures import report_figures
+from densitylab.frontend.report.html import render
 
 ACCURACIES = (0.90, 0.91, 0.92, 0.80, 0.81, 0.8123456789)
 TRICKY = "</script><b>bold & loud</b>"
@@ -55,14 +56,6 @@ class Document(HTMLParser):
         return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def drawn(content: str) -> list[dict]:
-    """The traces of every chart in the file."""
-    traces = []
-    for found in re.finditer(r'Plotly\.newPlot\(\s*"[^"]+",\s*', content):
-        traces += json.JSONDecoder().raw_decode(content, found.end())[0]
-    return traces
-
-
 @pytest.fixture
 def experiment(live_api) -> int:
     run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1, 2]})
@@ -81,35 +74,78 @@ def test_the_figures_of_the_report_are_those_of_the_api(live_api, experiment, im
     content = report(live_api.client, experiment)
     document, runs = Document(content), live_api.client.runs_of(experiment)
     rows = {int(row["run"]): row for row in document.table("run", "status", "data_hash")}
-    assert {number: float(row["accuracy.accuracy"]) for number, row in rows.items()} == {
-        run.id: run.results["accuracy.accuracy"].value for run in runs
-    }
-    assert all(row["data_hash"] == "d" * 64 for row in rows.values())
+    assert [row["Test accuracy"] for row in rows.values()] == ["0.900", "0.910", "0.920", "0.800", "0.810", "0.812"]
+    assert all(row["data_hash"] == "d" * 12 for row in rows.values())
     intervals = {int(row["run"]): row for row in document.table("run", "result", "low")}
     for run in runs:
         value = run.results["accuracy.accuracy"]
-        assert (float(intervals[run.id]["low"]), float(intervals[run.id]["high"]), int(intervals[run.id]["n"])) == (
-            value.low,
-            value.high,
-            value.n,
-        )
+        shown = [float(intervals[run.id][name]) for name in ("value", "low", "high", "n")]
+        assert shown == [value.value, value.low, value.high, value.n]
     means = {float(row["lambda_"]): float(row["mean"]) for row in document.table("group", "mean", "lambda_")}
     assert means == {0: pytest.approx(fmean(ACCURACIES[:3])), 1: pytest.approx(fmean(ACCURACIES[3:]))}
     assert document.table("λ", "Test accuracy")[0]["Test accuracy"].startswith("★ 0.910 ± 0.025")
-    dots = next(trace for trace in drawn(content) if trace.get("name") == "single runs")
-    assert dict(zip(dots["customdata"], dots["y"], strict=True)) == dict(
+    figures = [item.figure for item in report_figures(collect(live_api.client, experiment))]
+    dots = next(trace for figure in figures for trace in figure.data if trace.name == "single runs")
+    assert dict(zip(dots.customdata, dots.y, strict=True)) == dict(
         zip([run.id for run in runs], ACCURACIES, strict=True)
     )
-    losses = {trace["uid"]: trace["y"] for trace in drawn(content) if trace.get("y", [])[:2] == [1.0, 0.5]}
-    assert set(losses) == {str(run.id) for run in runs}
+    losses = {trace.uid for figure in figures for trace in figure.data if tuple(trace.y[:2]) == (1.0, 0.5)}
+    assert losses == {str(run.id) for run in runs}
+    assert document.tags.count("svg") == len(figures) and document.tags.count("figure") == len(figures)
 
 
-def test_the_report_loads_nothing_and_holds_plotly_once(live_api, experiment, impatient):
+def test_the_report_loads_nothing_has_no_script_and_is_small(live_api, experiment, impatient):
     content = report(live_api.client, experiment)
     document = Document(content)
     assert [address for address in document.loaded if not address.startswith("data:")] == []
-    assert not {"link", "iframe", "object"} & set(document.tags) and "@import" not in content
-    assert content.count("plotly.js v") == 1 and len(drawn(content)) > 3
+    assert not {"link", "iframe", "object", "script"} & set(document.tags) and "@import" not in content
+    assert len(content.encode()) < 300_000
+
+
+def test_it_opens_with_set_up_and_findings_in_at_most_ten_lines(live_api, experiment, impatient):
+    document = Document(report(live_api.client, experiment))
+    assert 5 <= document.tags[: document.tags.index("h2")].count("li") <= 10
+    for line in (
+        "Data and network: BlockMNIST (embedded); MLP.",
+        "Compared: 2 groups of 6 runs, 3 seeds (0, 1, 2).",
+        "Varied: λ: 0, 1.",
+        "Training: 15 epochs, Adam, batches of 100.",
+        "Test accuracy: worse than the baseline: λ 1 (-0.103",
+    ):
+        assert line in document.text
+
+
+def test_many_results_leave_ten_lines_and_say_that_there_are_more(live_api, impatient):
+    runs = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
+    names = [f"part_{number}" for number in range(9)]
+    for index, run_id in enumerate(runs):
+        values = {f"accuracy__{name}": 0.5 + index**2 * (number + 1) / 100 for number, name in enumerate(names)}
+        live_api.finish(run_id, **values)
+    client = live_api.client
+    results = [f"accuracy.{name}" for name in names]
+    document = Document(report_of_runs(client, [client.run(run_id) for run_id in runs], results=results))
+    assert document.tags[: document.tags.index("h2")].count("li") == 10
+    assert "More: the other results are in the table below." in document.text
+
+
+def test_chosen_runs_of_several_experiments_are_reported_with_the_chosen_results_and_baseline(
+    live_api, experiment, impatient
+):
+    (other,) = live_api.launch({"evaluations": [], "lambda_": 10})
+    live_api.finish(other, accuracy__accuracy=0.5, accuracy__cross_entropy=0.25)
+    client = live_api.client
+    client.change_run(other, RunPatch(name="far too strong"))
+    runs = [*client.runs_of(experiment)[:3], client.run(other)]
+    content = report_of_runs(client, runs, baseline=other, results=["accuracy.cross_entropy"])
+    document = Document(content)
+    assert [int(row["run"]) for row in document.table("run", "status", "data_hash")] == [
+        other,
+        *(run.id for run in runs[:3]),
+    ]
+    assert f"Experiments {experiment}, {runs[-1].experiment} of" in document.text
+    assert "far too strong" in document.text and "Launch the same runs of experiment" in document.text
+    head = next(table[0] for table in document.tables if "seeds done" in table[0])
+    assert "Test accuracy" not in head and any("cross-entropy" in name for name in head)
 
 
 def test_names_and_notes_are_text(live_api, impatient):
@@ -154,9 +190,11 @@ def test_values_of_single_images_have_violins_in_the_report(live_api, impatient)
     (run,) = live_api.launch({"epochs": 2, "evaluations": [{"key": "sensitivity"}]})
     live_api.finish(run, sensitivity__sensitivity_max=0.5)
     live_api.measured(run, "sensitivity", values={"sensitivity_max": Value(value=0.5)}, sensitivity_max=[0.4, 0.6])
-    content = report(live_api.client, live_api.client.run(run).experiment)
-    (violin,) = [trace for trace in drawn(content) if trace["type"] == "violin"]
-    assert violin["y"] == [0.4, 0.6]
+    evidence = collect(live_api.client, live_api.client.run(run).experiment)
+    figures = [item.figure for item in report_figures(evidence)]
+    (violin,) = [trace for figure in figures for trace in figure.data if trace.type == "violin"]
+    assert list(violin.y) == [0.4, 0.6]
+    assert "Largest sensitivity" in Document(render(evidence)).text
 
 
 def test_an_imported_model_has_no_settings_of_a_training_that_never_was(live_api, impatient):
@@ -164,6 +202,6 @@ def test_an_imported_model_has_no_settings_of_a_training_that_never_was(live_api
     content = report(live_api.client, live_api.client.run(run).experiment)
     document = Document(content)
     (row,) = document.table("run", "group", "status")
-    assert row["group"] == "stranger.pt" and row["accuracy.accuracy"] == "0.9173"
+    assert row["group"] == "stranger.pt" and row["Test accuracy"] == "0.917"
     assert not re.search(r"epochs|lambda_|marginal_density|Marginal-density|λ = 0|seed \d", document.text)
     assert "Launch the same runs again" not in document.text

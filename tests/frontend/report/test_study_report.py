@@ -33,7 +33,7 @@ def rows(markdown: str, heading: str) -> list[list[str]]:
 
 def test_markdown_answers_the_question_with_claims_and_tables(report, catalog, live_api):
     text = study_markdown(report, catalog, ["leakage-1.svg"])
-    assert text.startswith(f"# Feature leakage\n\n{report.study.question}\n\nSize: minutes · version 2 · 20")
+    assert text.startswith(f"# Feature leakage\n\n{report.study.question}\n\nSize: minutes · version 3 · 20")
     claims = rows(text, "Claims")
     assert claims[0] == ["claim", "about", "answer", "reason", "result", "budget", "first", "second"]
     assert claims[1][4:6] == ["leakage.share", "2 points"]
