@@ -12,7 +12,7 @@ from densitylab.backend.broker.queue import BrokerUnavailable, Queue
 from densitylab.backend.ops import devices
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
-from densitylab.backend.services.estimates import cost_model, training_notes
+from densitylab.backend.services.estimates import cost_model, evaluation_cost, training_notes
 from densitylab.backend.services.search_runs import max_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import (
@@ -76,6 +76,8 @@ def check(
     ]
     estimated = [value for value in seconds if value is not None]
     total = _side_by_side(estimated, max(1, workers)) if len(estimated) == len(planned) else None
+    evaluated = evaluation_cost.evaluation_seconds(session, planned)
+    evaluating = [value for value in evaluated if value is not None]
     memory = [_memory(catalog, spec) for spec in planned]
     data = _data(session, catalog, planned)
     return Preflight(
@@ -85,6 +87,7 @@ def check(
         steps_per_run=steps,
         seconds=total,
         seconds_per_run=seconds,
+        evaluation_seconds=_side_by_side(evaluating, max(1, workers)) if len(evaluating) == len(planned) else None,
         basis=_basis(paces),
         basis_text=_explain(catalog, planned, paces, settings),
         memory_bytes=_largest(memory),
@@ -237,7 +240,7 @@ def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], setti
         "device",
     }[_basis(paces)]
     sooner = "; early stop may end a run sooner" if any(spec.early_stop for spec in planned) else ""
-    return how + sooner + "; evaluations after the training come on top"
+    return how + sooner
 
 
 def _data(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[PreflightData]:

@@ -11,7 +11,8 @@ from densitylab.backend.services import pruning
 from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.database import Database, now
-from densitylab.backend.shared.store import attributions, idempotency, tasks, tokens, uploads
+from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.store import attributions, idempotency, logs, tasks, tokens, uploads
 from densitylab.backend.shared.tables import (
     AttributionRow,
     AuditRow,
@@ -52,7 +53,7 @@ def test_audit_lines_go_after_their_days_in_batches(system: System, monkeypatch:
     monkeypatch.setattr(system.database, "write", counted)
     reconciler.delete_old_rows(system)
     assert count(system.database, AuditRow) == 2 and len(writes) >= 3
-    reconciler.delete_old_rows(System(*list(vars(system).values())[:5], audit_days=30))
+    reconciler.delete_old_rows(System(*list(vars(system).values())[:5], retention=pruning.Retention(audit_days=30)))
     assert count(system.database, AuditRow) == 1
 
 
@@ -80,7 +81,7 @@ def test_events_go_with_their_deliveries(system: System, work: Any):
         session.flush()
         event = session.scalars(select(EventRow).limit(1)).one()
         session.add(DeliveryRow(webhook_id=1, event_id=event.id, attempts=0))
-        event.at = now(session) - (pruning.EVENT_DAYS + 1) * DAY
+        event.at = now(session) - 31 * DAY
     before = count(system.database, EventRow)
     reconciler.delete_old_rows(system)
     assert (count(system.database, EventRow), count(system.database, DeliveryRow)) == (before - 1, 0)
@@ -88,7 +89,7 @@ def test_events_go_with_their_deliveries(system: System, work: Any):
 
 
 def test_finished_preparations_and_maps_that_were_not_drawn_go(system: System):
-    old = (pruning.TASK_DAYS + 1) * DAY
+    old = 8 * DAY
     kept, gone = [], []
     with system.database.write() as session:
         for kind in (TaskKind.PREPARE, TaskKind.REGISTER, TaskKind.ATTRIBUTE, TaskKind.DENSITY):
@@ -147,3 +148,26 @@ def test_idempotency_keys_go_after_a_day_even_if_no_key_is_used(system: System, 
         row.created_at -= idempotency.KEPT_SECONDS + 1
     reconciler.delete_old_rows(system)
     assert count(system.database, IdempotencyRow) == 1
+
+
+def test_lines_of_logs_stay_unless_a_setting_limits_their_age(system: System, work: Any):
+    (run_id,) = work.launch({"evaluations": []})
+    with system.database.write() as session:
+        at = now(session)
+        logs.append(session, run_id, [(at - days * DAY, "info", f"{days} days ago") for days in (4000, 31, 29)])
+    reconciler.delete_old_rows(system)
+    with system.database.read() as session:
+        assert len(logs.read(session, run_id)) == 3
+    pruning.prune(system.database, pruning.Retention(log_days=30))
+    with system.database.read() as session:
+        assert [line.text for line in logs.read(session, run_id)] == ["29 days ago"]
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_reconciler(monkeypatch: pytest.MonkeyPatch):
+    assert pruning.Retention.of(Settings()) == pruning.Retention()
+    for name, value in (("AUDIT", 1), ("EVENT", 2), ("TASK", 3), ("LOG", 4)):
+        monkeypatch.setenv(f"DENSITYLAB_{name}_DAYS", str(value))
+    monkeypatch.setenv("DENSITYLAB_MAP_CACHE_MIB", "5")
+    assert pruning.Retention.of(Settings()) == pruning.Retention(
+        audit_days=1, event_days=2, task_days=3, log_days=4, map_bytes=5 * 2**20
+    )

@@ -33,4 +33,4 @@ def test_early_rows_have_the_columns_that_later_ones_add(
 
 
 def test_no_runs_are_a_header(client: TestClient, work: Any):
-    assert client.get("/api/v1/runs.csv").text == "id,experiment,status,notes,tags,archived\r\n"
+    assert client.get("/api/v1/runs.csv").text == "id,experiment,name,status,notes,tags,archived\r\n"

@@ -143,7 +143,7 @@ def test_a_failed_run_is_named_and_is_in_no_figure(client: TestClient, work: Any
 def test_what_needs_a_missing_data_set_is_left_out_and_launched_later(client: TestClient, work: Any):
     work.prepare()
     study = client.post("/api/v1/studies", json={"key": "robustness", "size": "hours"}).json()
-    (launch,) = study["launches"]
+    launch, _ = study["launches"]
     assert launch["experiment"] is None and launch["runs"] == 0
     assert launch["prepare"] == "/api/v1/datasets/cifar10/prepare" and "CIFAR-10 is not prepared" in launch["left_out"]
     assert not study["finished"]
@@ -158,10 +158,14 @@ def test_evaluations_against_missing_data_are_left_out_and_the_rest_runs(client:
     (missing,) = client.post("/api/v1/studies", json=elsewhere).json()["launches"]
     assert missing["runs"] == 0 and "MNIST is not prepared" in missing["left_out"]
     against = {"key": "ood", "datasets": {"blockmnist": "mnist"}}
-    (launch,) = client.post("/api/v1/studies", json=against).json()["launches"]
+    study = client.post("/api/v1/studies", json=against).json()
+    (launch,) = study["launches"]
     assert launch["runs"] == 15 and "ood_blockmnist: the data set MNIST is not prepared" in launch["left_out"]
     experiment = client.get(f"/api/v1/experiments/{launch['experiment']}").json()
     assert [item["name"] for item in experiment["request"]["spec"]["evaluations"]] == ["ood_noise"]
+    claims = client.get(f"/api/v1/studies/{study['id']}/report").json()["claims"]
+    assert len(claims) == 1, "this launch is evaluated against neither SVHN nor CIFAR-100"
+    assert "BlockMNIST" in claims[0]["text"] and claims[0]["verdict"] == "undecided"
 
 
 @pytest.mark.parametrize(
