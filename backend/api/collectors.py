@@ -8,21 +8,32 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from densitylab.backend.broker.queue import BrokerUnavailable, Queue
+from densitylab.backend.services import disks
 from densitylab.backend.shared.contracts import QueueName
 from densitylab.backend.shared.database import Database
+from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import ended_runs, task_gauges, totals
 
 
 class SystemCollector(Collector):
-    """Queues and workers from the broker, tasks from the database, whether each of the two answers, and versions."""
+    """Queues and workers from the broker, tasks from the database, whether each of the two answers, free disk
+    space, and versions."""
 
-    def __init__(self, database: Database, queue: Queue, versions: Mapping[str, str]) -> None:
-        self._database, self._queue, self._versions = database, queue, dict(versions)
+    def __init__(self, database: Database, queue: Queue, settings: Settings, versions: Mapping[str, str]) -> None:
+        self._database, self._queue, self._settings, self._versions = database, queue, settings, dict(versions)
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("densitylab_build_info", "1, with the versions.", labels=list(self._versions))
         build.add_metric(list(self._versions.values()), 1)
         yield build
+        room = GaugeMetricFamily(
+            "densitylab_disk_free_bytes",
+            "Free bytes of the API machine's disks, by what the folder is for.",
+            labels=["of"],
+        )
+        for name, free in disks.free_bytes(self._settings).items():
+            room.add_metric([name], free)
+        yield room
         yield from self._database_metrics()
         yield from self._broker_metrics()
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from densitylab.backend.shared.disk_full import has_room
+from densitylab.backend.shared.disk_room import has_room
 from densitylab.backend.shared.settings import Settings
 
 LOW_BYTES = 2**30
@@ -26,6 +26,11 @@ def problems(settings: Settings) -> list[str]:
         elif free < LOW_BYTES:
             sentences.append(f"{name} has {free / 2**20:.0f} MiB free.")
     return sentences
+
+
+def free_bytes(settings: Settings) -> dict[str, int]:
+    """Return the free bytes of the disk of each folder, by what the folder is for."""
+    return {name: shutil.disk_usage(_existing(folder)).free for name, folder in _places(settings).items()}
 
 
 def _places(settings: Settings) -> dict[str, Path]:

@@ -76,7 +76,7 @@ def fill(work: Any, settings: Settings) -> None:
     register(work.system, *local_images(settings))
     request = AttributionRequest(runs=[done], samples=Samples(indices=[0]))
     with work.system.database.write() as session:
-        runs.patch(session, done, {"tags": ["best"], "notes": "the one to keep"})
+        runs.patch(session, done, {"name": "teacher", "tags": ["best"], "notes": "the one to keep"})
         number = attributions.create(session, request.model_dump(), "c" * 64)
         row = attributions.of_task(session, attributions.get(session, number).task)
         location = f"attributions/{number}-1.npz"

@@ -124,9 +124,8 @@ def _used(settings: Settings) -> None:
 
 
 def _child(settings: Settings) -> Child:
-    child = launcher._broker(settings)
-    assert child is not None
-    return child
+    launcher._make_broker_folders(settings)
+    return launcher._broker(settings)
 
 
 def _client(settings: Settings) -> "Redis[bytes]":

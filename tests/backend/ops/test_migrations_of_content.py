@@ -100,6 +100,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
             "dataset": "blockmnist",
             "model": "mlp",
             "regularizer": "none",
+            "name": "teacher",
             "notes": "",
             "tags": ["mine"],
             "archived": False,

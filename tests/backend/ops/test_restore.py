@@ -79,7 +79,7 @@ def answers(settings: Settings) -> dict[str, Any]:
         runs = get("/runs").json()["items"]
         return {
             "runs": [
-                {name: run[name] for name in ("id", "spec", "results", "notes", "created_at", "provenance")}
+                {name: run[name] for name in ("id", "name", "spec", "results", "notes", "created_at", "provenance")}
                 for run in runs
             ],
             "statuses": [run["status"] for run in runs],

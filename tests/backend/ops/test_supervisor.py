@@ -63,6 +63,22 @@ def test_a_child_is_ready_when_it_has_printed_so(supervisor: Supervisor, log: Lo
     assert "slow: now ready for work" in log.text()
 
 
+def test_a_held_child_waits_for_its_release_also_after_a_death(supervisor: Supervisor, log: Log):
+    code = (
+        "import sys, time\nprint('loaded', flush=True)\nsys.stdin.read()\nprint('serves', flush=True)\ntime.sleep(60)"
+    )
+    held = python("held", code, prints="serves", held=True)
+    supervisor.begin(held)
+    wait_for(lambda: log.lines == [("held", "loaded")])
+    held.process.kill()
+    wait_for(lambda: (supervisor.keep(), log.text().count("held: loaded") == 2)[1])
+    assert "serves" not in log.text()
+    supervisor.release(held)
+    assert supervisor.wait(held) == []
+    held.process.kill()  # once released, it does not wait again
+    wait_for(lambda: (supervisor.keep(), log.text().count("held: serves") == 2)[1])
+
+
 def test_a_start_goes_on_without_a_child_that_is_not_required(supervisor: Supervisor):
     deaf = python("deaf", "import time; time.sleep(60)", prints="ready", required=False)
     broken = python("broken", "raise SystemExit(3)", prints="ready", required=False)
