@@ -1,18 +1,16 @@
 """Full disks: recognised in the errors of files, object stores and databases, and named by what the disk is for."""
 
 import errno
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from densitylab.backend.shared.disk_room import NO_ROOM, has_room
+
 _STORE_CODES = ("InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded")
-_PROBE_BYTES = 64 * 2**10
 _POSTGRESQL_DISK_FULL = "53100"
 
 
@@ -73,7 +71,7 @@ def full_disk(error: BaseException, folders: Mapping[str, Path]) -> DiskFull | D
 
 def is_full(error: BaseException) -> bool:
     """Return whether an error of a file or an object store says that there is no room."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return True
     response = getattr(error.__cause__, "response", None)  # of botocore
     if not isinstance(response, dict):
@@ -94,17 +92,3 @@ def is_database_full(error: BaseException | None, folder: Path | None) -> bool:
         vague = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
         return vague and folder is not None and not has_room(folder)
     return getattr(error, "sqlstate", None) == _POSTGRESQL_DISK_FULL
-
-
-def has_room(folder: Path, needed: int = 0) -> bool:
-    """Return whether a small file can be written to the folder, and `needed` bytes are free."""
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        if shutil.disk_usage(folder).free < needed:
-            return False
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_PROBE_BYTES))
-    except OSError as error:
-        return not is_full(error)
-    return True

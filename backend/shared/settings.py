@@ -23,11 +23,13 @@ _PUBLIC_URL = re.compile(
 _OWN_PATHS = (
     "_stcore",
     "api",
+    "auth",
     "component",
     "docs",
     "healthz",
     "media",
     "metrics",
+    "oauth2callback",
     "openapi.json",
     "problems",
     "readyz",
@@ -58,6 +60,9 @@ class Settings(BaseSettings):
         default="",
         description="address of page and API for browsers, behind a reverse proxy, such as https://example.org/lab",
     )
+    login_file: Path | None = Field(
+        default=None, description="TOML file with the identity provider and the users of the page; none: no login"
+    )
     redis_url: str = Field(default="", description="empty: an embedded Valkey on a Unix socket")
     database_url: str = Field(default="", description="empty: SQLite in the state folder")
     artifacts_url: str = Field(default="", description="a folder or any fsspec URL; empty: in the state folder")
@@ -77,6 +82,16 @@ class Settings(BaseSettings):
     )
     audit_days: int = Field(
         default=365, ge=1, le=36500, description="days for which audit lines and revoked tokens are kept"
+    )
+    event_days: int = Field(default=30, ge=1, le=36500, description="days for which events and deliveries are kept")
+    task_days: int = Field(
+        default=7, ge=1, le=36500, description="days for which ended preparations and registrations are kept"
+    )
+    log_days: int = Field(
+        default=0, ge=0, le=36500, description="days for which lines of runs' logs are kept; 0: as long as the run"
+    )
+    map_cache_mib: int = Field(
+        default=2048, ge=1, le=1_000_000_000, description="size of the stored maps, beyond which the least used go"
     )
     log_silence_hours: float = Field(
         default=24.0,
@@ -100,6 +115,11 @@ class Settings(BaseSettings):
     workers: int = Field(default=0, ge=0, le=64, description="training workers; 0: one per GPU, or one per core")
     threads: int = Field(
         default=0, ge=0, le=1024, description="CPU threads of runs whose spec has none; 0: by the size of the network"
+    )
+    stack_runs: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="train runs that differ in λ, seed, learning rate or weight decay alone as one; auto: on a GPU, "
+        "where a measurement shows that it pays",
     )
 
     @field_validator("home", mode="after")
@@ -192,6 +212,17 @@ class Settings(BaseSettings):
                 f"DENSITYLAB_PUBLIC_URL is {self.public_url!r}, which other machines can reach: "
                 "set DENSITYLAB_API_TOKEN"
             )
+        if self.login_file is not None:
+            if self.api_token is None:
+                raise ValueError(
+                    "DENSITYLAB_LOGIN_FILE is set, but the API asks for no token, and so cannot tell users apart: "
+                    "set DENSITYLAB_API_TOKEN"
+                )
+            if not self.public_url and not _is_loopback(self.ui_host):
+                raise ValueError(
+                    "DENSITYLAB_LOGIN_FILE is set: set DENSITYLAB_PUBLIC_URL to the page's address, to which the "
+                    "identity provider sends browsers back"
+                )
         if not self._broker_is_local:
             if self.database_url.startswith("sqlite"):
                 raise ValueError(
@@ -236,6 +267,12 @@ class Settings(BaseSettings):
         """
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.home / f"{process}.alive"
+
+    @property
+    def page_url(self) -> str:
+        """Return the page's address for browsers, without a slash at its end."""
+        host = f"[{self.ui_host}]" if ":" in self.ui_host else self.ui_host
+        return self.public_url or f"http://{host}:{self.ui_port}"
 
     @property
     def path_prefix(self) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from densitylab.backend.shared.contracts import SearchStatus
+from densitylab.backend.shared.contracts.fields import MAX_RUN_NAME
 
 Json = dict[str, Any]
 
@@ -85,6 +86,7 @@ class RunRow(Owned, Base):
         Index("ix_runs_regularizer_deleting_archived_id", "regularizer", "deleting", "archived", "id"),
         Index("ix_runs_owner_deleting_archived_id", "owner", "deleting", "archived", "id"),
         Index("ix_runs_origin_deleting_archived_id", "origin", "deleting", "archived", "id"),
+        Index("ix_runs_name_deleting_archived_id", "name", "deleting", "archived", "id"),
         Index("ix_runs_dataset_model_regularizer", "dataset", "model", "regularizer", "id"),
         _NEVER_REUSED,
     )
@@ -100,6 +102,7 @@ class RunRow(Owned, Base):
     origin: Mapped[str] = mapped_column(String(16), default="trained", server_default="trained")
     source: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # the file of an imported run's weights
     init_from_run: Mapped[int | None] = mapped_column(index=True)  # copy of the spec's; that run may be deleted
+    name: Mapped[str | None] = mapped_column(String(MAX_RUN_NAME))
     notes: Mapped[str] = mapped_column(Text, default="")
     tags: Mapped[list[str]] = mapped_column(default=list)
     archived: Mapped[bool] = mapped_column(Boolean, default=False)

@@ -194,11 +194,15 @@ class RegularizerEntry(Entry):
     # It differentiates a gradient wherever each of these parameters has a listed value (no parameter: always; None:
     # never), which torch.compile refuses
     double_backward: dict[str, tuple[Any, ...]] | None = None
+    # It takes a forward pass with a tangent wherever each of these parameters has a listed value (as above), which
+    # cannot be computed again in the backward pass
+    forward_mode: dict[str, tuple[Any, ...]] | None = None
     # It draws random numbers wherever each of these parameters has a listed value (as above)
     draws: dict[str, tuple[Any, ...]] | None = None
     # Passed by keyword besides: "masks" (N, 1, H, W) of the images' null part, for which the data set must have masks;
-    # "cross_entropy", (logits, y) -> (N,) with the run's label smoothing and class weights
-    uses: tuple[Literal["masks", "cross_entropy"], ...] = ()
+    # "cross_entropy", (logits, y) -> (N,) with the run's label smoothing and class weights; "replace_logits",
+    # (logits) -> None, called with those of another forward pass that the run's cross-entropy is to be taken from
+    uses: tuple[Literal["masks", "cross_entropy", "replace_logits"], ...] = ()
     # "package.module:callable" (model, x, y, *, its own parameters, generator) -> {curve: value}, of validation images
     # after each epoch; None: nothing besides
     monitor: str | None = None

@@ -21,6 +21,17 @@ from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.plots import CONTROLS, CORRUPTIONS, DENSITIES, DETECTED, attacked
 from densitylab.backend.shared.catalog.value_ranges import SHARES, at_least_zero
 
+_DETECTORS = {
+    "msp": "MSP",
+    "max_logit": "largest logit",
+    "energy": "energy",
+    "density_gradient": "−‖∇ log p‖",
+    "odin": "ODIN",
+    "knn": "KNN",
+    "mahalanobis": "Mahalanobis",
+    "vim": "ViM",
+}
+_DETECTION = {"auroc": "AUROC", "aupr_in": "AUPR-In", "aupr_out": "AUPR-Out", "fpr95": "FPR at 95 % TPR"}
 EVALUATIONS = (
     EvaluationEntry(
         "accuracy",
@@ -301,6 +312,11 @@ EVALUATIONS = (
             RESIZE,
             SAMPLES_1000,
             *OOD_PARAMS,
+        ),
+        metrics=tuple(
+            Metric(name=f"{score}_{measure}", label=f"{label}, {words}", higher_is_better=measure != "fpr95")
+            for score, words in _DETECTORS.items()
+            for measure, label in _DETECTION.items()
         ),
         ranges=(at_least_zero("*_images"), SHARES),
         plots=DETECTED,

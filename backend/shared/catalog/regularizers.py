@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from densitylab.backend.shared.catalog.cost import DOUBLE_BACKWARD, PLAIN_COPIES, PLAIN_PASSES, PenaltyCost
+from densitylab.backend.shared.catalog.cost import (
+    DOUBLE_BACKWARD,
+    FORWARD_MODE,
+    PLAIN_COPIES,
+    PLAIN_PASSES,
+    PenaltyCost,
+)
 from densitylab.backend.shared.catalog.entries import Caution, RegularizerEntry, Rule
 from densitylab.backend.shared.catalog.params import Param
 
@@ -80,9 +86,11 @@ BALL = (
         help="In the ball's norm. Empty: 2.5 · epsilon / steps.",
     ),
 )
+_EXACT = ("double_backward", "forward_mode")
 _TAYLOR = ("finite_difference", "random_projection")
 _ESTIMATOR_COST = {
     "double_backward": DOUBLE_BACKWARD,
+    "forward_mode": FORWARD_MODE,
     "finite_difference": PenaltyCost(7, 3),
     "random_projection": PenaltyCost(6, 3),
 }
@@ -117,10 +125,11 @@ REGULARIZERS = (
                 name="estimator",
                 type="str",
                 default="double_backward",
-                choices=("double_backward", *_TAYLOR),
+                choices=(*_EXACT, *_TAYLOR),
                 label="Estimator",
-                help="double_backward is exact. finite_difference and random_projection agree with it on smooth "
-                "networks only (GELU, SiLU, softplus; average pooling).",
+                help="double_backward and forward_mode are both exact; forward_mode can be compiled, and takes more "
+                "passes (8, not 6). finite_difference and random_projection agree with them on smooth networks only "
+                "(GELU, SiLU, softplus; average pooling).",
             ),
             P_NORM,
             POWER,
@@ -160,7 +169,9 @@ REGULARIZERS = (
             ),
         ),
         double_backward={"estimator": ("double_backward",)},
+        forward_mode={"estimator": ("forward_mode",)},
         draws={"estimator": ("random_projection",)},
+        uses=("replace_logits",),
         cost=lambda params: _ESTIMATOR_COST[params["estimator"]],
     ),
     RegularizerEntry(
@@ -182,10 +193,20 @@ REGULARIZERS = (
             ),
             P_NORM,
             POWER,
+            Param(
+                name="estimator",
+                type="str",
+                default="double_backward",
+                choices=_EXACT,
+                label="Estimator",
+                help="Both are exact; forward_mode can be compiled, and takes more passes (8, not 6).",
+            ),
             EVERY,
         ),
-        double_backward={},
-        cost=always(DOUBLE_BACKWARD),
+        double_backward={"estimator": ("double_backward",)},
+        forward_mode={"estimator": ("forward_mode",)},
+        uses=("replace_logits",),
+        cost=lambda params: _ESTIMATOR_COST[params.get("estimator", "double_backward")],
     ),
     RegularizerEntry(
         "right_reasons",

@@ -73,7 +73,7 @@ def _wrong_default(param: Param) -> str | None:
 def _wrong_rules(entry: Entry) -> str | None:
     names = {param.name for param in entry.params}
     named = {path.partition(".")[0] for rule in entry.rules for path in (*rule.when, *rule.allowed)}
-    for fact in ("double_backward", "draws", "multivariate", "needs_groups_if"):
+    for fact in ("double_backward", "forward_mode", "draws", "multivariate", "needs_groups_if"):
         named |= set(getattr(entry, fact, None) or {})
     if isinstance(entry, AlgorithmEntry):
         named |= {entry.first_stage} if entry.first_stage else set()

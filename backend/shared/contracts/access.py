@@ -5,21 +5,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from densitylab.backend.shared.contracts.fields import Answer, Name, Request
+from densitylab.backend.shared.contracts.fields import Answer, Name, Request, visible
 
 LOCAL_NAME = "local"  # the caller where no token is required
-
-
-def _visible(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("must not have control characters or invisible ones: another name could look the same")
-    return name
 
 
 class TokenRequest(Request):
     """A token to make."""
 
-    name: Annotated[Name, AfterValidator(_visible)] = Field(
+    name: Annotated[Name, AfterValidator(visible)] = Field(
         description="the person or tool that will use it; no other token's name"
     )
     read_only: bool = Field(default=False, description="whether it may only read")

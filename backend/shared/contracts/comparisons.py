@@ -136,6 +136,10 @@ class ClaimQuestion(Answer):
     )
     verdict: Verdict = Field(description="decided if the intervals over seeds and over images lie on the same side")
     threshold: float = Field(description="difference that both intervals must not contain")
+    p: float | None = Field(
+        default=None,
+        description="two-sided p value of the paired t test that the difference is the threshold; null: not tested",
+    )
     seeds: SeedTest | None = Field(description="paired t test by seed; null: no common seed")
     images: ImageTest | None = Field(
         description="test of the means over seeds on the same images; null: no values per image are stored"

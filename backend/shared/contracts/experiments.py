@@ -134,7 +134,12 @@ class Preflight(Answer):
         description="seconds of training on the live workers; null if the speed of a run is not known"
     )
     seconds_per_run: list[float | None] = Field(description="in the order of the runs; null if not known")
-    basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(description="what the estimate rests on")
+    evaluation_seconds: float | None = Field(
+        default=None,
+        description="seconds of the evaluations on the live workers; null if one of them has not ended yet with the "
+        "same parameters, data and model",
+    )
+    basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(description="what `seconds` rests on")
     basis_text: str = Field(description="the same, a sentence")
     memory_bytes: int | None = Field(description="largest memory of a run, without the libraries; null if not known")
     memory_formula: str = Field(description="how the memory is estimated")

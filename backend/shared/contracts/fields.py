@@ -35,11 +35,28 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def visible(name: str) -> str:
+    """Return the name. Raises ValueError for one with control characters or invisible ones."""
+    if not name.isprintable():
+        raise ValueError("must not have control characters or invisible ones: another name could look the same")
+    return name
+
+
+def _run_name(text: str) -> str:
+    name = visible(composed(text.strip()))
+    if len(name) > MAX_RUN_NAME:  # some characters are several in NFC
+        raise ValueError(f"expected at most {MAX_RUN_NAME} characters")
+    return name
+
+
 # Generators make a class of a number with bounds in a list, and name it like the field's singular, such as Run
 IN_LISTS = WithJsonSchema({"type": "integer"})
 Id = Annotated[int, Field(ge=1, le=2**31 - 1), IN_LISTS]
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", min_length=1, max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_named)]
+MAX_RUN_NAME = 100  # characters
+# In NFC, without spaces around it; empty for a run that loses its name
+RunName = Annotated[str, Field(max_length=MAX_RUN_NAME), AfterValidator(_run_name)]
 Notes = Annotated[str, Field(max_length=20_000), AfterValidator(storable)]
 # Letters and digits of any language
 Tag = Annotated[str, Field(pattern=r"^[^\W_][\w.:-]*$", max_length=50), AfterValidator(composed)]

@@ -25,7 +25,9 @@ class InspectRequest(Request):
 class ImportRequest(Request):
     """A model that was trained elsewhere: its network, and the data set to use it with."""
 
-    name: Name | None = Field(default=None, description="name of the new experiment; null: the file's")
+    name: Name | None = Field(
+        default=None, description="name of the run and of the new experiment; null: none, and the file's"
+    )
     experiment: Id | None = Field(default=None, description="experiment that gets the run; null: a new one")
     run: Id | None = Field(
         default=None, description="logged run without weights that gets them, on its data set; null: a run of its own"

@@ -34,7 +34,7 @@ ParamValue = bool | int | float | ParamText | None
 class LogRequest(Request):
     """A run of a training loop of one's own."""
 
-    name: Name = Field(default="logged training", description="name of the new experiment, and the run's notes")
+    name: Name = Field(default="logged training", description="name of the run, and of the new experiment")
     experiment: Id | None = Field(default=None, description="experiment that gets the run; null: a new one")
     dataset: Component = Field(description="data set that it trains on")
     model: Component | None = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from densitylab.backend.shared.contracts.evaluations import Flag, Value
-from densitylab.backend.shared.contracts.fields import Answer, Id, Notes, Request, Tags
+from densitylab.backend.shared.contracts.fields import Answer, Id, Notes, Request, RunName, Tags
 from densitylab.backend.shared.contracts.origins import KNOWN_ELSEWHERE, Origin, RunSource
 from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, EvaluationSpec, RunSpec
 from densitylab.backend.shared.contracts.work import Priority, Status
@@ -18,6 +18,7 @@ PRUNED = "pruned_trial"  # key of the flag of a run whose training a search stop
 class RunPatch(Request):
     """Changes of a run."""
 
+    name: RunName | None = Field(default=None, description="null: unchanged; empty: none")
     notes: Notes | None = Field(default=None, description="null: unchanged")
     tags: Tags | None = Field(default=None, description="null: unchanged")
     archived: bool | None = Field(default=None, description="null: unchanged")
@@ -64,6 +65,7 @@ class Run(Answer):
 
     id: int = Field(description="number of the run")
     experiment: int = Field(description="number of its experiment")
+    name: str | None = Field(default=None, description="name of its own; null: none")
     spec: RunSpec = Field(description="the spec, complete")
     origin: Origin = Field(default=Origin.TRAINED, description="where the weights come from")
     source: RunSource | None = Field(default=None, description="file of the weights; null: trained here")

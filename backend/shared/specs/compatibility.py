@@ -185,6 +185,8 @@ def check_together(spec: RunSpec, entries: dict[str, Entry], at: str, errors: li
     if spec.compile and spec.activation_checkpointing:
         detail = "torch.compile decides itself what to compute again: leave activation_checkpointing or compile off"
         errors.append(FieldError(pointer=f"{at}/activation_checkpointing", detail=detail))
+    if spec.activation_checkpointing and spec.lambda_ and isinstance(regularizer, RegularizerEntry):
+        errors.extend(_wrong_checkpointing(spec, regularizer, at))
     if spec.gradient_accumulation > spec.batch_size:
         detail = f"expected at most batch_size, {spec.batch_size}; got {spec.gradient_accumulation}"
         errors.append(FieldError(pointer=f"{at}/gradient_accumulation", detail=detail))
@@ -290,18 +292,31 @@ def _check_compile(spec: RunSpec, regularizer: RegularizerEntry, at: str, errors
     when = regularizer.double_backward
     if when is None or not _all_in(spec.regularizer.params, when):
         return
-    others = [
-        f"{name} {' or '.join(str(choice) for choice in param.choices if choice not in values)}"
-        for name, values in when.items()
-        if (param := regularizer.param(name))
-    ]
     errors.append(
         FieldError(
             pointer=f"{at}/compile",
             detail=f"torch.compile refuses double backward, by which {regularizer.label} is computed here: "
-            + "; ".join([*(f"take {other}" for other in others), "or leave compile off"]),
+            + "; ".join([*_alternatives(regularizer, when), "or leave compile off"]),
         )
     )
+
+
+def _wrong_checkpointing(spec: RunSpec, regularizer: RegularizerEntry, at: str) -> Iterator[FieldError]:
+    """Yield an error for a penalty by forward mode, whose forward pass cannot be computed again."""
+    when = regularizer.forward_mode
+    if when is not None and _all_in(spec.regularizer.params, when):
+        detail = f"{regularizer.label} takes a forward pass by forward mode here, which cannot be computed again: "
+        ways = [*_alternatives(regularizer, when), "or leave activation_checkpointing off"]
+        yield FieldError(pointer=f"{at}/activation_checkpointing", detail=detail + "; ".join(ways))
+
+
+def _alternatives(regularizer: RegularizerEntry, when: dict[str, tuple[Any, ...]]) -> list[str]:
+    """Return which other values the parameters of a fact may take, a text for each parameter."""
+    return [
+        f"take {name} {' or '.join(str(choice) for choice in param.choices if choice not in values)}"
+        for name, values in when.items()
+        if (param := regularizer.param(name))
+    ]
 
 
 def _all_in(params: dict[str, Any], when: dict[str, tuple[Any, ...]]) -> bool:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from densitylab.backend.shared.contracts import Component, RunSpec
+from densitylab.backend.shared.contracts.later_params import LATER_PARAMS
 
 # Left out with these values, their defaults, so that specs from before keep their hash
 _LATER_PARTS = {
@@ -17,20 +19,18 @@ _LATER_PARTS = {
     "algorithm": {"key": "erm", "params": {}},
     "threads": None,
 }
-
-
-# The same of parameters of data sets, and of single models
-_LATER_DATASET_PARAMS = {"image_size": 64}
-_LATER_MODEL_PARAMS = {"vgg11": {"width": 64}}
+_LATER_DATASET_PARAMS = {"image_size": 64}  # the same
 
 
 def spec_hash(spec: RunSpec | dict[str, Any]) -> str:
     """The same for equal specs, as models or dumped."""
     dumped = spec.model_dump() if isinstance(spec, RunSpec) else spec
     parts = {name: part for name, part in dumped.items() if name not in _LATER_PARTS or part != _LATER_PARTS[name]}
-    dataset, model = dumped["dataset"], dumped["model"]
+    dataset = dumped["dataset"]
     parts["dataset"] = {**dataset, "params": _known_before(dataset["params"], _LATER_DATASET_PARAMS)}
-    parts["model"] = {**model, "params": _known_before(model["params"], _LATER_MODEL_PARAMS.get(model["key"], {}))}
+    for kind, later in LATER_PARAMS.items():
+        component = dumped[kind]
+        parts[kind] = {**component, "params": _known_before(component["params"], later.get(component["key"], {}))}
     # Every evaluation was on test images before it could be on others
     parts["evaluations"] = [
         {name: value for name, value in item.items() if (name, value) != ("split", "test")}
@@ -49,7 +49,7 @@ def same_data(a: Component, b: Component) -> bool:
     return (a.key, dataset_hash(a.params)) == (b.key, dataset_hash(b.params))
 
 
-def _known_before(params: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+def _known_before(params: dict[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name not in later or later[name] != value}
 
 

@@ -43,6 +43,11 @@ class Question:
         return "undecided"
 
     @property
+    def p(self) -> float | None:
+        """The two-sided p value of the paired t test of whether the difference is the threshold; None: not tested."""
+        return None if self.seeds is None else self.seeds.p_against(self.threshold)
+
+    @property
     def leaning(self) -> Verdict:
         """The verdict that the mean alone would give."""
         return "undecided" if self.seeds is None else self._side(self.seeds.mean, self.seeds.mean)

@@ -68,7 +68,7 @@ def _has(run: Run, results: Collection[str]) -> bool:
 
 def _hardware(device: str | None) -> str | None:
     """Return a device without its number and its threads: "cpu (x86_64)" of "cpu (x86_64, 2 threads)"."""
-    return re.sub(r"^(\w+):\d+", r"\1", re.sub(r", \d+ threads\)$", ")", device)) if device else None
+    return re.sub(r"^(\w+):\d+", r"\1", re.sub(r", \d+ threads?\)$", ")", device)) if device else None
 
 
 def _listed(runs: Sequence[int]) -> str:

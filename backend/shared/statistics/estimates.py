@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from scipy.special import ndtri, stdtrit  # scipy.stats takes half a second to import
-
+from densitylab.backend.shared.statistics import distributions
 from densitylab.backend.shared.statistics.bounds import SHARE, UNBOUNDED, Bounds, clipped
 
 CONFIDENCE = 0.95
@@ -38,7 +37,7 @@ def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
     """Return t with P(|T| ≤ t) = confidence for `degrees` (≥ 1) degrees of freedom."""
     if degrees < 1:
         raise ValueError(f"expected at least 1 degree of freedom, got {degrees}")
-    return float(stdtrit(degrees, (1 + confidence) / 2))
+    return distributions.t_quantile((1 + confidence) / 2, degrees)
 
 
 def standard_deviation(values: Sequence[float]) -> float:
@@ -68,7 +67,7 @@ def wilson(proportion: float, n: float) -> tuple[float, float]:
     """Return the 95 % score interval of a proportion of n trials (Wilson 1927); (0, 1) if n is 0."""
     if n == 0:
         return 0.0, 1.0
-    z2 = float(ndtri((1 + CONFIDENCE) / 2)) ** 2
+    z2 = distributions.normal_quantile((1 + CONFIDENCE) / 2) ** 2
     center = (proportion + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (proportion * (1 - proportion) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     low = 0.0 if proportion == 0 else max(center - half, 0.0)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from densitylab.backend.shared.contracts import EvaluationSplit, Origin, Run, Value
+from densitylab.backend.shared.contracts.later_params import LATER_PARAMS
 from densitylab.backend.shared.statistics.bounds import SHARE, Bounds, BoundsOf, unbounded
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate, estimate_proportion, wilson
 from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
@@ -118,10 +119,13 @@ def settings(run: Run) -> dict[str, Any]:
     if run.origin is Origin.TRAINED:
         beside = {"seed", "evaluations", "device", "threads", "init_from"}
         leaves = flatten(run.spec.model_dump(mode="json", exclude=beside))
+        for kind, later in LATER_PARAMS.items():
+            for name, value in later.get(leaves[f"{kind}.key"], {}).items():
+                leaves.setdefault(f"{kind}.params.{name}", value)
         leaves["init_from"] = _start(run)
     else:
         network = flatten({name: value for name, value in run.known_spec.items() if name != "evaluations"})
-        leaves = {"source": run.source_name, **network, "lambda_": run.lambda_}
+        leaves = {"source": run.name or run.source_name, **network, "lambda_": run.lambda_}
     if run.provenance.get("data_hash"):
         leaves["data_hash"] = run.provenance["data_hash"]
     return leaves

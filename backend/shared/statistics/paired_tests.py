@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, nctdtr, stdtr
 
+from densitylab.backend.shared.statistics import distributions
 from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds, clipped
 from densitylab.backend.shared.statistics.estimates import (
     CONFIDENCE,
@@ -30,6 +30,14 @@ class PairedTest(Estimate):
     p: float | None  # two-sided; None: fewer than two seeds, or differences that are all the same
     effect_size: float | None  # mean / standard deviation of the differences (Cohen's d_z)
     spread: float | None  # standard deviation of the differences
+
+    def p_against(self, threshold: float) -> float | None:
+        """Return the two-sided p value of the t test of whether the mean is `threshold`; None where the spread is not
+        known or zero."""
+        if not self.spread:
+            return None
+        t = abs(self.mean - threshold) / (self.spread / math.sqrt(self.n))
+        return 2 * distributions.t_probability(-t, self.n - 1)
 
     def seeds_needed(self, threshold: float = 0.0, alpha: float = ALPHA) -> int | None:
         """Return how many seeds would tell the difference from `threshold`, if mean and spread stayed as they are.
@@ -74,7 +82,7 @@ def paired_t(differences: Sequence[float], *, resolution: float = 0.0, bounds: B
         return PairedTest(own.mean, own.low, own.high, own.n, 1.0 if own.mean == 0 else None, None, None)
     error = spread / math.sqrt(own.n)
     half = t_quantile(own.n - 1) * error
-    p = 2 * float(stdtr(own.n - 1, -abs(own.mean) / error))
+    p = 2 * distributions.t_probability(-abs(own.mean) / error, own.n - 1)
     low, high = clipped(own.mean - half, own.mean + half, differences, bounds)
     return PairedTest(own.mean, low, high, own.n, p, own.mean / spread, spread)
 
@@ -89,7 +97,8 @@ def seeds_needed(distance: float, spread: float, alpha: float = ALPHA) -> int | 
         return 2 if distance else None
 
     def found(n: int) -> float:
-        return 1 - float(nctdtr(n - 1, distance / spread * math.sqrt(n), t_quantile(n - 1, 1 - alpha)))
+        shift = distance / spread * math.sqrt(n)
+        return 1 - distributions.noncentral_t_probability(t_quantile(n - 1, 1 - alpha), n - 1, shift)
 
     few, many = 1, 2  # `few` is too few
     while many <= MOST_SEEDS and found(many) < POWER:
@@ -119,7 +128,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Return the exact two-sided p value of McNemar's test (1947) from the images that one of two runs alone has
     right."""
     discordant = only_first + only_second
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), discordant, 0.5))) if discordant else 1.0
+    if not discordant:
+        return 1.0
+    return min(1.0, 2 * distributions.binomial_probability(min(only_first, only_second), discordant, 0.5))
 
 
 def compare_images(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> ImageTest:

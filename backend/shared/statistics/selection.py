@@ -220,10 +220,17 @@ def edge_text(edge: Edge | None) -> str:
     if edge is None:
         return ""
     if edge == "only":
-        return "the only λ tried"
+        return "the only λ with results"
     if edge == "lowest":
         return "the lowest λ tried: a smaller one may be better"
     return "the highest λ tried: a larger one, where the method allows it, may be better"
+
+
+def seeds_text(row: Selection, result: Column) -> str:
+    """Return the warning of a selected λ that has fewer seeds than another λ of its method; "" where there is none."""
+    seeds = {id(group): mean.n for group in row.method.groups if (mean := mean_over_seeds(group, result))}
+    own, most = seeds.get(id(row.group), 0), max(seeds.values(), default=0)
+    return f"{own} of the {most} seeds of another λ: chance favours the best of few seeds" if 0 < own < most else ""
 
 
 def selection_text(rows: Sequence[Selection]) -> str:

@@ -156,6 +156,7 @@ def _insert(
         origin=Origin.IMPORTED,
         source=source.model_dump(),
         lambda_=lambda_,
+        name=runs.shortened_name(payload["request"].get("name") or ""),
         notes=payload["request"]["notes"],
         tags=payload["request"]["tags"],
     )

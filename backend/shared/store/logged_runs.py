@@ -23,6 +23,7 @@ def create(
     *,
     lambda_: float | None,
     totals: dict[str, int | None],
+    name: str | None,
     notes: str,
     tags: list[str],
     provenance: dict[str, Any],
@@ -37,7 +38,7 @@ def create(
         spec: what is known of the training.
         lambda_: weight of the penalty; None: not known.
         totals: `epochs` and `steps` of the whole training; None: not known.
-        notes, tags, provenance: of the run.
+        name, notes, tags, provenance: of the run.
         silence_seconds: after which it fails if nothing is heard of it.
         owner: who sent it.
     """
@@ -53,6 +54,7 @@ def create(
         regularizer=spec.regularizer.key,
         lambda_=lambda_,
         origin=Origin.LOGGED,
+        name=name,
         notes=notes,
         tags=tags,
         archived=False,
@@ -67,6 +69,7 @@ def create(
     )
     session.add(row)
     session.flush()
+    runs.store_searched(session, row)
     columns = tasks.queued(TaskKind.LOG, at, run_id=row.id, payload=totals)
     columns |= {
         "status": Status.RUNNING,
@@ -135,6 +138,7 @@ def describe_weights(
     }
     row.model, row.source = spec.model.key, source.model_dump()
     row.lambda_ = row.lambda_ if lambda_ is None else lambda_
+    runs.store_searched(session, row)
     runs.add_flags(session, run_id, list(flags))
     return task
 

@@ -6,6 +6,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import LogLine
+from densitylab.backend.shared.store.oldest import delete_oldest
 from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.tables import LogRow
 
@@ -44,3 +45,8 @@ def read(
     else:
         rows = session.scalars(statement.order_by(LogRow.id.desc()).limit(limit)).all()[::-1]
     return [LogLine(id=row.id, at=to_datetime(row.at), level=row.level, text=row.text) for row in rows]
+
+
+def forget(session: Session, before: float, limit: int) -> int:
+    """Delete lines from before that time, the oldest first and at most `limit`; return their number."""
+    return delete_oldest(session, LogRow, LogRow.at, before, limit)

@@ -1,16 +1,18 @@
 """Training curves: points by run, name and step."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
-from densitylab.backend.shared.store.id_array import fixed_ids, id_array, in_id_array
+from densitylab.backend.shared.store.id_array import id_array, in_id_array
 from densitylab.backend.shared.tables import MetricRow
 
 
@@ -148,7 +150,7 @@ def read(
             total=total,
             points=[
                 MetricPoint.model_construct(step=step, epoch=epoch, value=value, seconds=seconds)
-                for step, epoch, value, seconds in rows
+                for _, _, step, epoch, value, seconds in rows
             ],
         )
         for _, name, total, rows in _curves(session, [run_id], wanted, since, max_points)
@@ -172,7 +174,7 @@ def read_json(
                 "total": total,
                 "points": [
                     {"step": step, "epoch": epoch, "value": value, "seconds": seconds}
-                    for step, epoch, value, seconds in rows
+                    for _, _, step, epoch, value, seconds in rows
                 ],
             }
             for run_id, name, total, rows in _curves(session, list(run_ids), wanted, since, max_points)
@@ -190,19 +192,39 @@ class _Size(NamedTuple):
 
 
 _Curve = tuple[int, str]  # run and name
-_COLUMNS = (MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
+_COLUMNS = (MetricRow.run_id, MetricRow.name, MetricRow.step, MetricRow.epoch, MetricRow.value, MetricRow.seconds)
+_AFTER = MetricRow.step > bindparam("since")
+_OF_RUNS = in_id_array(MetricRow.run_id, id_array("run_ids"))
+_NAMED = MetricRow.name.in_(bindparam("names", expanding=True))
+
+
+def _sizes_where(*conditions: ColumnElement[bool]) -> Select:
+    """Return the statement of (run, name, number of points, first step, last step) of each curve."""
+    key = (MetricRow.run_id, MetricRow.name)
+    counted = select(*key, func.count().label("total")).where(*conditions, _AFTER).group_by(*key).subquery()
+    of_curve = (MetricRow.run_id == counted.c.run_id, MetricRow.name == counted.c.name, _AFTER)
+    # Both ends are sought in the index: as aggregates of all rows they cost as much as the count
+    ends = [select(end(MetricRow.step)).where(*of_curve).scalar_subquery() for end in (func.min, func.max)]
+    return select(counted, *ends).order_by(counted.c.run_id, counted.c.name)
+
+
+# Built once: to build one takes as long as to read a thousand points
+_SIZES = _sizes_where(_OF_RUNS)
+_SIZES_OF_NAMED = _sizes_where(_OF_RUNS, _NAMED)
+_ROWS = select(*_COLUMNS).where(_OF_RUNS, _NAMED, _AFTER).order_by(*_COLUMNS[:3])
+_ROWS_AT_STEPS = _ROWS.where(in_id_array(MetricRow.step, id_array("steps")))
 
 
 def _curves(
     session: Session, run_ids: Sequence[int], wanted: Sequence[str] | None, since: int | None, max_points: int | None
 ) -> Iterator[tuple[int, str, int, Sequence[Any]]]:
-    """Yield (run, name, number of stored points, rows of (step, epoch, value, seconds)) for each curve. Curves of equal
-    size, as those of runs that were launched together, are read in one statement."""
-    conditions = [] if since is None else [MetricRow.step > since]
-    sizes = _sizes(session, run_ids, wanted, conditions)
+    """Yield (run, name, number of stored points, rows of _COLUMNS) for each curve. Curves of equal size, as those of
+    runs that were launched together, are read in one statement."""
+    after = -1 if since is None else since
+    sizes = _sizes(session, run_ids, wanted, after)
     of_runs: dict[int, Sequence[str]] = dict.fromkeys(run_ids, wanted or [])
     if wanted is None:
-        stored = sizes if since is None else _sizes(session, run_ids, None, [])
+        stored = sizes if since is None else _sizes(session, run_ids, None, -1)
         of_runs = {run_id: sorted(name for owner, name in stored if owner == run_id) for run_id in run_ids}
     rows: dict[_Curve, Sequence[Any]] = {}
     whole: dict[int, list[str]] = {}
@@ -216,9 +238,9 @@ def _curves(
     for run_id, own in whole.items():
         alike.setdefault(tuple(own), []).append(run_id)
     for shared, members in alike.items():
-        rows |= _read(session, members, shared, conditions)
+        rows |= _by_curve(_tuples(session, _ROWS, run_ids=members, names=shared, since=after))
     for size, curves in thinned.items():
-        rows |= _thinned(session, curves, size, max_points or 1, conditions)
+        rows |= _thinned(session, curves, size, max_points or 1, after)
     for run_id in run_ids:
         for name in of_runs[run_id]:
             yield (
@@ -229,68 +251,55 @@ def _curves(
             )
 
 
-def _sizes(
-    session: Session, run_ids: Sequence[int], wanted: Sequence[str] | None, conditions: Sequence[ColumnElement[bool]]
-) -> dict[_Curve, _Size]:
-    counted = (
-        select(MetricRow.run_id, MetricRow.name, func.count(), func.min(MetricRow.step), func.max(MetricRow.step))
-        .where(in_id_array(MetricRow.run_id, fixed_ids(run_ids)), *conditions)
-        .group_by(MetricRow.run_id, MetricRow.name)
-        .order_by(MetricRow.run_id, MetricRow.name)
-    )
-    if wanted is not None:
-        counted = counted.where(MetricRow.name.in_(wanted))
-    return {(run_id, name): _Size(*size) for run_id, name, *size in _tuples(session, counted)}
+def _sizes(session: Session, run_ids: Sequence[int], wanted: Sequence[str] | None, after: int) -> dict[_Curve, _Size]:
+    if wanted is None:
+        sizes = _tuples(session, _SIZES, run_ids=list(run_ids), since=after)
+    else:
+        sizes = _tuples(session, _SIZES_OF_NAMED, run_ids=list(run_ids), names=wanted, since=after)
+    return {(run_id, name): _Size(*size) for run_id, name, *size in sizes}
 
 
-def _read(
-    session: Session, run_ids: Sequence[int], wanted: Sequence[str], conditions: Sequence[ColumnElement[bool]]
-) -> dict[_Curve, list[Any]]:
-    """Return the rows of these curves of these runs, by step."""
-    rows: dict[_Curve, list[Any]] = {}
-    statement = (
-        select(MetricRow.run_id, MetricRow.name, *_COLUMNS)
-        .where(in_id_array(MetricRow.run_id, fixed_ids(run_ids)), MetricRow.name.in_(wanted), *conditions)
-        .order_by(MetricRow.run_id, MetricRow.name, MetricRow.step)
-    )
-    for run_id, name, *row in _tuples(session, statement):
-        rows.setdefault((run_id, name), []).append(row)
-    return rows
+def _by_curve(rows: Sequence[Any]) -> dict[_Curve, Sequence[Any]]:
+    """Return rows in which those of a curve follow each other, by curve."""
+    parts: dict[_Curve, Sequence[Any]] = {}
+    start = 0
+    while start < len(rows):  # the end of a curve is sought, not walked to
+        curve = rows[start][:2]
+        end = bisect_right(rows, False, start, key=partial(_differs, curve))
+        parts[curve] = rows[start:end]
+        start = end
+    return parts
+
+
+def _differs(curve: _Curve, row: Sequence[Any]) -> bool:
+    return row[:2] != curve
 
 
 def _thinned(
-    session: Session,
-    curves: Sequence[_Curve],
-    size: _Size,
-    max_points: int,
-    conditions: Sequence[ColumnElement[bool]],
+    session: Session, curves: Sequence[_Curve], size: _Size, max_points: int, after: int
 ) -> dict[_Curve, Sequence[Any]]:
     """Return the first and the last row of each of these curves of one size, and evenly spaced ones between."""
     total, first, last = size
     stride = -(-total // max_points)
     gap, rest = divmod(last - first, total - 1)
     rows: dict[_Curve, Sequence[Any]] = {}
-    if rest == 0:  # evenly spaced, as most curves are: chosen by the key alone
-        chosen = or_((MetricRow.step - first) % (gap * stride) == 0, MetricRow.step == last)
-        run_ids, wanted = list(dict.fromkeys(run for run, _ in curves)), sorted({name for _, name in curves})
-        number = len({*range(0, total, stride), total - 1})
-        read = _read(session, run_ids, wanted, [*conditions, chosen])
-        rows = {curve: read[curve] for curve in curves if len(read[curve]) == number}
+    if rest == 0:  # evenly spaced, as most curves are: sought by the key, however many points lie between
+        steps = [*range(first, last, gap * stride), last]
+        run_ids, names = list(dict.fromkeys(run for run, _ in curves)), sorted({name for _, name in curves})
+        read = _tuples(session, _ROWS_AT_STEPS, run_ids=run_ids, names=names, since=after, steps=steps)
+        rows = {curve: found for curve, found in _by_curve(read).items() if len(found) == len(steps)}
     position = (func.row_number().over(order_by=MetricRow.step) - 1).label("position")
     for run_id, name in curves:
         if (run_id, name) in rows:
             continue
-        own = [MetricRow.run_id == run_id, MetricRow.name == name, *conditions]
-        ranked = select(*_COLUMNS, position).where(*own).subquery()
-        rows[run_id, name] = _tuples(
-            session,
-            select(ranked.c.step, ranked.c.epoch, ranked.c.value, ranked.c.seconds)
-            .where((ranked.c.position % stride == 0) | (ranked.c.position == total - 1))
-            .order_by(ranked.c.step),
-        )
+        ranked = select(*_COLUMNS, position).where(MetricRow.run_id == run_id, MetricRow.name == name, _AFTER)
+        of_all = ranked.subquery()
+        chosen = (of_all.c.position % stride == 0) | (of_all.c.position == total - 1)
+        thin = select(*(of_all.c[column.key] for column in _COLUMNS)).where(chosen).order_by(of_all.c.step)
+        rows[run_id, name] = _tuples(session, thin, since=after)
     return rows
 
 
-def _tuples(session: Session, statement: Select) -> Sequence[Any]:
+def _tuples(session: Session, statement: Select, **parameters: Any) -> Sequence[Any]:
     """Return the driver's rows: they take half the time of SQLAlchemy's, and numbers need no conversion."""
-    return session.connection().execute(statement).cursor.fetchall()  # type: ignore[union-attr]
+    return session.connection().execute(statement, parameters).cursor.fetchall()  # type: ignore[union-attr]

@@ -33,9 +33,10 @@ class Filter:
     tag: tuple[str, ...] = ()
     owner: tuple[str, ...] = ()
     origin: tuple[Origin, ...] = ()
+    name: tuple[str, ...] = ()
     seed: tuple[int, ...] = ()
     archived: tuple[bool, ...] = (False,)
-    query: str | None = None  # in notes, tags, keys and the run's id
+    query: str | None = None  # in the name, notes, tags, keys and the run's id
     lambda_min: float | None = None
     lambda_max: float | None = None
     created_after: float | None = None  # seconds since the epoch; inclusive
@@ -111,6 +112,7 @@ def _of_columns(filters: Filter) -> Iterator[ColumnElement[bool]]:
         RunRow.regularizer: filters.regularizer,
         RunRow.owner: filters.owner,
         RunRow.origin: filters.origin,
+        RunRow.name: filters.name,
     }
     for column, values in each.items():
         if values:

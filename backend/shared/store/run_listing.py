@@ -229,6 +229,7 @@ _RUNS = (
         RunRow.origin,
         RunRow.init_from_run,
         RunRow.lambda_,
+        RunRow.name,
         RunRow.notes,
         RunRow.archived,
         RunRow.owner,
@@ -269,6 +270,7 @@ def _json(row: Any, position: int | None, lineage_: Lineage | dict[str, Any], mi
         {
             "id": row.id,
             "experiment": row.experiment_id,
+            "name": row.name,
             "status": row.status,
             "evaluation_counts": counts,
             "measured": measured,

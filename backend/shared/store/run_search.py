@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.tables import SearchTextRow, TagRow
 
-SEARCHED = frozenset({"notes", "tags"})  # columns of a run that can change and that these tables follow
+SEARCHED = frozenset({"name", "notes", "tags"})  # columns of a run that can change and that these tables follow
 
 
 def add(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -38,4 +38,5 @@ def fold(text: str) -> str:
 
 def _text(row: Mapping[str, Any]) -> str:
     tags: Sequence[str] = row["tags"]
-    return fold("\n".join((str(row["id"]), row["notes"], *tags, row["dataset"], row["model"], row["regularizer"])))
+    words = (row["name"] or "", row["notes"], *tags, row["dataset"], row["model"], row["regularizer"])
+    return fold("\n".join((str(row["id"]), *words)))

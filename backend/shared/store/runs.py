@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from densitylab.backend.shared import contracts, specs
 from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.contracts import RUN_TASKS, SPEC_VERSION, Origin, Status, TaskKind
+from densitylab.backend.shared.contracts.fields import MAX_RUN_NAME
 from densitylab.backend.shared.database import now
 from densitylab.backend.shared.store import ended_runs, events, lineage, outbox, run_search, tasks
 from densitylab.backend.shared.store.id_array import id_array, in_id_array
@@ -82,6 +83,7 @@ def insert_runs(
             "regularizer": item.spec.regularizer.key,
             "lambda_": item.spec.lambda_,
             "init_from_run": item.spec.init_from and item.spec.init_from.run,
+            "name": None,
             "notes": "",
             "tags": [],
             "archived": False,
@@ -237,11 +239,29 @@ def patch(session: Session, run_id: int, changes: dict[str, Any]) -> bool:
     for field, value in changes.items():
         setattr(row, field, value)
     if not run_search.SEARCHED.isdisjoint(changes):
-        run_search.replace(session, {column.key: getattr(row, column.key) for column in _SEARCHED_COLUMNS})
+        store_searched(session, row)
     return True
 
 
-_SEARCHED_COLUMNS = (RunRow.id, RunRow.notes, RunRow.tags, RunRow.dataset, RunRow.model, RunRow.regularizer)
+def shortened_name(name: str) -> str | None:
+    """Return what fits into the name of a run, of a name that it shares with its experiment."""
+    return name.strip()[:MAX_RUN_NAME].strip() or None
+
+
+def store_searched(session: Session, row: RunRow) -> None:
+    """Store the tags and texts of a new or changed run, by which it is found."""
+    run_search.replace(session, {column.key: getattr(row, column.key) for column in _SEARCHED_COLUMNS})
+
+
+_SEARCHED_COLUMNS = (
+    RunRow.id,
+    RunRow.name,
+    RunRow.notes,
+    RunRow.tags,
+    RunRow.dataset,
+    RunRow.model,
+    RunRow.regularizer,
+)
 
 
 def lock(session: Session, run_id: int) -> bool:
@@ -372,6 +392,7 @@ def _answer(
     return contracts.Run.model_construct(
         id=row.id,
         experiment=row.experiment_id,
+        name=row.name,
         spec=stored_spec(row.spec),
         origin=Origin(row.origin),
         source=None if row.source is None else contracts.RunSource(**row.source),

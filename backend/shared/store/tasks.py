@@ -11,7 +11,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, Executable, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from densitylab.backend.shared import contracts
+from densitylab.backend.shared import contracts, tracing
 from densitylab.backend.shared.callers import Caller
 from densitylab.backend.shared.contracts import Priority, Status, TaskKind
 from densitylab.backend.shared.database import now
@@ -78,7 +78,7 @@ def queued(
         "kind": kind,
         "run_id": run_id,
         "after_task": after_task,
-        "payload": payload or {},
+        "payload": {**(payload or {}), **tracing.carried()},
         "status": Status.QUEUED,
         "stage": "queued",
         "progress": 0.0,
@@ -139,34 +139,42 @@ def claim(session: Session, task_id: int, *, worker: str, lease_seconds: float) 
     at = now(session)
     claimed = _changed(
         session,
-        update(TaskRow)
-        .where(
-            TaskRow.id == task_id,
-            TaskRow.cancel_requested_at.is_(None),
-            or_(
-                TaskRow.status == Status.QUEUED,
-                and_(TaskRow.status == Status.RUNNING, _expired(at)),
-            ),
-        )
-        .values(
-            status=Status.RUNNING,
-            stage="starting",
-            token=TaskRow.token + 1,
-            attempt=TaskRow.attempt + 1,
-            fruitless=TaskRow.fruitless + 1,
-            worker=worker,
-            lease_until=at + lease_seconds,
-            delivered=False,
-            started_at=func.coalesce(TaskRow.started_at, at),
-            error=None,
-            memory_bytes=None,
-            device_memory_bytes=None,
-        ),
+        update(TaskRow).where(TaskRow.id == task_id, claimable(at)).values(**claimed_values(worker, at, lease_seconds)),
     )
     if claimed == 0:
         return None
     events.note(session, TaskRow.id == task_id)
-    row = session.get_one(TaskRow, task_id, populate_existing=True)
+    return claim_of(session.get_one(TaskRow, task_id, populate_existing=True))
+
+
+def claimable(at: float) -> ColumnElement[bool]:
+    """Condition that a task can be claimed at that time: it is queued, or running with an expired lease."""
+    return and_(
+        TaskRow.cancel_requested_at.is_(None),
+        or_(TaskRow.status == Status.QUEUED, and_(TaskRow.status == Status.RUNNING, _expired(at))),
+    )
+
+
+def claimed_values(worker: str, at: float, lease_seconds: float) -> dict[str, Any]:
+    """Return the new values of the columns of a task that a worker claims."""
+    return {
+        "status": Status.RUNNING,
+        "stage": "starting",
+        "token": TaskRow.token + 1,
+        "attempt": TaskRow.attempt + 1,
+        "fruitless": TaskRow.fruitless + 1,
+        "worker": worker,
+        "lease_until": at + lease_seconds,
+        "delivered": False,
+        "started_at": func.coalesce(TaskRow.started_at, at),
+        "error": None,
+        "memory_bytes": None,
+        "device_memory_bytes": None,
+    }
+
+
+def claim_of(row: TaskRow) -> Claim:
+    """Return the claim on a task that has just been claimed."""
     return Claim(
         task_id=row.id,
         kind=TaskKind(row.kind),

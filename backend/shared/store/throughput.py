@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.contracts import RunSpec, Status, TaskKind
 from densitylab.backend.shared.specs import dataset_hash
-from densitylab.backend.shared.store.usually import PRESENT
+from densitylab.backend.shared.store.similar_runs import newest_started
 from densitylab.backend.shared.tables import LatestRow, RunRow, TaskRow
 
 _RECENT = 100  # newest started runs with these keys that are read
@@ -17,17 +17,8 @@ def similar_run_throughput(session: Session, spec: RunSpec, threads: int | None 
 
     A batch is at most the number of training samples. Runs on the CPU count only with as many threads; None: with any.
     """
-    started = select(RunRow.id).where(
-        RunRow.device.is_not(None),
-        PRESENT,
-        RunRow.dataset == spec.dataset.key,
-        RunRow.model == spec.model.key,
-        RunRow.regularizer == spec.regularizer.key,
-    )
-    if spec.device != "auto":
-        started = started.where(RunRow.device.startswith(spec.device, autoescape=True))
     # The ids first: starting from the tasks would read the specs of all runs that ever succeeded
-    newest = started.order_by(RunRow.id.desc()).limit(_RECENT)
+    newest = newest_started(spec, _RECENT, RunRow.regularizer == spec.regularizer.key)
     statement = (
         select(RunRow.spec, RunRow.device, RunRow.provenance, LatestRow.value)
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind == TaskKind.TRAIN))

@@ -63,8 +63,8 @@ _HOURS = tuple(
         label=label,
         spec=_spec("blockmnist", network),
         sweep={"regularizer": list(_RIVALS)},
-        of_selected=_zero_occlusion(200),
-        search=bracket("leakage.share", (0, 1, 2, 3, 4), start),
+        of_selected=_zero_occlusion(100),
+        search=bracket("leakage.share", (0, 1, 2), start) | {"max_candidates": 5},
     )
     for key, label, network, start in (
         ("mlp_relu", "MLP, ReLU", mlp("relu"), 0.3),
@@ -93,11 +93,11 @@ LEAKAGE = StudyEntry(
     "leakage",
     "Feature leakage",
     "BlockMNIST: the part of an attribution that lies on the block without a digit.",
-    version=2,
+    version=3,
     question="Does smoothing the marginal density keep a network from relying on a block that carries no label?",
     sizes=(
         StudySize(key="minutes", minutes=9, hardware=TWO_CORES, launches=_MINUTES),
-        StudySize(key="hours", minutes=600, hardware=TWO_CORES, launches=_HOURS),
+        StudySize(key="hours", minutes=120, hardware=TWO_CORES, launches=_HOURS),
         StudySize(key="gpu", minutes=60, hardware=ONE_GPU, launches=_GPU),
     ),
     select_by="leakage.share",
