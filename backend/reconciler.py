@@ -42,7 +42,6 @@ from densitylab.backend.shared.store import datasets, experiments, logged_runs, 
 logger = logging.getLogger(__name__)
 
 HARD_STOP_SECONDS = 10.0  # after a cancel was requested
-CACHE_BYTES = 2 * 2**30  # of maps
 LOCK_SECONDS = 10.0  # for which a periodic task waits for another transaction; then the next one has its turn
 
 
@@ -55,7 +54,7 @@ class System:
     queue: Queue
     data_dir: Path
     catalog: Catalog
-    audit_days: int = 365
+    retention: pruning.Retention = field(default_factory=pruning.Retention)
     comparison: Comparison = field(default_factory=Comparison)
     # By the experiment of a search: the state of its tasks, and that of its running curves, when they were looked at
     searches: dict[int, str] = field(default_factory=dict)
@@ -146,7 +145,7 @@ def finish_deletions(system: System) -> None:
 
 
 def shrink_cache(system: System) -> None:
-    removed = deletion.shrink_cache(system.database, system.store, CACHE_BYTES)
+    removed = deletion.shrink_cache(system.database, system.store, system.retention.map_bytes)
     if removed:
         logger.info("removed the %d least recently used maps to keep the cache within its budget", removed)
 
@@ -176,7 +175,7 @@ def merge_totals(system: System) -> None:
 
 
 def delete_old_rows(system: System) -> None:
-    deleted = pruning.prune(system.database, system.audit_days)
+    deleted = pruning.prune(system.database, system.retention)
     if deleted:
         logger.info("deleted %d rows that had reached their age", deleted)
 
@@ -263,7 +262,7 @@ def reconcile(settings: Settings, stop: threading.Event) -> None:
         Queue(settings.redis_url, database),
         settings.data_dir,
         Catalog.installed(),
-        settings.audit_days,
+        pruning.Retention.of(settings),
     )
     sender = WebhookSender(database, allow_private=settings.webhook_private)
 

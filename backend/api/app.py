@@ -28,10 +28,11 @@ from densitylab.backend.api.middleware.head import Head
 from densitylab.backend.api.middleware.header_lists import HeaderLists
 from densitylab.backend.api.middleware.rate_limit import RateLimit
 from densitylab.backend.api.middleware.request_ids import RequestIds
+from densitylab.backend.api.middleware.tracing import Tracing
 from densitylab.backend.api.process_metrics import ApiProcesses
 from densitylab.backend.api.provenance import code_version
 from densitylab.backend.api.query_parameters import RefuseUnknownParameters
-from densitylab.backend.api.request_checks import check_request
+from densitylab.backend.api.resource_router import COMMON_STATUSES, operation_id
 from densitylab.backend.api.routes import (
     artifacts,
     attributions,
@@ -68,7 +69,7 @@ from densitylab.backend.api.routes import (
 from densitylab.backend.api.stream_slots import StreamSlots
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services.previews import SampleCache
-from densitylab.backend.shared import log_format
+from densitylab.backend.shared import log_format, tracing
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.asgi.path_prefix import PathPrefix
 from densitylab.backend.shared.asgi.security_headers import SecurityHeaders
@@ -77,7 +78,6 @@ from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings
 
-PREFIX = "/api/v1"
 LOCK_SECONDS, STATEMENT_SECONDS = 5.0, 60.0  # after which a request is refused that waits for the database
 _RESOURCES = (  # those of most requests first: the router tries one route after the other
     runs,
@@ -118,16 +118,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: None reads them from the environment. The database must be migrated (`densitylab migrate`).
     """
     settings = settings or Settings()
-    # Any route can get a wrong host, a parameter that it does not have, what is too slow, too large or too often, a
-    # database that is away, or a full disk
-    common = (400, *([] if settings.api_token is None else [401]), 403, 408, 413, 422, 429, 431, 503, 507)
-
     registry = CollectorRegistry()
     process_registry = registry
     multiprocess = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if multiprocess is not None:  # several processes serve one port: add their counts up
         process_registry = CollectorRegistry()
         MultiProcessCollector(registry)
+    spans = tracing.provider("densitylab-api", batched=True)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -145,7 +142,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.catalog_answers = catalog.catalog_answers(app.state.catalog)
         app.state.registry = registry
         app.state.settings = settings
-        registry.register(SystemCollector(app.state.database, app.state.queue, app.state.provenance))
+        registry.register(SystemCollector(app.state.database, app.state.queue, settings, app.state.provenance))
         registry.register(ApiProcesses(Path(multiprocess) if multiprocess else None))
         log_format.set_up(settings.log_format)
         with shutdown.stop_event() as stopping:
@@ -153,13 +150,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         app.state.queue.close()
         app.state.database.close()
+        if spans is not None:
+            spans.shutdown()
 
     app = FastAPI(
         title="DensityLab",
         version=code_version()["version"],
         lifespan=lifespan,
         summary="See what image classifiers rely on.",
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         docs_url=None,  # FastAPI's own page loads its parts from other hosts
         redoc_url=None,
         servers=[{"url": settings.path_prefix}] if settings.path_prefix else None,
@@ -185,19 +184,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(TrustedHosts, allowed=settings.trusted_hosts, refusal=errors.respond(400, REFUSAL))
     if settings.cors:
         app.add_middleware(CrossOrigin, origins=settings.cors)
-    app.add_middleware(AccessLog, registry=process_registry, prefix=PREFIX, lines=settings.log_format == "json")
+    app.add_middleware(AccessLog, registry=process_registry, lines=settings.log_format == "json")
+    if spans is not None:
+        app.add_middleware(Tracing, provider=spans)
     app.add_middleware(RequestIds)
     app.add_middleware(ClientDisconnect)
     app.add_middleware(PathPrefix, prefix=settings.path_prefix)
     app.add_middleware(SecurityHeaders, policy="default-src 'none'")
-    for resource in _RESOURCES:  # not in one router in between: each level of routers matches a path again
-        app.include_router(
-            resource.router,
-            prefix=PREFIX,
-            dependencies=[Depends(check_request)],
-            responses=errors.responses(*common),
-        )
-    app.include_router(prometheus.router, responses=errors.responses(*common))
+    for resource in _RESOURCES:
+        app.router.routes.extend(resource.router.routes)
+    app.include_router(prometheus.router, responses=errors.responses(*COMMON_STATUSES))
     app.include_router(problems.router, responses=errors.responses(400, 408, 413, 422, 429, 431))
     docs.install(app)
     app.include_router(health.router, responses=errors.responses(400, 408, 413, 422, 429, 431))
@@ -213,9 +209,5 @@ def _methods_of_concrete_paths() -> dict[str, set[str]]:
     for resource in _RESOURCES:
         for route in resource.router.routes:
             if isinstance(route, APIRoute) and not route.param_convertors:
-                methods.setdefault(PREFIX + route.path, set()).update(route.methods or ())
+                methods.setdefault(route.path, set()).update(route.methods or ())
     return methods
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

@@ -225,6 +225,8 @@ def _operations(answer: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 
 def _complete(path: str, method: str, operation: dict[str, Any], *, token_required: bool) -> None:
     """Declare the security and the headers of an operation, and its event stream as text, which 3.1 can express."""
+    if token_required and path not in _OPEN:
+        operation["responses"] |= {str(status): answer for status, answer in responses(401).items()}
     required: list[dict[str, list[str]]] = [{"token": []}]
     operation["security"] = [] if path in _OPEN else required if token_required else [*required, {}]
     if "requestBody" in operation:

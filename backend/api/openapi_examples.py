@@ -17,6 +17,7 @@ _PARAMETERS: dict[str, Any] = {
     "tag": ["tutorial"],
     "seed": [0, 1],
     "origin": ["imported"],
+    "name": ["weak smoothing"],
     "ids": [3, 4],
     "index": [0, 7],
     "image_size": 96,

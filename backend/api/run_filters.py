@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from densitylab.backend.api import conditions
 from densitylab.backend.api.dependencies import OwnerNames, Search
 from densitylab.backend.shared.contracts import Id, Origin, Status, Tag
-from densitylab.backend.shared.contracts.fields import Key
+from densitylab.backend.shared.contracts.fields import Key, RunName
 from densitylab.backend.shared.store.run_filters import Filter
 from densitylab.backend.shared.store.times import first_seconds
 
@@ -30,6 +30,7 @@ async def _filters(
     tag: Annotated[list[Tag] | None, Query(max_length=_MANY, description="a tag that they have")] = None,
     owner: OwnerNames = None,
     origin: Annotated[list[Origin] | None, Query(max_length=3, description="where their weights come from")] = None,
+    name: Annotated[list[RunName] | None, Query(max_length=_MANY, description="name of their own")] = None,
     seed: Annotated[list[Seed] | None, Query(max_length=500, description="seed of the training")] = None,
     q: Search = None,
     archived: Annotated[list[bool] | None, Query(max_length=2, description="default: those that are not")] = None,
@@ -58,6 +59,7 @@ async def _filters(
         tag=tuple(tag or ()),
         owner=tuple(owner or ()),
         origin=tuple(origin or ()),
+        name=tuple(name or ()),
         seed=tuple(seed or ()),
         archived=_archived(archived, by_id=bool(ids)),
         query=q,

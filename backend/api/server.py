@@ -1,7 +1,7 @@
 """`python -m densitylab.backend.api.server`: serve the API at its host and port.
 
 With DENSITYLAB_API_PROCESSES above 1, that many of these processes listen at one port, and the kernel distributes the
-connections (Linux).
+connections (Linux). With --held it gets ready and waits until its standard input is closed, before it opens anything.
 """
 
 import socket
@@ -38,6 +38,8 @@ def main() -> str | None:
         timeout_graceful_shutdown=_GRACE,
         access_log=False,
     )
+    if "--held" in sys.argv[1:]:
+        sys.stdin.read()
     uvicorn.Server(config).run([_shared_port(settings)] if settings.api_processes > 1 else None)
     return None
 

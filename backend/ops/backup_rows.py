@@ -36,6 +36,7 @@ from densitylab.backend.shared.store import events, runs, tasks
 from densitylab.backend.shared.store.registered_datasets import Facts
 from densitylab.backend.shared.store.studies import StoredLaunch
 from densitylab.backend.shared.tables import Base
+from densitylab.backend.shared.tracing import TRACEPARENT
 
 _Id = Annotated[int, Field(ge=1, le=2**30)]  # leaves room for later ones
 _Int = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
@@ -232,7 +233,8 @@ def _check_task(row: dict[str, Any]) -> None:
     except KeyError as error:
         raise ValueError("its priority does not exist") from error
     if row["kind"] in _PAYLOADS:
-        _PAYLOADS[row["kind"]].model_validate(row["payload"])
+        given = {name: value for name, value in row["payload"].items() if name != TRACEPARENT}
+        _PAYLOADS[row["kind"]].model_validate(given)
 
 
 def _check_event(row: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from densitylab.backend.shared.disk_full import has_room
+from densitylab.backend.shared.disk_room import has_room
 
 _LOG = "appendonlydir"  # Valkey's name
 

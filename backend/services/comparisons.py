@@ -351,6 +351,7 @@ def _question(name: str, question: Question) -> contracts.ClaimQuestion:
         question="result" if name == "result" else "accuracy",
         verdict=question.verdict,
         threshold=question.threshold,
+        p=question.p,
         seeds=None
         if question.seeds is None
         else contracts.SeedTest.model_validate(question.seeds, from_attributes=True),

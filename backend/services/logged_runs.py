@@ -73,6 +73,7 @@ def create(
         spec,
         lambda_=request.lambda_,
         totals={"epochs": request.epochs, "steps": request.steps},
+        name=runs.shortened_name(request.name) if "name" in request.model_fields_set else None,
         notes=request.notes or request.name,
         tags=request.tags,
         provenance={**provenance, "params": request.params},

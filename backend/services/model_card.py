@@ -86,6 +86,8 @@ def _front_matter(catalog: Catalog, run: Run, finished: Sequence[Evaluation]) ->
 
 
 def _title(catalog: Catalog, run: Run) -> str:
+    if run.name is not None:
+        return run.name
     spec = run.spec
     parts = [_label(catalog, "model", spec.model.key), _label(catalog, "dataset", spec.dataset.key)]
     if run.origin is Origin.TRAINED:

@@ -13,7 +13,7 @@ from densitylab.backend.shared.contracts import Origin, csv_cell
 from densitylab.backend.shared.contracts.origins import KNOWN_ELSEWHERE
 from densitylab.backend.shared.store import run_listing
 
-FIRST = ("id", "experiment", "status", "notes", "tags", "archived")  # columns
+FIRST = ("id", "experiment", "name", "status", "notes", "tags", "archived")  # columns
 _CHUNK = 500  # runs
 _IN_MEMORY = 2**24  # bytes; larger tables lie in the temporary folder until they are sent
 _END = b"\r\n"

@@ -40,7 +40,7 @@ def report(session: Session, catalog: Catalog, per_image: ValuesPerImage, stored
         _claim(session, catalog, per_image, claim, result)
         for claim in definition.claims
         for result in results
-        if _concerns(claim.launches, result)
+        if _concerns(claim.launches, result) and result.measures(claim.result)
     ]
     return answers.StudyReport(
         study=state,
@@ -200,7 +200,7 @@ def _claim(
         return answer
     column = results.column(claim.result)
     if column is None or not all(mean_over_seeds(group, column) for group in (first, second)):
-        return answer.model_copy(update={"reason": "The runs have no such results yet."})
+        return answer.model_copy(update={"reason": "The runs have no such results."})
     tested = comparisons.claim(
         session, catalog, per_image, answer.first, answer.second, claim.result, max_loss=claim.accuracy_budget
     )

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.services.comparisons import grouped
 from densitylab.backend.shared.catalog import Catalog, StudyDefinition
+from densitylab.backend.shared.contracts import EvaluationSpec
 from densitylab.backend.shared.statistics.groups import Column, Group, columns, differing_settings, higher_is_better
 from densitylab.backend.shared.statistics.selection import Selection, is_validation, select
 from densitylab.backend.shared.store import experiments, runs
@@ -20,7 +21,10 @@ class StudyResults:
         self, session: Session, catalog: Catalog, definition: StudyDefinition, key: str, experiment: int
     ) -> None:
         self.key = key
-        self.label = next(item.label for item in definition.size.launches if item.key == key)
+        planned = next(item for item in definition.size.launches if item.key == key)
+        self.label = planned.label
+        asked = [*planned.spec.get("evaluations", ()), *planned.of_selected]
+        self._measured = {"accuracy", *(item.get("name") or _default_name(item) for item in asked)}
         self.members = list(runs.many(session, experiments.run_ids(session, experiment)).values())
         self.groups = grouped(catalog, self.members)
         self.varied = [name for name in differing_settings(self.groups) if name != "lambda_"]
@@ -43,6 +47,10 @@ class StudyResults:
         """Return the column of a result on test images; None where no run has it."""
         return next((item for item in columns(self.members) if item.result == result and not is_validation(item)), None)
 
+    def measures(self, result: str) -> bool:
+        """Return whether the launch asks for the evaluation that a result is of."""
+        return result.partition(".")[0] in self._measured
+
     def settings(self, group: Group) -> dict[str, Any]:
         named = {name: group.settings[name] for name in self.varied if name in group.settings}
         return named or {"regularizer.key": group.settings.get("regularizer.key")}
@@ -59,6 +67,10 @@ class StudyResults:
         if len(exact) == 1:
             return exact[0], ""
         return None, "its runs have no results yet" if not rows else "several methods have these settings"
+
+
+def _default_name(evaluation: Mapping[str, Any]) -> str:
+    return EvaluationSpec.model_validate(evaluation).default_name
 
 
 def _matches(group: Group, wanted: Mapping[str, Any]) -> bool:

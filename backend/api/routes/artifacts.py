@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 
 from densitylab.backend.api.dependencies import DatabaseDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.file_response import file_response
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.services.runs import damaged
 from densitylab.backend.services.runs import get as get_run
@@ -16,7 +17,7 @@ from densitylab.backend.shared.contracts import Artifact
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import run_artifacts
 
-router = APIRouter(prefix="/runs/{run_id}/artifacts", tags=["artifacts"])
+router = resource_router("artifacts", "/runs/{run_id}/artifacts")
 ArtifactName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100, description="name of the file")]
 
 

@@ -3,7 +3,7 @@
 import io
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api import raw_json
@@ -11,6 +11,7 @@ from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDe
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.file_response import file_response
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services.attributions import MapsDamaged
 from densitylab.backend.services.attributions import arrays as stored_arrays
@@ -21,7 +22,7 @@ from densitylab.backend.shared.contracts import Attribution, AttributionCost, At
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import attributions
 
-router = APIRouter(prefix="/attributions", tags=["attributions"])
+router = resource_router("attributions", "/attributions")
 AttributionId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the request for maps")]
 
 

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from densitylab.backend.api import cursors
 from densitylab.backend.api.authorization import require_full
 from densitylab.backend.api.dependencies import Cursor, Limit, Reading
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.contracts import AuditLine
 from densitylab.backend.shared.store import audit
 
-router = APIRouter(prefix="/audit", tags=["access"], dependencies=[Depends(require_full)])
+router = resource_router("access", "/audit", dependencies=[Depends(require_full)])
 _SORT = "-id"
 
 

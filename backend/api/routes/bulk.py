@@ -1,14 +1,13 @@
 """One action on many runs. Not below /runs, where "bulk" would be parsed as a run's id."""
 
-from fastapi import APIRouter
-
 from densitylab.backend.api.dependencies import CallerDep, DatabaseDep, QueueDep, StoreDep
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import bulk
 from densitylab.backend.shared.contracts import BulkAction, BulkAnswer, BulkRequest
 
-router = APIRouter(prefix="/bulk", tags=["runs"])
+router = resource_router("runs", "/bulk")
 
 
 @router.post("/runs", responses=responses(400, 413, 422))

@@ -2,16 +2,17 @@
 
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from densitylab.backend.api import raw_json
 from densitylab.backend.api.dependencies import CatalogDep, QueueDep
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services.availability import unavailable_entries
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry, Entry
 from densitylab.backend.shared.contracts import CatalogEntry
 
-router = APIRouter(tags=["catalog"])
+router = resource_router("catalog")
 _Entries = TypeAdapter(dict[str, list[CatalogEntry]])
 
 

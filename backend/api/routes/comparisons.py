@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from densitylab.backend.api.dependencies import CatalogDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.run_filters import Filters
 from densitylab.backend.services import comparisons
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, Id
@@ -13,7 +14,7 @@ from densitylab.backend.shared.contracts.comparisons import Claim, ImageComparis
 from densitylab.backend.shared.errors import InvalidField
 from densitylab.backend.shared.store import run_listing
 
-router = APIRouter(prefix="/comparison", tags=["comparisons"])
+router = resource_router("comparisons", "/comparison")
 Result = Annotated[
     str,
     Query(

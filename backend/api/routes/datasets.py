@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from densitylab.backend.api.dependencies import (
 )
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.services import dataset_removal, datasets, previews
 from densitylab.backend.services.idempotency import once
@@ -25,7 +26,7 @@ from densitylab.backend.shared import contracts
 from densitylab.backend.shared.catalog import DatasetEntry
 from densitylab.backend.shared.contracts import Dataset, DatasetSample, Deleted, PrepareRequest, Split, Task
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = resource_router("datasets", "/datasets")
 DatasetKey = Annotated[str, Path(pattern=r"^[a-z0-9_]+$", max_length=64, description="key of the data set")]
 Index = Annotated[int, Query(ge=0, le=2**31 - 1)]
 

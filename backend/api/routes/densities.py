@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import densities
 from densitylab.backend.services.idempotency import DeletedSince, once
@@ -15,7 +16,7 @@ from densitylab.backend.shared.contracts import Density, DensityRequest, Status
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import attributions
 
-router = APIRouter(prefix="/densities", tags=["densities"])
+router = resource_router("densities", "/densities")
 DensityId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the request for densities")]
 
 

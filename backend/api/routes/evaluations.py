@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services.evaluations import request as request_evaluation
@@ -19,7 +20,7 @@ from densitylab.backend.shared import contracts
 from densitylab.backend.shared.contracts import Evaluation, EvaluationSpec, SampleValues
 from densitylab.backend.shared.store import evaluations
 
-router = APIRouter(prefix="/runs/{run_id}/evaluations", tags=["evaluations"])
+router = resource_router("evaluations", "/runs/{run_id}/evaluations")
 EvaluationName = Annotated[
     str, Path(pattern=r"^[a-z0-9_]+$", max_length=64, description="name of the evaluation, unique in the run")
 ]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import Row
@@ -17,6 +17,7 @@ from sqlalchemy import Row
 from densitylab.backend.api.client_address import client_address
 from densitylab.backend.api.dependencies import CallerDep, DatabaseDep
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.api.single_header import require_single
 from densitylab.backend.services.runs import get as get_run
@@ -25,7 +26,7 @@ from densitylab.backend.shared.contracts import Progress, Run
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import events, runs, tokens
 
-router = APIRouter(tags=["events"])
+router = resource_router("events")
 POLL_SECONDS = 0.5
 BATCH = 50  # events read at once: a client that has missed thousands gets the first ones soon
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api import cursors, raw_json
@@ -22,6 +22,7 @@ from densitylab.backend.api.dependencies import (
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.etags import IfMatch, require_match
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import deletion, searches
 from densitylab.backend.services.add_runs import add_runs as add_runs_to_experiment
@@ -42,7 +43,7 @@ from densitylab.backend.shared.contracts import (
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import experiments
 
-router = APIRouter(prefix="/experiments", tags=["experiments"])
+router = resource_router("experiments", "/experiments")
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the experiment")]
 _SORT = "-id"
 

@@ -1,12 +1,13 @@
 """Models to take away."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.api.zip_stream import zip_stream
@@ -15,7 +16,7 @@ from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.runs import get as get_run
 from densitylab.backend.shared.contracts import ExportRequest, ModelConfig, Task
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["exports"])
+router = resource_router("exports", "/runs/{run_id}")
 _MEDIA_TYPE = "application/octet-stream"  # generators of clients refuse application/zip
 
 

@@ -1,18 +1,19 @@
 """Runs that are trained elsewhere and recorded here."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, Provenance, SettingsDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.services import logged_runs
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.runs import get as get_run
 from densitylab.backend.shared.contracts import FinishRequest, LogRequest, PointsReceived, PointsRequest, Run
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = resource_router("runs", "/runs")
 
 
 @router.post("", status_code=201, responses=responses(400, 404, 409, 413, 422))

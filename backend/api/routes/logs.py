@@ -2,18 +2,19 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import PlainTextResponse
 
 from densitylab.backend.api.dependencies import Reading, Search
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.services.runs import get as get_run
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.contracts import LogLine
 from densitylab.backend.shared.store import logs
 
-router = APIRouter(tags=["log"])
+router = resource_router("log")
 _ALL = 1_000_000
 After = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="lines after this id; default: the last lines")]
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from densitylab.backend.api.dependencies import DatabaseDep, Reading, RunIds
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.raw_json import page
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import RunId
 from densitylab.backend.services.runs import not_found
 from densitylab.backend.shared import contracts
@@ -14,7 +15,7 @@ from densitylab.backend.shared.contracts import CURVE_NAME, MetricSeries
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import metrics, runs
 
-router = APIRouter(tags=["metrics"])
+router = resource_router("metrics")
 Names = Annotated[
     list[Annotated[str, Query(pattern=CURVE_NAME, max_length=64)]] | None,
     Query(max_length=50, description="names of curves, the parameter repeated; default: all"),

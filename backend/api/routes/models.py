@@ -3,13 +3,14 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi import File, Form, Path, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api import form_upload
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, Provenance, QueueDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.services import imports
 from densitylab.backend.services.idempotency import once
@@ -17,7 +18,7 @@ from densitylab.backend.shared.contracts import ImportRequest, Inspection, Inspe
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import imports as store_imports
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = resource_router("models", "/models")
 ModelFile = Annotated[
     UploadFile, File(description="weights: safetensors, or a PyTorch checkpoint (.pt, .pth, .th, .ckpt, .bin)")
 ]

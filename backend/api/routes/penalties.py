@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDep, Reading
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.services import penalties
 from densitylab.backend.services.idempotency import once
@@ -15,7 +16,7 @@ from densitylab.backend.shared.contracts import PenaltyComparison, PenaltyReques
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import penalties as store_penalties
 
-router = APIRouter(prefix="/penalties", tags=["penalties"])
+router = resource_router("penalties", "/penalties")
 
 
 @router.post("", status_code=202, responses=responses(400, 404, 409, 413, 422))

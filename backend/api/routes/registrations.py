@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi import File, Form, Path, Response, UploadFile
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api import form_upload
@@ -11,6 +11,7 @@ from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, QueueDe
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
 from densitylab.backend.api.middleware.body_limit import MAX_ARCHIVE_BYTES
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.task_response import task_response
 from densitylab.backend.services import registrations
 from densitylab.backend.services.idempotency import once
@@ -25,7 +26,7 @@ from densitylab.backend.shared.contracts import (
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import registration_previews
 
-router = APIRouter(prefix="/registrations", tags=["datasets"])
+router = resource_router("datasets", "/registrations")
 ArchiveFile = Annotated[
     UploadFile, File(description=f"zip archive or .npz of at most {MAX_ARCHIVE_BYTES // 2**20} MiB")
 ]

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field
 from pydantic_core import from_json, to_json
@@ -20,6 +20,7 @@ from densitylab.backend.api.dependencies import (
 )
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.etags import IfMatch, require_match
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.run_filters import Filters
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import deletion, runs, runs_csv
@@ -30,7 +31,7 @@ from densitylab.backend.shared.contracts import Deleted, PartialRun, Run, RunPat
 from densitylab.backend.shared.store import run_listing
 from densitylab.backend.shared.store.runs import lock, patch
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = resource_router("runs", "/runs")
 RunId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the run")]
 Sort = Annotated[
     str,
@@ -145,6 +146,8 @@ def change_run(
 ) -> Response:
     """Change the given fields; null leaves a field as it is. With If-Match, only if the run is as it was read."""
     changes: dict[str, Any] = body.model_dump(exclude_none=True)
+    if "name" in changes:
+        changes["name"] = changes["name"] or None
     with database.write() as session:
         lock(session, run_id)
         require_match(if_match, _json(session, catalog, run_id))

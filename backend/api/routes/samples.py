@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from densitylab.backend.api import cursors
 from densitylab.backend.api.dependencies import Cursor, Reading, StoreDep
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services import samples
 from densitylab.backend.shared.contracts import Id, SamplesFound
 
-router = APIRouter(prefix="/samples", tags=["samples"])
+router = resource_router("samples", "/samples")
 _PAGE = 2000
 _ORDER = r"^[a-z0-9_]{1,64}\.[a-z0-9_]{1,64}$"
 

@@ -3,14 +3,15 @@
 import time
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from densitylab.backend.api import stream_tokens
 from densitylab.backend.api.dependencies import CallerDep, SettingsDep
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.shared.contracts import Answer
 
-router = APIRouter(prefix="/stream-tokens", tags=["events"])
+router = resource_router("events", "/stream-tokens")
 
 
 class StreamToken(Answer):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from densitylab.backend.api import cursors
 from densitylab.backend.api.dependencies import (
@@ -19,6 +19,7 @@ from densitylab.backend.api.dependencies import (
 )
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import studies as service
 from densitylab.backend.services import study_reports
@@ -35,7 +36,7 @@ from densitylab.backend.shared.contracts.studies import (
 )
 from densitylab.backend.shared.store import studies
 
-router = APIRouter(prefix="/studies", tags=["studies"])
+router = resource_router("studies", "/studies")
 StudyId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the study")]
 _SORT = "-id"
 

@@ -1,12 +1,13 @@
 """Current state of the system."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from densitylab.backend.api.dependencies import CatalogDep, Provenance, QueueDep, Reading
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services import system
 from densitylab.backend.shared.contracts import System
 
-router = APIRouter(prefix="/system", tags=["system"])
+router = resource_router("system", "/system")
 
 
 @router.get("")

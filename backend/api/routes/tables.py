@@ -4,11 +4,12 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from fastapi.responses import StreamingResponse
 
 from densitylab.backend.api.dependencies import DatabaseDep
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.routes.runs import Sort
 from densitylab.backend.api.run_filters import Filters
 from densitylab.backend.shared.database import Database
@@ -16,7 +17,7 @@ from densitylab.backend.shared.errors import NotInstalled
 from densitylab.backend.shared.store import run_listing
 from densitylab.backend.shared.store.run_filters import Filter
 
-router = APIRouter(tags=["runs"])
+router = resource_router("runs")
 Table = Annotated[
     Literal["runs", "results", "curves"],
     Path(description="what a row is: a run, a result of an evaluation, or a point of a training curve"),

@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from densitylab.backend.api.dependencies import DatabaseDep, Reading
 from densitylab.backend.api.errors import responses
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.shared.contracts import Task
 from densitylab.backend.shared.errors import Conflict, NotFound
 from densitylab.backend.shared.store import tasks
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = resource_router("tasks", "/tasks")
 TaskId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the task")]
 
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.authorization import require_administrator
 from densitylab.backend.api.dependencies import DatabaseDep, Reading
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.contracts import NewToken, Token, TokenRequest
@@ -16,7 +17,7 @@ from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import tokens
 from densitylab.backend.shared.store.idempotency import IdempotencyConflict
 
-router = APIRouter(prefix="/tokens", tags=["access"], dependencies=[Depends(require_administrator)])
+router = resource_router("access", "/tokens", dependencies=[Depends(require_administrator)])
 TokenId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the token")]
 
 

@@ -5,13 +5,14 @@ import math
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 
 from densitylab.backend.api.dependencies import CatalogDep, DatabaseDep, Reading
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services import datasets, uploads
 from densitylab.backend.services.idempotency import DeletedSince, once
 from densitylab.backend.services.previews import png_url
@@ -23,7 +24,7 @@ from densitylab.backend.shared.store import uploads as store
 from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.tables import UploadRow
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = resource_router("uploads", "/uploads")
 UploadId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the uploaded image")]
 
 

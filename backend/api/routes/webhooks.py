@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from sqlalchemy.orm import Session
 
 from densitylab.backend.api.authorization import require_full
 from densitylab.backend.api.dependencies import CallerDep, DatabaseDep, Limit, Reading, SettingsDep
 from densitylab.backend.api.errors import responses
 from densitylab.backend.api.idempotency_key import IdempotencyKey
+from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.services.idempotency import DeletedSince, once
 from densitylab.backend.services.webhooks import resolve
 from densitylab.backend.shared import contracts
@@ -16,7 +17,7 @@ from densitylab.backend.shared.contracts import NewWebhook, Webhook, WebhookDeli
 from densitylab.backend.shared.errors import NotFound
 from densitylab.backend.shared.store import webhooks
 
-router = APIRouter(prefix="/webhooks", tags=["events"], dependencies=[Depends(require_full)])
+router = resource_router("events", "/webhooks", dependencies=[Depends(require_full)])
 WebhookId = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the webhook")]
 
 
