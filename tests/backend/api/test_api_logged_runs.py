@@ -68,7 +68,8 @@ def test_a_run_from_its_first_point_to_its_end(client: TestClient, system: Syste
         params={"lr": 0.1, "optimizer": "AdamW", "warm": None, "flip": True},
         tags=["own"],
     )
-    assert (run["status"], run["origin"], run["lambda_"], run["notes"]) == ("running", "logged", 0.5, "mine")
+    assert (run["status"], run["origin"], run["lambda_"]) == ("running", "logged", 0.5)
+    assert (run["name"], run["notes"]) == ("mine", "mine")
     assert run["spec"]["model"]["params"]["width"] and run["tags"] == ["own"]
     assert run["provenance"]["params"] == {"lr": 0.1, "optimizer": "AdamW", "warm": None, "flip": True}
     assert client.get(f"/api/v1/experiments/{run['experiment']}").json()["name"] == "mine"
@@ -87,7 +88,14 @@ def test_a_run_from_its_first_point_to_its_end(client: TestClient, system: Syste
     with system.database.read() as session:
         types = [events.type_of(row.kind, row.status) for row in events.since(session, 0)]
     assert types == ["run.running", "run.succeeded", "run.measured", "experiment.finished"]
-    for query in ({"origin": "logged"}, {"where": "metrics.val/acc.ü>=0.25"}, {"sort": "-metrics.val/acc.ü"}):
+    for query in (
+        {"origin": "logged"},
+        {"where": "metrics.val/acc.ü>=0.25"},
+        {"sort": "-metrics.val/acc.ü"},
+        {"name": "mine"},
+        {"q": "mine"},
+        {"tag": "own"},
+    ):
         assert [item["id"] for item in client.get(RUNS, params=query).json()["items"]] == [run["id"]]
     assert "provenance.params.optimizer" in client.get(f"{RUNS}.csv").text
 
@@ -96,6 +104,8 @@ def test_runs_of_one_experiment_and_of_a_network_that_is_not_of_the_catalog(clie
     first = made(client, name="a")
     second = made(client, name="b", experiment=first["experiment"], notes="other words")
     assert (second["experiment"], second["notes"]) == (first["experiment"], "other words")
+    assert (first["name"], second["name"]) == ("a", "b")
+    assert made(client, name="x" * 99 + " and more")["name"] == "x" * 99 and made(client)["name"] is None
     assert (first["spec"]["model"]["key"], first["lambda_"]) == ("unknown", None)
     assert client.get(f"/api/v1/experiments/{first['experiment']}").json()["runs"] == [first["id"], second["id"]]
     finish(client, first["id"])

@@ -152,7 +152,7 @@ def test_an_inspection_is_answered_and_its_file_imported_until_a_day_later(clien
     with system.database.write() as session:
         session.get_one(TaskRow, task).finished_at -= 2 * pruning.DAY
         session.get_one(TaskRow, answer.json()["id"]).status = Status.CANCELLED
-    pruning.prune(system.database, 365)
+    pruning.prune(system.database, pruning.Retention())
     assert client.get(f"/api/v1/models/inspections/{task}").status_code == 404
     with system.database.read() as session:
         assert imports.uploads(session) == set()

@@ -62,6 +62,27 @@ def test_time_comes_from_finished_runs_of_the_same_kind(client: TestClient, work
     assert asked(client, sweep={"lambda_": [0, 0.1]})["basis"] == "mixed"
 
 
+def test_the_time_of_evaluations_is_that_of_finished_ones(client: TestClient, work: Any, system: System):
+    leakage, more = {"key": "leakage"}, {"key": "leakage", "params": {"samples": 77}}
+    (run,) = work.launch({"evaluations": [leakage]})
+    work.train(run)
+    assert asked(client, spec={"evaluations": [leakage]})["evaluation_seconds"] is None  # none has ended yet
+    work.finish_evaluations(run)
+    with system.database.write() as session:
+        session.execute(text("UPDATE evaluations SET seconds = 5 WHERE key = 'leakage'"))
+    assert asked(client, spec={"evaluations": [leakage]})["evaluation_seconds"] == 5.1  # with the accuracy
+    sweep = {"lambda_": [0, 0.1, 1], "seed": [7]}  # another regularizer or seed takes as long
+    assert asked(client, spec={"evaluations": [leakage]}, sweep=sweep)["evaluation_seconds"] == pytest.approx(3 * 5.1)
+    for spec in (
+        {"evaluations": [more]},
+        {"evaluations": [leakage, {"key": "pgd_linf"}]},
+        {"evaluations": [{**leakage, "split": "validation", "name": "leakage_validation"}]},
+        {"evaluations": [leakage], "model": {"key": "mlp", "params": {"hidden": 64}}},
+        {"evaluations": [leakage], "dataset": {"key": "blockmnist", "params": {"data_seed": 1}}},
+    ):
+        assert asked(client, spec=spec)["evaluation_seconds"] is None
+
+
 def test_measured_is_the_time_of_runs_of_the_same_batch_size_alone(client: TestClient, work: Any, system: System):
     hundred, ten = work.launch(sweep={"batch_size": [100, 10]})
     finish_at(work, system, hundred, 5000.0)

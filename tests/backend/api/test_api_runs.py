@@ -1,5 +1,7 @@
 import base64
+import csv
 import hashlib
+import json
 import unicodedata
 from typing import Any
 
@@ -79,6 +81,41 @@ def test_runs_are_filtered(client: TestClient, work: Any):
     assert listed(dataset="nothing") == []
     client.patch(f"/api/v1/runs/{first}", json={"archived": True})
     assert listed() == [second, third] and listed(archived=True) == [first]
+
+
+def test_a_run_gets_a_name_is_found_by_it_and_loses_it(client: TestClient, work: Any):
+    first, second = work.launch(sweep={"seed": [0, 1]})
+    path = f"/api/v1/runs/{first}"
+
+    def listed(**query: Any) -> list[int]:
+        return [run["id"] for run in client.get("/api/v1/runs", params=query).raise_for_status().json()["items"]]
+
+    assert client.get(path).json()["name"] is None
+    assert client.patch(path, json={"name": " Größte Stärke, λ = 1 "}).json()["name"] == "Größte Stärke, λ = 1"
+    assert client.patch(path, json={"notes": "n"}).json()["name"] == "Größte Stärke, λ = 1"
+    assert listed(q="GRÖSSTE") == [first] and listed(name="Größte Stärke, λ = 1") == [first]
+    assert listed(name=unicodedata.normalize("NFD", "Größte Stärke, λ = 1")) == [first]
+    assert listed(name="Größte") == [] and listed(name=["Größte", "Größte Stärke, λ = 1"]) == [first]
+    assert client.get("/api/v1/runs", params={"ids": [second]}).json()["items"][0]["name"] is None
+    header, *rows = csv.reader(client.get("/api/v1/runs.csv", params={"sort": "id"}).text.splitlines())
+    assert [row[header.index("name")] for row in rows] == ["Größte Stärke, λ = 1", ""]
+    for empty in ("", "   "):
+        client.patch(path, json={"name": "again"})
+        assert client.patch(path, json={"name": empty}).json()["name"] is None
+        assert listed(q="again") == [] and listed(name="") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 101, "a\0b", "a\ud83d", 7, "a\nb", "a\x1b[31mb", "\u200b", "\u202ea", "\u0958" * 100]
+)
+def test_a_wrong_name_of_a_run_is_refused(client: TestClient, work: Any, name: Any):
+    (run_id,) = work.launch()
+    headers = {"Content-Type": "application/json"}
+    answer = client.patch(f"/api/v1/runs/{run_id}", content=json.dumps({"name": name}), headers=headers)
+    assert answer.status_code == 422 and [item["pointer"] for item in answer.json()["errors"]] == ["/name"]
+    if isinstance(name, str) and "\ud83d" not in name:
+        assert client.get("/api/v1/runs", params={"name": name}).status_code == 422
+    assert client.get(f"/api/v1/runs/{run_id}").json()["name"] is None
 
 
 def test_curves_are_given_thinned_and_from_a_step_on(client: TestClient, work: Any, database: Database):

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from densitylab.backend.api.app import create_app
+from densitylab.backend.api.app import _RESOURCES, create_app
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import QueueName
 from densitylab.backend.shared.settings import Settings
@@ -128,3 +128,9 @@ def test_the_api_never_holds_torch():
         "print('torch' in sys.modules or 'densitylab.worker' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_no_route_of_a_resource_is_built_again_at_the_first_request():
+    routes = [route for resource in _RESOURCES for route in resource.router.routes]
+    assert len(routes) > 80
+    assert {id(route) for route in routes} <= {id(route) for route in create_app().routes}

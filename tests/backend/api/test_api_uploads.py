@@ -119,7 +119,7 @@ def test_the_oldest_are_forgotten(client: TestClient, system: System, monkeypatc
         for level in (10, 20, 30)
     ]
     monkeypatch.setattr(pruning, "KEPT_UPLOADS", 2)
-    pruning.prune(system.database, audit_days=365)
+    pruning.prune(system.database, pruning.Retention())
     assert [client.get(f"{UPLOADS}/{number}").status_code for number in ids] == [404, 200, 200]
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def answered(client: TestClient, work: Any, database: Database) -> Labels:
     work.end(work.start(failed), Status.FAILED, "no")
     held = work.start(running)
     with database.write() as session:
-        tasks.renew(session, held, lease_seconds=15, memory_bytes=2**30)
+        tasks.renew(session, held, lease_seconds=15, memory_bytes=2**30, device_memory_bytes=2**31)
     client.get("/api/v1/runs/999")
     labels: Labels = {}
     for family in text_string_to_metric_families(client.get("/metrics").text):
@@ -100,3 +102,20 @@ def test_the_scrape_asks_the_api():
     assert job["job_name"] == "densitylab"
     assert all('job="densitylab"' in e for e, _ in expressions() if "process_" in e), "other jobs have these names too"
     assert [EXAMPLE / name for name in SCRAPE["rule_files"]] == [EXAMPLE / "alerts.yml"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_prometheus_accepts_configuration_rules_and_expressions(client: TestClient, tmp_path: Path):
+    token = tmp_path / "densitylab.token"
+    token.write_text("secret")
+    scrape = (EXAMPLE / "prometheus.yml").read_text().replace("/etc/prometheus/densitylab.token", str(token))
+    (tmp_path / "prometheus.yml").write_text(scrape)
+    shutil.copy(EXAMPLE / "alerts.yml", tmp_path)
+    panels = [{"record": f"panel:{n}", "expr": expression} for n, (expression, _) in enumerate(expressions())]
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": panels}]}))
+    for command in (("config", "prometheus.yml"), ("rules", "alerts.yml"), ("rules", "panels.yml")):
+        checked = subprocess.run(["promtool", "check", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+    served = client.get("/metrics").text
+    checked = subprocess.run(["promtool", "check", "metrics"], input=served, capture_output=True, text=True)
+    assert checked.returncode in (0, 3), checked.stderr  # 3: advice on names

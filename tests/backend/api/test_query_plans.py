@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from densitylab.backend.reconciler import System
 from densitylab.backend.shared.database import Database
-from densitylab.backend.shared.store import metrics, outbox, run_listing, tasks
+from densitylab.backend.shared.store import metrics, outbox, run_listing, stacks, tasks
 from densitylab.backend.shared.store.metrics import Point
 from densitylab.backend.shared.store.run_filters import Filter
 
@@ -127,6 +127,7 @@ def test_pages_are_read_in_the_order_of_an_index(client: TestClient, runs_: list
         {"dataset": ["mnist", "blockmnist"]},
         {"owner": "ada"},
         {"origin": "imported"},
+        {"name": "best of all"},
         {"archived": "true"},
         {"archived": ["true", "false"]},
         {"status": "failed"},
@@ -174,6 +175,15 @@ def test_the_life_of_a_task(work: Any, runs_: list[int], plans: Plans, database:
     with database.read() as session:
         tasks.overdue_cancels(session, 10)
         tasks.counts(session)
+    assert plans.scans() == []
+
+
+def test_runs_that_train_as_one_are_found_and_claimed(work: Any, runs_: list[int], plans: Plans, database: Database):
+    claim = work.start(runs_[2])
+    with database.write() as session:
+        siblings = stacks.siblings(session, claim.task_id, 100)
+        assert len(stacks.claim(session, list(siblings.values()), worker="w", lease_seconds=15)) == 5
+        stacks.fading(session, runs_)
     assert plans.scans() == []
 
 

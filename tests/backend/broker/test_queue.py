@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from densitylab.backend.broker.queue import BrokerUnavailable, Queue
 from densitylab.backend.ops import migrate
 from densitylab.backend.reconciler import System
 from densitylab.backend.services import deletion
+from densitylab.backend.services.pruning import Retention
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName, Status, TaskKind
@@ -281,7 +283,7 @@ def test_two_that_finish_the_same_deletion_do_not_disturb_each_other(work: Any, 
     assert deletion.finish_run(system.database, system.store, run_id) == 0
 
 
-def test_the_cache_of_maps_keeps_to_its_budget(system: System, monkeypatch: pytest.MonkeyPatch):
+def test_the_cache_of_maps_keeps_to_its_budget(system: System):
     for number in range(3):
         with system.database.write() as session:
             row = attributions.create(session, {}, f"hash{number}")
@@ -290,8 +292,7 @@ def test_the_cache_of_maps_keeps_to_its_budget(system: System, monkeypatch: pyte
             attributions.store(
                 session, row, panels=[], limit=1.0, data_hash="d", location=location, size=100, seconds=0.1
             )
-    monkeypatch.setattr(reconciler, "CACHE_BYTES", 250)
-    reconciler.shrink_cache(system)
+    reconciler.shrink_cache(replace(system, retention=Retention(map_bytes=250)))
     assert system.store.size_tree("attributions") == 200
     with system.database.read() as session:
         assert attributions.location(session, 1) is None and attributions.location(session, 3) is not None

@@ -55,6 +55,9 @@ def test_unset_is_all_embedded(tmp_path: Path):
         ({"PUBLIC_URL": "http://[:::]/lab"}, "DENSITYLAB_PUBLIC_URL"),
         ({"PUBLIC_URL": "http://localhost/api"}, "DENSITYLAB_PUBLIC_URL"),
         ({"PUBLIC_URL": "http://localhost/docs/lab"}, "DENSITYLAB_PUBLIC_URL"),
+        ({"PUBLIC_URL": "http://localhost/oauth2callback"}, "DENSITYLAB_PUBLIC_URL"),
+        ({"LOGIN_FILE": "login.toml"}, "DENSITYLAB_API_TOKEN"),
+        ({"LOGIN_FILE": "login.toml", "API_TOKEN": "t", "UI_HOST": "0.0.0.0"}, "DENSITYLAB_PUBLIC_URL"),
         ({"REDIS_URL": "redis://10.0.0.5:6379/0"}, "DENSITYLAB_DATABASE_URL"),
         (
             {"REDIS_URL": "redis://broker:6379/0", "DATABASE_URL": "postgresql+psycopg://db/lab"},

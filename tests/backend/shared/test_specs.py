@@ -199,7 +199,7 @@ def test_compile_is_refused_with_the_estimators_that_go_with_it():
         specs.plan(CATALOG, {"compile": True}, {"lambda_": [0, 0.1]})
     (error,) = caught.value.errors
     assert error.pointer == "/spec/compile"
-    assert "take estimator finite_difference or random_projection; or leave compile off" in error.detail
+    assert "estimator forward_mode or finite_difference or random_projection; or leave compile off" in error.detail
 
 
 @pytest.mark.parametrize(

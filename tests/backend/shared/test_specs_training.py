@@ -57,6 +57,28 @@ def test_options_that_do_not_go_together_are_refused():
     assert "at most batch_size, 8" in errors(batch_size=8, gradient_accumulation=9)["/spec/gradient_accumulation"]
 
 
+@pytest.mark.parametrize("key", ["marginal_density", "input_gradient"])
+def test_a_penalty_by_forward_mode_is_compiled_and_not_computed_again(key):
+    exact, forward = ({"key": key, "params": {"estimator": name}} for name in ("double_backward", "forward_mode"))
+    found = errors(regularizer=exact, compile=True)["/spec/compile"]
+    assert "take estimator forward_mode" in found and "leave compile off" in found
+    assert complete(CATALOG, {"regularizer": forward, "compile": True}).compile
+    found = errors(regularizer=forward, activation_checkpointing=True)["/spec/activation_checkpointing"]
+    assert "take estimator double_backward" in found and "leave activation_checkpointing off" in found
+    assert complete(CATALOG, {"regularizer": exact, "activation_checkpointing": True}).activation_checkpointing
+    spec = {"regularizer": forward, "activation_checkpointing": True, "lambda_": 0}
+    assert complete(CATALOG, spec).activation_checkpointing
+
+
+def test_input_gradients_from_before_the_estimator_keep_their_hash():
+    spec = complete(CATALOG, {"regularizer": {"key": "input_gradient"}})
+    before = spec.model_dump()
+    assert before["regularizer"]["params"].pop("estimator") == "double_backward"
+    assert spec_hash(spec) == spec_hash(before)
+    other = {"key": "input_gradient", "params": {"estimator": "forward_mode"}}
+    assert spec_hash(complete(CATALOG, {"regularizer": other})) != spec_hash(spec)
+
+
 def test_corruptions_need_published_ones():
     found = errors(evaluations=[{"key": "corruptions"}])
     assert "needs published corruptions, which" in found["/spec/evaluations/0/key"]

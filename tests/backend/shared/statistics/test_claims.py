@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from densitylab.backend.shared.statistics.claims import Claim, claim_text, judge
 from densitylab.backend.shared.statistics.paired_tests import ImageTest, compare_images, paired_t
@@ -83,3 +84,11 @@ def test_images_must_agree_with_seeds():
     assert unsure.verdict == "undecided" and unsure.undecided_by_images and unsure.seeds_needed is None
     few_images = "Undecided: 3 seeds would be enough, but there are too few images to tell whether its result is better"
     assert text(unsure) == f"{few_images}."
+
+
+def test_the_p_value_is_of_the_threshold_and_not_of_zero():
+    losses = [-0.005, -0.009, -0.004]
+    by_result, by_accuracy = (question.p for question in claim(BETTER, losses).questions)
+    assert by_result == pytest.approx(stats.ttest_1samp(BETTER, 0).pvalue)
+    assert by_accuracy == pytest.approx(stats.ttest_1samp(losses, -0.02).pvalue)
+    assert [question.p for question in claim([0.1], []).questions] == [None, None]

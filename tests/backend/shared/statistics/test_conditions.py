@@ -5,7 +5,7 @@ from densitylab.backend.shared.statistics.conditions import conditions_text, dif
 from densitylab.backend.shared.statistics.groups import columns
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
-CPU, OTHER_CPU = "cpu (x86_64, 2 threads)", "cpu (x86_64, 8 threads)"
+CPU, OTHER_CPU = "cpu (x86_64, 2 threads)", "cpu (x86_64, 1 thread)"
 GPU, SECOND_GPU = "cuda:0 (NVIDIA H200)", "cuda:1 (NVIDIA H200)"
 
 

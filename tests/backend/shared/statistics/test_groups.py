@@ -98,6 +98,20 @@ def test_a_regularizer_without_a_penalty_is_a_baseline_whatever_the_weight_is() 
     assert [group.is_baseline for group in group_runs(runs)] == [False, False]
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "params"),
+    [
+        ("regularizer", "input_gradient", {"estimator": "double_backward"}),
+        ("model", "vgg11", {"width": 64}),
+    ],
+)
+def test_runs_from_before_a_parameter_existed_belong_to_its_group(kind: str, key: str, params: dict[str, Any]) -> None:
+    before = make_run(1, seed=0, **{kind: {"key": key, "params": {}}})
+    after = make_run(2, seed=1, **{kind: {"key": key, "params": params}})
+    other = make_run(3, seed=1, **{kind: {"key": key, "params": dict.fromkeys(params, 7)}})
+    assert [[run.id for run in group.runs] for group in group_runs([before, after, other])] == [[1, 2], [3]]
+
+
 def test_a_run_that_has_not_started_belongs_to_its_group() -> None:
     assert len(group_runs([make_run(1, seed=0), make_run(2, seed=1, data_hash=None)])) == 1
 

@@ -4,7 +4,14 @@ import pytest
 
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.groups import Column, Group, columns, group_runs
-from densitylab.backend.shared.statistics.selection import Selection, edge_text, methods, select, selection_text
+from densitylab.backend.shared.statistics.selection import (
+    Selection,
+    edge_text,
+    methods,
+    seeds_text,
+    select,
+    selection_text,
+)
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
 # regularizer, λ, validation accuracy, test accuracy, PGD on validation images, PGD on test images
@@ -61,8 +68,16 @@ def test_a_loss_of_exactly_the_budget_is_within_it():
     assert (lambda_of(a), a.edge) == (100, "highest") and (lambda_of(b), b.edge) == (1, "only")
     assert choice(launched(), 0.04)[1].within == 1
     assert edge_text(a.edge) == "the highest λ tried: a larger one, where the method allows it, may be better"
-    assert edge_text(b.edge) == "the only λ tried" and edge_text(None) == ""
+    assert edge_text(b.edge) == "the only λ with results" and edge_text(None) == ""
     assert "end of its grid" in selection_text([a, b])
+
+
+def test_a_lambda_with_fewer_seeds_than_another_one_says_so():
+    runs = [run for run in launched() if (run.spec.lambda_, run.spec.seed) != (1, 1) or run.spec.regularizer.key != "a"]
+    a, b = choice(runs, 0.02)
+    assert lambda_of(a) == 1
+    assert seeds_text(a, column(runs)) == "1 of the 2 seeds of another λ: chance favours the best of few seeds"
+    assert seeds_text(b, column(runs)) == "" == seeds_text(choice(launched(), 0.02)[0], column(runs))
 
 
 def test_the_lowest_lambda_is_an_edge_too():
