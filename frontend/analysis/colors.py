@@ -7,8 +7,8 @@ from collections.abc import Iterable
 # Okabe & Ito (2008) without black and yellow, in an order whose neighbours differ most, then Tol's muted set
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#44AA99", "#661100")
 NEUTRAL = "#5A6472"  # baselines
-_PALEST = 0.6  # share of the distance to white, of the smallest λ
-_STRONGEST, _DECADES = 1.0, 4.0  # λ of the full colour, and the powers of ten below it that become paler
+_PALEST = 0.7  # share of the distance to white, of the smallest λ
+_STRONGEST, _DECADES = 1.0, 3.0  # λ of the full colour, and the powers of ten below it that become paler
 
 
 def palette(keys: Iterable[int]) -> dict[int, str]:

@@ -1,6 +1,7 @@
 """A comparison of runs: groups with labels and colours, families over λ, and comparable results."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,16 @@ class Comparison:
         return next(index for index, other in enumerate(self.groups) if other is group)
 
     def label_of(self, run: Run) -> str:
+        """Return the run's name, with its number where several runs have that name; without a name its settings."""
+        if run.name is None:
+            return self.settings_of(run)
+        return f"{run.name} (run {run.id})" if self._names[run.name] > 1 else run.name
+
+    @cached_property
+    def _names(self) -> Counter[str | None]:
+        return Counter(run.name for group in self.groups for run in group.runs)
+
+    def settings_of(self, run: Run) -> str:
         """Return the label of the run's group with the run's seed, where it is known."""
         seed = seed_of(run)
         return self._labels[run.id] + ("" if seed is None else f", seed {seed}")
@@ -72,6 +83,15 @@ class Comparison:
         return frozenset(id(group) for group in self.baselines if group is not None)
 
     @cached_property
+    def datasets(self) -> dict[Column, set[str]]:
+        """The data sets on which each result was evaluated."""
+        found: dict[Column, set[str]] = {}
+        for group in self.groups:
+            for column in group.means:
+                found.setdefault(column, set()).add(str(group.settings.get("dataset.key")))
+        return found
+
+    @cached_property
     def fingerprint(self) -> str:
         """A key of everything that figures of results depend on, for caches."""
         return repr(
@@ -79,7 +99,10 @@ class Comparison:
                 (
                     group.runs[0].id,
                     self.is_baseline(group),
-                    [(run.id, [(name, value.value) for name, value in run.results.items()]) for run in group.runs],
+                    [
+                        (run.id, run.name, [(name, value.value) for name, value in run.results.items()])
+                        for run in group.runs
+                    ],
                 )
                 for group in self.groups
             ]
@@ -165,8 +188,11 @@ def _words(column: Column, comparison: Comparison, catalog: Catalog) -> str:
     """Return the label of the result, with the name of the group of images that it numbers."""
     params = json.loads(column.params)
     label = result_label(column.result, column.evaluation, params, catalog, column.split)
-    datasets = {str(group.settings.get("dataset.key")) for group in comparison.groups if column in group.means}
-    return with_group_name(label, group_names(catalog, datasets.pop(), params)) if len(datasets) == 1 else label
+    datasets = comparison.datasets.get(column, set())
+    if len(datasets) != 1:
+        return label
+    (dataset,) = datasets
+    return with_group_name(label, group_names(catalog, dataset, params))
 
 
 def _apart(column: Column, comparison: Comparison, catalog: Catalog) -> str:

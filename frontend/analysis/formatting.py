@@ -109,8 +109,9 @@ def run_flags(run: Run) -> list[str]:
 
 
 def run_name(run: Run, catalog: Catalog) -> str:
-    """Return the run's number, how its training ended if that is bad, and its main settings."""
-    return f"{run_heading(run)}: {run_words(run, catalog)}"
+    """Return the run's number, how its training ended if that is bad, and its name, or its main settings if it has
+    none."""
+    return f"{run_heading(run)}: {run.name or run_words(run, catalog)}"
 
 
 def run_heading(run: Run) -> str:

@@ -15,6 +15,7 @@ def result_ranges(comparison: Comparison, catalog: Catalog) -> str:
     for column in headline_columns(comparison, catalog)[:_SHOWN]:
         means = [mean.mean for group in comparison.groups if (mean := mean_over_seeds(group, column))]
         low, high = number(min(means)), number(max(means))
-        parts.append(f"{short_label(column, comparison, catalog)} {low if low == high else f'{low} to {high}'}")
-    groups = f" (means of {counted(len(comparison.groups), 'group')})" if len(comparison.groups) > 1 else ""
+        parts.append(f"{short_label(column, comparison, catalog)}: {low if low == high else f'{low} to {high}'}")
+    evaluated = sum(bool(group.means) for group in comparison.groups)
+    groups = f" (means of {counted(evaluated, 'group')})" if evaluated > 1 else ""
     return " · ".join(parts) + groups if parts else ""

@@ -15,22 +15,29 @@ _NAMED = 3  # groups in a sentence
 
 def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog: Catalog) -> list[tuple[str, str]]:
     """Return (result, sentence) for each result that two groups have: the groups that differ from their baselines by a
-    paired t test over seeds, corrected over all tests of the columns (Holm, 5 %); without baselines, the best group."""
+    paired t test over seeds, corrected over all tests of the columns (Holm, 5 %); without baselines, the best group.
+    Results with the same sentence stand together."""
     runs = all_runs(comparison)
     tests = against_baseline(comparison.groups, comparison.baselines, columns)
+    tested_count = sum(test.p_adjusted is not None for test in tests.values())
     higher = {column: higher_is_better(runs, column) for column in columns}
     best = best_groups(comparison.groups, higher)
-    sentences = []
+    results: dict[str, list[str]] = {}  # by sentence
     for column in columns:
         if sum(mean_over_seeds(group, column) is not None for group in comparison.groups) < 2:
             continue
         own = {index: test for (index, other), test in tests.items() if other == column}
-        sentence = _against_baseline(own, higher[column], comparison) if own else _best(best.get(column), comparison)
-        sentences.append((short_label(column, comparison, catalog), sentence))
-    return sentences
+        if own:
+            sentence = _against_baseline(own, higher[column], tested_count, comparison)
+        else:
+            sentence = _best(best.get(column), comparison)
+        results.setdefault(sentence, []).append(short_label(column, comparison, catalog))
+    return [("; ".join(labels), sentence) for sentence, labels in results.items()]
 
 
-def _against_baseline(tests: Mapping[int, TableTest], higher: bool | None, comparison: Comparison) -> str:
+def _against_baseline(
+    tests: Mapping[int, TableTest], higher: bool | None, tested_count: int, comparison: Comparison
+) -> str:
     tested = {index: item for index, item in tests.items() if item.p_adjusted is not None}
     if not tested:
         if all(item.test.n < 2 for item in tests.values()):
@@ -41,9 +48,11 @@ def _against_baseline(tests: Mapping[int, TableTest], higher: bool | None, compa
         index, largest = max(tested.items(), key=lambda item: abs(item[1].test.mean))
         seeds = seeds_to_decide(largest)
         more = f"; {seeds} seeds would tell it from 0" if seeds else ""
+        alone = largest.test.p is not None and largest.test.p <= ALPHA
+        corrected = f" On its own it is apart from 0, but not as one of {tested_count} tests (Holm)." if alone else ""
         return (
             f"no difference from the baseline is established with {counted(largest.test.n, 'seed')}. The largest is "
-            f"{text(largest.test, signed=True)} ({comparison.labels[index]}){more}."
+            f"{text(largest.test, signed=True)} ({comparison.labels[index]}){more}.{corrected}"
         )
     parts = []
     for words, sign in (

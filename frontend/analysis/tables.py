@@ -9,7 +9,7 @@ from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import ALPHA, MOST_SEEDS
-from densitylab.backend.shared.statistics.selection import Selection, edge_text
+from densitylab.backend.shared.statistics.selection import Selection, edge_text, seeds_text
 from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups
 from densitylab.frontend.analysis.comparison import (
     Comparison,
@@ -126,10 +126,12 @@ def per_run(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) 
     """Return a row per run with its raw results."""
     rows = []
     labels = {column: short_label(column, comparison, catalog) for column in chosen}
+    named = any(run.name for run in all_runs(comparison))
     for label, group in zip(comparison.labels, comparison.groups, strict=True):
         for run in group.runs:
             row: dict[str, Any] = {
                 "run": run.id,
+                **({"name": run.name or ""} if named else {}),
                 "group": label,
                 "seed": seed_of(run),
                 "status": status_text(run.status),
@@ -161,7 +163,7 @@ def selections(rows: Sequence[Selection], comparison: Comparison, result: Column
             {
                 "method": method_label(row.method.groups[0], comparison.varied, catalog),
                 "λ": f"{row.group.settings['lambda_']:g}" if row.group else "none within budget",
-                "note": edge_text(row.edge),
+                "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
                 "λ within budget": f"{row.within} of {row.candidates}",
                 f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
                 f"accuracy, {split}": cell(row.accuracy, seeds=seeds),

@@ -12,7 +12,8 @@ def differing_params(
     params: Mapping[str, Any], others: Sequence[Mapping[str, Any]], evaluation: str, catalog: Catalog
 ) -> list[str]:
     """Return the parameters in which an evaluation differs from some of the others, in words: a chosen component by its
-    label, any other one by its name and its value. A parameter without a value counts only where no other one differs.
+    label, any other one by its name and its value. Parameters of a component count only against evaluations that chose
+    the same one, and a parameter without a value only where no other one differs.
 
     Args:
         params: of the evaluation.
@@ -25,9 +26,11 @@ def differing_params(
     kinds = {param.name: param.kind or "" for param in entry.params} if entry else {}
     words, unset = [], []
     for path, value in own.items():
-        if all(path in rival and rival[path] == value for rival in rivals):
-            continue
         component, _, rest = path.partition(".")
+        chosen = f"{component}.key" if rest and rest != "key" else path
+        alike = [rival for rival in rivals if chosen == path or rival.get(chosen) == own.get(chosen)]
+        if all(path in rival and rival[path] == value for rival in alike):
+            continue
         name = readable(path.rpartition(".")[2])
         if value is None:
             unset.append(f"{name} not set")

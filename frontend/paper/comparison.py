@@ -39,6 +39,7 @@ def comparison_paper(
     catalog: Catalog,
     *,
     title: str,
+    across: Sequence[tuple[Column, Column]] | None = None,
     selected: Column | None = None,
     max_loss: float = 0.02,
 ) -> Paper:
@@ -49,6 +50,7 @@ def comparison_paper(
         columns: results of the tables and of the figures over λ.
         catalog: the API's.
         title: of the document.
+        across: (x, y) of the figures of a result over another one; None: each of the usual ones over the accuracy.
         selected: the result by which λ is selected; None: no table of selected λ.
         max_loss: the accuracy budget of the selection, 0 to 1.
     """
@@ -63,8 +65,9 @@ def comparison_paper(
             picked = _selected_rows(rows, comparison, catalog)
             tables.append(_table(budget, picked, columns, comparison, catalog, notes))
     lines = _lines(comparison)
-    accuracy = next((column for column in comparison.columns if column.result == ACCURACY), None)
-    across = [] if accuracy is None else [(accuracy, column) for column in tradeoff_columns(columns)]
+    if across is None:
+        accuracy = next((column for column in comparison.columns if column.result == ACCURACY), None)
+        across = [] if accuracy is None else [(accuracy, column) for column in tradeoff_columns(columns)]
     figures = [
         *(_figure(comparison, catalog, lines, x, y) for x, y in across),
         *(_figure(comparison, catalog, lines, None, column) for column in columns),

@@ -32,6 +32,7 @@ STYLE: Any = {  # of matplotlib
     "figure.titlesize": POINTS,
     "figure.labelsize": POINTS,
     "font.family": "DejaVu Sans",  # comes with matplotlib and has λ, ∇, ε and ∞
+    "text.parse_math": False,  # a dollar sign in a name is one
     "pdf.fonttype": 42,  # fonts are embedded as TrueType
     "svg.fonttype": "path",  # letters are outlines, the same on every machine
     "svg.hashsalt": "densitylab",  # the same numbers give the same file
@@ -152,7 +153,8 @@ def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
     """Draw the legend above the panels, in as many columns as fit; return its height in inches."""
     handles: dict[str, Any] = {}
     for axes in grid:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        for handle in axes.containers:
+            label = str(handle.get_label())
             if label not in handles or _points(handle) > _points(handles[label]):
                 handles[label] = handle  # a line of one point has no dashes to show
     if len(handles) < 2:

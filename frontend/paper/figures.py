@@ -12,7 +12,7 @@ from densitylab.frontend.analysis.colors import PALETTE
 from densitylab.frontend.paper.contents import Paper, PaperFigure
 
 COLUMN_WIDTH, TEXT_WIDTH = 3.25, 6.5  # inches, of a column of two and of a whole page
-_style = threading.Lock()  # matplotlib's style belongs to the process
+STYLE_LOCK = threading.Lock()  # matplotlib's style belongs to the process
 
 
 def width(figure: PaperFigure) -> float:
@@ -68,7 +68,7 @@ def render(paper: Paper, figure: PaperFigure, form: Literal["pdf", "svg"]) -> by
 
     rows = points(figure).to_dict(orient="records")
     file = io.BytesIO()
-    with _style, draw.drawn(layout(figure, line_colors(paper)), rows) as drawn:
+    with STYLE_LOCK, draw.drawn(layout(figure, line_colors(paper)), rows) as drawn:
         draw.save(drawn, file, form)
     return file.getvalue()
 

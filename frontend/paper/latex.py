@@ -127,6 +127,8 @@ def _edge_note(table: PaperTable) -> str:
     if not methods:
         return ""
     if len(methods) == 1:
-        return escape(f"The λ is the {next(iter(methods))} of those tried, so that one beyond may be better.")
+        (edge,) = methods
+        which = "only one with results" if edge == "only" else f"{edge} of those tried"
+        return escape(f"The λ is the {which}, so that one beyond may be better.")
     ends = "; ".join(f"{edge} for {' and '.join(names)}" for edge, names in methods.items())
     return escape(f"The λ is an end of those tried, so that one beyond may be better: {ends}.")

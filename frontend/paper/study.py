@@ -84,7 +84,8 @@ def _test(question: ClaimQuestion) -> str:
     """Return the differences of a question over seeds and over images, in words."""
     parts = []
     if seeds := question.seeds:
-        p = "" if seeds.p is None else f", p = {seeds.p:.2g}"
+        against = f" against {question.threshold:g}" if question.threshold else ""
+        p = "" if question.p is None else f", p = {question.p:.2g}{against}"
         parts.append(f"{text(_estimate(seeds), signed=True)} (n = {counted(seeds.n, 'seed')}{p})")
     if images := question.images:
         difference = Estimate(images.difference, images.low, images.high, images.n)

@@ -6,7 +6,7 @@ from densitylab.backend.shared.contracts.comparisons import Claim
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, short_label
 from densitylab.frontend.analysis.formatting import escaped
-from densitylab.frontend.ui.api import api, catalog, show_api_errors
+from densitylab.frontend.ui.api import api, caller, catalog, show_api_errors
 from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_claim_tests
 
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
@@ -26,7 +26,7 @@ def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
     }
     if len(known) < 2:
         return
-    st.subheader("Claim")
+    st.header("Claim")
     left, right = st.columns(2)
     first = known[left.selectbox("Group A", list(known), index=1, key="first", bind="query-params")]
     second = known[right.selectbox("Group B", list(known), index=0, key="second", bind="query-params")]
@@ -36,18 +36,19 @@ def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
     result = short_label(column, comparison, catalog())
     st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {budget_text(max_loss)}.")
     with show_api_errors():
-        claim = _claim(comparison.fingerprint, _ids(first), _ids(second), column.result, max_loss)
+        claim = _claim(caller(), comparison.fingerprint, _ids(first), _ids(second), column.result, max_loss)
         _SHOWN[claim.verdict](claim.text)
         show_claim_tests(claim, result)
         st.caption(
             "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
             "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
-            "the threshold, so yes is wrong with a probability of at most 2.5 %."
+            "the threshold, so yes is wrong with a probability of at most 2.5 %. That holds for one claim that was "
+            "chosen before its results were seen: it is not corrected for the other tests of this page."
         )
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _claim(fingerprint: str, first: list[int], second: list[int], result: str, max_loss: float) -> Claim:
+def _claim(caller: str, fingerprint: str, first: list[int], second: list[int], result: str, max_loss: float) -> Claim:
     """Return the API's answer, kept until a result of the comparison changes."""
     return api().claim(first, second, result, accuracy_budget=max_loss)
 

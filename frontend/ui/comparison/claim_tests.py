@@ -34,7 +34,7 @@ def _row(question: ClaimQuestion, result: str, claim: Claim) -> dict[str, str]:
         "answer": question.verdict,
         "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
         "threshold": f"{question.threshold:g}",
-        "p (t test)": "—" if seeds is None or seeds.p is None else f"{seeds.p:.2g}",
+        "p (t test)": "—" if question.p is None else f"{question.p:.2g}",
         "effect size": "—" if seeds is None or seeds.effect_size is None else f"{seeds.effect_size:.2f}",
         "seeds": str(seeds.n) if seeds else "0",
         "over images": "—"

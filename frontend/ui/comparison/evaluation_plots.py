@@ -10,7 +10,7 @@ from densitylab.frontend.analysis.formatting import counted, escaped, joined
 from densitylab.frontend.charts.evaluation_curves import EvaluationChart, evaluation_charts, parse_click
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, draw_spreads, evaluation_spreads, sample_spreads
 from densitylab.frontend.charts.results import curve_table, description, draw, spread_table
-from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.api import api, caller, catalog
 from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
 from densitylab.frontend.ui.chart_card import chart_card
 
@@ -18,8 +18,8 @@ MAX_RUNS = 60
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def evaluations_of(run_id: int, results: str) -> list[Evaluation]:
-    """Return the run's evaluations; `results` is the key of the cache."""
+def evaluations_of(caller: str, run_id: int, results: str) -> list[Evaluation]:
+    """Return the run's evaluations; `caller` and `results` are the key of the cache."""
     return api().evaluations(run_id)
 
 
@@ -34,12 +34,12 @@ def show_evaluation_plots(
         opens: called with the run and the images of a clicked point.
     """
     shown = [run for run in runs if run.results][:MAX_RUNS]
-    evaluations = {run.id: evaluations_of(run.id, repr(run.results)) for run in shown}
+    evaluations = {run.id: evaluations_of(caller(), run.id, repr(run.results)) for run in shown}
     curves = {item.label: item for item in evaluation_charts(comparison, evaluations, catalog())}
     violins = {item.label: item for item in evaluation_spreads(comparison, evaluations, catalog())}
     if not curves and not violins:
         return
-    st.subheader("Per-metric plots")
+    st.header("Per-metric plots")
     label = st.selectbox("Plot", [*curves, *violins], key="measured", bind="query-params")  # the key is part of links
 
     def open_point(click: object) -> None:

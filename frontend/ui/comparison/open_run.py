@@ -2,19 +2,18 @@
 
 import streamlit as st
 
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import joined
 from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.ui.sample_drilldown import LINK as IMAGES_LINK
-
-MAX_MAPS = 6
 
 
 def run_query(run_id: int, comparison: Comparison) -> dict[str, str]:
     """Return the parameters of the link to a run; they name a run of each other group, for saliency maps side by
     side."""
     groups = [group for group in comparison.groups if run_id not in [run.id for run in group.runs]]
-    others = [run.id for run in one_of_each(groups, MAX_MAPS - 1).runs]
+    others = [run.id for run in one_of_each(groups, MAX_RUNS_PER_ATTRIBUTION - 1).runs]
     return {"run": str(run_id), **({"with": joined(others)} if others else {})}
 
 

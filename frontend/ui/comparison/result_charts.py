@@ -38,7 +38,7 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
     drawable = [column for column in columns if any(len(line.points) > 1 for line in lines(comparison, column))]
     if not drawable:
         return
-    st.subheader("Over λ")
+    st.header("Over λ")
     cells = st.columns(2)
     for index, column in enumerate(drawable[:MAX_RESPONSES]):
         if index and index % 2 == 0:
@@ -64,17 +64,19 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
     )
 
 
-def show_tradeoffs(comparison: Comparison) -> None:
-    """Draw two scatter plots of two chosen results each."""
+def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
+    """Draw two scatter plots of two chosen results each; return these, (x, y)."""
+    shown: list[tuple[Column, Column]] = []
     if len(comparison.columns) < 2:
-        return
-    st.subheader("Trade-offs")
+        return shown
+    st.header("Trade-offs")
     preferred = [column.result for column in tradeoff_columns(headline_columns(comparison, catalog()))]
     for index, cell in enumerate(st.columns(2)):
         with cell:
             x_cell, y_cell = st.columns(2)
             y = _choose_column("y-axis", comparison, f"up{index + 1}", preferred[index:], y_cell)
             x = _choose_column("x-axis", comparison, f"across{index + 1}", (ACCURACY,), x_cell)
+            shown.append((x, y))
             names = [short_label(column, comparison, catalog()) for column in (x, y)]
             figure, points = cached_tradeoff(comparison.fingerprint, names, comparison, x, y)
             table = pd.DataFrame(
@@ -106,6 +108,7 @@ def show_tradeoffs(comparison: Comparison) -> None:
         "Diamonds: means over seeds with 95 % intervals. Dots: single runs. Faint groups are dominated: another group "
         "is at least as good in both results and better in one. The dotted line joins the Pareto front."
     )
+    return shown
 
 
 def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
@@ -122,7 +125,7 @@ def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
     headlines = [item.result for item in headline_columns(comparison, catalog()) if item.result != ACCURACY]
     column = _choose_column("Result", comparison, "best", headlines, result_cell, offered)
     budget = budget_cell.number_input("Accuracy budget (points)", 0.0, 100.0, 2.0, 0.5, key="loss", bind="query-params")
-    heading.subheader(f"Best at ≤ {budget:g} points accuracy loss")
+    heading.header(f"Best at ≤ {budget:g} points accuracy loss")
     rows = select(
         comparison.groups,
         column,
@@ -148,7 +151,7 @@ def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column])
     figure = cached_parallel_coordinates(comparison.fingerprint, names, comparison, axes)
     if figure is None:
         return
-    st.subheader("Parallel coordinates")
+    st.header("Parallel coordinates")
     if not st.toggle(
         "One line per run",
         value=len(all_runs(comparison)) <= MAX_LINES,

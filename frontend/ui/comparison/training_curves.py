@@ -21,7 +21,7 @@ MAX_CURVES, MAX_POINTS = 60, 300
 
 def show_training_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
     """Draw the controls and the two charts."""
-    st.subheader("Training curves")
+    st.header("Training curves")
     cells = st.columns([2, 2, 3, 2, 2])
     metrics = [*METRIC_LABELS, *sorted({name for run in runs for name in run.metrics} - METRIC_LABELS.keys())]
     picked = [

@@ -33,7 +33,7 @@ from densitylab.frontend.analysis.comparison import (
 )
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.formatting import labels_of
-from densitylab.frontend.analysis.tables import cell, numbers, summary
+from densitylab.frontend.analysis.tables import cell, numbers, per_run, summary
 from densitylab.frontend.charts.figures import smoothed
 from densitylab.frontend.charts.lambda_response import lambda_axis, lambda_response, lines, parallel_coordinates
 from densitylab.frontend.charts.tradeoff import tradeoff
@@ -238,7 +238,7 @@ def test_two_evaluations_of_one_kind_stand_side_by_side():
     assert [column.result for column in columns] == ["leakage.share", "leakage_zero_occlusion.share"]
     table = summary(found, columns, catalog, deltas=False)
     assert table["Leakage, share (Gradient)"].tolist() == ["0.300"]
-    assert table["Leakage, share (Occlusion, patch 1)"].tolist() == ["0.600"]
+    assert table["Leakage, share (Occlusion)"].tolist() == ["0.600"]
     assert [column.result for column in tradeoff_columns(columns)] == ["leakage.share"]
     assert labels_of(runs[0], catalog) == {
         "leakage.share": "Leakage, share (leakage)",
@@ -382,3 +382,21 @@ def test_smoothing_is_a_weighted_mean_of_the_past():
     # (4 + 2·½ + 1·¼) / (1 + ½ + ¼)
     assert smoothed([1.0, 2.0, 4.0], 0.5) == pytest.approx([1.0, 2.5 / 1.5, 5.25 / 1.75])
     assert smoothed([3.0] * 5, 0.9) == pytest.approx([3.0] * 5)
+
+
+def test_charts_name_a_run_by_its_own_name_and_else_by_its_settings():
+    runs = [make_run("none", 0, seed) for seed in (0, 1, 2)]
+    runs[0].name, runs[1].name = "teacher", "student"
+    found = compare(runs, NO_CATALOG)
+    assert [found.label_of(run) for run in runs] == ["teacher", "student", "λ 0, seed 2"]
+    runs[1].name = "teacher"
+    found = compare(runs, NO_CATALOG)
+    assert found.label_of(runs[1]) == f"teacher (run {runs[1].id})" and found.settings_of(runs[1]) == "λ 0, seed 1"
+    assert list(per_run(found, [], NO_CATALOG)["name"]) == ["teacher", "teacher", ""]
+
+
+def test_an_imported_model_with_a_name_is_a_group_of_that_name():
+    runs = [make_run("none", 0, 0) for _ in range(2)]
+    for run, name in zip(runs, ("teacher", None), strict=True):
+        run.origin, run.name, run.notes = Origin.IMPORTED, name, "from a colleague"
+    assert compare(runs, NO_CATALOG).labels == ["teacher", "from a colleague"]

@@ -24,6 +24,13 @@ def test_the_title_line_of_a_run_that_ended_badly_says_so(keys: list[str], start
     assert run_name(run, Catalog({})).startswith(start)
 
 
+@pytest.mark.parametrize("origin", Origin)
+def test_the_own_name_of_a_run_stands_for_its_settings(origin: Origin):
+    flags = [Flag(key="at_chance", text="…")]
+    run = Run.model_construct(id=7, name="teacher", spec=RunSpec(), origin=origin, flags=flags)
+    assert run_name(run, Catalog({})) == "Run 7 at chance: teacher"
+
+
 @pytest.mark.parametrize(
     ("notes", "name"),
     [("Sam, width 64\nsecond line", " Sam, width 64"), ("logged training", ""), ("", " model.safetensors")],

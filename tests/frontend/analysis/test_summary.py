@@ -43,6 +43,15 @@ def test_noise_is_not_called_a_difference():
     assert "(λ 1)" in words and "better" not in words
 
 
+def test_a_difference_that_the_correction_takes_back_is_said_to_be_one_of_several_tests():
+    apart = [value + 0.05 + step for value, step in zip(BASE, (0.0, 0.03, -0.02, 0.02), strict=True)]
+    noise = {lambda_: [0.60, 0.41, 0.65, 0.40] for lambda_ in (0.1, 0.2, 0.3, 0.4)}
+    alone, among = sentence(runs({0: BASE, 1: apart})), sentence(runs({0: BASE, **noise, 1: apart}))
+    assert alone.startswith("better than the baseline: λ 1") and "tests" not in alone
+    assert among.startswith("no difference from the baseline is established")
+    assert among.endswith("On its own it is apart from 0, but not as one of 5 tests (Holm).")
+
+
 def test_groups_that_are_not_told_apart_are_counted():
     clear = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
     words = sentence(runs({0: BASE, 0.1: [0.60, 0.41, 0.65, 0.40], 1: clear}))
@@ -72,3 +81,13 @@ def test_without_a_baseline_no_best_is_claimed_from_noise():
 def test_a_result_of_one_group_has_no_sentence():
     comparison = compare(runs({0: BASE}), NO_CATALOG)
     assert summary_sentences(comparison, comparison.columns, NO_CATALOG) == []
+
+
+def test_results_with_the_same_sentence_stand_together():
+    found = [
+        make_run("a", lambda_, 0, results={"accuracy.accuracy": 0.5 + lambda_, "leakage.share": 0.5})
+        for lambda_ in (0, 0.1)
+    ]
+    comparison = compare(found, NO_CATALOG)
+    ((results, words),) = summary_sentences(comparison, comparison.columns, NO_CATALOG)
+    assert results.count("; ") == 1 and words.startswith("one seed in common")

@@ -142,6 +142,7 @@ def report(runs: list[Run]) -> StudyReport:
                     "question": "result",
                     "verdict": "yes",
                     "threshold": 0.0,
+                    "p": 0.0012,
                     "seeds": {"mean": 0.5, "low": 0.49, "high": 0.51, "n": 3, "p": 0.0012, "effect_size": 9.0},
                     "images": None,
                 }

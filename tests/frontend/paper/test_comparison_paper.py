@@ -54,6 +54,16 @@ def test_lines_begin_at_the_baseline(paper: Paper):
         }
 
 
+def test_figures_have_the_axes_that_the_page_shows(runs, catalog):
+    comparison = compare([run for run in runs if run.experiment == 1], catalog)
+    accuracy, pgd = (
+        next(column for column in comparison.columns if column.result == name)
+        for name in ("accuracy.accuracy", "pgd_linf.accuracy")
+    )
+    paper = comparison_paper(comparison, [accuracy], catalog, title="Experiment 1", across=[(pgd, accuracy)])
+    assert [figure.x_label for figure in paper.figures] == ["PGD accuracy, L∞ ε = 0.1 ↑", "λ"]
+
+
 def test_runs_without_results_give_no_table_and_no_figure(runs, catalog):
     empty = [run.model_copy(update={"results": {}}) for run in runs if run.experiment == 1]
     comparison = compare(empty, catalog)

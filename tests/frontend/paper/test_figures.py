@@ -66,6 +66,16 @@ def test_the_legend_shows_the_dashes_of_a_line_that_is_one_point_in_some_panels(
         assert shown == ["-", "--"]
 
 
+@pytest.mark.parametrize("label", ["$\\frac$ {}", "from $5 to $6 {}", "_first {}"])
+def test_names_of_lines_are_in_the_legend_as_they_are(label: str):
+    item = replace(figure(2, 1, label), x_label="of $5 or $6")
+    with opened(item) as drawn:
+        drawn.draw_without_rendering()
+        assert [text.get_text() for text in drawn.legends[0].get_texts()] == [label.format(0), label.format(1)]
+    svg = render(Paper("", [], [item], []), item, "svg").decode()
+    assert f"<!-- {label.format(0)} -->" in svg and "<!-- of $5 or $6 -->" in svg
+
+
 def test_lines_differ_in_marker_and_dashes():
     styles = {
         (draw.MARKERS[index % len(draw.MARKERS)], str(draw.DASHES[index % len(draw.DASHES)])) for index in range(50)
