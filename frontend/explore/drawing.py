@@ -8,7 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Attribution, AttributionRequest, Density, Status
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client.durations import duration
-from densitylab.frontend.ui.api import api, show_api_errors
+from densitylab.frontend.ui.api import api, caller, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment, guarded
 from densitylab.frontend.ui.field_errors import FieldErrors
 
@@ -49,9 +49,13 @@ def request_maps(fields: FieldErrors, **parts: Any) -> Attribution | None:
     return None
 
 
-@st.cache_data(show_spinner=False, max_entries=40)
 def map_file(attribution: int) -> bytes:
     """Return the NPZ file of the maps."""
+    return _map_file(caller(), attribution)
+
+
+@st.cache_data(show_spinner=False, max_entries=40)
+def _map_file(caller: str, attribution: int) -> bytes:
     return api().attribution_file(attribution)
 
 

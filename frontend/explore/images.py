@@ -11,7 +11,7 @@ from densitylab.frontend.analysis.formatting import escaped, joined, readable
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import ALL, BY_INDEX, MAX_IMAGES, change_view, key, put, value
 from densitylab.frontend.maps.view import RunColumn
-from densitylab.frontend.ui.api import api, catalog, show_api_errors
+from densitylab.frontend.ui.api import api, caller, catalog, show_api_errors
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.widgets import parse_numbers
 
@@ -25,7 +25,9 @@ _WRONG = "wrong_"  # with a run's id: the images that the run misclassifies
 
 
 @st.cache_data(show_spinner=False, max_entries=100, ttl=60)
-def _browse(runs: tuple[int, ...], label: int | None, group: int | None, only: str, worst: str | None) -> SamplesFound:
+def _browse(
+    caller: str, runs: tuple[int, ...], label: int | None, group: int | None, only: str, worst: str | None
+) -> SamplesFound:
     """Return the matching images of all pages."""
     samples = api().browse(runs, label=label, group=group, only=only, worst=worst)
     cursor = samples.next_cursor
@@ -164,7 +166,7 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn], messages: DeltaGen
             **{f"{_WRONG}{column.run}": f"misclassified by {column.label}" for column in columns},
         }
     classes = {ALL: "all", **{str(index): name for index, name in enumerate(dataset.class_names)}}
-    orders = _browse(runs, None, None, ALL, None).orders
+    orders = _browse(caller(), runs, None, None, ALL, None).orders
     sorts = {BY_INDEX: "index", **{order: _sort_label(order) for order in orders}}
     groups = {ALL: "all", **{str(index): name for index, name in enumerate(dataset.group_names)}}
     for name, choices in (("class", classes), ("group", groups), ("only", predictions), ("worst", sorts)):
@@ -188,10 +190,10 @@ def _filtered(dataset: Dataset, columns: Sequence[RunColumn], messages: DeltaGen
         only, judges = "wrong_any", (int(only.removeprefix(_WRONG)),)
     label, group = (None if value(name) == ALL else int(value(name)) for name in ("class", "group"))
     try:
-        return _browse(judges, label, group, only, None if value("worst") == BY_INDEX else value("worst"))
+        return _browse(caller(), judges, label, group, only, None if value("worst") == BY_INDEX else value("worst"))
     except ApiError as error:
         messages.warning(f"These images cannot be filtered: {escaped(str(error))}", icon=":material/filter_alt_off:")
-        return _browse(runs, None, None, ALL, None)
+        return _browse(caller(), runs, None, None, ALL, None)
 
 
 def _sort_label(order: str) -> str:

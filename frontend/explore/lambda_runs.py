@@ -16,7 +16,8 @@ _EPSILON = 0.03
 
 
 def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
-    """Return one run for each λ of a method, in order of λ, with their labels; stop the page where there is none."""
+    """Draw the choice in the sidebar; return one run for each λ of a method, in order of λ, with their labels. Stop the
+    page where there is none."""
     experiments = {item.id: item for item in api().experiments(limit=LISTED).items}
     linked = query_int("experiment")
     if linked is not None and linked not in experiments:
@@ -25,7 +26,7 @@ def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
         st.info("No experiment yet. The demo on the home page trains three λ.", icon=":material/lightbulb:")
         st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
         st.stop()
-    experiment = st.selectbox(
+    experiment = st.sidebar.selectbox(
         "Experiment",
         list(experiments),
         key=in_link("experiment", linked or next(iter(experiments))),
@@ -40,9 +41,9 @@ def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
             icon=":material/hourglass_empty:",
         )
         st.stop()
-    label = st.selectbox("Method", list(families)) if len(families) > 1 else next(iter(families))
+    label = st.sidebar.selectbox("Method", list(families)) if len(families) > 1 else next(iter(families))
     by_seed = families[label]
-    seed = st.selectbox("Seed", sorted(by_seed)) if len(by_seed) > 1 else next(iter(by_seed))
+    seed = st.sidebar.selectbox("Seed", sorted(by_seed)) if len(by_seed) > 1 else next(iter(by_seed))
     chosen = by_seed[seed]
     return chosen, [RunColumn(run.id, f"λ {run.spec.lambda_:.4g}", "") for run in chosen]
 
@@ -81,7 +82,7 @@ def results_text(run: Run) -> str:
     """Return the headline results of a run on test images, in a line."""
     labels = labels_of(run, catalog())
     shown = [name for name in catalog().headlines() if name in run.results]
-    return " · ".join(f"{labels[name]} {number(run.results[name].value)}" for name in shown)
+    return " · ".join(f"{labels[name]}: {number(run.results[name].value)}" for name in shown)
 
 
 def attacked_with(run: Run) -> float:

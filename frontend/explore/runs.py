@@ -33,7 +33,7 @@ def choose_runs(purpose: str) -> list[Run]:
         key="runs_words",
         persist_state="page",
         max_chars=200,
-        placeholder="notes, tag, name or number",
+        placeholder="name, notes, tag or number",
         help=f"The lists below have the newest that match: {OFFERED_RUNS} runs, {OFFERED_EXPERIMENTS} experiments.",
     ).strip()
     choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}

@@ -9,8 +9,6 @@ import streamlit as st
 from densitylab.frontend.assets import read_asset
 from densitylab.frontend.maps.lambda_frames import HEADS, Frame
 
-_BELOW = 150  # pixels of slider and lines
-
 
 @functools.cache
 def _component() -> Any:
@@ -40,4 +38,4 @@ def lambda_slider(frames: Sequence[Frame], *, start: int, width: int, height: in
         "height": height,
         "mask": mask,
     }
-    _component()(key="densitylab_lambda_slider", data=data, height=height + _BELOW)
+    _component()(key="densitylab_lambda_slider", data=data)  # as high as the pictures, which wrap
