@@ -58,7 +58,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _show_run(run: Run) -> None:
-    st.subheader(run_name(run, catalog()))
+    st.header(escaped(run_name(run, catalog())))
     if ACCURACY not in run.results:
         evaluation = next((item for item in api().evaluations(run.id) if item.name == ACCURACY.partition(".")[0]), None)
         if evaluation is not None and evaluation.error:

@@ -8,24 +8,24 @@ import streamlit as st
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, QueueName, RunSpec
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client import ApiError
-from densitylab.frontend.ui.api import api
+from densitylab.frontend.ui.api import api, caller
 from densitylab.frontend.ui.field_errors import FieldErrors
 
 
 @st.cache_data(ttl=10, max_entries=50, show_spinner=False)
-def _preflight(request_json: str) -> Preflight:
+def _preflight(caller: str, request_json: str) -> Preflight:
     return api().preflight(ExperimentRequest.model_validate_json(request_json))
 
 
 @st.cache_data(ttl=10, show_spinner=False)
-def _trainings_waiting() -> int | None:
+def _trainings_waiting(caller: str) -> int | None:
     return api().system().queues.get(QueueName.TRAIN)
 
 
 def estimate(request: ExperimentRequest, errors: FieldErrors) -> Preflight | None:
     """Return the cost; None where the API does not know it. Fields that a launch would refuse go to `errors`."""
     try:
-        return _preflight(request.model_dump_json())
+        return _preflight(caller(), request.model_dump_json())
     except ApiError as error:
         errors.add(error.errors)
         if not error.errors:
@@ -36,7 +36,7 @@ def estimate(request: ExperimentRequest, errors: FieldErrors) -> Preflight | Non
 def trainings_ahead() -> int | None:
     """Return the number of trainings that wait for a worker; None where it is not known."""
     try:
-        return _trainings_waiting()
+        return _trainings_waiting(caller())
     except ApiError:
         return None
 

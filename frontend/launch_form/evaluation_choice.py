@@ -29,11 +29,13 @@ def draw_evaluations(
     is below the choice."""
     entries = [entry for entry in form.catalog.entries("evaluation") if applicable(entry, dataset)]
     given = variants_by_key(form.spec["evaluations"])
+    key = f"{form.key}/evaluations"
+    _add_group_accuracy(key, entries, dataset)
     picked = st.multiselect(
         "Evaluations",
         entries,
         [entry for entry in entries if entry.key in given],
-        key=f"{form.key}/evaluations",
+        key=key,
         persist_state="page",
         format_func=lambda entry: entry.label,
     )
@@ -56,16 +58,29 @@ def draw_evaluations(
     if again:
         chosen += [
             {**item, "split": "validation", **({"name": f"{item['name']}_validation"} if "name" in item else {})}
-            for item in [{"key": "accuracy", "params": {}}, *repeatable]
+            for item in [{"key": "accuracy", "params": {}}, *(item for item in repeatable if item["key"] != "accuracy")]
         ]
     return chosen
 
 
+def _add_group_accuracy(key: str, entries: Sequence[CatalogEntry], dataset: CatalogEntry | None) -> None:
+    """Add the accuracy of groups to the choice under `key` once a data set with groups takes the place of another."""
+    name = dataset.key if dataset else None
+    before = st.session_state.get(f"{key}/dataset", name)
+    st.session_state[f"{key}/dataset"] = name
+    if before != name and dataset is not None and dataset.has_groups and key in st.session_state:
+        chosen = st.session_state[key]
+        st.session_state[key] = [entry for entry in entries if entry in chosen or entry.needs_groups]
+
+
 def variants_by_key(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return the evaluations of a spec by their key: those on test images, and those that are on validation images
-    alone, with the names that they have on test images; "" stands for the key."""
+    alone, with the names that they have on test images; "" stands for the key. The accuracy on validation images, which
+    comes with "On validation images too", is left out."""
     by_key: dict[str, list[dict[str, Any]]] = {}
     for item in sorted(evaluations, key=lambda item: item.get("split") == "validation"):
+        if item["key"] == "accuracy" and item.get("split") == "validation":
+            continue
         variants = by_key.setdefault(item["key"], [])
         if any(variant["params"] == item.get("params", {}) for variant in variants):
             continue

@@ -20,7 +20,7 @@ from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.launch_form.registration_columns import choose_columns
 from densitylab.frontend.launch_form.registration_preview import show_preview
-from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api, forget_catalog, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.query_params import query_int
@@ -253,7 +253,7 @@ def show_registration(task_id: int) -> None:
                 st.rerun()
         elif task.status == Status.SUCCEEDED:
             del st.query_params["registering"]
-            catalog.clear()
+            forget_catalog()
             flash("Registered: the data set is ready.")
             st.rerun()
         else:

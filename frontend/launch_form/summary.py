@@ -62,7 +62,11 @@ def _label(request: ExperimentRequest | None) -> str:
 
 def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
-    time = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds * cost.max_runs / cost.runs)}"
+
+    def scaled(seconds: float) -> float:
+        return seconds * cost.max_runs / cost.runs
+
+    time = "unknown" if cost.seconds is None else f"≈ {duration(scaled(cost.seconds))}"
     time = f"up to {time}" if most and cost.seconds is not None else time
     memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
     left, right = st.columns(2)
@@ -70,6 +74,12 @@ def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
     right.metric("Steps", f"{cost.steps:,}", help="Training steps of all runs together")
     left.metric("Training", time, help=f"On {counted(cost.workers, 'training worker')}. {cost.basis_text}")
     right.metric(
+        "Evaluations",
+        "unknown" if cost.evaluation_seconds is None else f"≈ {duration(scaled(cost.evaluation_seconds))}",
+        help="On the same workers, which evaluate a run once it is trained. Known once an evaluation with the same "
+        "parameters, data and model has ended.",
+    )
+    left.metric(
         "Tensors per run",
         memory,
         help=f"{cost.memory_formula}. The worker's process has the libraries in memory besides.",

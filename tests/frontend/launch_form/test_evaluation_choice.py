@@ -36,3 +36,12 @@ def test_a_copy_names_the_variant_that_it_changes():
     changed = {"evaluations": [{"key": "leakage"}, {"key": "leakage", "name": "second", "params": {"samples": 9}}]}
     before, after = (DEMO.request.model_copy(update={"spec": item}) for item in (spec, changed))
     assert {path.partition(" ")[0] for path, *_ in changes(before, after)} == {"evaluations.second"}
+
+
+def test_the_accuracy_that_comes_with_validation_images_is_no_choice():
+    evaluations = [
+        {"key": "leakage", "params": {}},
+        {"key": "accuracy", "params": {}, "split": "validation", "name": "accuracy_validation"},
+        {"key": "leakage", "params": {}, "split": "validation", "name": "leakage_validation"},
+    ]
+    assert variants_by_key(evaluations) == {"leakage": [{"name": "", "params": {}}]}
