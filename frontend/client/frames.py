@@ -30,7 +30,7 @@ def to_dataframe(items: Iterable[Run] | Iterable[MetricSeries] | Iterable[Experi
         items: all of one kind; an empty list gives a table without rows and columns.
 
     Returns:
-        Runs: a row each, with `id`, `experiment`, `origin`, `name` of each component (`dataset`, `model`,
+        Runs: a row each, with `id`, `experiment`, `name`, `origin`, the key of each component (`dataset`, `model`,
         `regularizer`, `algorithm`), `lambda_`, `seed`, `epochs`, `status`, `progress`, `device`, `error`, `tags`,
         `archived`, `checkpoint_step`, the three times; `RESULT`, `RESULT.low`, `RESULT.high` and `RESULT.n` for every
         result of any run, such as `accuracy.accuracy` (float64, NaN if a run lacks it; n is Int64); and each parameter
@@ -67,7 +67,8 @@ def _runs(runs: list[Run]) -> "pd.DataFrame":
     for run in runs:
         trained = run.origin is Origin.TRAINED
         components = _COMPONENTS if trained else _KNOWN_ELSEWHERE
-        row: dict[str, Any] = {"id": run.id, "experiment": run.experiment, "origin": run.origin.value}
+        row: dict[str, Any] = {"id": run.id, "experiment": run.experiment, "name": run.name}
+        row["origin"] = run.origin.value
         row |= {kind: getattr(run.spec, kind).key if kind in components else None for kind in _COMPONENTS}
         row |= {
             "lambda_": run.spec.lambda_ if trained else run.lambda_,

@@ -345,7 +345,7 @@ def log_run(
     """Make a run for a training loop of your own, and return it to log to.
 
     Args:
-        name: of the new experiment; also the run's notes, unless there are some.
+        name: of the run, and of the new experiment.
         dataset: key of the catalog, or {"key": ..., "params": ...}.
         model: likewise; None: a network that is not of the catalog, whose weights cannot be stored.
         regularizer: likewise; None: none.

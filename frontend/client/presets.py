@@ -63,7 +63,7 @@ PRESETS = (
     Preset(
         key="estimators",
         label="Compare estimators",
-        summary="The three estimators of the penalty on a smooth network (GELU), for which they should agree.",
+        summary="The exact penalty and two estimates of it on a smooth network (GELU), for which they should agree.",
         minutes=0.5,
         request=ExperimentRequest(
             name="Compare estimators",

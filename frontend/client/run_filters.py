@@ -24,9 +24,11 @@ class RunFilters(TypedDict, total=False):
     """Names of the tokens that launched them."""
     origin: Texts
     """Return the origin of their weights: trained, imported or logged."""
+    name: Texts
+    """Names of their own."""
     seed: Numbers
     q: str | None
-    """Text in notes, tags and keys."""
+    """Text in names, notes, tags and keys."""
     archived: bool | Sequence[bool] | None
     """Default: those that are not."""
     lambda_min: float | None

@@ -95,10 +95,13 @@ def watch(client: ApiClient, experiment: Experiment, as_json: bool) -> int:
 def cost(preflight: Preflight) -> str:
     """Return the estimated cost, one line per kind of cost."""
     time = "not known" if preflight.seconds is None else f"about {duration(preflight.seconds)}"
+    known = preflight.evaluation_seconds
+    evaluated = "an unknown time" if known is None else f"about {duration(known)}"
     memory = "not known" if preflight.memory_bytes is None else f"{size(preflight.memory_bytes)} for a run at most"
     lines = [
         f"runs      {preflight.runs}, {preflight.steps:,} steps in all",
         f"time      {time} ({preflight.basis_text})",
+        f"after it  {evaluated} of evaluations",
         f"memory    {memory} ({preflight.memory_formula})",
         f"workers   {preflight.workers} for training; broker: {preflight.broker}",
     ]

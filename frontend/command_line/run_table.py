@@ -10,7 +10,7 @@ from densitylab.frontend.analysis.origins import lambda_of, seed_of
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.command_line.plain_text import aligned
 
-_TEXT_COLUMNS = range(2, 6)
+_FIRST_TEXT, _TEXTS = 2, 4  # columns aligned at the left, without the names
 _RUNS: TypeAdapter[list[Run]] = TypeAdapter(list[Run])
 
 
@@ -20,17 +20,19 @@ def run_json(runs: list[Run]) -> str:
 
 
 def run_table(runs: Sequence[Run], catalog: Catalog) -> str:
-    """Return a row per run: its settings, its progress, the headline results that any of the runs has, and flags."""
+    """Return a row per run: its name, its settings, its progress, the headline results that any of the runs has, and
+    flags."""
     results = [name for name in catalog.headlines() if any(name in run.results for run in runs)]
-    flagged = any(map(run_flags, runs))
-    rows = [["run", "experiment", "status", "data", "model", "regularizer", "progress", "λ", "seed", *results]]
-    rows[0] += ["flags"] * flagged
+    flagged, named = any(map(run_flags, runs)), any(run.name for run in runs)
+    rows = [["run", "experiment", *["name"] * named, "status", "data", "model", "regularizer", "progress", "λ", "seed"]]
+    rows[0] += [*results, *["flags"] * flagged]
     for run in runs:
         values = [run.results[name].value if name in run.results else None for name in results]
         rows.append(
             [
                 str(run.id),
                 str(run.experiment),
+                *[run.name or ""] * named,
                 run.status.value,
                 run.spec.dataset.key,
                 run.spec.model.key,
@@ -42,4 +44,4 @@ def run_table(runs: Sequence[Run], catalog: Catalog) -> str:
                 *[", ".join(run_flags(run))] * flagged,
             ]
         )
-    return aligned(rows, left=_TEXT_COLUMNS)
+    return aligned(rows, left=range(_FIRST_TEXT, _FIRST_TEXT + _TEXTS + named))

@@ -14,7 +14,7 @@ from densitylab.frontend.command_line.parser import Parser
 from densitylab.frontend.command_line.run_table import run_json, run_table
 
 _KINDS = ("dataset", "model", "regularizer")
-_REPEATED = (*_KINDS, "tag", "owner")
+_REPEATED = (*_KINDS, "name", "tag", "owner")
 _FILTERS = (*_REPEATED, "experiment", "status", "seed", "where", "q", "archived", "sort")
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="CONDITION",
         help="such as 'results.accuracy.accuracy>=0.9' or 'spec.epochs>10', in quotes",
     )
-    parser.add_argument("--search", dest="q", metavar="TEXT", help="in notes, tags and keys")
+    parser.add_argument("--search", dest="q", metavar="TEXT", help="in names, notes, tags and keys")
     parser.add_argument("--archived", action="store_true", help="archived runs instead of the others")
     parser.add_argument(
         "--sort",

@@ -33,6 +33,7 @@ def act(client: ApiClient, given: argparse.Namespace) -> int:
     spec = run.spec
     lines = {
         "run": f"{run.id} of experiment {run.experiment}",
+        "name": run.name or "",
         "status": run.status.value + (f", {run.stage}" if run.stage else ""),
         "progress": f"{run.progress:.0%}" + (f", {duration(run.eta_seconds)} left" if run.eta_seconds else ""),
         "queue": f"#{run.queue_position}, priority {run.priority}" if run.queue_position else "",

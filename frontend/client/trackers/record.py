@@ -26,7 +26,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        return f"run {self.run.id}"
+        return self.run.name or f"run {self.run.id}"
 
     @property
     def group(self) -> str:
@@ -44,7 +44,7 @@ class Record:
 
     @property
     def facts(self) -> dict[str, str]:
-        """Return what is no number: status, device, notes, tags, flags, provenance, by dotted path."""
+        """Return what is no number: name, status, device, notes, tags, flags, provenance, by dotted path."""
         run = self.run
         others = {"experiment", "spec", "metrics", "results", "flags", "evaluations", "evaluation_counts"}
         kept = {"experiment": self.group} | run.model_dump(mode="json", exclude=others)

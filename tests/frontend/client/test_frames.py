@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from densitylab.backend.shared.contracts import Experiment, MetricPoint, MetricSeries
+from densitylab.backend.shared.contracts import Experiment, MetricPoint, MetricSeries, RunPatch
 from densitylab.frontend.client import to_dataframe
 
 
 def test_runs(live_api):
     done, waiting = live_api.launch({"evaluations": []}, {"lambda_": [0.5, 1.0]})
     live_api.finish(done, accuracy__accuracy=0.9)
+    live_api.client.change_run(done, RunPatch(name="teacher"))
     frame = to_dataframe(live_api.client.runs_of(live_api.client.run(done).experiment)).set_index("id")
     assert frame.index.dtype == "int64" and list(frame.index) == [done, waiting]
     types = {name: str(kind) for name, kind in frame.dtypes.items()}
@@ -37,6 +38,7 @@ def test_runs(live_api):
     assert pd.isna(frame["accuracy.accuracy"][waiting]) and pd.isna(frame["checkpoint_step"][waiting])
     assert pd.isna(frame["finished_at"][waiting]) and frame["finished_at"][done] >= frame["created_at"][done]
     assert "regularizer.estimator" in frame and list(frame["algorithm"]) == ["erm", "erm"]
+    assert frame["name"][done] == "teacher" and pd.isna(frame["name"][waiting])
 
 
 def test_curves(live_api):
