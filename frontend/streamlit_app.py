@@ -9,6 +9,7 @@ from densitylab.frontend.assets import read_asset
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.import_form.outcome import IMPORT
 from densitylab.frontend.ui.api import show_problem
+from densitylab.frontend.ui.login import is_admitted, show_login, show_user
 from densitylab.frontend.ui.palette.palette import command_palette
 from densitylab.frontend.ui.scroll_to_top import scroll_to_top
 from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
@@ -42,11 +43,15 @@ page = st.navigation(
             st.Page("app_pages/system.py", title="System", icon=":material/dns:", url_path="system"),
         ],
     },
-    position="top",
+    position="top" if is_admitted() else "hidden",
 )
 # A run's and an experiment's page have its number in their links
 title = " ".join(filter(None, [page.title, st.query_params.get(page.url_path)]))
 st.set_page_config(page_title=f"{title} · DensityLab", page_icon=str(HERE / "icon.png"), layout="wide")
+if not is_admitted():
+    show_login()
+    st.stop()
+show_user()
 listen_for_shortcuts()
 command_palette()
 scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models

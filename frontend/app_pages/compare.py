@@ -1,25 +1,29 @@
 """Compare the runs of experiments, or any set of runs: what the tests allow to say, a table, charts and curves."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.contracts import BulkAction, Run, Status
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
-from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.analysis.summary import summary_sentences
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
+from densitylab.frontend.frozen.experiment import freeze_experiment
 from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper
-from densitylab.frontend.report.experiment_report import report
+from densitylab.frontend.report.experiment_report import report_of_runs
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
+from densitylab.frontend.ui.bulk_actions import act
 from densitylab.frontend.ui.comparison.evaluation_plots import show_evaluation_plots
 from densitylab.frontend.ui.comparison.group_table import show_group_table
-from densitylab.frontend.ui.comparison.open_run import MAX_MAPS, open_run
+from densitylab.frontend.ui.comparison.maps_button import maps_button
+from densitylab.frontend.ui.comparison.open_run import open_run
+from densitylab.frontend.ui.comparison.options import Options, show_options
 from densitylab.frontend.ui.comparison.result_charts import (
     show_lambda_responses,
     show_parallel_coordinates,
@@ -29,24 +33,30 @@ from densitylab.frontend.ui.comparison.result_charts import (
 from densitylab.frontend.ui.comparison.subject import choose_subject
 from densitylab.frontend.ui.comparison.training_curves import show_training_curves
 from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.frozen_download import show_frozen_page
 from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 from densitylab.frontend.ui.warning_line import show_warning_line
 
 MAX_LINKS, MAX_EVALUATED = 50, 20
-OWN_BASELINE = "automatic: the same spec without penalty"
 TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric plots", "Runs")
 
 
 def show_progress(runs: Sequence[Run]) -> None:
     counts = {status: sum(run.status is status for run in runs) for status in Status}
     words = " · ".join(f"{status_text(status)} {count}" for status, count in counts.items() if count)
+    evaluations = Counter[Status]()
+    for run in runs:
+        evaluations.update(run.evaluation_counts)
+    ended = sum(count for status, count in evaluations.items() if status.final)
+    if ended < evaluations.total():
+        words += f" · {ended} of {evaluations.total()} evaluations done"
     if all(run.status.final for run in runs):
         st.caption(f"{counted(len(runs), 'run')}: {words}")
         return
     done = sum(1.0 if run.status.final else run.progress for run in runs) / len(runs)
     known = [run.eta_seconds for run in runs if run.eta_seconds is not None]
-    left = f" · current run: {duration(max(known))} left" if known else ""
+    left = f" · next training ends in {duration(min(known))}" if known else ""
     st.progress(done, text=f"{counted(len(runs), 'run')}: {words}{left}")
 
 
@@ -59,8 +69,10 @@ def show_runs(runs: Sequence[Run]) -> None:
             st.caption(f"The first {MAX_LINKS}; click a point of a chart to open any other.")
         for run in runs[:MAX_LINKS]:
             name, state = st.columns([4, 2])
-            name.page_link("app_pages/run.py", label=run_name(run, catalog()), query_params={"run": str(run.id)})
-            state.caption(status_text(run.status) + (f": {run.error.splitlines()[-1][:80]}" if run.error else ""))
+            label, query = escaped(run_name(run, catalog())), {"run": str(run.id)}
+            name.page_link("app_pages/run.py", label=label, query_params=query)
+            error = f": {escaped(run.error.splitlines()[-1][:80])}" if run.error else ""
+            state.caption(status_text(run.status) + error)
 
 
 def is_active(runs: Sequence[Run]) -> bool:
@@ -77,23 +89,23 @@ def is_active(runs: Sequence[Run]) -> bool:
     )
 
 
-def show_report(experiment: int | None) -> None:
-    """Create the report on request, and then offer it: it may have to wait for its maps."""
-    if experiment is None:
-        return
+def show_report(runs: Sequence[Run], experiment: int | None, options: Options) -> None:
+    """Create the report of what the page shows on request, and then offer it: it may have to wait for its maps."""
+    shown = tuple(run.id for run in runs), options
     if st.button(
         "Make a report",
         icon=":material/description:",
-        help="One HTML file with tables, charts, maps, specs and provenance",
+        help="One HTML file of the runs, groups and results that this page shows: tables, charts, maps, provenance",
     ):
         with st.spinner("Collecting results and maps"), show_api_errors():
-            st.session_state["report"] = experiment, report(api(), experiment)
-    made = st.session_state.get("report")
-    if made and made[0] == experiment:
+            made = report_of_runs(api(), runs, baseline=options.baseline, results=options.results)
+            st.session_state["report"] = shown, made
+    kept = st.session_state.get("report")
+    if kept and kept[0] == shown:
         st.download_button(
             "Download the report",
-            made[1],
-            f"experiment-{experiment}.html",
+            kept[1],
+            "comparison.html" if experiment is None else f"experiment-{experiment}.html",
             "text/html",
             icon=":material/download:",
             type="primary",
@@ -101,29 +113,35 @@ def show_report(experiment: int | None) -> None:
         )
 
 
-def show_actions(comparison: Comparison, experiment: int | None) -> None:
-    maps = one_of_each(comparison.groups, MAX_MAPS)
-    with st.container(horizontal=True):
-        if st.button(
-            f"Saliency maps of {counted(len(maps.runs), 'group')}",
-            icon=":material/blur_on:",
-            disabled=not maps.runs,
-            help=f"The first succeeded seed of each group, at most {MAX_MAPS}, baselines included. {maps.text}",
-        ):
-            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in maps.runs])})
-        show_report(experiment)
+def show_actions(runs: Sequence[Run], comparison: Comparison, experiment: int | None, options: Options) -> None:
+    maps_button(comparison.groups)
+    show_report(runs, experiment, options)
+    active = [run.id for run in runs if not run.status.final]
+    if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
+        act(BulkAction.CANCEL, active)
+    if experiment is not None:
+        if st.button("Experiment", icon=":material/science:", help="Its runs, notes and tags; add seeds or λ"):
+            st.switch_page("app_pages/experiment.py", query_params={"experiment": str(experiment)})
+        show_frozen_page(f"experiment-{experiment}", lambda: freeze_experiment(api(), experiment))
 
 
-def show_paper(comparison: Comparison, columns: Sequence[Column], selection: tuple[Column, float] | None) -> None:
-    """Draw the files for a paper, with the λ that is selected on the page."""
+def show_paper(
+    comparison: Comparison,
+    columns: Sequence[Column],
+    selection: tuple[Column, float] | None,
+    across: Sequence[tuple[Column, Column]],
+) -> None:
+    """Draw the files for a paper, with the λ that is selected on the page and the trade-offs that it shows."""
     if not columns:
         return
     selected, max_loss = selection or (None, 0.0)
     name = "comparison" if subject.experiment is None else f"experiment-{subject.experiment}"
 
+    known = catalog()
+
     def make() -> Paper:
         return comparison_paper(
-            comparison, columns, catalog(), title=subject.name, selected=selected, max_loss=max_loss
+            comparison, columns, known, title=subject.name, across=across, selected=selected, max_loss=max_loss
         )
 
     show_paper_downloads(name, make)
@@ -152,27 +170,6 @@ def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
         st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
 
 
-def show_options(comparison: Comparison) -> tuple[list[str], int | None]:
-    """Return the results to show, and a run of the baseline (None: each group has its own)."""
-    names = list(dict.fromkeys(column.result for column in comparison.columns))
-    with st.expander("Options: results, baseline, columns"):
-        left, right = st.columns([3, 2])
-        results = left.multiselect(
-            "Results",
-            names,
-            key="results",
-            bind="query-params",
-            placeholder="headline results",
-            format_func=lambda name: name.replace("_", " ").replace(".", ": "),
-        )
-        by_label = dict(zip(comparison.labels, comparison.groups, strict=True))
-        label = right.selectbox("Baseline", [OWN_BASELINE, *by_label], key="baseline", bind="query-params")
-        with st.container(horizontal=True):
-            st.toggle("Differences from the baseline", value=True, key="deltas", bind="query-params")
-            st.toggle("Settings shared by all groups", key="identical", bind="query-params")
-    return results, by_label[label].runs[0].id if label in by_label else None
-
-
 st.title("Compare")
 subject = choose_subject()
 first = subject.fetch()
@@ -180,12 +177,18 @@ if not first:
     st.info("None of these runs exists any more. Choose others on the Runs page.", icon=":material/lightbulb:")
     st.page_link("app_pages/runs.py", label="All runs", icon=":material/list:")
     st.stop()
-st.subheader(escaped(subject.name))
+st.header(escaped(subject.name))
 load_charts()
 live = is_active(first)
-first_comparison = compare(first, catalog())
-show_actions(first_comparison, subject.experiment)
-results, baseline = show_options(first_comparison)
+whole = compare(first, catalog())
+actions = st.container(horizontal=True)
+with actions:
+    options = show_options(whole)
+first = options.shown(first)
+narrowed = options.runs is not None or options.baseline is not None
+first_comparison = compare(first, catalog(), baseline=options.baseline) if narrowed else whole
+with actions:
+    show_actions(first, first_comparison, subject.experiment, options)
 
 
 just_fetched = [first]  # for the first time that the part below is drawn
@@ -193,27 +196,29 @@ just_fetched = [first]  # for the first time that the part below is drawn
 
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live() -> None:
-    runs = just_fetched.pop() if just_fetched else subject.fetch()
+    runs = just_fetched.pop() if just_fetched else options.shown(subject.fetch())
     if live and not is_active(runs):
         st.rerun()
-    same = runs is first and baseline is None
-    comparison = first_comparison if same else compare(runs, catalog(), baseline=baseline)
+    comparison = first_comparison if runs is first else compare(runs, catalog(), baseline=options.baseline)
     columns = headline_columns(comparison, catalog())
-    if results:
-        columns = [column for column in comparison.columns if column.result in results]
+    if options.results:
+        columns = [column for column in comparison.columns if column.result in options.results]
     show_progress(runs)
     show_summary(comparison, columns)
     table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
+    if not comparison.columns:
+        for tab in (charts, best, plots):
+            tab.caption("No results yet: they come with the evaluations after the training.")
     with best:
         selection = show_selection(comparison)
+    with charts:
+        show_lambda_responses(comparison, columns)
+        across = show_tradeoffs(comparison)
+        show_parallel_coordinates(comparison, columns)
     with table:
         show_warning_line(warnings_of(comparison, columns))
         show_group_table(comparison, columns)
-        show_paper(comparison, columns, selection)
-    with charts:
-        show_lambda_responses(comparison, columns)
-        show_tradeoffs(comparison)
-        show_parallel_coordinates(comparison, columns)
+        show_paper(comparison, columns, selection, across)
     with curves:
         show_training_curves(comparison, runs)
     with plots:

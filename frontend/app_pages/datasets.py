@@ -12,7 +12,7 @@ from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.launch_form.register_form import registration_active, show_register
-from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, forget_catalog, show_api_errors
 from densitylab.frontend.ui.entry_points import dialog, fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.status import flash
@@ -30,7 +30,7 @@ _STATES = {
 
 def show_dataset(dataset: Dataset) -> None:
     with st.container(border=True):
-        name, facts, action = st.columns([4, 5, 2], vertical_alignment="center")
+        name, facts, action = st.columns([6, 4, 3], vertical_alignment="center")
         with name:
             st.markdown(f"**{escaped(dataset.label)}** {_STATES[dataset.status]}")
             st.caption(f"`{dataset.key}` · {escaped(dataset.summary)}")
@@ -52,7 +52,7 @@ def show_dataset(dataset: Dataset) -> None:
                     f"{parameters_text(dataset, other)}: {other.status}"
                     + (f" · {sizes_text(other)} · {size(other.bytes)}" if other.bytes else "")
                 )
-        with action:
+        with action, st.container(horizontal=True, horizontal_alignment="right"):
             if dataset.status == "preparing":
                 show_preparation(dataset.key, dataset.task)
             elif not dataset.registered:
@@ -111,7 +111,7 @@ def confirm_remove(dataset: Dataset) -> None:
     if st.button("Remove", key="confirm-remove", icon=":material/delete:", type="primary"):
         with show_api_errors():
             freed = api().remove_dataset(dataset.key)
-            catalog.clear()
+            forget_catalog()
             flash(f"Removed {dataset.label}; {size(freed.bytes)} freed.")
             st.rerun()
 
@@ -129,10 +129,9 @@ def show_preparation(key: str, task_id: int | None) -> None:
 
 
 def show_examples(ready: Sequence[Dataset]) -> None:
-    st.subheader("Examples")
     if not ready:
         st.info(
-            "No data set is ready yet. Prepare one above; BlockMNIST needs no download.", icon=":material/lightbulb:"
+            "No data set is ready yet. Prepare one below; BlockMNIST needs no download.", icon=":material/lightbulb:"
         )
         return
     labels = {dataset.key: dataset for dataset in ready}
@@ -216,6 +215,10 @@ def any_preparing() -> bool:
 
 
 st.title("Data sets")
+with show_api_errors():
+    show_examples([dataset for dataset in api().datasets().items if dataset.status == "ready"])
+show_register()
+st.header("All data sets")
 live = any_preparing()
 
 
@@ -229,6 +232,3 @@ def show_datasets() -> None:
 
 
 show_datasets()
-show_register()
-with show_api_errors():
-    show_examples([dataset for dataset in api().datasets().items if dataset.status == "ready"])

@@ -160,7 +160,7 @@ if direction == "image" and towards is None:
 origin = "uploaded" if samples.split == "upload" else samples.split
 indices = [samples.indices[0], *([] if towards is None else [towards])]
 titles = [f"{origin} image {index}" for index in indices]
-st.subheader(f"Around {titles[0]}" if towards is None else f"From {titles[0]} towards {titles[1]}")
+st.header(f"Around {titles[0]}" if towards is None else f"From {titles[0]} towards {titles[1]}")
 with show_api_errors(fields):
     density = api().slice_density(
         DensityRequest(

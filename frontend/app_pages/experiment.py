@@ -10,10 +10,11 @@ from densitylab.backend.shared.statistics.groups import mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, short_label, text
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, joined, number, status_text
-from densitylab.frontend.charts.figures import X_LABELS, overlay
+from densitylab.frontend.charts.figures import overlay
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
+from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_actions import show_experiment_actions
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
@@ -47,7 +48,7 @@ def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
 def show_groups(comparison: Comparison) -> None:
     """Draw a row per group of runs that differ only in the seed."""
     rows = []
-    shown = headline_columns(comparison, catalog())
+    shown = {short_label(column, comparison, catalog()): column for column in headline_columns(comparison, catalog())}
     for group, label in zip(comparison.groups, comparison.labels, strict=True):
         counts: dict[Status, int] = {}
         for run in group.runs:
@@ -60,14 +61,14 @@ def show_groups(comparison: Comparison) -> None:
                 "Runs": ", ".join(f"{count} {status_text(status)}" for status, count in counts.items()),
                 "Progress": round(100 * sum(run.progress for run in group.runs) / len(group.runs)),
                 "Time left": "" if left is None else duration(left),
-                **{
-                    short_label(column, comparison, catalog()): _blank(text(mean_over_seeds(group, column)))
-                    for column in shown
-                },
+                **{result: _blank(text(mean_over_seeds(group, column))) for result, column in shown.items()},
             }
         )
+    table = pd.DataFrame(rows)
+    if all(run.status.final for group in comparison.groups for run in group.runs):
+        table = table.drop(columns=["Progress", "Time left"])
     st.dataframe(
-        pd.DataFrame(rows),
+        table,
         hide_index=True,
         key="groups",
         column_config={
@@ -82,6 +83,20 @@ def _blank(value: str) -> str:
 
 
 def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
+    """Draw the curves of a metric, one per run, with their controls; a change of Pause reruns the whole page."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        metric = st.selectbox(
+            "Metric",
+            list(METRIC_LABELS),
+            list(METRIC_LABELS).index("validation_accuracy"),
+            key="metric",
+            bind="query-params",
+            format_func=metric_label,
+            width=260,
+        )
+        axes = choose_axes()
+        if live:
+            choose_pause(paused)
     names = {run.id: comparison.label_of(run) for run in runs[:MAX_CURVES]}
     series = [item for item in api().metrics_of(list(names), [metric], max_points=MAX_POINTS) if item.points]
     if not series:
@@ -96,9 +111,9 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
         series,
         names,
         comparison.run_colors,
-        x=x_axis,
-        log_x=log_x,
-        log_y=log_y,
+        x=axes.x,
+        log_x=axes.log_x,
+        log_y=axes.log_y,
     )
     live_chart(
         figure, key=f"overlay-{metric}", label=f"{metric_label(metric)} of {counted(len(series), 'run')}", height=430
@@ -132,12 +147,14 @@ def stage_text(run: Run) -> str:
 
 def show_runs(comparison: Comparison, runs: Sequence[Run]) -> None:
     st.caption("Select a row to open its run.")
+    named = any(run.name for run in runs)
     event = st.dataframe(
         pd.DataFrame(
             [
                 {
                     "Run": run.id,
-                    "Settings": comparison.label_of(run),
+                    **({"Name": run.name or ""} if named else {}),
+                    "Settings": comparison.settings_of(run),
                     "Status": status_text(run.status),
                     "Progress": round(100 * run.progress),
                     "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
@@ -190,20 +207,7 @@ if not first_runs:
 live = is_active(first)
 load_charts()
 show_experiment_actions(first, first_runs, compare(first_runs, catalog()))
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    metric = st.selectbox(
-        "Metric",
-        list(METRIC_LABELS),
-        list(METRIC_LABELS).index("validation_accuracy"),
-        key="metric",
-        bind="query-params",
-        format_func=metric_label,
-        width=260,
-    )
-    x_axis = st.segmented_control("x-axis", list(X_LABELS), default="step", required=True, key="x", bind="query-params")
-    log_x = st.toggle("Log x", key="logx", bind="query-params")
-    log_y = st.toggle("Log y", key="logy", bind="query-params")
-    paused = st.toggle("Pause", key="pause", help="Pauses automatic refresh.") if live else False
+paused = live and is_paused()
 pace = REFRESH_SECONDS if len(first_runs) < MANY else 5 * REFRESH_SECONDS
 
 

@@ -37,7 +37,7 @@ def show_run(run: Run) -> None:
     with st.container(border=True):
         name, status, outcome = st.columns([4, 2, 4], vertical_alignment="center")
         with name:
-            st.page_link("app_pages/run.py", label=run_name(run, catalog()), query_params={"run": str(run.id)})
+            st.page_link("app_pages/run.py", label=escaped(run_name(run, catalog())), query_params={"run": str(run.id)})
         with status:
             status_badge(run.status)
         with outcome:
@@ -58,7 +58,7 @@ def show_run(run: Run) -> None:
 
 
 def show_recent(runs: Sequence[Run]) -> None:
-    st.subheader("Recent runs")
+    st.header("Recent runs")
     if not runs:
         st.info(
             "No runs yet. Launch the demo above, or your own experiment on the Launch page.",

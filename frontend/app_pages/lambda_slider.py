@@ -23,7 +23,7 @@ from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.lambda_slider.lambda_slider import lambda_slider
 from densitylab.frontend.ui.query_params import query_ints
 
-_SIDE = 220  # screen pixels of a picture's longer side
+_WIDTH, _HEIGHT = 240, 300  # screen pixels of a picture, at most: four stand side by side
 
 
 def views(columns: Sequence[RunColumn], names: Sequence[str], method: str, **parts: Any) -> list[MapView] | None:
@@ -42,8 +42,8 @@ def views(columns: Sequence[RunColumn], names: Sequence[str], method: str, **par
 
 
 st.title("λ slider")
+runs, columns = choose_runs_over_lambda()
 with st.sidebar:
-    runs, columns = choose_runs_over_lambda()
     size = api().dataset(runs[0].spec.dataset.key).sizes.get("test", 1)
     linked = next(iter(query_ints("image")), 0)
     image = st.number_input(
@@ -67,7 +67,7 @@ with show_api_errors():
     density = views(columns, names, "log_density", samples=samples) if gradient is not None else None
     if gradient is not None and density is not None:
         height, width = gradient[0].maps.images.shape[-2:]
-        zoom = max(1, _SIDE // max(height, width))
+        zoom = max(1, min(_WIDTH // width, _HEIGHT // height))
         lambda_slider(
             frames(gradient, density, [results_text(run) for run in runs]),
             start=0,

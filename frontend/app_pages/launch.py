@@ -73,7 +73,7 @@ def launch(request: ExperimentRequest, errors: FieldErrors) -> None:
 
 title_cell, presets_cell = st.columns([4, 1], vertical_alignment="bottom")
 title_cell.title("Launch")
-with presets_cell:
+with presets_cell, st.container(horizontal=True, horizontal_alignment="right"):
     draw_presets()
 open_link()
 copy_place = st.container()

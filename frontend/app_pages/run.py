@@ -9,13 +9,14 @@ from densitylab.backend.shared.contracts import Evaluation, MetricSeries, Origin
 from densitylab.frontend.analysis.curve_names import metric_label
 from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_heading, run_words, size
 from densitylab.frontend.analysis.origins import ORIGINS
-from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, XAxis, curves, panels_of
+from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, curves, panels_of
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.launch_form.evaluation_form import show_evaluation_form
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.curve_controls import Axes, choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
@@ -66,17 +67,26 @@ def show_header(run: Run, catalog: Catalog) -> None:
             st.code("\n".join(line.text for line in lines), language=None)
 
 
-def show_panel(panel: Panel, series: list[MetricSeries], key: str) -> None:
-    figure = curves(panel, series, x=x_axis, log_x=log_x, log_y=log_y)
+def choose_curve_axes() -> Axes:
+    """Draw the controls of the curves, of which an imported model has none."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        axes = choose_axes() if with_curves else Axes()
+        if live:
+            choose_pause(paused)
+    return axes
+
+
+def show_panel(panel: Panel, series: list[MetricSeries], key: str, axes: Axes) -> None:
+    figure = curves(panel, series, x=axes.x, log_x=axes.log_x, log_y=axes.log_y)
     latest = ", ".join(
         f"{metric_label(item.name)} {number(item.points[-1].value)}"
         for item in series
         if item.name in panel.metrics and item.points
     )
-    live_chart(figure, key=key, label=f"{panel.title} over {X_LABELS[x_axis]}. Latest: {latest}.", height=290)
+    live_chart(figure, key=key, label=f"{panel.title} over {X_LABELS[axes.x]}. Latest: {latest}.", height=290)
 
 
-def show_curves(series: list[MetricSeries]) -> None:
+def show_curves(series: list[MetricSeries], axes: Axes) -> None:
     if not any(item.points for item in series):
         st.info("No points yet: the curves start with the first training steps.", icon=":material/hourglass_empty:")
         return
@@ -85,13 +95,13 @@ def show_curves(series: list[MetricSeries]) -> None:
         if index % 2 == 0:
             cells = st.columns(2)
         with cells[index % 2]:
-            show_panel(panel, series, f"curve-{panel.title}")
+            show_panel(panel, series, f"curve-{panel.title}", axes)
     shown = [panel for panel in SECONDARY_PANELS if present & set(panel.metrics)]
     with st.expander("λ, learning rate and throughput"):
         cells = st.columns(2)
         for index, panel in enumerate(shown):
             with cells[index % 2]:
-                show_panel(panel, series, f"secondary-{index}")
+                show_panel(panel, series, f"secondary-{index}", axes)
     with st.expander("Curves as a table"):
         frames = [
             pd.Series({point.step: point.value for point in item.points}, name=metric_label(item.name))
@@ -110,7 +120,7 @@ def show_log(run: Run) -> None:
             )
             st.download_button(
                 "Download the log",
-                lambda: api().log_text(run.id),
+                functools.partial(api().log_text, run.id),
                 f"run-{run.id}.log",
                 "text/plain",
                 key="log-file",
@@ -172,7 +182,7 @@ except ApiError as error:
     st.page_link("app_pages/runs.py", label="All runs", icon=":material/list:")
     st.stop()
 
-st.title(f"{run_heading(first)}: {escaped(api().experiment(first.experiment).name)}")
+st.title(f"{run_heading(first)}: {escaped(first.name or api().experiment(first.experiment).name)}")
 st.markdown(f"**{escaped(run_words(first, catalog()))}**")
 badges = [f":red-badge[:material/warning: {words}]" for words in run_flags(first)]
 badges += [f":blue-badge[{ORIGINS[first.origin]}]"] if first.origin is not Origin.TRAINED else []
@@ -186,16 +196,7 @@ live = is_active(first, evaluations)
 load_charts()
 show_run_actions(first)
 with_curves = first.origin is not Origin.IMPORTED
-x_axis: XAxis = "step"
-log_x = log_y = False
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    if with_curves:
-        x_axis = st.segmented_control(
-            "x-axis", list(X_LABELS), default="step", required=True, key="x", bind="query-params"
-        )
-        log_x = st.toggle("Log x", key="logx", bind="query-params")
-        log_y = st.toggle("Log y", key="logy", bind="query-params")
-    paused = st.toggle("Pause", key="pause", help="Pauses automatic refresh.") if live else False
+paused = live and is_paused()
 
 
 @fragment(run_every=REFRESH_SECONDS if live and not paused else None)
@@ -207,8 +208,9 @@ def show_live() -> None:
     if run.origin is not Origin.TRAINED:
         show_source(run)
     show_headlines(run, evaluations, catalog())
+    axes = choose_curve_axes()
     if with_curves:
-        show_curves(api().metrics(first.id, max_points=MAX_POINTS))
+        show_curves(api().metrics(first.id, max_points=MAX_POINTS), axes)
     show_results(run, evaluations, catalog())
     show_log(run)
 

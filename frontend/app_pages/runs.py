@@ -110,10 +110,12 @@ def show_runs() -> None:
             st.page_link("app_pages/launch.py", label="Launch", icon=":material/rocket_launch:")
         return
     shown = f", {len(runs):,} of them shown" if len(runs) < total else ""
-    st.caption(f"{counted(total, 'run')} in all{shown}.")
-    actions = st.container()
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(f"{counted(total, 'run')} in all{shown}.", width="content")
+        columns = st.container(width="content")
+    actions = st.container(key="runs-actions")
     kept = steady(runs)
-    selected = show_runs_table(rows_of(kept), key=table_key(), grouped=grouped)
+    selected = show_runs_table(rows_of(kept), key=table_key(), grouped=grouped, columns_place=columns)
     with actions:
         show_actions([kept[row] for row in selected], archived=archived)
     if len(runs) < total:

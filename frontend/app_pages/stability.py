@@ -199,10 +199,14 @@ fields = FieldErrors()
 samples = choose_images(runs, run_columns, fields)
 method, params, target = choose_maps(runs, names, fields)
 entry, perturbation = choose_perturbation(fields)
-evaluating = bool(unfinished(fetch_evaluations(run_columns)))
-fragment(run_every=REFRESH_SECONDS if evaluating else None)(show_curves)(
-    run_columns, Component(key=method.key, params=params), entry, perturbation, refreshing=evaluating
-)
+evaluations = fetch_evaluations(run_columns)
+evaluating, attribution = bool(unfinished(evaluations)), Component(key=method.key, params=params)
+drawn = any(points(items, attribution, perturbation, entry.params[0].name) for items in evaluations.values())
+above, maps_place, below = st.container(), st.container(), st.container()
+with above if drawn else below:
+    fragment(run_every=REFRESH_SECONDS if evaluating else None)(show_curves)(
+        run_columns, attribution, entry, perturbation, refreshing=evaluating
+    )
 if samples is None:
     st.stop()
 link_fields = {
@@ -210,24 +214,25 @@ link_fields = {
     "perturbation_params": non_default(entry, without_strength(entry, perturbation.params)),
 }
 link.write_view(link_fields)
-answer = request_maps(
-    fields,
-    runs=[column.run for column in run_columns],
-    method=method.key,
-    params=params,
-    samples=samples,
-    target=target,
-    perturbation=perturbation,
-)
-if answer is not None:
-    with show_api_errors():
-        content = map_file(answer.id)
-        view = MapView(answer, read_maps(content), run_columns, names, method.signed, method.label)
-        st.markdown(escaped(shown_similarity(view)))
-        scale, legend = st.columns([2, 5], vertical_alignment="center")
-        places = [scale.empty(), legend.empty(), st.empty()]
-        with st.sidebar:
-            choose_and_draw(view, content, method, entry.key, link_fields, places)
-        if len(samples.indices) < link.MAX_IMAGES and samples.split != "upload":
-            st.button("Show more images", icon=":material/add:", on_click=show_more)
-        show_numbers(view)
+with maps_place:
+    answer = request_maps(
+        fields,
+        runs=[column.run for column in run_columns],
+        method=method.key,
+        params=params,
+        samples=samples,
+        target=target,
+        perturbation=perturbation,
+    )
+    if answer is not None:
+        with show_api_errors():
+            content = map_file(answer.id)
+            view = MapView(answer, read_maps(content), run_columns, names, method.signed, method.label)
+            st.markdown(escaped(shown_similarity(view)))
+            scale, legend = st.columns([2, 5], vertical_alignment="center")
+            places = [scale.empty(), legend.empty(), st.empty()]
+            with st.sidebar:
+                choose_and_draw(view, content, method, entry.key, link_fields, places)
+            if len(samples.indices) < link.MAX_IMAGES and samples.split != "upload":
+                st.button("Show more images", icon=":material/add:", on_click=show_more)
+            show_numbers(view)

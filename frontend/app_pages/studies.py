@@ -7,7 +7,7 @@ from densitylab.backend.shared.contracts.studies import Study, StudyReport
 from densitylab.frontend.analysis.formatting import by_owner, escaped
 from densitylab.frontend.analysis.study_text import replaced_text, settings_table
 from densitylab.frontend.client import ApiError
-from densitylab.frontend.ui.api import REFRESH_SECONDS, api
+from densitylab.frontend.ui.api import REFRESH_SECONDS, api, caller
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.query_params import keep_address, query_int
@@ -21,17 +21,17 @@ from densitylab.frontend.ui.studies.state import is_active, show_launches, show_
 
 
 @st.cache_data(ttl=60, max_entries=20, show_spinner=False)
-def fetch_report(study_id: int, state: str) -> StudyReport:
+def fetch_report(caller: str, study_id: int, state: str) -> StudyReport:
     """Return the report, kept until the study's state changes: its tests take a second."""
     return api().study_report(study_id)
 
 
 def show_report(study: Study) -> None:
-    report = fetch_report(study.id, study.model_dump_json(exclude={"progress", "eta_seconds"}))
-    st.subheader("Settings")
+    report = fetch_report(caller(), study.id, study.model_dump_json(exclude={"progress", "eta_seconds"}))
+    st.header("Settings")
     settings = settings_table(report.settings)
     st.table(pd.DataFrame(settings.rows, columns=settings.columns).set_index("setting"))
-    st.subheader("Progress")
+    st.header("Progress")
     show_progress(study)
     show_launches(study)
     show_downloads(report)
@@ -41,7 +41,7 @@ def show_report(study: Study) -> None:
     if report.devices:
         st.caption(f"Trained on {escaped(', '.join(report.devices))}.")
     if report.notes:
-        st.subheader("Notes")
+        st.header("Notes")
         st.markdown("\n".join(f"- {escaped(note)}" for note in report.notes))
 
 
@@ -81,7 +81,7 @@ def show_all() -> None:
     st.title("Studies")
     st.caption("Experiments that answer a question together: launched at once, with their tables, figures and claims.")
     show_launched()
-    st.subheader("On offer")
+    st.header("On offer")
     show_offers()
 
 

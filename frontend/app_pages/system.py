@@ -11,7 +11,7 @@ from densitylab.frontend.ui.entry_points import fragment
 
 
 def show_workers(system: System) -> None:
-    st.subheader("Workers")
+    st.header("Workers")
     if not system.workers:
         st.warning("No worker is running: new runs wait. Start the system with `make up`.", icon=":material/warning:")
         return
@@ -55,36 +55,39 @@ def as_row(worker: Worker) -> dict[str, object]:
 
 def show_services(system: System) -> None:
     broker, database, disk = system.broker, system.database, system.disk
-    st.subheader("Queues")
-    cells = st.columns(len(QueueName) + 1)
-    for cell, queue in zip(cells, QueueName, strict=False):
-        waiting = system.queues.get(queue)  # None where the broker does not answer
-        cell.metric(queue.value.capitalize(), "?" if waiting is None else waiting, help="Jobs in this queue")
-    cells[-1].metric("Running", system.running, help=f"Running tasks; {system.queued} more are waiting")
+    st.header("Queues")
+    with st.container(horizontal=True):
+        for queue in QueueName:
+            waiting = system.queues.get(queue)  # None where the broker does not answer
+            show_figure(queue.value.capitalize(), "?" if waiting is None else str(waiting), "Jobs in this queue")
+        show_figure("Running", str(system.running), f"Running tasks; {system.queued} more are waiting")
     if broker.status != "ok":
         st.warning(
             f"The broker is not available: {escaped(broker.status)}. New runs wait and start when it is back.",
             icon=":material/warning:",
         )
-    st.subheader("Broker, database and disk")
-    facts = st.columns(6)
+    st.header("Broker, database and disk")
     memory = f", {size(broker.bytes)} of memory" if broker.bytes is not None else ""
-    facts[0].metric("Broker", "✓ ok" if broker.status == "ok" else "✕ down", help=f"{broker.version or ''}{memory}")
-    facts[1].metric(
-        "Database", size(database.bytes), help=f"{database.kind} {database.version}, schema {database.revision}"
-    )
-    facts[2].metric("Runs", size(disk.runs_bytes), help="Checkpoints and results of runs")
-    facts[3].metric("Maps", size(disk.maps_bytes), help="Computed saliency maps")
-    facts[4].metric("Data sets", size(disk.data_bytes), help=f"Backups of the database take {size(disk.backups_bytes)}")
-    facts[5].metric("Disk free", size(disk.free_bytes), help=f"of {size(disk.total_bytes)}")
+    with st.container(horizontal=True):
+        show_figure("Broker", "✓ ok" if broker.status == "ok" else "✕ down", f"{broker.version or ''}{memory}")
+        show_figure("Database", size(database.bytes), f"{database.kind} {database.version}, schema {database.revision}")
+        show_figure("Runs", size(disk.runs_bytes), "Checkpoints and results of runs")
+        show_figure("Maps", size(disk.maps_bytes), "Computed saliency maps")
+        show_figure("Data sets", size(disk.data_bytes), f"Backups of the database take {size(disk.backups_bytes)}")
+        show_figure("Disk free", size(disk.free_bytes), f"of {size(disk.total_bytes)}")
     for text in disk.problems:
         st.warning(f"{escaped(text)} Delete runs that you no longer need.", icon=":material/warning:")
+
+
+def show_figure(label: str, value: str, help: str) -> None:
+    """Draw a figure so wide that two stand side by side on a phone."""
+    st.metric(label, value, help=help, width=150)
 
 
 def show_plugins(system: System) -> None:
     if not system.plugins:
         return
-    st.subheader("Plug-ins")
+    st.header("Plug-ins")
     for plugin in system.plugins:
         entries = ", ".join(plugin.entries) or "no entries"
         st.markdown(f"**{escaped(plugin.package)}** {escaped(plugin.version)}: {escaped(entries)}")

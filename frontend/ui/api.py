@@ -11,22 +11,43 @@ from densitylab.frontend.analysis.formatting import as_sentence, escaped
 from densitylab.frontend.client import ApiClient, ApiError, connect
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.field_errors import FieldErrors, named
+from densitylab.frontend.ui.login import current_user
 
 REFRESH_SECONDS = 1.0  # of a live part
 _UNPROCESSABLE = 422
 _PATIENCE = 0.5  # seconds: a page reports soon that the API is away, and asks again at its next refresh
 
 
-@st.cache_resource
 def api() -> ApiClient:
-    """Return the one client that all sessions of the page share."""
-    return connect(patience=_PATIENCE)
+    """Return the client of the session's user; without a login all sessions share one, with the page's token."""
+    user = current_user()
+    return _client(user.token if user else None)
+
+
+def caller() -> str:
+    """Return who asks the API, as part of the keys of caches that have its answers; "" without a login."""
+    user = current_user()
+    return user.email if user else ""
+
+
+def catalog() -> Catalog:
+    """Return the API's catalog, at most a minute old."""
+    return _catalog(caller())
+
+
+def forget_catalog() -> None:
+    """Let the next use of the catalog ask the API."""
+    _catalog.clear()
+
+
+@st.cache_resource
+def _client(token: str | None) -> ApiClient:
+    return connect(token=token, patience=_PATIENCE)
 
 
 # A resource and not data: data would be copied for every run that a table names
 @st.cache_resource(ttl=60, show_spinner=False)
-def catalog() -> Catalog:
-    """Return the API's catalog, at most a minute old."""
+def _catalog(caller: str) -> Catalog:
     return api().catalog()
 
 

@@ -16,17 +16,15 @@ from densitylab.backend.shared.contracts import (
     Status,
 )
 from densitylab.frontend.analysis.comparison import Comparison
-from densitylab.frontend.analysis.formatting import counted, escaped, joined, size
-from densitylab.frontend.analysis.map_selection import one_of_each
+from densitylab.frontend.analysis.formatting import counted, escaped, size
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, freed_by_deleting
+from densitylab.frontend.ui.comparison.maps_button import maps_button
 from densitylab.frontend.ui.entry_points import dialog
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.label_editor import edit_notes_and_tags
 from densitylab.frontend.ui.status import flash
 from densitylab.frontend.ui.widgets import parse_numbers
-
-MAX_MAPS = 6
 
 
 def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], comparison: Comparison) -> None:
@@ -34,25 +32,18 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
     query = {"experiment": str(experiment.id)}
     active = [run for run in runs if not run.status.final]
     ended = [run for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
-    maps = one_of_each(comparison.groups, MAX_MAPS)
     with st.container(horizontal=True):
         if st.button("Compare", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params=query)
-        if st.button(
-            f"Saliency maps of {counted(len(maps.runs), 'group')}",
-            icon=":material/blur_on:",
-            disabled=not maps.runs,
-            help=f"The first succeeded seed of each group, at most {MAX_MAPS}, baselines included. {maps.text}",
-        ):
-            st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in maps.runs])})
+        maps_button(comparison.groups)
         here = any(run.origin is Origin.TRAINED for run in runs)
         if st.button("Clone and edit", icon=":material/content_copy:", disabled=not here):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
         _show_adding(experiment, runs)
         _show_editor(experiment)
-        if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
+        if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
             act(BulkAction.CANCEL, [run.id for run in active])
-        if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
+        if ended and st.button(f"Retry {len(ended)}", icon=":material/replay:"):
             act(BulkAction.RETRY, [run.id for run in ended])
         if st.button("Unarchive" if experiment.archived else "Archive", icon=":material/archive:"):
             with show_api_errors():

@@ -5,7 +5,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Experiment, Run, Status
 from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.analysis.result_ranges import result_ranges
-from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.api import api, caller, catalog
 
 MAX_RUNS = 100  # of larger experiments the Compare page shows the results
 
@@ -17,12 +17,12 @@ def evaluated(experiment: Experiment) -> bool:
 
 def cached_runs(experiment: Experiment) -> list[Run]:
     """Return the runs of the experiment."""
-    return _runs(experiment.id, _state(experiment))
+    return _runs(caller(), experiment.id, _state(experiment))
 
 
 def result_line(experiment: Experiment) -> str:
     """Return the headline results in a line; "" where there are none."""
-    return _result_line(experiment.id, _state(experiment)) if evaluated(experiment) else ""
+    return _result_line(caller(), experiment.id, _state(experiment)) if evaluated(experiment) else ""
 
 
 def _state(experiment: Experiment) -> str:
@@ -30,10 +30,10 @@ def _state(experiment: Experiment) -> str:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _runs(experiment: int, state: str) -> list[Run]:
+def _runs(caller: str, experiment: int, state: str) -> list[Run]:
     return api().runs_of(experiment)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def _result_line(experiment: int, state: str) -> str:
+def _result_line(caller: str, experiment: int, state: str) -> str:
     return result_ranges(compare(api().runs_of(experiment), catalog()), catalog())

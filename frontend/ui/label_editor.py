@@ -1,9 +1,24 @@
-"""The inputs for notes and tags of a run or an experiment."""
+"""The inputs for the name of a run, and for notes and tags of a run or an experiment."""
 
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Run
+from densitylab.backend.shared.contracts.fields import MAX_RUN_NAME
 from densitylab.frontend.ui.field_errors import FieldErrors
+
+
+def edit_name(run: Run, fields: FieldErrors) -> str:
+    """Draw the input for a run's name, which begins with the stored one; return what it holds."""
+    name = st.text_input(
+        "Name",
+        run.name or "",
+        max_chars=MAX_RUN_NAME,
+        placeholder="none: its settings stand for it",
+        key=f"name-{run.id}-{hash(run.name)}",
+        persist_state="page",
+    )
+    fields.show("/name")
+    return name
 
 
 def edit_notes_and_tags(item: Run | Experiment, fields: FieldErrors) -> tuple[str, list[str]]:

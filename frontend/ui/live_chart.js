@@ -12,6 +12,12 @@ export default function(component) {
       box.draw();
     }, { root: box.closest("[data-testid=stMain]"), rootMargin: "300px" });
     box.watched.observe(box);
+    // The text colour changes with the theme, and its transition (in the chart's style) says so
+    box.addEventListener("transitionend", (event) => {
+      if (event.target !== box || event.propertyName !== "color") return;
+      box.drawn = null;
+      box.draw();
+    });
   }
   box.draw = () => {
     if (!box.near || box.drawn === box.pending || box.waiting) return;

@@ -29,7 +29,7 @@ def _chart() -> Any:
     return st.components.v2.component(
         "densitylab_chart",
         html='<div class="densitylab-chart" role="group" style="width:100%;height:100%"></div>',
-        css=".densitylab-chart { min-height: 100%; }",
+        css=".densitylab-chart { min-height: 100%; color: var(--st-text-color); transition: color 1ms; }",
         js=read_asset("ui/live_chart.js"),
         isolate_styles=False,
     )

@@ -19,6 +19,8 @@ def show_paper_downloads(name: str, make: Callable[[], Paper]) -> None:
         make: returns what they show.
     """
 
+    known = catalog()  # files are made outside of the session, where Streamlit knows no user
+
     def button(label: str, ending: str, mime: str, make_file: Callable[[], str | bytes], help_text: str) -> None:
         st.download_button(
             label,
@@ -47,14 +49,14 @@ def show_paper_downloads(name: str, make: Callable[[], Paper]) -> None:
             "Sources (BibTeX)",
             ".bib",
             "application/x-bibtex",
-            lambda: bibtex(make().runs, catalog()),
+            lambda: bibtex(make().runs, known),
             "Entries of the data, models and methods that the runs used",
         )
         button(
             "Everything (zip)",
             "-paper.zip",
             "application/zip",
-            lambda: bundle(make(), catalog()),
+            lambda: bundle(make(), known),
             "A document that compiles, tables, figures, values per seed, specs and hashes, and the script that draws "
             "the figures again",
         )

@@ -8,7 +8,7 @@ from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import freed_by_deleting
 from densitylab.frontend.ui.entry_points import dialog
 from densitylab.frontend.ui.field_errors import FieldErrors
-from densitylab.frontend.ui.label_editor import edit_notes_and_tags
+from densitylab.frontend.ui.label_editor import edit_name, edit_notes_and_tags
 from densitylab.frontend.ui.query_params import query_ints
 from densitylab.frontend.ui.status import flash
 
@@ -59,12 +59,13 @@ def show_run_actions(run: Run) -> None:
 
 
 def _show_editor(run: Run) -> None:
-    with st.popover("Notes and tags", icon=":material/edit:"), st.form("editor", border=False):
+    with st.popover("Name, notes and tags", icon=":material/edit:"), st.form("editor", border=False):
         fields = FieldErrors()
+        name = edit_name(run, fields)
         notes, tags = edit_notes_and_tags(run, fields)
         if st.form_submit_button("Save", icon=":material/save:"):
             with show_api_errors(fields):
-                api().change_run(run.id, RunPatch(notes=notes, tags=tags))
+                api().change_run(run.id, RunPatch(name=name, notes=notes, tags=tags))
                 st.rerun()
 
 

@@ -34,7 +34,7 @@ Sharing = Sequence[tuple[Evaluation, CatalogPlot]]  # the evaluations that share
 
 
 def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) -> None:
-    st.subheader("Results")
+    st.header("Results")
     if not evaluations:
         st.info("No evaluations yet.", icon=":material/straighten:")
         return

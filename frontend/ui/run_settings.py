@@ -17,7 +17,7 @@ def show_run_settings(run: Run, catalog: Catalog) -> None:
     """Draw what differs from the defaults, and behind it all settings, the spec and the provenance."""
     settings = run_settings(run, catalog)
     differing = [item for item in settings if item.differs]
-    st.subheader("Settings")
+    st.header("Settings")
     if differing:
         _show(differing)
     else:

@@ -13,9 +13,9 @@ MAX_NAMES = 10
 
 def show_source(run: Run) -> None:
     """Draw the accuracy of a model that was trained elsewhere, and all that is known of where it comes from."""
-    st.subheader("Accuracy on the test images")
+    st.header("Accuracy on the test images")
     show_accuracy(run)
-    st.subheader("Source")
+    st.header("Source")
     source = run.source
     facts = [f"{ORIGINS[run.origin].capitalize()}, not trained here"]
     if source is not None:
@@ -96,7 +96,7 @@ def _show_left_out(source: RunSource) -> None:
 
 def show_normalization_check(check: NormalizationCheck) -> None:
     """Draw the outcome of the normalisation check in a sentence, and its accuracies as a table."""
-    st.subheader("Normalisation check")
+    st.header("Normalisation check")
     draw = st.success if check.decided else st.warning
     draw(escaped(check.summary), icon=":material/check:" if check.decided else ":material/help:")
     st.dataframe(

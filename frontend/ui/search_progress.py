@@ -15,7 +15,7 @@ def show_search(experiment: int) -> None:
     """Draw the search."""
     search = api().search(experiment)
     optuna = search.kind == "optuna"
-    st.subheader("Search with Optuna" if optuna else "Search for λ")
+    st.header("Search with Optuna" if optuna else "Search for λ")
     facts = [f"**{search.status.capitalize()}**", escaped(search.reason)]
     facts.append(f"{counted(search.runs, 'run')} of at most {search.max_runs}")
     if search.max_seconds_left:

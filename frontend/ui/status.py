@@ -6,6 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Status
+from densitylab.frontend.analysis.formatting import escaped
 
 # Each status has an icon and a colour; the word always goes with them
 _ICONS: dict[Status, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {
@@ -41,4 +42,4 @@ def show_flash() -> None:
     """Show the kept message once."""
     text = st.session_state.pop("flash", None)
     if text:
-        st.toast(text)
+        st.toast(escaped(text))

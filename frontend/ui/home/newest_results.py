@@ -20,22 +20,28 @@ from densitylab.frontend.ui.experiment_results import cached_runs, evaluated
 
 
 def show_newest_results(experiments: Sequence[Experiment]) -> None:
-    """Draw the newest experiment with results; nothing if there is none.
+    """Draw the newest experiment with results to compare; else the newest with results, and nothing without any.
 
     Args:
         experiments: newest first.
     """
+    single = None
     for experiment in experiments:
-        if evaluated(experiment):
-            comparison = compare(cached_runs(experiment), catalog())
-            if headline_columns(comparison, catalog()):
-                _show(experiment, comparison)
-                return
+        if not evaluated(experiment):
+            continue
+        comparison = compare(cached_runs(experiment), catalog())
+        if sum(bool(group.means) for group in comparison.groups) > 1:
+            _show(experiment, comparison)
+            return
+        if single is None and headline_columns(comparison, catalog()):
+            single = experiment, comparison
+    if single is not None:
+        _show(*single)
 
 
 def _show(experiment: Experiment, comparison: Comparison) -> None:
     columns = headline_columns(comparison, catalog())
-    st.subheader("Newest results")
+    st.header("Newest results")
     words, chart = st.columns(2)
     with words:
         query = {"experiment": str(experiment.id)}

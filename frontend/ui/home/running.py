@@ -25,7 +25,7 @@ def show_running(experiments: Sequence[Experiment]) -> None:
     active = [item for item in experiments if is_active(item)]
     if not active:
         return
-    st.subheader("Now")
+    st.header("Now")
     active.sort(key=lambda item: not item.counts.get(Status.RUNNING))
     for experiment in active[:_SHOWN]:
         _show_experiment(experiment)
@@ -46,7 +46,7 @@ def _show_experiment(experiment: Experiment) -> None:
                 left = "time left not known yet" if eta is None else f"about {duration(eta)} of training left"
                 st.progress(experiment.progress, text=f"{experiment.progress:.0%} trained, {left}")
                 for run in api().runs(experiment=experiment.id, status=Status.RUNNING, limit=2).items:
-                    st.caption(f"{escaped(run_name(run, catalog()))}: {escaped(run.stage)} {run.progress:.0%}")
+                    st.caption(f"{escaped(run_name(run, catalog()))}: {escaped(run.stage)}, {run.progress:.0%}")
             else:
                 counts = experiment.evaluation_counts
                 done, total = sum(n for status, n in counts.items() if status.final), sum(counts.values())

@@ -55,7 +55,8 @@ def newest(client: ApiClient) -> Iterator[Destination]:
         yield Destination(f"Compare experiment {experiment.id} · {experiment.name}", "compare", number)
     for run in client.runs(limit=NEWEST, sort="-id").items:
         settings = f"{run.spec.model.key} · {run.spec.regularizer.key} · seed {run.spec.seed}"
-        yield Destination(f"Run {run.id} · {settings}", "run", {"run": str(run.id)})
+        named = f"{run.name} · " if run.name else ""
+        yield Destination(f"Run {run.id} · {named}{settings}", "run", {"run": str(run.id)})
 
 
 def as_json(destinations: list[Destination]) -> list[dict[str, object]]:

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import BulkAction, Origin, Run, RunPatch, Status
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, BulkAction, Origin, Run, RunPatch, Status
 from densitylab.frontend.analysis.formatting import joined
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, confirm_delete
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.label_editor import edit_name
 
-MAX_MAPS = 6
 _TAGGED = "runs_tagged"
 
 
 def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
     """Draw the buttons for the selected runs. `archived`: whether the page shows archived runs."""
     if not chosen:
-        st.caption("Select rows at the left edge to open, compare, cancel, retry, clone, tag, archive or delete runs.")
+        st.caption(
+            "Select rows at the left edge to open, compare, cancel, retry, clone, name, tag, archive or delete them."
+        )
         return
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
@@ -32,8 +34,8 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
         if st.button(
             f"Maps of {len(stored)}",
             icon=":material/blur_on:",
-            disabled=not 1 <= len(stored) <= MAX_MAPS,
-            help=f"Saliency maps of up to {MAX_MAPS} trained runs",
+            disabled=not 1 <= len(stored) <= MAX_RUNS_PER_ATTRIBUTION,
+            help=f"Saliency maps of up to {MAX_RUNS_PER_ATTRIBUTION} trained runs",
         ):
             st.switch_page("app_pages/saliency.py", query_params={"runs": joined([run.id for run in stored])})
         clonable = len(chosen) == 1 and chosen[0].origin is Origin.TRAINED
@@ -43,6 +45,8 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
             act(BulkAction.CANCEL, [run.id for run in active])
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
             act(BulkAction.RETRY, [run.id for run in ended])
+        if len(chosen) == 1:
+            _show_renaming(chosen[0])
         _show_tagging(chosen)
         move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
         if st.button(f"{'Unarchive' if archived else 'Archive'} {len(ids)}", icon=":material/archive:"):
@@ -54,6 +58,16 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
             help="Cancel running runs before you delete them",
         ):
             confirm_delete([run.id for run in final])
+
+
+def _show_renaming(run: Run) -> None:
+    fields = FieldErrors()
+    with st.popover("Name", icon=":material/edit:"), st.form("name", border=False):
+        name = edit_name(run, fields)
+        if st.form_submit_button("Save", icon=":material/save:"):
+            with show_api_errors(fields):
+                api().change_run(run.id, RunPatch(name=name))
+                st.rerun()
 
 
 def _show_tagging(chosen: Sequence[Run]) -> None:

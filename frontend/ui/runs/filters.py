@@ -13,27 +13,34 @@ from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.widgets import parse_numbers
 
 _ORDERS = {"-id": "newest, running first", "id": "oldest first", "lambda_": "λ"}  # and by each headline result
+_IN_POPOVER = ("origin", "experiment", "lambda_min", "lambda_max", "seeds", "above", "below", "archived")
 _LARGEST = 2**31 - 1
 
 
 def show_filters(catalog: Catalog) -> dict[str, Any]:
-    """Draw the filters; return them as keywords of the client's `runs`."""
+    """Draw the filters, the rarer ones in a popover; return them as keywords of the client's `runs`."""
+    orders = _ORDERS | catalog.orders()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        status = _choice("Status", [item.value for item in Status], str, width=150)
+        text = st.text_input(
+            "Search", key="q", bind="query-params", placeholder="name, notes, tag or number", width=200, max_chars=200
+        )
+        status = _choice("Status", [item.value for item in Status], str, width=140)
         regularizer = _entry("Regularizer", "regularizer", catalog)
         dataset = _entry("Data set", "dataset", catalog)
-        origin = _choice("Origin", [item.value for item in Origin], lambda item: ORIGINS[Origin(item)], width=150)
-        experiment = st.number_input(
-            "Experiment", 1, _LARGEST, None, key="experiment", bind="query-params", width=140, placeholder="any"
-        )
-        text = st.text_input(
-            "Search", key="q", bind="query-params", placeholder="notes, tag or number", width=200, max_chars=200
-        )
-        orders = _ORDERS | catalog.orders()
         sort = st.selectbox(
             "Sort by", list(orders), key="sort", bind="query-params", width=230, format_func=lambda item: orders[item]
         )
-        archived = st.toggle("Show archived", key="archived", bind="query-params")
+        used = sum(bool(st.query_params.get(name)) for name in _IN_POPOVER)
+        with st.popover(f"{counted(used, 'more filter')}" if used else "More filters", icon=":material/filter_alt:"):
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                origin = _choice(
+                    "Origin", [item.value for item in Origin], lambda item: ORIGINS[Origin(item)], width=150
+                )
+                experiment = st.number_input(
+                    "Experiment", 1, _LARGEST, None, key="experiment", bind="query-params", width=140, placeholder="any"
+                )
+            ranges = _ranges(catalog)
+            archived = st.toggle("Show archived", key="archived", bind="query-params")
     return {
         "status": status,
         "regularizer": regularizer,
@@ -43,16 +50,13 @@ def show_filters(catalog: Catalog) -> dict[str, Any]:
         "q": text or None,
         "archived": archived,
         "sort": sort,
-        **_ranges(catalog),
+        **ranges,
     }
 
 
 def _ranges(catalog: Catalog) -> dict[str, Any]:
-    """Draw the ranges of λ, seeds and results, folded unless one is set."""
-    names = ("lambda_min", "lambda_max", "seeds", "above", "below")
-    used = sum(bool(st.query_params.get(name)) for name in names)
-    label = f"λ, seeds and results: {counted(used, 'filter')}" if used else "λ, seeds and results"
-    with st.expander(label), st.container(horizontal=True, vertical_alignment="bottom"):
+    """Draw the ranges of λ, seeds and results."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         low, high = (
             st.number_input(
                 name, 0.0, 1e6, None, format="%g", key=key, bind="query-params", width=130, placeholder="any"
@@ -94,7 +98,7 @@ def _seeds() -> list[int] | None:
 
 def _entry(label: str, kind: str, catalog: Catalog) -> str | None:
     keys = [entry.key for entry in catalog.entries(kind)]
-    return _choice(label, keys, lambda item: catalog.label(kind, item), width=240, key=kind)
+    return _choice(label, keys, lambda item: catalog.label(kind, item), width=220, key=kind)
 
 
 def _choice(
@@ -107,4 +111,5 @@ def _choice(
         bind="query-params",
         width=width,
         format_func=lambda item: words(item) if item else "any",
+        placeholder="any",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import Origin, Run
 from densitylab.frontend.analysis.formatting import (
@@ -43,6 +44,7 @@ def run_row(
     row: dict[str, Any] = {
         "Status": status_text(run.status),
         "Run": run.id,
+        "Name": run.name or "",
         "Progress": round(100 * run.progress),
         "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
         "Origin": "" if trained else f"{ORIGINS[run.origin]}: {run.source_name}",
@@ -74,32 +76,38 @@ def run_row(
     return row
 
 
-def show_runs_table(rows: Sequence[Mapping[str, Any]], *, key: str, grouped: bool) -> list[int]:
+def show_runs_table(
+    rows: Sequence[Mapping[str, Any]], *, key: str, grouped: bool, columns_place: DeltaGenerator
+) -> list[int]:
     """Draw the table with the choice of its columns; return the positions of the selected rows.
 
     Args:
         rows: of `run_row`.
         key: of the table.
         grouped: whether the name of the experiment stands first.
+        columns_place: where the choice of the columns is drawn.
     """
     table = pd.DataFrame(rows)
     table = table.fillna({name: "" for name in table if name not in _NUMBERS}).astype(_NUMBERS)
-    for name in ("Time left", "Origin"):
+    for name in ("Name", "Time left", "Origin"):
         if not any(table[name]):
             del table[name]
+    if all(table["Progress"] == 100):
+        del table["Progress"]
     names = [name for name in table if name not in _LAST] + [name for name in _LAST if name in table]
     if grouped:
         names = ["Name of the experiment", *(name for name in names if name != "Name of the experiment")]
     offered = [name for name in names if name not in _ALWAYS]
-    chosen = st.multiselect(
-        "Columns",
-        offered,
-        key="columns",
-        bind="query-params",
-        accept_new_options=True,  # a link may have a column that no run on this page has
-        placeholder="all columns",
-        wrap=True,
-    )
+    with columns_place.popover("Columns", icon=":material/view_column:"):
+        chosen = st.multiselect(
+            "Columns",
+            offered,
+            key="columns",
+            bind="query-params",
+            accept_new_options=True,  # a link may have a column that no run on this page has
+            placeholder="all columns",
+            wrap=True,
+        )
     order = [name for name in names if name in _ALWAYS or name in chosen or not chosen]
     event = st.dataframe(
         table,

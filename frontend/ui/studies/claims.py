@@ -22,7 +22,7 @@ def show_claims(report: StudyReport) -> None:
     """Draw each claim with its answer for every launch."""
     if not report.claims:
         return
-    st.subheader("Claims")
+    st.header("Claims")
     labels = {column.result: column_label(column, catalog()) for table in report.tables for column in table.columns}
     for number, text in enumerate(dict.fromkeys(claim.text for claim in report.claims)):
         with st.container(border=True):

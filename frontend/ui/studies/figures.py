@@ -17,7 +17,7 @@ def show_figures(report: StudyReport) -> None:
     by_label = styles(report.figures, catalog())
     for index, item in enumerate(report.figures):
         figure = placed(item, by_label, catalog())
-        st.subheader(escaped(figure.title))
+        st.header(escaped(figure.title))
         chart_card(
             study_figure(figure),
             _numbers(figure),

@@ -14,7 +14,7 @@ from densitylab.frontend.ui.studies.run_links import show_run_links
 def show_result_tables(report: StudyReport) -> None:
     """Draw the tables, those of one title together."""
     for title in dict.fromkeys(table.title for table in report.tables):
-        st.subheader(escaped(title))
+        st.header(escaped(title))
         tables = [table for table in report.tables if table.title == title]
         for table in tables:
             _show_table(table, key=f"{title}-{table.launch}")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION
 from densitylab.frontend.analysis.formatting import escaped, joined
-from densitylab.frontend.ui.comparison.open_run import MAX_MAPS
 
 
 def show_run_links(label: str, runs: Sequence[int]) -> None:
@@ -34,5 +34,5 @@ def show_run_links(label: str, runs: Sequence[int]) -> None:
             "app_pages/saliency.py",
             label="saliency maps",
             icon=":material/blur_on:",
-            query_params={"runs": joined(runs[:MAX_MAPS])},
+            query_params={"runs": joined(runs[:MAX_RUNS_PER_ATTRIBUTION])},
         )
