@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 def page_text(app: AppTest) -> str:
     """Everything that the page says, as one text."""
     assert not app.exception, app.exception[0].value
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
+    parts = [*app.title, *app.header, *app.markdown, *app.caption, *app.info, *app.warning, *app.error]
     return "\n".join(str(part.value) for part in parts)
 
 

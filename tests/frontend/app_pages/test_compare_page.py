@@ -7,7 +7,9 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from densitylab.backend.shared.contracts import RunPatch
 from densitylab.backend.shared.tables import RunRow
+from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
 from tests.frontend.page_text import button, page_text, pictures
 
@@ -16,6 +18,12 @@ pytestmark = pytest.mark.timeout(120)
 
 def table(app: AppTest, *columns: str):
     return next(item.value for item in app.dataframe if set(columns) <= set(item.value.columns))
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """No worker draws maps in these tests."""
+    monkeypatch.setattr(experiment_report, "MAP_PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -105,10 +113,20 @@ def test_a_failed_run_and_missing_results_among_good_ones(page, live_api):
     live_api.client.cancel_run(waiting)
     app = page.open("compare", experiment=str(live_api.client.run(good).experiment))
     text = page_text(app)
-    assert "✕ failed: RuntimeError: the disk is full" in text
+    assert "✕ failed: RuntimeError\\: the disk is full" in text
     assert "3 runs: ✓ succeeded 1 · ✕ failed 1 · ⊘ cancelled 1" in text
     row = app.dataframe[0].value.iloc[0]
     assert (row["seeds done"], row["Test accuracy"]) == ("1 of 3", "0.900 (1 seed)")
+
+
+def test_names_of_runs_are_no_markdown(page, live_api):
+    (run_id,) = live_api.train({"evaluations": []})
+    live_api.client.change_run(run_id, RunPatch(name="**a** :red[b] $x$"))
+    name = r"\*\*a\*\* \:red\[b\] \$x\$"
+    experiment = str(live_api.client.run(run_id).experiment)
+    for app in (page.open("compare", experiment=experiment), page.open("home")):
+        labels = [link.proto.label for link in app.get("page_link")]
+        assert any(label.endswith(name) for label in labels) and not any("**a**" in label for label in labels)
 
 
 def test_a_run_deleted_in_another_window_is_said(page, live_api, experiment):
@@ -132,19 +150,34 @@ def test_five_hundred_runs(page, live_api):
     ).raise_for_status()
 
 
-def test_the_report_is_made_on_request(page, experiment, monkeypatch):
-    from densitylab.frontend.report import experiment_report
-
-    monkeypatch.setattr(experiment_report, "MAP_PATIENCE", 0.0)
+def test_the_report_is_made_on_request(page, experiment, impatient):
     app = page.open("compare", experiment=str(experiment))
     app = next(item for item in app.button if item.label == "Make a report").click().run()
     page_text(app)
-    assert app.session_state["report"][0] == experiment
-    assert app.session_state["report"][1].startswith("<!doctype html>")
-    assert json.dumps({"lambda_": [0, 0.1, 1]})[1:-1] in html.unescape(app.session_state["report"][1])
+    made = html.unescape(app.session_state["report"][1])
+    assert made.startswith("<!doctype html>") and json.dumps({"lambda_": [0, 0.1, 1]})[1:-1] in made
+    assert any(item.label == "Download the report" for item in app.get("download_button"))
 
 
-def test_runs_under_other_conditions_stand_together_with_a_sentence(page, live_api, experiment):
+def test_the_chosen_groups_stand_on_the_page_and_in_its_report(page, live_api, experiment, impatient):
+    app = page.open("compare", experiment=str(experiment), only=["λ 0", "λ 0.1"])
+    page_text(app)
+    assert list(table(app, "λ", "seeds done")["λ"]) == ["0", "0.1"]
+    app = button(app, "Make a report").click().run()
+    page_text(app)
+    runs = live_api.client.experiment(experiment).runs
+    assert app.session_state["report"][0][0] == tuple(runs[:4])
+    assert "2 groups of 4 runs" in app.session_state["report"][1]
+
+
+def test_chosen_runs_have_a_report_too(page, live_api, experiment, impatient):
+    runs = live_api.client.experiment(experiment).runs
+    app = button(page.open("compare", runs=f"{runs[0]},{runs[5]}"), "Make a report").click().run()
+    page_text(app)
+    assert "2 groups of 2 runs" in app.session_state["report"][1]
+
+
+def test_runs_under_other_conditions_stand_together_with_a_sentence(page, live_api, experiment, impatient):
     first, *_, last = live_api.client.experiment(experiment).runs
     with live_api.database.write() as session:
         for run_id, version in ((first, 2), (last, 3)):
@@ -187,7 +220,7 @@ def test_several_experiments_stand_in_one_comparison(page, live_api, experiment)
     app = page.open("compare", experiment=f"{experiment},{second}")
     page_text(app)
     assert len(app.dataframe[0].value) == 5 and set(app.dataframe[0].value["model"]) == {"MLP", "Small CNN"}
-    assert "Make a report" not in [item.label for item in app.button]  # a report is of one experiment
+    assert "Make a report" in [item.label for item in app.button]  # of the runs that are compared
 
 
 def test_every_experiment_can_be_found(page, live_api, experiment):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Button, Subheader
+from streamlit.testing.v1.element_tree import Button, Header
 
 from densitylab.backend.shared.contracts import QueueName, Readiness, Status, TaskKind
 from densitylab.frontend.ui.home import system_line
@@ -16,8 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 def order(app: AppTest, *words: str) -> list[int]:
     """Return the places of these headings and buttons on the page."""
     parts = [
-        item.label if isinstance(item, Button) else item.value if isinstance(item, Subheader) else ""
-        for item in app.main
+        item.label if isinstance(item, Button) else item.value if isinstance(item, Header) else "" for item in app.main
     ]
     return [parts.index(word) for word in words]
 
@@ -33,6 +32,8 @@ def test_what_is_at_work_the_newest_results_and_then_the_rest(page, empty_api):
     done = empty_api.launch({"epochs": 2, "evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
     for index, run_id in enumerate(done):
         empty_api.finish(run_id, accuracy__accuracy=0.5 + index / 10)
+    (alone,) = empty_api.launch({"epochs": 2, "evaluations": []})  # newer, with nothing to compare
+    empty_api.finish(alone, accuracy__accuracy=0.9)
     running = empty_api.launch({"epochs": 2, "evaluations": []}, {"seed": [0, 1, 2]})
     empty_api.start(running[0])
     app = page.open("home")

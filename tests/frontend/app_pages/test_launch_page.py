@@ -239,3 +239,33 @@ def test_two_variants_of_one_name_are_refused_beside_the_name(page):
     app = ending(app.text_input, "/evaluations/leakage/1/name").set_value("leakage").run()
     assert "'leakage' is named twice in this run" in page_text(app)
     assert ending(app.button, "launch-button").disabled
+
+
+def test_a_data_set_with_groups_brings_their_accuracy(page):
+    app = page.open("launch")
+    assert [entry.key for entry in ending(app.multiselect, "/evaluations").value] == ["leakage", "pgd_linf"]
+    choice = ending(app.selectbox, "/dataset/key")
+    app = choice.set_value(next(name for name in choice.options if name.startswith("Digits on textures"))).run()
+    page_text(app)
+    assert {entry.key for entry in ending(app.multiselect, "/evaluations").value} == {"groups", "leakage", "pgd_linf"}
+
+
+def test_a_copy_of_a_run_evaluated_on_validation_images_can_be_launched(page, live_api):
+    twins = [
+        {"key": "leakage"},
+        {"key": "accuracy", "split": "validation", "name": "accuracy_validation"},
+        {"key": "leakage", "split": "validation", "name": "leakage_validation"},
+    ]
+    (run,) = live_api.launch({**SMALL, "evaluations": twins})
+    app = page.open("launch", clone=str(run))
+    text = page_text(app)
+    assert "named twice" not in text
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    value = app.query_params["run"]  # the page of the copy
+    copy = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    assert {(item.key, item.split) for item in copy.spec.evaluations} >= {
+        ("leakage", "test"),
+        ("leakage", "validation"),
+        ("accuracy", "validation"),
+    }

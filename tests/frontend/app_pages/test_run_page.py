@@ -38,6 +38,31 @@ def test_notes_are_written_and_the_run_is_archived(page, live_api):
     assert live_api.client.run(run).archived
 
 
+def test_a_run_gets_a_name_and_loses_it(page, live_api):
+    run, other = live_api.launch(SMALL, {"seed": [0, 1]})
+
+    def rename(name: str) -> str:
+        app = page.open("run", run=str(run))
+        next(item for item in app.text_input if item.label == "Name").set_value(name)
+        return page_text(button(app, "Save").click().run())
+
+    assert f"Run {run}: strong \\*smoothing\\*" in rename(" strong *smoothing* ")
+    assert live_api.client.run(run).name == "strong *smoothing*"
+    experiment = str(live_api.client.run(run).experiment)
+    app = page.open("experiment", experiment=experiment)
+    page_text(app)
+    (table,) = (item.value for item in app.dataframe if "Settings" in item.value)
+    assert list(table["Name"]) == ["strong *smoothing*", ""] and "seed 0" in table["Settings"][0]
+    app = page.open("runs", experiment=experiment)
+    page_text(app)
+    table = app.dataframe[0].value
+    assert dict(zip(table["Run"], table["Name"], strict=True)) == {run: "strong *smoothing*", other: ""}
+    assert f"Run {run}: from a test" in rename("  ") and live_api.client.run(run).name is None
+    app = page.open("runs", experiment=experiment)
+    page_text(app)
+    assert "Name" not in app.dataframe[0].value and live_api.client.run(other).name is None
+
+
 def test_deleting_says_how_much_it_frees_and_waits_for_a_click(page, live_api):
     (run,) = live_api.launch(SMALL)
     live_api.finish(run)

@@ -71,4 +71,12 @@ def test_runs_are_grouped_under_the_name_of_their_experiment(page, live_api, exp
 def test_experiments_show_their_results(page, live_api, experiment):
     live_api.client.change_experiment(experiment, ExperimentPatch(notes="findme-results"))
     text = page_text(page.open("experiments", search="findme-results")).replace("\\", "")
-    assert "Test accuracy 0.525 to 0.725 (means of 3 groups)" in text
+    assert "Test accuracy: 0.525 to 0.725 (means of 3 groups)" in text
+
+
+def test_rarer_filters_are_in_a_popover_that_says_how_many_are_set(page, experiment):
+    app = page.open("runs", experiment=str(experiment), seeds="1")
+    page_text(app)
+    labels = [block.proto.popover.label for block in app.main if block.type == "popover"]
+    assert labels[0] == "2 more filters" and "Columns" in labels
+    assert "Progress" not in app.dataframe[0].value  # all runs are done

@@ -24,7 +24,10 @@ def test_a_perturbation_is_asked_for_and_shown_run_by_run(page, live_api, traine
     assert (asked.runs, asked.samples.indices, asked.target) == (trained, [3, 5], "predicted")
     app = app.run()
     text, drawn = page_text(app), pictures(app)
-    assert "One scale for all maps and differences" in text and "No evaluations of this method" in text
+    assert "One scale for all maps and differences" in text
+    said = [str(item.value) for item in app.main if item.type in ("markdown", "info")]
+    maps = next(index for index, words in enumerate(said) if "On these 2 images" in words)
+    assert any("No evaluations of this method" in words for words in said[maps:])  # without curves the maps come first
     assert drawn.count("<figure") == 2 * (1 + 2 * 5)  # each image, and five pictures for each run
     assert "cosine 0.250" in drawn and "another prediction" in drawn and "L2 3.96" in drawn
     assert "On these 2 images the mean cosine of the maps before and after is 0.250 under λ 0" in text

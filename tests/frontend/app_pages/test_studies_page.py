@@ -32,7 +32,7 @@ def test_every_study_is_offered_with_its_question_and_the_price_of_each_size(pag
     for entry in live_api.client.catalog().entries("study"):
         assert entry.question in plain(text)
     assert "minutes: about 9 min on two CPU cores" in links
-    assert "hours: about 10 h on two CPU cores" in links
+    assert "hours: about 2 h on two CPU cores" in links
 
 
 def test_the_price_is_shown_and_the_launch_leads_to_the_study(page, live_api):

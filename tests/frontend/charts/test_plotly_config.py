@@ -22,7 +22,8 @@ def test_the_configuration_has_no_upload():
 def test_all_charts_are_drawn_in_two_places_with_this_configuration():
     files = [file for file in FRONTEND.rglob("*") if file.suffix in (".py", ".js", ".jinja")]
     drawing = [file for file in files if DRAWING.search(file.read_text(encoding="utf-8"))]
-    assert sorted(str(file.relative_to(FRONTEND)) for file in drawing) == ["report/html.py", "ui/live_chart.js"]
-    assert "config={**PLOTLY_CONFIG}" in (FRONTEND / "report/html.py").read_text()
+    assert sorted(str(file.relative_to(FRONTEND)) for file in drawing) == ["frozen/charts.js", "ui/live_chart.js"]
+    assert "figure.config" in (FRONTEND / "frozen/charts.js").read_text()
+    assert 'content["config"] = {**PLOTLY_CONFIG}' in (FRONTEND / "frozen/charts.py").read_text()
     assert "...box.pending.config" in (FRONTEND / "ui/live_chart.js").read_text()
     assert '"config": PLOTLY_CONFIG' in (FRONTEND / "ui/live_chart.py").read_text()
