@@ -95,7 +95,7 @@ def test_the_report_opens_without_a_network(running_system, browser, experiment,
     reader.on("pageerror", lambda error: thrown.append(str(error)))
     reader.goto(file.as_uri())
     expect(reader.get_by_role("heading", name="For the comparison")).to_be_visible()
-    assert reader.locator(".js-plotly-plot .main-svg").count() > 3
+    assert reader.locator("figure > svg").count() > 1  # charts, without a script
     assert reader.locator(".dl-card").count() == 4  # maps of four images
     reader.wait_for_timeout(500)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == [] and thrown == []

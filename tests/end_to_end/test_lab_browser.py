@@ -14,6 +14,7 @@ from densitylab.backend.shared.contracts import ExperimentRequest
 from densitylab.frontend.analysis.formatting import joined
 from tests.backend.api.test_api_uploads import HOSTILE
 from tests.end_to_end.charts import expect_points
+from tests.end_to_end.expanders import open_expander
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -67,7 +68,7 @@ def test_maps_show_pixel_values_and_are_redrawn_and_an_image_is_uploaded(
         re.compile(r"row \d+, column \d+.*λ 0: -?[\d.e-]+.*λ 1: -?[\d.e-]+", re.DOTALL)
     )
     expect(tab.locator(".dl-outline")).to_have_count(6)
-    tab.get_by_text("Display", exact=True).click()
+    open_expander(tab.get_by_text("Display", exact=True))
     tab.get_by_text("Outline the null region").click()
     expect(tab.locator(".dl-outline")).to_have_count(0)
 

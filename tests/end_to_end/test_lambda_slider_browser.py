@@ -66,6 +66,10 @@ def test_keys_move_through_every_lambda_and_each_has_its_own_maps(running_system
     tab.keyboard.press("ArrowRight")
     expect(root.locator("output")).to_have_text("λ 1")
 
+    tab.set_viewport_size({"width": 390, "height": 844})  # the pictures wrap, and none is cut off
+    last, below = root.locator("figure").last.bounding_box(), tab.get_by_text("Red raises the score").bounding_box()
+    assert last["y"] + last["height"] <= below["y"]
+
 
 def test_an_experiment_with_one_lambda_says_what_is_needed(running_system, tab):
     spec = {"epochs": 1, "train_samples": 100, "evaluations": []}

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from densitylab.backend.shared.contracts import ExperimentRequest
+from tests.end_to_end.expanders import open_expander
 from tests.end_to_end.systems import RunningSystem, started
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -69,7 +70,7 @@ def preview(tab: Page, path: str) -> None:
     field = tab.get_by_role("textbox", name="Folder, .zip, .npz or table")
     expect(title).to_be_visible()
     if not field.is_visible():
-        title.click()
+        open_expander(title)
     field.fill(path)
     field.press("Tab")
     tab.get_by_role("button", name="Preview", exact=True).click()

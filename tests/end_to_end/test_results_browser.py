@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from densitylab.backend.shared.contracts import ExperimentRequest
+from tests.end_to_end.expanders import open_expander
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -27,7 +28,7 @@ def test_an_evaluation_is_requested_and_a_point_of_its_chart_opens_the_images(ru
     page = browser.new_context(viewport={"width": 1280, "height": 3200}).new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(f"{running_system.page}/run?run={run}")
-    page.get_by_text("Add an evaluation").click()
+    open_expander(page.get_by_text("Add an evaluation"))
     page.get_by_role("combobox", name="Evaluation").click()
     page.get_by_role("option", name="Adversarial accuracy, PGD L∞").click()
     images = page.get_by_role("spinbutton", name="Test images")

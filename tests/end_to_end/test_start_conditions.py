@@ -66,9 +66,9 @@ def start_and_check(
 
 def test_in_a_folder_whose_name_has_everything(tmp_path: Path):
     said = start_and_check(tmp_path / EVERYTHING / "state", tmp_path / "log.txt", environment=PROXIES)
-    up = said.index("DensityLab is up")
+    answered, up = said.index("Page and API answer"), said.index("DensityLab is up")
     for worker in ("evaluate, train-high", "interactive", "prepare"):
-        assert said.index(f"ready for {worker}") < up, "the workers are ready first"
+        assert answered < said.index(f"ready for {worker}") < up
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [EVERYTHING]
 
 

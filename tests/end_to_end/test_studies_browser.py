@@ -1,14 +1,16 @@
-"""A study in a real browser, from its price to the runs behind a claim."""
+"""A study in a real browser, from its price to the images behind a claim."""
 
 import re
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.end_to_end.expanders import open_expander
 from tests.end_to_end.systems import RunningSystem
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(4000)]
 PATIENCE = 90_000  # milliseconds
+DRAWN = "() => [...document.querySelectorAll('.dl-card img')].every(image => image.complete && image.naturalWidth > 0)"
 DONE_WITHIN = 3_600_000  # milliseconds: nine minutes on two cores, more beside other tests
 
 
@@ -36,12 +38,12 @@ def launch_leakage(system: RunningSystem, page: Page) -> None:
 
 
 def open_claim(system: RunningSystem, page: Page) -> None:
-    """Open the tests of the first claim, then the comparison of its two groups."""
+    """Open the tests of the first claim, then the comparison of its two groups, then an image of each."""
     study = int(re.findall(r"study=(\d+)", page.url)[0])
     claim = system.client.study_report(study).claims[0]
     expect(page.get_by_text(claim.text, exact=True)).to_be_visible()
     expect(page.get_by_text(claim.reason).first).to_be_visible()
-    page.get_by_text("Tests", exact=True).first.click()
+    open_expander(page.get_by_text("Tests", exact=True).first)
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
     page.get_by_role("link", name="compare", exact=True).first.click()
     expect(page).to_have_url(re.compile(r"/compare\?runs="))
@@ -49,3 +51,10 @@ def open_claim(system: RunningSystem, page: Page) -> None:
     assert set(system.client.experiment(system.client.run(claim.first[0]).experiment).runs) >= set(
         claim.first + claim.second
     )
+    page.get_by_role("button", name="Saliency maps of 2 groups").click()
+    expect(page).to_have_url(re.compile(r"/saliency\?runs="))
+    shown = {int(number) for number in re.findall(r"\d+", page.url.partition("runs=")[2].replace("%2C", ","))}
+    assert len(shown & set(claim.first)) == len(shown & set(claim.second)) == 1
+    images = page.locator(".dl-card img:not(.dl-outline)")
+    expect(images.nth(1)).to_be_visible()
+    page.wait_for_function(DRAWN)

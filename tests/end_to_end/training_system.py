@@ -170,6 +170,11 @@ def started(folder: Path, redis: Server | None = None) -> Iterator[System]:
 
 def launch(settings: Settings, database: Database, **spec: Any) -> Watch:
     """Launch a run of the SPEC with these changes."""
+    return launch_sweep(settings, database, None, **spec)[0]
+
+
+def launch_sweep(settings: Settings, database: Database, sweep: dict[str, Any] | None, **spec: Any) -> list[Watch]:
+    """Launch an experiment of the SPEC with these changes."""
     with database.write() as session:
         experiment = experiments.create(
             session,
@@ -177,15 +182,14 @@ def launch(settings: Settings, database: Database, **spec: Any) -> Watch:
             notes="",
             tags=[],
             request={},
-            planned=plan(Catalog.built_in(), SPEC | spec, None),
+            planned=plan(Catalog.built_in(), SPEC | spec, sweep),
             provenance={},
         )
-        run = experiments.run_ids(session, experiment.id)[0]
-        watch = Watch(run, runs.train_task(session, run))
+        watches = [Watch(run, runs.train_task(session, run)) for run in experiments.run_ids(session, experiment.id)]
     queue = Queue(settings.redis_url, database)
     try_deliver(database, queue)
     queue.close()
-    return watch
+    return watches
 
 
 def until(what, database: Database, watches: list[Watch], *, limit: float = LIMIT) -> float:
