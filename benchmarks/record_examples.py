@@ -201,7 +201,8 @@ def record(recorder: Recorder) -> None:
     call("list_run_fields", experiment=number, fields=["id", "status", "results"], limit=2)
     call("export_runs", experiment=number)
     run = call("get_run", run_id=runs[2])
-    call("change_run", {"tags": ["chosen"], "notes": "the best of them", "archived": False}, run_id=runs[2])
+    changes = {"name": "weak smoothing", "tags": ["chosen"], "notes": "the best of them", "archived": False}
+    call("change_run", changes, run_id=runs[2])
     call("get_run_metrics", run_id=runs[2], names="loss", max_points=100)
     call("get_metrics", run=runs[:2], names="loss")
     call("get_log", run_id=runs[2], limit=2)

@@ -152,11 +152,11 @@ def measure(name: str, device: torch.device, batch: int, repeats: int, only: lis
             for number in range(1, variant.period + 1):
                 variant.step(number)
         passes[variant.name] = counter.total / variant.period
-        peaks[variant.name] = _peak(variant, device)
+        peaks[variant.name] = peak(variant, device)
     times: dict[str, list[float]] = {variant.name: [] for variant in chosen}
     for round_ in range(repeats):
         for variant in chosen if round_ % 2 == 0 else reversed(chosen):
-            times[variant.name].append(_timed(variant, device))
+            times[variant.name].append(timed(variant, device))
         print(f"{name}: round {round_ + 1} of {repeats}", end="\r", flush=True)
     print()
     rows = []
@@ -192,7 +192,7 @@ def profiled(name: str, device: torch.device, batch: int, only: list[str]) -> st
     return "\n".join(tables)
 
 
-def _timed(variant: Variant, device: torch.device) -> float:
+def timed(variant: Variant, device: torch.device) -> float:
     _wait(device)
     began = time.perf_counter()
     for number in range(1, variant.period + 1):
@@ -206,12 +206,12 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak(variant: Variant, device: torch.device) -> float | None:
+def peak(variant: Variant, device: torch.device) -> float | None:
     """Return the peak memory of the variant's steps in MiB, beyond the memory before them."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        _timed(variant, device)
+        timed(variant, device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
         ctypes.CDLL(None).malloc_trim(0)  # memory kept by the allocator would hide this step's peak
@@ -219,7 +219,7 @@ def _peak(variant: Variant, device: torch.device) -> float | None:
     except (AttributeError, OSError):
         return None
     before = _status("VmRSS")
-    _timed(variant, device)
+    timed(variant, device)
     return (_status("VmHWM") - before) / 1024
 
 
