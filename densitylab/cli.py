@@ -52,6 +52,7 @@ COMMANDS = {
     **_client("wait", "wait until runs are trained and evaluated"),
     **_client("cancel", "stop runs; their checkpoints are kept"),
     **_client("export", "write an experiment to a file, or a run's model to a folder", "frontend"),
+    **_client("freeze", "write an experiment or a study as a page that opens from disk", "frontend"),
     **_client("token", "create, list and revoke API tokens"),
     **_client("completion", "print the script with which bash, zsh or fish completes commands"),
     "worker": Command("start a worker: training, interactive or prepare", "densitylab.worker.main", "worker"),
