@@ -13,6 +13,14 @@ from densitylab.frontend.launch_form.sweeps import count_runs
 from densitylab.frontend.ui.field_errors import FieldErrors, named
 from densitylab.frontend.ui.jumps import follow_jumps, jump_link
 
+_EVALUATION_BASIS = {
+    "measured": "From finished evaluations of the same parameters, data and model.",
+    "calibrated": "Estimated from the network's size, right within a factor of about three.",
+    "mixed": "Partly from finished evaluations, partly estimated within a factor of about three.",
+    "unknown": "There is no estimate for one of them: it is known once one with the same parameters, data and model "
+    "has ended.",
+}
+
 
 def draw_summary(
     request: ExperimentRequest | None, cost: Preflight | None, errors: FieldErrors, catalog: Catalog
@@ -76,8 +84,8 @@ def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
     right.metric(
         "Evaluations",
         "unknown" if cost.evaluation_seconds is None else f"≈ {duration(scaled(cost.evaluation_seconds))}",
-        help="On the same workers, which evaluate a run once it is trained. Known once an evaluation with the same "
-        "parameters, data and model has ended.",
+        help="On the same workers, which evaluate a run once it is trained. "
+        f"{_EVALUATION_BASIS[cost.evaluation_basis]}",
     )
     left.metric(
         "Tensors per run",

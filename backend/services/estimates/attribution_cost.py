@@ -1,6 +1,5 @@
 """Estimated cost of maps before they are computed."""
 
-import math
 from contextlib import suppress
 from statistics import median
 from typing import Any
@@ -11,18 +10,14 @@ from densitylab.backend.services.attributions import check
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import (
-    AttributionEntry,
     Catalog,
-    DatasetEntry,
     ModelEntry,
-    PerturbationEntry,
     UnknownKey,
     network_cost,
 )
 from densitylab.backend.shared.contracts import AttributionCost, AttributionRequest, Run
 from densitylab.backend.shared.store import attributions, runs
 
-_GRADIENT = 2  # a forward and a backward pass
 _RECENT = 50  # finished maps that are used
 _ENOUGH = 200  # passes below which the time of a request is mostly overhead
 
@@ -47,21 +42,12 @@ def cost(session: Session, catalog: Catalog, request: AttributionRequest) -> Att
 
 def passes(catalog: Catalog, request: dict[str, Any], run: Run) -> int:
     """Return the number of network passes of one image, for all images and runs."""
-    entry = catalog.find(AttributionEntry, request["method"])
-    of_one = _GRADIENT * math.prod(request["params"][name] for name in entry.work)
-    if entry.stride is not None:
-        of_one = _positions(
-            request["params"][entry.stride], catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
-        )
+    dataset = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
+    of_one = cost_model.map_passes(catalog, request["method"], request["params"], dataset)
     perturbation = request.get("perturbation")
     if perturbation is not None:
-        changed = catalog.find(PerturbationEntry, perturbation["key"])
-        of_one += of_one + _GRADIENT * math.prod(perturbation["params"][name] for name in changed.work)
-    return of_one * len(request["runs"]) * len(request["samples"]["indices"])
-
-
-def _positions(stride: int, dataset: DatasetEntry) -> int:
-    return math.prod(math.ceil(side / stride) for side in dataset.image_size or (1, 1))
+        of_one += of_one + cost_model.perturbation_passes(catalog, perturbation["key"], perturbation["params"])
+    return round(of_one * len(request["runs"]) * len(request["samples"]["indices"]))
 
 
 def _network(run: Run) -> tuple[str, str]:

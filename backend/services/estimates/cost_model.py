@@ -11,12 +11,25 @@ import math
 from contextlib import suppress
 from typing import Any
 
-from densitylab.backend.shared.catalog import NetworkCost, PenaltyCost, RegularizerEntry
-from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES
+from densitylab.backend.shared.catalog import (
+    AttributionEntry,
+    Catalog,
+    DatasetEntry,
+    EvaluationCost,
+    EvaluationEntry,
+    NetworkCost,
+    PenaltyCost,
+    PerturbationEntry,
+    RegularizerEntry,
+)
+from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES, Shape
 
 MULTIPLICATIONS_PER_SECOND = 30e9  # of one CPU core
 PASS_SECONDS = 0.2e-3  # of a pass, for its calls
+EVALUATION_BATCH = 250  # images of a pass of an evaluation
+OPERATION_SECONDS = 1e-9  # of an evaluation's operation on a number of an image
 PARAMETER_SECONDS = 6e-9  # of a step: gradients are written, and Adam reads and writes four arrays
+_GRADIENT = 2  # a forward and a backward pass
 FORMULA = (
     "4 bytes × (4 × parameters, once more for averaged weights and once more for those that early stop keeps, "
     "+ batch size × activations of an image × copies)"
@@ -47,6 +60,46 @@ def copies(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float
         return PLAIN_COPIES
     cost = _penalty(regularizer, params)
     return None if cost is None else cost.copies
+
+
+def map_passes(catalog: Catalog, method: str, params: dict[str, Any], dataset: DatasetEntry) -> float:
+    """Return the passes of the map of one image."""
+    entry = catalog.find(AttributionEntry, method)
+    if entry.stride is not None:
+        return math.prod(math.ceil(side / params[entry.stride]) for side in dataset.image_size or (1, 1))
+    return _GRADIENT * math.prod(params[name] for name in entry.work)
+
+
+def perturbation_passes(catalog: Catalog, key: str, params: dict[str, Any]) -> float:
+    """Return the passes that make the perturbed image of one image."""
+    return _GRADIENT * math.prod(params[name] for name in catalog.find(PerturbationEntry, key).work)
+
+
+def evaluation_cost(
+    catalog: Catalog, entry: EvaluationEntry, params: dict[str, Any], dataset: DatasetEntry
+) -> EvaluationCost | None:
+    """Return passes and operations of one image, those of maps and perturbations included; None: not known."""
+    if entry.cost is None:
+        return None
+    with suppress(Exception):  # the cost function of a plug-in may fail in any way
+        cost, passes = entry.cost(params), 0.0
+        if cost.maps:
+            chosen = params["attribution"]
+            passes += cost.maps * map_passes(catalog, chosen["key"], chosen["params"], dataset)
+        if cost.perturbations:
+            chosen = params["perturbation"]
+            passes += cost.perturbations * perturbation_passes(catalog, chosen["key"], chosen["params"])
+        whole = EvaluationCost(cost.passes + passes, operations=cost.operations)
+        if all(math.isfinite(number) and number >= 0 for number in (whole.passes, whole.operations)):
+            return whole
+    return None
+
+
+def evaluation_seconds(network: NetworkCost, cost: EvaluationCost, images: int, shape: Shape, cores: float) -> float:
+    """Return the time of an evaluation of so many images on so many cores, with `cost` for each of them."""
+    calls = cost.passes * math.ceil(images / EVALUATION_BATCH) * PASS_SECONDS / min(1.0, cores)
+    multiplied = images * cost.passes * network.multiplications / MULTIPLICATIONS_PER_SECOND
+    return calls + (multiplied + images * math.prod(shape) * cost.operations * OPERATION_SECONDS) / cores
 
 
 def _penalty(regularizer: RegularizerEntry, params: dict[str, Any]) -> PenaltyCost | None:

@@ -1,22 +1,40 @@
 """Estimated time of the evaluations of runs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from densitylab.backend.shared.contracts import RunSpec
-from densitylab.backend.shared.store import evaluation_times
+from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, EvaluationEntry, ModelEntry, network_cost
+from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
+from densitylab.backend.shared.store import datasets, evaluation_times
+
+Basis = Literal["measured", "calibrated", "unknown"]
 
 
-def evaluation_seconds(session: Session, planned: Sequence[RunSpec]) -> list[float | None]:
-    """Return the seconds of each run's evaluations, by the medians of finished ones with the same parameters, data and
-    model; None for a run with an evaluation that has not been measured.
+@dataclass(frozen=True)
+class EvaluationTime:
+    """Seconds of all evaluations of a run; None with the basis "unknown"."""
+
+    seconds: float | None
+    basis: Basis
+
+
+def evaluation_times_of(
+    session: Session, catalog: Catalog, planned: Sequence[RunSpec], cores: Callable[[RunSpec], float | None]
+) -> list[EvaluationTime]:
+    """Return the time of each run's evaluations: medians of finished ones with the same parameters, data and model, and
+    for others the cost model's estimate.
 
     Args:
+        session: of the database.
+        catalog: with the costs of evaluations and networks.
         planned: complete specs.
+        cores: gives the CPU cores of a run; None where the cost model does not apply.
     """
     known: dict[str, dict[str, float]] = {}
     answers = []
@@ -24,8 +42,16 @@ def evaluation_seconds(session: Session, planned: Sequence[RunSpec]) -> list[flo
         kind = json.dumps([spec.dataset.model_dump(), spec.model.model_dump(), spec.device], sort_keys=True)
         if kind not in known:
             known[kind] = _medians(session, spec)
-        seconds = [known[kind].get(_key(item.key, item.params, item.split)) for item in spec.evaluations]
-        answers.append(None if None in seconds else sum(value for value in seconds if value is not None))
+        measured = [known[kind].get(_key(item.key, item.params, item.split)) for item in spec.evaluations]
+        seconds = [
+            _calibrated(session, catalog, spec, item, cores(spec)) if value is None else value
+            for item, value in zip(spec.evaluations, measured, strict=True)
+        ]
+        complete = [value for value in seconds if value is not None]
+        if len(complete) < len(seconds):
+            answers.append(EvaluationTime(None, "unknown"))
+        else:
+            answers.append(EvaluationTime(sum(complete), "calibrated" if None in measured else "measured"))
     return answers
 
 
@@ -38,3 +64,25 @@ def _medians(session: Session, spec: RunSpec) -> dict[str, float]:
 
 def _key(key: str, params: Mapping[str, Any], split: str) -> str:
     return json.dumps([key, params, split], sort_keys=True)
+
+
+def _calibrated(
+    session: Session, catalog: Catalog, spec: RunSpec, item: EvaluationSpec, cores: float | None
+) -> float | None:
+    dataset = catalog.dataset(spec.dataset.key, spec.dataset.params)
+    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, dataset)
+    images = _images(session, dataset, spec, item)
+    cost = cost_model.evaluation_cost(catalog, catalog.find(EvaluationEntry, item.key), item.params, dataset)
+    if cores is None or network is None or images is None or cost is None or dataset.shape is None:
+        return None
+    return cost_model.evaluation_seconds(network, cost, images, dataset.shape, cores)
+
+
+def _images(session: Session, dataset: DatasetEntry, spec: RunSpec, item: EvaluationSpec) -> int | None:
+    """Return the number of images; None while the size of the split is not known."""
+    row = datasets.get(session, spec.dataset.key, spec.dataset.params)
+    size = row.sizes.get(item.split) if row is not None and row.ready else None
+    if size is None and item.split == "test":
+        size = dataset.test_size
+    samples = item.params.get("samples")
+    return samples if size is None else min(size, samples or size)

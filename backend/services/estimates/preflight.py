@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression, median
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -76,8 +77,13 @@ def check(
     ]
     estimated = [value for value in seconds if value is not None]
     total = _side_by_side(estimated, max(1, workers)) if len(estimated) == len(planned) else None
-    evaluated = evaluation_cost.evaluation_seconds(session, planned)
-    evaluating = [value for value in evaluated if value is not None]
+
+    def cores_of(spec: RunSpec) -> float | None:
+        on_cpu = _on_cpu(session, spec)
+        return min(specs.cpu_threads(catalog, spec, settings.threads), cores) if on_cpu else None
+
+    evaluated = evaluation_cost.evaluation_times_of(session, catalog, planned, cores_of)
+    evaluating = [item.seconds for item in evaluated if item.seconds is not None]
     memory = [_memory(catalog, spec) for spec in planned]
     data = _data(session, catalog, planned)
     return Preflight(
@@ -88,6 +94,7 @@ def check(
         seconds=total,
         seconds_per_run=seconds,
         evaluation_seconds=_side_by_side(evaluating, max(1, workers)) if len(evaluating) == len(planned) else None,
+        evaluation_basis=_common([item.basis for item in evaluated]),
         basis=_basis(paces),
         basis_text=_explain(catalog, planned, paces, settings),
         memory_bytes=_largest(memory),
@@ -184,8 +191,7 @@ def _extrapolated(batch: int, measured: list[tuple[int, float]]) -> float | None
 
 def _step_model(session: Session, catalog: Catalog, spec: RunSpec, cores: float) -> Callable[[int], float] | None:
     """Return the seconds of a step by its batch size, of the cost model; None where it does not apply."""
-    used = throughput.last_device(session)
-    if spec.device.startswith("cuda") or (spec.device == "auto" and used is not None and used.startswith("cuda")):
+    if not _on_cpu(session, spec):
         return None  # the cost model does not apply to GPUs
     if spec.precision in ("bfloat16", "float16"):
         return None  # half precision is faster on some CPUs and many times slower on others
@@ -197,6 +203,14 @@ def _step_model(session: Session, catalog: Catalog, spec: RunSpec, cores: float)
     if network is None or passes is None:
         return None
     return lambda batch: cost_model.step_seconds(network, passes, batch, cores)
+
+
+def _on_cpu(session: Session, spec: RunSpec) -> bool:
+    """Return whether a run will be computed on a CPU, as far as is known."""
+    used = throughput.last_device(session)
+    return not (
+        spec.device.startswith("cuda") or (spec.device == "auto" and used is not None and used.startswith("cuda"))
+    )
 
 
 def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
@@ -217,11 +231,16 @@ def _largest(sizes: list[int | None]) -> int | None:
     return max(known) if len(known) == len(sizes) else None
 
 
-def _basis(paces: list[_Pace]) -> str:
-    if any(pace.rate is None for pace in paces):
+def _basis(paces: list[_Pace]) -> Literal["measured", "calibrated", "mixed", "unknown"]:
+    return _common(["unknown" if pace.rate is None else "measured" if pace.same else "calibrated" for pace in paces])
+
+
+def _common(bases: Sequence[str]) -> Literal["measured", "calibrated", "mixed", "unknown"]:
+    """Return what an estimate of all runs rests on, by what those of the runs rest on."""
+    if "unknown" in bases:
         return "unknown"
-    measured = sum(pace.same > 0 for pace in paces)
-    return "measured" if measured == len(paces) else "calibrated" if measured == 0 else "mixed"
+    measured = sum(basis == "measured" for basis in bases)
+    return "measured" if measured == len(bases) else "calibrated" if measured == 0 else "mixed"
 
 
 def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], settings: Settings) -> str:

@@ -6,7 +6,7 @@ worker.
 """
 
 from densitylab.backend.shared.catalog.catalog import BUILT_IN, Catalog, UnknownKey
-from densitylab.backend.shared.catalog.cost import NetworkCost, PenaltyCost
+from densitylab.backend.shared.catalog.cost import EvaluationCost, NetworkCost, PenaltyCost
 from densitylab.backend.shared.catalog.entries import (
     KINDS,
     AlgorithmEntry,
@@ -57,6 +57,7 @@ __all__ = [
     "Caution",
     "DatasetEntry",
     "Entry",
+    "EvaluationCost",
     "EvaluationEntry",
     "Images",
     "LrScheduleEntry",

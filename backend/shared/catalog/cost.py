@@ -37,5 +37,22 @@ class PenaltyCost:
     copies: float
 
 
+@dataclass(frozen=True)
+class EvaluationCost:
+    """Cost of an evaluation for one image.
+
+    Args:
+        passes: through the network; forward, and backward to the image, count one each.
+        maps: attributions that are computed besides; what one takes follows from its method.
+        perturbations: perturbed images that are computed besides, likewise.
+        operations: on each number of the image, such as those of measures of likeness, in nanoseconds of a CPU core.
+    """
+
+    passes: float = 0.0
+    maps: float = 0.0
+    perturbations: float = 0.0
+    operations: float = 0.0
+
+
 DOUBLE_BACKWARD = PenaltyCost(6, 3.5)
 FORWARD_MODE = PenaltyCost(8, 5)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
-from densitylab.backend.shared.catalog.cost import NetworkCost, PenaltyCost, Shape
+from densitylab.backend.shared.catalog.cost import EvaluationCost, NetworkCost, PenaltyCost, Shape
 from densitylab.backend.shared.catalog.params import Param
 from densitylab.backend.shared.catalog.study_parts import (
     StudyClaim,
@@ -141,6 +141,7 @@ class DatasetEntry(Entry):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     train_size: int | None = None  # images that a run trains on, validation excluded
+    test_size: int | None = None  # test images; prepared data has all its sizes in the database
     has_groups: bool = False
     group_names: tuple[str, ...] = ()
     attributes: tuple[Attribute, ...] = ()  # properties of its images that groups can be made of
@@ -207,6 +208,7 @@ class RegularizerEntry(Entry):
     # after each epoch; None: nothing besides
     monitor: str | None = None
     largest_lambda: float | None = None  # above it the clean loss is maximised; None: any λ is sound
+    first_lambdas: tuple[float, ...] = ()  # of a first sweep, around the λ that comparisons selected; (): not known
     penalises: bool = True  # False: its penalty is 0, so that its runs are a baseline whatever λ is
     cost: Callable[[dict[str, Any]], PenaltyCost] | None = None  # of a step with the penalty, by parameters
 
@@ -320,6 +322,7 @@ class EvaluationEntry(Entry):
     uses: tuple[
         Literal["train_data", "fresh_model", "prior_results", "corruptions"], ...
     ] = ()  # passed beside the model and its images
+    cost: Callable[[dict[str, Any]], EvaluationCost] | None = None  # of one image, by parameters
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@ gives."""
 
 from dataclasses import replace
 
+from densitylab.backend.shared.catalog import evaluation_costs
 from densitylab.backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS
+from densitylab.backend.shared.catalog.cost import EvaluationCost
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, Rule
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
@@ -39,6 +41,7 @@ EVALUATIONS = (
         "Share of test images classified correctly, with its Wilson interval, the "
         "mean cross-entropy, and the calibration error over 15 bins, which is biased upward.",
         "densitylab.worker.evaluations.accuracy:accuracy",
+        cost=evaluation_costs.always(EvaluationCost(1)),
         plots=(
             Plot(
                 title="Reliability",
@@ -60,6 +63,7 @@ EVALUATIONS = (
         "Accuracy of each class, their mean and the worst, and the confusion matrix: which classes the images of each "
         "class are taken for.",
         "densitylab.worker.evaluations.confusion:confusion",
+        cost=evaluation_costs.always(EvaluationCost(1)),
         version=2,
         params=(SAMPLES,),
         plots=(
@@ -82,6 +86,7 @@ EVALUATIONS = (
         "Accuracy of each group, the mean as the test set weighs them and as the training set does, the worst, and "
         "the gap between best and worst.",
         "densitylab.worker.evaluations.groups:groups",
+        cost=evaluation_costs.always(EvaluationCost(1)),
         params=(
             Param(
                 name="attributes",
@@ -115,6 +120,7 @@ EVALUATIONS = (
         "Accuracy on the published corrupted test images of CIFAR-10, CIFAR-100 and Tiny ImageNet (Hendrycks, "
         "Dietterich 2019): fifteen corruptions at five severities, and the mean corruption error.",
         "densitylab.worker.evaluations.corruptions:corruptions",
+        cost=evaluation_costs.corruptions,
         version=2,
         params=(
             SAMPLES_1000,
@@ -149,6 +155,7 @@ EVALUATIONS = (
         "the mean L2 norm "
         "there, and its share ‖a·m‖² / ‖a‖² of the whole, which by chance is the block's share of the pixels.",
         "densitylab.worker.evaluations.leakage:leakage",
+        cost=evaluation_costs.always(EvaluationCost(maps=2)),
         version=2,
         params=(
             ATTRIBUTION,
@@ -202,6 +209,7 @@ EVALUATIONS = (
         "Adversarial accuracy, PGD L∞",
         "Accuracy under projected gradient descent in the L∞ ball, over a curve of epsilon.",
         "densitylab.worker.evaluations.adversarial:pgd_linf_accuracy",
+        cost=evaluation_costs.pgd,
         params=(LINF, *PGD_PARAMS, SAMPLES),
         uses=("prior_results",),
         version=3,
@@ -214,6 +222,7 @@ EVALUATIONS = (
         "Adversarial accuracy, PGD L2",
         "Accuracy under projected gradient descent in the L2 ball, over a curve of epsilon.",
         "densitylab.worker.evaluations.adversarial:pgd_l2_accuracy",
+        cost=evaluation_costs.pgd,
         params=(
             L2,
             *PGD_PARAMS,
@@ -231,6 +240,7 @@ EVALUATIONS = (
         "Accuracy under the Square attack, which needs no gradient, beside PGD's on the same images: where it is "
         "lower, the gradients are masked.",
         "densitylab.worker.evaluations.square:square_accuracy",
+        cost=evaluation_costs.square,
         version=2,
         params=(LINF, QUERIES, SAMPLES_500),
         plots=attacked("L∞"),
@@ -243,6 +253,7 @@ EVALUATIONS = (
         "Accuracy under PGD on another run's model, beside PGD's on this one's on the same images: where it is lower, "
         "the gradients are masked.",
         "densitylab.worker.evaluations.transfer:transfer_accuracy",
+        cost=evaluation_costs.transfer,
         version=2,
         params=(
             Param(
@@ -269,6 +280,7 @@ EVALUATIONS = (
             "Accuracy under the standard AutoAttack (Croce & Hein 2020), slow and strong: APGD on the cross-entropy, "
             "targeted APGD on the difference of logits ratio, FAB-T and Square.",
             f"densitylab.worker.evaluations.autoattack:autoattack_{key}_accuracy",
+            cost=evaluation_costs.autoattack,
             params=(sizes, replace(SAMPLES, default=200)),
             version=version,
             plots=attacked(norm),
@@ -285,6 +297,7 @@ EVALUATIONS = (
         "Histograms of log p(x), comparable within one model only, and of the size of its gradient, on training and "
         "test images, noise and another data set.",
         "densitylab.worker.evaluations.density:density",
+        cost=evaluation_costs.density,
         version=2,
         params=(against("Empty: none."), RESIZE, SAMPLES_1000),
         uses=("train_data",),
@@ -297,6 +310,7 @@ EVALUATIONS = (
         "How eight scores tell test images (the positive class, which should score higher) from noise or another data "
         "set: AUROC, AUPR-In, AUPR-Out and FPR at 95 % TPR.",
         "densitylab.worker.evaluations.ood:ood",
+        cost=evaluation_costs.always(EvaluationCost(13, operations=50)),
         uses=("train_data",),
         version=3,
         params=(

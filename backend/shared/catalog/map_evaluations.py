@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from densitylab.backend.shared.catalog import evaluation_costs
+from densitylab.backend.shared.catalog.cost import EvaluationCost
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, ValueRange
 from densitylab.backend.shared.catalog.evaluation_params import (
     ATTRIBUTION,
@@ -26,6 +28,7 @@ MAP_EVALUATIONS = (
         "and how often its largest value does (Zhang et al. 2018). By chance both are the object's share of the "
         "pixels.",
         "densitylab.worker.evaluations.energy_pointing:energy_pointing",
+        cost=evaluation_costs.always(EvaluationCost(maps=2)),
         version=2,
         params=(ATTRIBUTION, SAMPLES),
         needs_mask=True,
@@ -51,6 +54,7 @@ MAP_EVALUATIONS = (
         "Accuracy and probability as pixels are removed in order of attribution: most important first (a low area is "
         "good), least important first (a high one is) and, for comparison, in random order.",
         "densitylab.worker.evaluations.pixel_perturbation:pixel_perturbation",
+        cost=evaluation_costs.pixel_perturbation,
         version=2,
         params=(
             ATTRIBUTION,
@@ -101,6 +105,7 @@ MAP_EVALUATIONS = (
         "One step up and down the gradient of the predicted class's logit: what it changes in the prediction, log p(x) "
         "and the attribution, beside a random map and a model with random weights.",
         "densitylab.worker.evaluations.gradient_steps:input_gradient_perturbation",
+        cost=evaluation_costs.gradient_steps,
         version=3,
         params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
         uses=("fresh_model",),
@@ -113,6 +118,7 @@ MAP_EVALUATIONS = (
         "One step up and down ∇ log p(x): what it changes in the prediction, log p(x) and the attribution, beside a "
         "random map and a model with random weights.",
         "densitylab.worker.evaluations.gradient_steps:density_perturbation",
+        cost=evaluation_costs.gradient_steps,
         version=3,
         params=(ATTRIBUTION, STEP_LENGTHS, SAMPLES_1000),
         uses=("fresh_model",),
@@ -125,6 +131,7 @@ MAP_EVALUATIONS = (
         "The attribution of x against that of a perturbed x by six measures of likeness, between two controls: a "
         "random map and a model with random weights.",
         "densitylab.worker.evaluations.stability:stability",
+        cost=evaluation_costs.stability,
         version=3,
         params=(
             ATTRIBUTION,
@@ -146,6 +153,7 @@ MAP_EVALUATIONS = (
         "Largest sensitivity",
         "The largest relative change of the attribution among noisy copies of x (Yeh et al. 2019).",
         "densitylab.worker.evaluations.sensitivity:sensitivity",
+        cost=evaluation_costs.sensitivity,
         version=2,
         params=(
             ATTRIBUTION,
@@ -187,6 +195,7 @@ MAP_EVALUATIONS = (
         "The attribution of the trained model against that of copies whose layers are random, from the last to the "
         "first (Adebayo et al. 2018), beside a random map: a map that stays alike shows the image and not the model.",
         "densitylab.worker.evaluations.cascading_randomisation:cascading_randomisation",
+        cost=evaluation_costs.cascading_randomisation,
         version=2,
         params=(
             ATTRIBUTION,

@@ -136,8 +136,12 @@ class Preflight(Answer):
     seconds_per_run: list[float | None] = Field(description="in the order of the runs; null if not known")
     evaluation_seconds: float | None = Field(
         default=None,
-        description="seconds of the evaluations on the live workers; null if one of them has not ended yet with the "
-        "same parameters, data and model",
+        description="seconds of the evaluations on the live workers; null if that of one of them is not known",
+    )
+    evaluation_basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(
+        default="unknown",
+        description="what `evaluation_seconds` rests on; measured: finished evaluations of the same parameters, data "
+        "and model; calibrated: the network's size, right within a factor of about three",
     )
     basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(description="what `seconds` rests on")
     basis_text: str = Field(description="the same, a sentence")

@@ -66,21 +66,27 @@ def test_the_time_of_evaluations_is_that_of_finished_ones(client: TestClient, wo
     leakage, more = {"key": "leakage"}, {"key": "leakage", "params": {"samples": 77}}
     (run,) = work.launch({"evaluations": [leakage]})
     work.train(run)
-    assert asked(client, spec={"evaluations": [leakage]})["evaluation_seconds"] is None  # none has ended yet
+    estimated = asked(client, spec={"evaluations": [leakage]})  # none has ended yet
+    assert estimated["evaluation_basis"] == "calibrated" and 0.02 < estimated["evaluation_seconds"] < 1
     work.finish_evaluations(run)
     with system.database.write() as session:
         session.execute(text("UPDATE evaluations SET seconds = 5 WHERE key = 'leakage'"))
-    assert asked(client, spec={"evaluations": [leakage]})["evaluation_seconds"] == 5.1  # with the accuracy
+    measured = asked(client, spec={"evaluations": [leakage]})
+    assert measured["evaluation_seconds"] == 5.1 and measured["evaluation_basis"] == "measured"  # with the accuracy
     sweep = {"lambda_": [0, 0.1, 1], "seed": [7]}  # another regularizer or seed takes as long
     assert asked(client, spec={"evaluations": [leakage]}, sweep=sweep)["evaluation_seconds"] == pytest.approx(3 * 5.1)
     for spec in (
         {"evaluations": [more]},
         {"evaluations": [leakage, {"key": "pgd_linf"}]},
-        {"evaluations": [{**leakage, "split": "validation", "name": "leakage_validation"}]},
         {"evaluations": [leakage], "model": {"key": "mlp", "params": {"hidden": 64}}},
         {"evaluations": [leakage], "dataset": {"key": "blockmnist", "params": {"data_seed": 1}}},
     ):
-        assert asked(client, spec=spec)["evaluation_seconds"] is None
+        assert asked(client, spec=spec)["evaluation_basis"] == "calibrated"
+    attacked = {"evaluations": [leakage, {"key": "pgd_linf"}]}
+    assert asked(client, spec=attacked)["evaluation_seconds"] > 5.1 + 1  # 160 passes for each of 1,000 images
+    unseen = {"evaluations": [{**leakage, "split": "validation", "name": "leakage_validation"}]}
+    assert asked(client, spec=unseen)["evaluation_seconds"] is None  # how many there are is known once prepared
+    assert asked(client, spec={**attacked, "device": "cuda"})["evaluation_basis"] == "unknown"
 
 
 def test_measured_is_the_time_of_runs_of_the_same_batch_size_alone(client: TestClient, work: Any, system: System):
