@@ -18,7 +18,7 @@ from densitylab.backend.shared.statistics.groups import (
     higher_is_better,
 )
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
-from densitylab.frontend.analysis.formatting import between, readable, result_label, within
+from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
 from densitylab.frontend.analysis.origins import seed_of
@@ -132,12 +132,28 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     baselines = [
         baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
     ]
-    labels = _distinct([settings_text(group.settings, varied, catalog) for group in groups], groups)
+    labels = _distinct(_labels(groups, varied, catalog), groups)
     colors = [colors_of[id(group)] for group in groups]
     run_colors = {run.id: color for group, color in zip(groups, colors, strict=True) for run in group.runs}
     rank = {result: index for index, result in enumerate(catalog.headlines())}
     ranked = sorted(columns(runs), key=lambda column: rank.get(_by_key(column), len(rank)))
     return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
+
+
+def _labels(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) -> list[str]:
+    """Return the settings of each group in words. Where regularizers differ, a baseline is called so unless there are
+    several that only their penalties, with λ = 0, tell apart."""
+    labels = [settings_text(group.settings, varied, catalog) for group in groups]
+    if "regularizer.key" not in varied:
+        return labels
+    others = [name for name in varied if name != "lambda_" and not name.startswith(("regularizer.", "schedule."))]
+    plain = [
+        ", ".join(filter(None, [NO_REGULARIZER, settings_text(group.settings, others, catalog)]))
+        if group.is_baseline and group.trained_here
+        else label
+        for group, label in zip(groups, labels, strict=True)
+    ]
+    return [short if plain.count(short) == 1 else label for short, label in zip(plain, labels, strict=True)]
 
 
 def _distinct(labels: Sequence[str], groups: Sequence[Group]) -> list[str]:

@@ -31,6 +31,7 @@ _RUN_FLAGS = {
     "catastrophic_overfitting": "overfitted to its attack",
     "lambda_without_effect": "λ without effect",
 }
+NO_REGULARIZER = "Baseline (no regularizer)"
 _VALUES = {"l2": "L2 norm", "cross_entropy": "cross-entropy"}
 
 
@@ -131,7 +132,7 @@ def run_words(run: Run, catalog: Catalog) -> str:
         return f"{kind}{named}, {network}{stated}"
     regularizer = f"{catalog.label('regularizer', spec.regularizer.key)}, λ = {spec.lambda_:g}"
     if spec.lambda_ == 0 or spec.regularizer.key in catalog.plain():
-        regularizer = "baseline (no regularizer)"
+        regularizer = NO_REGULARIZER.lower()
     algorithm = algorithm_label(run, catalog)
     return f"{network}, {f'{algorithm}, ' if algorithm else ''}{regularizer}, seed {spec.seed}"
 

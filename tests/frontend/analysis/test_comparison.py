@@ -247,6 +247,20 @@ def test_two_evaluations_of_one_kind_stand_side_by_side():
     assert results_in_several_columns(found) == []
 
 
+def test_a_baseline_is_called_so_where_regularizers_differ():
+    runs = [make_run("a", 0, 0), make_run("a", 1, 0), make_run("b", 2, 0)]
+    assert compare(runs, NO_CATALOG).labels == ["Baseline (no regularizer)", "a, λ 1", "b, λ 2"]
+    of_networks = [make_run("a", 0, 0), make_run("a", 0, 0, model="cnn"), make_run("b", 2, 0)]
+    assert compare(of_networks, NO_CATALOG).labels == [
+        "Baseline (no regularizer), mlp",
+        "Baseline (no regularizer), cnn",
+        "mlp, b, λ 2",
+    ]
+    two = [make_run("a", 0, 0), make_run("b", 0, 0), make_run("b", 2, 0)]  # told apart by their penalties alone
+    assert compare(two, NO_CATALOG).labels == ["a, λ 0", "b, λ 0", "b, λ 2"]
+    assert compare(runs[:2], NO_CATALOG).labels == ["λ 0", "λ 1"]
+
+
 def test_controls_stand_beside_shares():
     plot = CatalogPlot.model_construct(
         title="Share", names=["share"], mark="violins", controls=["chance", "random_map", "random_weights"], images=None
