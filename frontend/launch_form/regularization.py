@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.launch_form.attack_epsilon import training_defaults
 from densitylab.frontend.launch_form.context import FormContext
@@ -51,6 +52,7 @@ def draw_regularization(
     with cells.regularizer:
         regularizer = form.component("regularizer", "Regularizer", settings=cells.settings, defaults=radii)
     with cells.lambdas:
+        advice = _first_sweep(form.catalog.entry("regularizer", regularizer["key"]))
         lambdas = number_list(
             "λ (penalty weights)",
             grid["lambda_"],
@@ -58,8 +60,7 @@ def draw_regularization(
             at="/spec/lambda_",
             errors=form.errors,
             help="One run per value; separate values by commas. 0 is the baseline without regularization. "
-            "Powers of ten are a good start. λ of different networks, data sets, regularizers, norms or powers are not "
-            "comparable.",
+            f"{advice} λ of different networks, data sets, regularizers, norms or powers are not comparable.",
         )
         form.errors.show("/spec/lambda_", "/sweep/lambda_", "/sweep/0/lambda_")
     with cells.seeds:
@@ -80,6 +81,13 @@ def draw_regularization(
         schedule = form.component("schedule", "λ schedule")
         others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1], radii)
     return Regularization({"regularizer": regularizer, "schedule": schedule}, lambdas, seeds, others)
+
+
+def _first_sweep(entry: CatalogEntry | None) -> str:
+    """Return the advice for a first list of λ."""
+    if entry is None or not entry.first_lambdas:
+        return "Powers of ten are a good start."
+    return f"For a first sweep with {entry.label}: {numbers_text(entry.first_lambdas)}. A search finds better ones."
 
 
 def _draw_log_spaced(key: str) -> None:
@@ -135,10 +143,11 @@ def _draw_methods(
             if entry.params:
                 values = number_list(
                     "λ",
-                    method.lambdas if method else lambdas,
+                    method.lambdas if method else entry.first_lambdas or lambdas,
                     key=f"{form.key}/methods/{entry.key}/lambda",
                     at=f"{at}/lambda_",
                     errors=form.errors,
+                    help=_first_sweep(entry),
                 )
                 form.errors.show(f"{at}/lambda_")
             params = parameters(

@@ -106,6 +106,8 @@ def attack_cost(passes: float) -> Callable[[dict[str, Any]], PenaltyCost]:
     return lambda params: PenaltyCost(passes + 2 * params["steps"], 3)
 
 
+# First λ: marginal_density to adversarial_training as docs/comparison.md selected them on three networks, TRADES by
+# Zhang et al. 2019
 REGULARIZERS = (
     RegularizerEntry(
         "none",
@@ -120,6 +122,7 @@ REGULARIZERS = (
         "Marginal-density smoothing",
         "‖∇ₓ log p(x)‖ with log p(x) = logsumexp of the logits (Yang, Akhtar, Shah, Mian, ECCV 2024).",
         "densitylab.worker.regularizers.marginal_density:marginal_density",
+        first_lambdas=(1.0, 10.0),
         params=(
             Param(
                 name="estimator",
@@ -180,6 +183,7 @@ REGULARIZERS = (
         "‖∇ₓ f_y(x)‖, which smooths the log joint density, or ‖∇ₓ log softmax_y f(x)‖, which smooths the log "
         "conditional density (Drucker & LeCun 1992, Ross & Doshi-Velez 2018).",
         "densitylab.worker.regularizers.input_gradient:input_gradient",
+        first_lambdas=(0.3, 3.0),
         params=(
             Param(
                 name="target",
@@ -237,6 +241,7 @@ REGULARIZERS = (
         "‖∂f/∂x‖² over all logits, estimated with one random projection per image (Hoffman, Roberts, Yaida 2019; "
         "their λ/2 is this λ).",
         "densitylab.worker.regularizers.jacobian:jacobian",
+        first_lambdas=(0.1, 1.0),
         params=(EVERY,),
         double_backward={},
         draws={},
@@ -247,6 +252,7 @@ REGULARIZERS = (
         "Curvature regularization (CURE)",
         "‖∇ℓ(x + h z) − ∇ℓ(x)‖², z along the sign of the loss gradient (Moosavi-Dezfooli et al. 2019).",
         "densitylab.worker.regularizers.curvature:curvature",
+        first_lambdas=(3.0, 30.0),
         params=(
             Param(
                 name="h",
@@ -269,6 +275,7 @@ REGULARIZERS = (
         "Gaussian noise",
         "Cross-entropy on noisy images less that on the clean ones: λ = 1 trains on noisy images only.",
         "densitylab.worker.regularizers.gaussian_noise:gaussian_noise",
+        first_lambdas=(0.5, 1.0),
         params=(
             Param(
                 name="sigma",
@@ -291,6 +298,7 @@ REGULARIZERS = (
         "Adversarial training",
         "Cross-entropy on images attacked by PGD less that on the clean ones: λ = 1 is Madry et al. 2018.",
         "densitylab.worker.regularizers.adversarial_training:adversarial_training",
+        first_lambdas=(0.5, 1.0),
         params=(*BALL, EVERY),
         draws={},
         uses=("cross_entropy",),
@@ -303,6 +311,7 @@ REGULARIZERS = (
         "Cross-entropy on images attacked by one sign step from a random start less that on the clean ones: λ = 1 is "
         "Wong et al. 2020. It may overfit to its attack, which each epoch is checked for with PGD.",
         "densitylab.worker.regularizers.fast_adversarial_training:fast_adversarial_training",
+        first_lambdas=(0.5, 1.0),
         params=(
             replace(BALL[1], help="Largest change of a pixel: 0.1 suits digits, 8/255 = 0.0314 photographs."),
             Param(
@@ -329,6 +338,7 @@ REGULARIZERS = (
         "KL divergence between the predictions on the image and on its worst neighbour (Zhang et al. 2019; λ is "
         "their β, 6 in the paper).",
         "densitylab.worker.regularizers.trades:trades",
+        first_lambdas=(1.0, 6.0),
         params=(*BALL, EVERY),
         draws={},
         cost=attack_cost(7),

@@ -151,6 +151,7 @@ class CatalogEntry(Answer):
         default_factory=list, description="of a data set: standard deviation of each channel over the training images"
     )
     train_size: int | None = Field(default=None, description="of a data set: number of training images")
+    first_lambdas: list[float] = Field(default_factory=list, description="of a regularizer: λ for a first sweep")
     has_groups: bool = Field(default=False, description="of a data set: whether its images have groups")
     group_names: list[str] = Field(default_factory=list, description="of a data set, in the order of the groups")
     attributes: list[Attribute] = Field(

@@ -75,7 +75,9 @@ def test_the_baseline_of_several_regularizers_is_launched_once(page, live_api):
     ending(app.text_input, "/lambda").set_value("0, 1")
     methods = ending(app.multiselect, "/methods")
     app = methods.set_value([name for name in methods.options if "acobian" in name]).run()
-    assert ending(app.text_input, "/methods/jacobian/lambda").value == "0, 1"
+    own = ending(app.text_input, "/methods/jacobian/lambda")
+    assert own.value == "0.1, 1" and "first sweep with Jacobian" in own.help
+    app = own.set_value("0, 1").run()
     assert launch_button(app).label == "Launch 3 runs" and "λ = 0 is trained once" in page_text(app)
     app = launch_button(app).click().run()
     page_text(app)
