@@ -20,7 +20,8 @@ _LARGEST = 2**31 - 1
 def show_filters(catalog: Catalog) -> dict[str, Any]:
     """Draw the filters, the rarer ones in a popover; return them as keywords of the client's `runs`."""
     orders = _ORDERS | catalog.orders()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    # On a phone below the table (streamlit_app.css)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="runs-filters"):
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="name, notes, tag or number", width=200, max_chars=200
         )
