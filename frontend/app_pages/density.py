@@ -21,6 +21,7 @@ from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 
 IMAGE_WIDTH = 112  # screen pixels
@@ -103,7 +104,8 @@ def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
         label="log p on the plane of the direction and an orthogonal random direction, for each run",
     )
     by_run = {item.run: item for item in density.of_runs}
-    with st.expander("Numbers as a table"):
+
+    def show_numbers() -> None:
         st.dataframe(
             [
                 {"run": column.run, "settings": column.label, "‖∇ log p(x)‖": number(by_run[column.run].slope)}
@@ -113,6 +115,8 @@ def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
         )
         curves = {AXIS: density.distances, **{column.label: by_run[column.run].curve for column in run_columns}}
         show_table(pd.DataFrame(curves), "density-curves")
+
+    folded("Numbers as a table", show_numbers, key="density-folded")
 
 
 def show_line(

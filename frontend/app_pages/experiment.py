@@ -17,6 +17,7 @@ from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
 from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_actions import show_experiment_actions
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.search_progress import show_search
@@ -120,7 +121,8 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
     )
     if len(runs) > MAX_CURVES:
         st.caption(f"The first {MAX_CURVES} of {len(runs)} runs are shown.")
-    with st.expander("Latest values as a table"):
+
+    def show_latest() -> None:
         st.dataframe(
             pd.DataFrame(
                 [
@@ -135,6 +137,8 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
             ),
             hide_index=True,
         )
+
+    folded("Latest values as a table", show_latest, key="latest-values")
 
 
 def stage_text(run: Run) -> str:

@@ -1,5 +1,6 @@
 """Launch an experiment: the form, its summary with the price and the button, and the equivalent request."""
 
+import functools
 import json
 
 import streamlit as st
@@ -26,6 +27,7 @@ from densitylab.frontend.launch_form.summary import draw_summary
 from densitylab.frontend.launch_form.sweeps import count_runs
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.status import flash
 
 
@@ -46,13 +48,12 @@ def show_request(request: ExperimentRequest) -> None:
     """Show the curl command that launches the same experiment."""
     body = json.dumps(request.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")
-    with st.expander("As a REST request"):
-        st.caption("Any HTTP client can launch this. If the API needs a token, add -H 'Authorization: Bearer …'.")
-        st.code(
-            f"curl -X POST {api().public_url}/api/v1/experiments \\\n  -H 'Content-Type: application/json' \\\n"
-            f"  -d '{quoted}'",
-            language="bash",
-        )
+    st.caption("Any HTTP client can launch this. If the API needs a token, add -H 'Authorization: Bearer …'.")
+    st.code(
+        f"curl -X POST {api().public_url}/api/v1/experiments \\\n  -H 'Content-Type: application/json' \\\n"
+        f"  -d '{quoted}'",
+        language="bash",
+    )
 
 
 def launch(request: ExperimentRequest, errors: FieldErrors) -> None:
@@ -95,7 +96,7 @@ if request is not None and count_runs(request.sweep) > MAX_RUNS_PER_EXPERIMENT:
 keep_draft(request)
 if request is not None:
     with layout.settings:
-        show_request(request)
+        folded("As a REST request", functools.partial(show_request, request), key="rest-request")
 with copy_place:
     show_copy(request)
 with layout.summary:

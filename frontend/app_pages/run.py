@@ -18,6 +18,7 @@ from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_e
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.curve_controls import Axes, choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.run_actions import show_run_actions
@@ -97,69 +98,73 @@ def show_curves(series: list[MetricSeries], axes: Axes) -> None:
         with cells[index % 2]:
             show_panel(panel, series, f"curve-{panel.title}", axes)
     shown = [panel for panel in SECONDARY_PANELS if present & set(panel.metrics)]
-    with st.expander("λ, learning rate and throughput"):
+
+    def show_secondary() -> None:
         cells = st.columns(2)
         for index, panel in enumerate(shown):
             with cells[index % 2]:
                 show_panel(panel, series, f"secondary-{index}", axes)
-    with st.expander("Curves as a table"):
-        frames = [
-            pd.Series({point.step: point.value for point in item.points}, name=metric_label(item.name))
-            for item in series
-            if item.points
-        ]
-        table = pd.concat(frames, axis=1).sort_index().rename_axis("step").reset_index()
-        show_table(table, f"run-{run_id}-curves")
+
+    folded("λ, learning rate and throughput", show_secondary, key="secondary-curves")
+    folded("Curves as a table", functools.partial(show_curve_table, series), key="curves-table")
+
+
+def show_curve_table(series: list[MetricSeries]) -> None:
+    frames = [
+        pd.Series({point.step: point.value for point in item.points}, name=metric_label(item.name))
+        for item in series
+        if item.points
+    ]
+    table = pd.concat(frames, axis=1).sort_index().rename_axis("step").reset_index()
+    show_table(table, f"run-{run_id}-curves")
 
 
 def show_log(run: Run) -> None:
-    with st.expander("Log", expanded=bool(run.error), icon=":material/notes:"):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            search = st.text_input(
-                "Search the log", key="log", bind="query-params", placeholder="any text", width=260, max_chars=200
-            )
-            st.download_button(
-                "Download the log",
-                functools.partial(api().log_text, run.id),
-                f"run-{run.id}.log",
-                "text/plain",
-                key="log-file",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-        lines = api().log(run.id, q=search or None, limit=LOG_LINES)
-        if not lines:
-            st.caption("No matching lines." if search else "No log lines yet.")
-            return
-        with st.container(height=260, autoscroll=True):
-            st.code("\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines), language=None)
-        if len(lines) == LOG_LINES:
-            st.caption(f"The last {LOG_LINES} {'matching ' if search else ''}lines.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input(
+            "Search the log", key="log", bind="query-params", placeholder="any text", width=260, max_chars=200
+        )
+        st.download_button(
+            "Download the log",
+            functools.partial(api().log_text, run.id),
+            f"run-{run.id}.log",
+            "text/plain",
+            key="log-file",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+    lines = api().log(run.id, q=search or None, limit=LOG_LINES)
+    if not lines:
+        st.caption("No matching lines." if search else "No log lines yet.")
+        return
+    with st.container(height=260, autoscroll=True):
+        st.code("\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines), language=None)
+    if len(lines) == LOG_LINES:
+        st.caption(f"The last {LOG_LINES} {'matching ' if search else ''}lines.")
 
 
 def show_files(run: Run) -> None:
-    with st.expander("Files"):
-        if run.checkpoint_step is not None:
-            with show_api_errors():  # the data set may have been removed
-                show_take_away(run)
-        files = api().artifacts(run.id)
-        if not files:
-            st.caption("No files yet.")
-        for file in files:
-            name, facts, action = st.columns([3, 3, 2], vertical_alignment="center")
-            name.markdown(f"`{file.name}`")
-            facts.caption(size(file.bytes) + (f", step {file.step}" if file.step else ""))
-            with action:
-                # A click fetches the file; drawing the page does not
-                st.download_button(
-                    "Download",
-                    functools.partial(api().artifact, run.id, file.name),
-                    file_name=file.name,
-                    mime=file.media_type,
-                    key=f"file-{file.name}",
-                    on_click="ignore",
-                    icon=":material/download:",
-                )
+    if run.checkpoint_step is not None:
+        with show_api_errors():  # the data set may have been removed
+            show_take_away(run)
+    files = api().artifacts(run.id)
+    if not files:
+        st.caption("No files yet.")
+    for file in files:
+        name, facts, action = st.columns([3, 3, 2], vertical_alignment="center")
+        name.markdown(f"`{file.name}`")
+        facts.caption(size(file.bytes) + (f", step {file.step}" if file.step else ""))
+        with action:
+            # A click fetches the file; drawing the page does not
+            st.download_button(
+                "Download",
+                functools.partial(api().artifact, run.id, file.name),
+                file_name=file.name,
+                mime=file.media_type,
+                key=f"file-{file.name}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
 
 
 def is_active(run: Run, evaluations: list[Evaluation]) -> bool:
@@ -212,10 +217,10 @@ def show_live() -> None:
     if with_curves:
         show_curves(api().metrics(first.id, max_points=MAX_POINTS), axes)
     show_results(run, evaluations, catalog())
-    show_log(run)
+    folded("Log", functools.partial(show_log, run), key="run-log", expanded=bool(run.error), icon=":material/notes:")
 
 
 show_live()
 show_evaluation_form(first)
 show_run_settings(first, catalog())
-show_files(first)
+folded("Files", functools.partial(show_files, first), key="run-files")

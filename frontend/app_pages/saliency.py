@@ -25,6 +25,7 @@ from densitylab.frontend.ui.api import show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.folded import folded
 
 
 @fragment()
@@ -77,8 +78,7 @@ def show_numbers(view: MapView) -> None:
         }
         for panel in view.answer.panels
     ]
-    with st.expander("Numbers as a table"):
-        show_table(pd.DataFrame(rows), "saliency-numbers")
+    folded("Numbers as a table", lambda: show_table(pd.DataFrame(rows), "saliency-numbers"), key="saliency-folded")
 
 
 st.title("Saliency")

@@ -28,6 +28,7 @@ from densitylab.frontend.ui.api import REFRESH_SECONDS, api, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.widgets import number_list
 
@@ -80,8 +81,7 @@ def show_numbers(view: MapView) -> None:
         for panel in view.answer.panels
         if panel.perturbed
     ]
-    with st.expander("Numbers as a table"):
-        show_table(pd.DataFrame(rows), "stability-numbers")
+    folded("Numbers as a table", lambda: show_table(pd.DataFrame(rows), "stability-numbers"), key="numbers-folded")
 
 
 def fetch_evaluations(run_columns: Sequence[RunColumn]) -> dict[int, list[Evaluation]]:
@@ -174,8 +174,8 @@ def show_curves(
             "Means with 95 % bootstrap intervals, stratified by class. Dotted: a random map; dashed: random weights. "
             "Click a point to show its least stable images below."
         )
-    with st.expander("Curves as a table"):
-        show_table(pd.DataFrame(table(run_columns, by_run, metric)), "stability-curves")
+    numbers = pd.DataFrame(table(run_columns, by_run, metric))
+    folded("Curves as a table", lambda: show_table(numbers, "stability-curves"), key="curves-folded")
     if clicked:
         run, strength, evaluation = clicked
         show_least_stable(run, strength, evaluation, metric)

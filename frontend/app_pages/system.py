@@ -8,6 +8,7 @@ from densitylab.frontend.analysis.formatting import escaped, size
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.folded import folded
 
 
 def show_workers(system: System) -> None:
@@ -96,8 +97,8 @@ def show_plugins(system: System) -> None:
 
 
 def show_versions(system: System) -> None:
-    with st.expander("Versions"):
-        st.dataframe(pd.DataFrame(system.versions.items(), columns=["Component", "Version"]), hide_index=True)
+    table = pd.DataFrame(system.versions.items(), columns=["Component", "Version"])
+    folded("Versions", lambda: st.dataframe(table, hide_index=True), key="versions")
 
 
 st.title("System")

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from densitylab.frontend.analysis.csv_table import to_csv
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart
 
 
@@ -66,5 +67,4 @@ def chart_card(
     clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=linked)
     if clicked and opens:
         opens(clicked)
-    with st.expander("As a table"):
-        show_table(table, key)
+    folded("As a table", lambda: show_table(table, key), key=f"{key}-folded")

@@ -27,6 +27,7 @@ from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
 from densitylab.frontend.ui.chart_card import chart_card, downloads
+from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.sample_drilldown import LINK, show_images
 from densitylab.frontend.ui.status import flash
 
@@ -46,13 +47,11 @@ def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) 
         if item.error:
             st.error(f"**{escaped(item.name)} {item.status.value}:** {escaped(item.error)}", icon=":material/error:")
     _show_charts(run, evaluations, catalog)
-    with st.expander("Evaluation settings and provenance"):
-        st.json(
-            {
-                item.name: {"evaluation": item.key, "split": item.split, **item.params, "provenance": item.provenance}
-                for item in evaluations
-            }
-        )
+    settings = {
+        item.name: {"evaluation": item.key, "split": item.split, **item.params, "provenance": item.provenance}
+        for item in evaluations
+    }
+    folded("Evaluation settings and provenance", lambda: st.json(settings), key="evaluation-settings")
 
 
 def result_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:

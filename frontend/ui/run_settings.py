@@ -9,6 +9,7 @@ from densitylab.backend.shared.contracts import Origin, Run
 from densitylab.frontend.analysis.formatting import counted, escaped, readable
 from densitylab.frontend.analysis.run_settings import Setting, run_settings
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.ui.folded import folded
 
 _MARK = "●"
 
@@ -22,16 +23,15 @@ def show_run_settings(run: Run, catalog: Catalog) -> None:
         _show(differing)
     else:
         st.caption("All settings are the defaults.")
-    with st.expander(f"All {counted(len(settings), 'setting')}; {_MARK} differs from the default"):
-        _show(settings)
+    all_settings = f"All {counted(len(settings), 'setting')}; {_MARK} differs from the default"
+    folded(all_settings, lambda: _show(settings), key="all-settings")
+    spec = "Spec as JSON" if run.origin is Origin.TRAINED else "Network, data set, evaluations as JSON"
+    provenance = run.provenance or {"unknown": "recorded when the run starts"}
     left, right = st.columns(2)
-    with (
-        left,
-        st.expander("Spec as JSON" if run.origin is Origin.TRAINED else "Network, data set, evaluations as JSON"),
-    ):
-        st.json(run.known_spec)
-    with right, st.expander("Provenance: code, packages, data"):
-        st.json(run.provenance or {"unknown": "recorded when the run starts"})
+    with left:
+        folded(spec, lambda: st.json(run.known_spec), key="spec-json")
+    with right:
+        folded("Provenance: code, packages, data", lambda: st.json(provenance), key="provenance-json")
 
 
 def _show(settings: Sequence[Setting]) -> None:

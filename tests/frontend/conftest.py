@@ -468,13 +468,19 @@ class Page:
     def __init__(self) -> None:
         self.app = AppTest.from_file(str(ROOT / "frontend" / "streamlit_app.py"), default_timeout=30)
 
-    def open(self, page: str, **query: str) -> AppTest:
+    def open(self, page: str, *, unfold: bool = True, **query: str) -> AppTest:
+        """Open a page and, by a second run of it, all that is folded there."""
         self.app.query_params.clear()
         for name, value in query.items():
             self.app.query_params[name] = value
         if page == "home":
             return self.app.run()
-        return self.app.switch_page(f"app_pages/{page}.py").run()
+        self.app.switch_page(f"app_pages/{page}.py").run()
+        while unfold and (closed := [item for item in self.app.expander if item.proto.id and not item.proto.expanded]):
+            for item in closed:
+                self.app.session_state[item.proto.id.split("-", 2)[2]] = True
+            self.app.run()
+        return self.app
 
 
 @pytest.fixture

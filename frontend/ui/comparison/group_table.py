@@ -1,5 +1,6 @@
 """The table of a comparison: a row per group, with means over seeds and differences from the baseline."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.chart_card import downloads
 from densitylab.frontend.ui.comparison.open_run import open_run, run_query
+from densitylab.frontend.ui.folded import folded
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,17 @@ def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
         )
     if columns and (controls := controls_text(comparison, columns, catalog())):
         st.caption(escaped(controls))
-    with st.expander("Sort the table"):
-        event = st.dataframe(
-            table, hide_index=True, on_select="rerun", selection_mode="single-row", key="groups", width="content"
-        )
-    if event.selection.rows:
-        open_run(comparison.groups[event.selection.rows[0]].runs[0].id, comparison)
+    folded("Sort the table", functools.partial(_show_sortable, table, comparison), key="sortable-groups")
     if columns:
         downloads(pd.DataFrame(numbers(comparison, columns, catalog())), "comparison")
+
+
+def _show_sortable(table: pd.DataFrame, comparison: Comparison) -> None:
+    event = st.dataframe(
+        table, hide_index=True, on_select="rerun", selection_mode="single-row", key="groups", width="content"
+    )
+    if event.selection.rows:
+        open_run(comparison.groups[event.selection.rows[0]].runs[0].id, comparison)
 
 
 def table_html(table: pd.DataFrame, comparison: Comparison, columns: Sequence[Column]) -> str:

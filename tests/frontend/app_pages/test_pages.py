@@ -99,7 +99,7 @@ def test_clone_fills_the_form_from_a_run(page, live_api):
 
 
 def test_cloning_what_is_gone_says_so(page):
-    assert "999999" in page_text(page.open("launch", clone="999999"))
+    assert "999999" in page_text(page.open("launch", unfold=False, clone="999999"))
 
 
 def test_runs_are_listed_and_filtered_by_the_link(page, live_api):
@@ -199,4 +199,4 @@ def test_the_comparison_has_means_over_seeds_and_differences(page, live_api):
 )
 def test_bad_links_to_a_comparison(page, live_api, query, words):
     live_api.launch()
-    assert words in page_text(page.open("compare", **query))
+    assert words in page_text(page.open("compare", unfold=False, **query))
