@@ -46,6 +46,7 @@ RUN = {
     "model": {"key": "mlp", "params": {"hidden": 16}},
     "evaluations": [{"key": "leakage", "params": {"samples": 20}}],
 }
+BUILT = {service["image"]: service["build"] for service in COMPOSE["services"].values() if "build" in service}
 OURS = ("api", "reconciler", "worker", "interactive", "prepare", "page")
 
 
@@ -62,8 +63,8 @@ def test_every_service_is_what_it_should_be():
     for name, service in services.items():
         one_off = name in ("migrate", "object-store-folder")
         assert one_off or "healthcheck" in service, name
-        if "build" in service:
-            dockerfile = (ROOT / service["build"]["dockerfile"]).read_text()
+        if service["image"] in BUILT:
+            dockerfile = (ROOT / BUILT[service["image"]]["dockerfile"]).read_text()
             assert re.search(r"^USER (?!root)", dockerfile, re.MULTILINE), name
         else:
             assert one_off or service.get("user") not in (None, "root", "0"), name
@@ -75,6 +76,44 @@ def test_every_service_is_what_it_should_be():
         gpu = services[f"worker-gpu-{number}"]
         (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
         assert device["capabilities"] == ["gpu"] and device["device_ids"] == [number] and gpu["profiles"]
+
+
+def test_one_service_builds_each_image_and_the_others_never_pull_it():
+    services = COMPOSE["services"].values()
+    assert len([service for service in services if "build" in service]) == len(BUILT) == 4
+    for service in services:
+        assert service.get("pull_policy") == ("never" if service["image"] in BUILT else None)
+        assert service["image"] in BUILT or not service["image"].startswith("densitylab")
+
+
+def compose(*argv: str, file: Path = ROOT / "docker-compose.yml") -> dict[str, Any]:
+    """Return what Docker Compose makes of the file; skip where it is missing. It needs no engine for that."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
+        pytest.skip("no Docker Compose on this machine: on Debian 13, apt-get install docker-cli docker-compose")
+    command = ["docker", "compose", "--file", str(file), *argv, "config", "--format", "json"]
+    done = subprocess.run(command, env={**os.environ, **SECRETS}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["services"]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "gpus"),
+    [((), set()), (("--profile", "gpu"), {"worker-gpu-0"}), (("--profile", "gpus"), {"worker-gpu-0", "worker-gpu-1"})],
+    ids=["default", "gpu", "gpus"],
+)
+def test_compose_takes_pytorch_for_cpus_and_with_a_profile_for_cuda(profiles: tuple[str, ...], gpus: set[str]):
+    services = compose(*profiles)
+    assert services.keys() == {name for name, given in COMPOSE["services"].items() if "profiles" not in given} | gpus
+    for name, service in services.items():
+        if "worker" in service["image"]:
+            assert service["image"] == ("densitylab-worker-gpu" if name in gpus else "densitylab-worker")
+            assert ("deploy" in service) == (name in gpus)
+    builds = {name: service["build"].get("args", {}) for name, service in services.items() if "build" in service}
+    assert builds == {"migrate": {}, "worker": {}, "page": {}} | ({"worker-gpu-0": {"TORCH": ""}} if gpus else {})
+    assert re.search(r"^ARG TORCH=cpu$", (ROOT / "worker" / "Dockerfile").read_text(), re.M)
 
 
 def test_services_are_hardened_and_the_page_reaches_the_api_alone():
@@ -149,7 +188,7 @@ class Composed:
         kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")  # and nothing of the developer's own
         binaries = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), Path(sys.executable).parent]
         given = {name: self.here(value) for name, value in service.get("environment", {}).items()}
-        image = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} if "build" in service else {}
+        image = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} if service["image"] in BUILT else {}
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
             "OMP_NUM_THREADS": "1",
@@ -261,8 +300,7 @@ def test_the_cache_of_an_image_is_where_pip_looks(service: str):
 )
 def test_the_install_line_of_each_dockerfile(service: str, needed: str, absent: str, tmp_path: Path):
     lines = (ROOT / service / "Dockerfile").read_text().splitlines()
-    before, _, install = next(line for line in lines if " pip install " in line).partition(" && pip ")
-    assert before.endswith("touch README.md LICENSE")
+    install = next(line for line in lines if "touch README.md LICENSE" in line).partition(" && pip ")[2]
     copied = [shlex.split(line)[1:] for line in lines if line.startswith("COPY")]
     (tmp_path / "app").mkdir()
     for *names, _ in [words for words in copied if words[-1] == "./"]:

@@ -88,7 +88,10 @@ def test_kustomizations_name_what_exists(name: str, item: dict[str, Any]):
             (other["kind"], other["metadata"]["name"]) == (patch["target"]["kind"], patch["target"]["name"])
             for _, other in of_kind("Deployment")
         )
-        assert all(line["op"] == "add" for line in yaml.safe_load(patch["patch"]))
+        lines = {line["path"].split("/")[-1]: line for line in yaml.safe_load(patch["patch"])}
+        assert all(line["op"] == "add" for line in lines.values())
+        if "image" in lines:
+            assert [image["name"] for image in item["images"]] == [lines["image"]["value"]]
 
 
 @pytest.mark.parametrize(("name", "container"), CONTAINERS, ids=[f"{n}:{c['name']}" for n, c in CONTAINERS])
