@@ -90,5 +90,16 @@ def test_nothing_is_published_before_the_tests_have_passed():
     assert jobs["test"]["steps"][-1]["run"] == ".ci/run"
     writing = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
     assert writing == {"images", "publish"} and all("test" in jobs[name]["needs"] for name in writing)
-    files = {item["file"] for item in jobs["images"]["strategy"]["matrix"]["include"]}
+
+
+def test_the_images_are_those_of_docker_compose():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    built = {service["image"]: service["build"] for service in services if "build" in service}
+    made = {f"densitylab-{item['name']}": item for item in RELEASE["jobs"]["images"]["strategy"]["matrix"]["include"]}
+    assert made.keys() == built.keys()
+    for name, build in built.items():
+        assert made[name]["file"] == build["dockerfile"]
+        arguments = "\n".join(f"{key}={value}" for key, value in build.get("args", {}).items())
+        assert made[name].get("arguments", "") == arguments
+    files = {item["file"] for item in made.values()}
     assert files == {path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/Dockerfile")}
