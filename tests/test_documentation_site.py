@@ -37,7 +37,7 @@ def test_every_page_of_docs_and_the_readme_are_there(site):
     pages = {page.relative_to(ROOT / "docs").with_suffix(".html") for page in (ROOT / "docs").rglob("*.md")}
     assert {path for path in pages if not (site / path).is_file()} == set()
     assert "A web dashboard that shows what image classifiers rely on" in text_of(site / "index.html")
-    assert "Unreleased" in text_of(site / "changelog.html")
+    assert "0.1.0" in text_of(site / "changelog.html")
 
 
 def test_the_catalog_has_every_entry_and_parameter(site):

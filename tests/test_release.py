@@ -44,6 +44,20 @@ def test_every_place_has_the_version():
     assert {text for text in versions(examples) if text.startswith("0.")} == {VERSION}
 
 
+def test_a_tag_of_this_state_would_be_released():
+    made = release(f"v{VERSION}", ROOT)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("- ") and "\n## " not in made.stdout
+
+
+def test_the_citation_is_valid():
+    check_jsonschema = pytest.importorskip("check_jsonschema")
+    schemas = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor"
+    rules = json.loads((schemas / "citation-file-format.json").read_text())
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validators.validator_for(rules)(rules).validate(yaml.safe_load((ROOT / "CITATION.cff").read_text()))
+
+
 def test_the_notes_are_the_section_of_the_version(copied: Path):
     made = release(f"v{VERSION}", copied)
     assert (made.returncode, made.stdout) == (0, "- Everything.\n")
@@ -55,7 +69,8 @@ def test_the_notes_are_the_section_of_the_version(copied: Path):
         ("v9.9.9", "CITATION.cff", "", "", f"expected v{VERSION}"),
         (VERSION, "CITATION.cff", "", "", f"expected v{VERSION}"),
         (f"v{VERSION}", "CITATION.cff", f"version: {VERSION}", "version: 0.0.1", "CITATION.cff has another version"),
-        (f"v{VERSION}", "CHANGELOG.md", f"## {VERSION}", "## Unreleased", "rename Unreleased"),
+        (f"v{VERSION}", "CHANGELOG.md", f"## {VERSION}", "## Unreleased", "but with Unreleased"),
+        (f"v{VERSION}", "CHANGELOG.md", "- Everything.", "", f"a section {VERSION} that says something"),
     ],
 )
 def test_a_release_that_does_not_fit_is_refused(copied: Path, tag: str, file: str, old: str, new: str, sentence: str):
