@@ -8,7 +8,6 @@ children (Linux).
 """
 
 import argparse
-import ctypes
 import fcntl
 import http.client
 import os
@@ -25,6 +24,7 @@ from pydantic import ValidationError
 
 from densitylab.backend.ops import broker_log, devices
 from densitylab.backend.ops.supervisor import Child, StartError, Supervisor
+from densitylab.backend.shared import parent_end
 from densitylab.backend.shared.disk_room import has_room
 from densitylab.backend.shared.settings import Settings, explain
 from densitylab.backend.shared.terminal import READABLE
@@ -34,7 +34,6 @@ _WORKER_GRACE = 6.5  # seconds: enough for a checkpoint
 _BROKER_GRACE = 1.5
 _WORKER_BYTES = 2 * 2**30  # of memory for each training worker, by default
 _MOST_WORKERS = 64  # by default
-_PR_SET_PDEATHSIG = 1
 
 
 class Refusal(RuntimeError):
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> str | None:
     )
     parser.add_argument("--with-parent", action="store_true", help="stop when the parent process (make) ends")
     if parser.parse_args(arguments).with_parent:
-        _stop_with_parent()
+        parent_end.send(signal.SIGTERM, os.getppid())  # when make has ended, even by kill -9
     supervisor = Supervisor(_print_line)
 
     def stop(_signal: int, _frame: object) -> None:
@@ -278,12 +277,6 @@ def _refuse_foreign(folder: Path) -> None:
     state = folder.stat()
     if state.st_uid != os.getuid() or state.st_mode & 0o077:
         raise Refusal(f"Others can reach the broker's folder {folder}: remove it, or set a shorter DENSITYLAB_HOME")
-
-
-def _stop_with_parent() -> None:
-    """Let the kernel send SIGTERM when make has ended, even by kill -9."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 # ---- readiness and output ---------------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
-"""Start, restart and stop child processes together, with a prefix on their output. Independent of DensityLab."""
+"""Start, restart and stop child processes together, with a prefix on their output."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +12,8 @@ from typing import BinaryIO
 
 import psutil
 
+from densitylab.backend.shared import parent_end
+
 _FIRST_DELAY = 0.2  # seconds before the first restart; doubles with each death
 _LONGEST_DELAY = 10.0
 _STEADY = 30.0  # after this uptime a child restarts with the first delay again
@@ -21,7 +21,6 @@ _FAILED_STARTS = 3  # deaths before the first answer after which the start fails
 _POLL = 0.05
 _POLL_WAITING = 0.02  # until all are ready
 _CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
-_PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str, str], None]
 
@@ -68,7 +67,6 @@ class Supervisor:
         """Args: say: takes a child's name and one line of its output, or of ours about it."""
         self._say = say
         self._children: list[Child] = []
-        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # only Linux has PR_SET_PDEATHSIG
         self.stopping = False  # a plain flag: an Event can deadlock if a signal handler sets it
 
     def start(self, *children: Child, timeout: float = 60.0) -> list[Child]:
@@ -164,13 +162,11 @@ class Supervisor:
         return tuple(self._children)
 
     def _spawn(self, child: Child) -> None:
-        launcher, libc = os.getpid(), self._libc
+        launcher = os.getpid()
 
         def before_exec() -> None:
-            if libc is not None:
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() != launcher:  # it died before the line above
-                    os.kill(os.getpid(), signal.SIGKILL)
+            if parent_end.BY_KERNEL:
+                parent_end.send(signal.SIGKILL, launcher)
             if child.nice:
                 os.nice(child.nice)
 

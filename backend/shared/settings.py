@@ -14,7 +14,7 @@ import fsspec
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# A Unix socket's path has at most 107 bytes; if it is longer, the embedded broker's socket is in the temp folder
+# A Unix socket's path has at most 107 bytes, on macOS 103; the embedded broker's is in the temp folder if it is longer
 _SOCKET_PATH_LIMIT = 100
 _PUBLIC_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(?P<path>(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)"

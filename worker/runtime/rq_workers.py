@@ -1,6 +1,5 @@
 """RQ workers. RQ only carries task ids; the state of a task is in the database."""
 
-import ctypes
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 from sqlalchemy.exc import SQLAlchemyError
 
+from densitylab.backend.shared import parent_end
 from densitylab.backend.shared.contracts import ENTRIES_FIELD, WORKER_SECONDS
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import instance
@@ -36,10 +36,8 @@ BROKER_WAIT_SECONDS = 0.5
 DATABASE_WAIT_SECONDS = 1.0
 _WORKER_TTL = WORKER_SECONDS - 60  # RQ looks for work for 15 s at a time, and its entry lives for 60 s more
 _MONITOR_SECONDS = 10  # between RQ's heartbeats during a job
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ResilientWorker(BaseWorker):
@@ -148,7 +146,7 @@ class ForkingWorker(ResilientWorker, Worker):
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         assert self.pid is not None  # set at its birth
-        kill_on_parent_exit(self.pid)
+        parent_end.send(signal.SIGKILL, self.pid)  # no job runs beside its retry
         super().main_work_horse(job, queue)
 
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
@@ -258,14 +256,6 @@ def answers(connection: Redis) -> bool:
         return bool(connection.ping())
     except (ConnectionError, TimeoutError):
         return False
-
-
-def kill_on_parent_exit(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, so that no job runs beside its retry."""
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != parent:  # the parent ended before prctl
-        os._exit(1)
 
 
 def _exit_after_grace(end: Callable[[], None]) -> None:
