@@ -17,7 +17,7 @@ from densitylab.frontend.launch_form.regularization import Cells, Regularization
 from densitylab.frontend.launch_form.search import draw_search
 from densitylab.frontend.launch_form.start_from import draw_init_from
 from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan, without_baselines
-from densitylab.frontend.launch_form.training_options import draw_training_options
+from densitylab.frontend.launch_form.training_options import TRAINING_OPTIONS, draw_training_options
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.number_field import number_field
 
@@ -78,10 +78,7 @@ def draw_form(
     with layout.settings:
         searches, search = draw_search(form, request, spec, [int(seed) for seed in regularization.seeds or [0]])
         extra = draw_extra_axis(form, spec, plan.grid)
-        with st.expander(
-            "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device"
-        ):
-            spec |= draw_training_options(form, dataset)
+        spec |= _draw_advanced(form, dataset)
         spec["init_from"] = draw_init_from(form)
         spec |= _kept_interface(form, spec)
         errors.show("/spec/interface")
@@ -147,6 +144,32 @@ def _draw_training(form: FormContext, model: dict[str, Any], dataset: CatalogEnt
         "algorithm", "Training algorithm", usable=lambda entry: grouped or entry.needs_groups_if != {}
     )
     return {"optimizer": optimizer, "algorithm": algorithm}
+
+
+def _draw_advanced(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
+    """Draw the folded options; their fields, which take the browser long, once they are opened or have values."""
+    options, defaults = (
+        {name: spec[name] for name in TRAINING_OPTIONS} | {"lr_schedule": _complete(spec["lr_schedule"], form.catalog)}
+        for spec in (form.spec, RunSpec().model_dump())
+    )
+    expander = st.expander(
+        "Advanced: augmentation, learning rate, weight averaging, early stopping, loss, memory, precision, device",
+        key=f"{form.key}/advanced",
+        on_change="rerun",
+    )
+    used = f"{form.key}/advanced/used"
+    if expander.open or options != defaults:
+        st.session_state[used] = True
+    if used not in st.session_state:
+        return options
+    with expander:
+        return draw_training_options(form, dataset)
+
+
+def _complete(lr_schedule: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
+    entry = catalog.entry("lr_schedule", lr_schedule["key"])
+    usual = {param.name: param.default for param in entry.params} if entry else {}
+    return {"key": lr_schedule["key"], "params": usual | lr_schedule["params"]}
 
 
 def _draw_optimizer(form: FormContext, model: dict[str, Any]) -> dict[str, Any]:

@@ -25,10 +25,28 @@ _STOP_METRICS = {
     "validation_accuracy": "validation accuracy",
     "validation_worst_group": "validation worst-group accuracy",
 }
+TRAINING_OPTIONS = (
+    "augmentation",
+    "sampling",
+    "train_samples",
+    "lr_schedule",
+    "gradient_clip",
+    "ema_decay",
+    "early_stop",
+    "label_smoothing",
+    "class_weights",
+    "gradient_accumulation",
+    "activation_checkpointing",
+    "precision",
+    "device",
+    "threads",
+    "compile",
+    "deterministic",
+)
 
 
 def draw_training_options(form: FormContext, dataset: CatalogEntry | None) -> dict[str, Any]:
-    """Draw the fields of the spec that most launches leave at their defaults; return them by name."""
+    """Draw the fields that most launches leave at their defaults; return `TRAINING_OPTIONS` by name."""
     st.markdown("**Images**")
     images = _draw_images(form, dataset)
     st.markdown("**Optimization**")

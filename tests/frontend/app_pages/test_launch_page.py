@@ -67,7 +67,7 @@ def test_a_copy_of_an_experiment_says_what_it_changes(page, live_api):
 
 def test_an_experiment_that_the_form_cannot_draw_says_so(page, live_api):
     run = live_api.launch(SMALL, [{"lambda_": [0.1]}, {"lambda_": [0.2]}])[0]
-    app = page.open("launch", **{"from": str(live_api.client.run(run).experiment)})
+    app = page.open("launch", unfold=False, **{"from": str(live_api.client.run(run).experiment)})
     assert "The form cannot draw this experiment" in page_text(app)
 
 
@@ -269,3 +269,21 @@ def test_a_copy_of_a_run_evaluated_on_validation_images_can_be_launched(page, li
         ("leakage", "validation"),
         ("accuracy", "validation"),
     }
+
+
+def spec_of_first(app, live_api):
+    app = ending(app.button, "launch-button").click().run()
+    page_text(app)
+    return live_api.client.run(int(app.query_params["run"][0])).spec
+
+
+def test_options_that_are_not_drawn_yet_are_launched_as_they_are_drawn(page, live_api):
+    app = page.open("launch", unfold=False)
+    assert not [item for item in app.selectbox if (item.key or "").endswith("/sampling")]
+    folded = spec_of_first(app, live_api)
+    app = page.open("launch")
+    assert ending(app.selectbox, "/sampling").value == "shuffled"
+    assert spec_of_first(app, live_api) == folded
+    copied = live_api.launch({"label_smoothing": 0.1})[0]
+    app = page.open("launch", unfold=False, clone=str(copied))
+    assert ending(app.number_input, "/label_smoothing").value == 0.1

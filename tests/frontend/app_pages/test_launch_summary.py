@@ -151,6 +151,6 @@ def shown(app) -> dict[str, Any]:
 
 
 def test_a_link_with_a_damaged_draft_fills_the_form_without_it(page):
-    app = page.open("launch", preset="demo", draft="not a draft")
+    app = page.open("launch", unfold=False, preset="demo", draft="not a draft")
     assert "cannot be read" in " ".join(item.value for item in app.warning)
     assert launch_button(app).label == "Launch 9 runs"
