@@ -1,6 +1,6 @@
 """Processor time of the API's operations as the database grows.
 
-    python -m benchmarks.growth [--database postgresql] [--sizes 1000 10000 100000] [--points 1000000]
+    python -m benchmarks.growth [--database postgresql] [--sizes 1000 10000 100000] [--points 1000000] [--only word]
 
 Every operation is a request to the API in this process, or a transaction of the store. Its processor time is that of
 this process and of the database server together, the median of several rounds. The runs have few points, but for one
@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 from fastapi.testclient import TestClient
 
-from benchmarks.growth_database import RARE, GrowingDatabase
+from benchmarks.growth_database import RARE, RARE_PAIR, GrowingDatabase
 from benchmarks.seed_database import broker
 from benchmarks.temp_postgres import TempPostgres, temp_postgres
 from densitylab.backend.api import cursors
@@ -32,6 +32,16 @@ from densitylab.backend.shared.store.run_filters import Filter
 
 SIZES = (1_000, 10_000, 100_000)
 SORTS = ("-id", "-created_at", "-lambda_", "-progress", "status", "-results.accuracy.accuracy", "metrics.loss")
+# Words to search for by how often they occur; one of few characters is in no index of three
+WORDS = {
+    "common": "growth",
+    "absent": "nowhere",
+    "rare short": RARE_PAIR,
+    "common short": "gr",
+    "absent short": "qz",
+    "rare non-ASCII": "ΛÜ",
+    "rare literal": "7 %",
+}
 ROUNDS, SECONDS = 3, 0.04  # rounds of an operation, and the least processor time of each
 Operation = Callable[[], object]
 
@@ -41,6 +51,9 @@ def main() -> None:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of runs")
     parser.add_argument("--points", type=int, default=1_000_000, help="of the one long curve")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="measure operations with one of these texts in the name"
+    )
     given = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="dl-growth-") as folder, contextlib.ExitStack() as stack:
@@ -59,7 +72,9 @@ def main() -> None:
             growing.grow(size)
             print(f"{size} runs after {time.perf_counter() - began:.0f} s", flush=True)
             columns[size] = {
-                name: processor_ms(operation, server) for name, operation in operations(client, growing, size)
+                name: processor_ms(operation, server)
+                for name, operation in operations(client, growing, size)
+                if any(text in name for text in given.only)
             }
     print(table(given.database, columns))
 
@@ -82,6 +97,9 @@ def operations(client: TestClient, growing: GrowingDatabase, size: int) -> Itera
         archived = {"archived": [True, False]}
         yield f"rare {name}", get("/api/v1/runs", **{name: RARE}, **archived)
         yield f"rare {name} by -lambda_", get("/api/v1/runs", **{name: RARE}, sort="-lambda_")
+    for name, word in WORDS.items():
+        yield f"{name} word", get("/api/v1/runs", q=word, archived=[True, False])
+    yield "rare word, counted", get("/api/v1/runs", q=RARE, archived=[True, False], total=True)
     yield "archived runs", get("/api/v1/runs", archived=True)
     yield "runs with a common tag", get("/api/v1/runs", tag="growth")
     yield "runs of a common model", get("/api/v1/runs", model="mlp")

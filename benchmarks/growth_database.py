@@ -19,6 +19,7 @@ RUNS, PER_EXPERIMENT = 200, 10  # that the store makes, and that are copied
 POINTS = 2  # per curve of each run
 _REGULARIZERS = ("marginal_density", "none", "input_gradient", "jacobian")
 RARE = "rare"  # tag, regularizer, model and word of one run, the oldest
+RARE_PAIR = "zq"  # in its notes too
 # Columns that refer to rows of a table; copies refer to the copies
 _REFERENCES = {"experiment_id": "experiments", "run_id": "runs", "task_id": "tasks", "after_task": "tasks"}
 _NUMBERED = ("experiments", "runs", "tasks")  # with ids that others refer to
@@ -57,7 +58,9 @@ class GrowingDatabase:
                 text("UPDATE runs SET regularizer = :rare, model = :rare WHERE id = :run"),
                 {"rare": RARE, "run": self.rare},
             )
-            runs.patch(session, self.rare, {"tags": [RARE], "notes": f"a {RARE} note", "archived": True})
+            runs.patch(
+                session, self.rare, {"tags": [RARE], "notes": f"a {RARE} note {RARE_PAIR}, λü², 97 %", "archived": True}
+            )
 
     def grow(self, count: int) -> None:
         """Copy the finished runs until the database has about this many."""
