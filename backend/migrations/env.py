@@ -10,6 +10,7 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection,
     target_metadata=[Base.metadata, instance.TABLE.metadata, totals.TABLE.metadata],
+    include_name=context.config.attributes["is_declared"],
     compare_type=True,
     render_as_batch=connection.dialect.name == "sqlite",
 )

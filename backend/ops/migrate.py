@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
+from densitylab.backend.shared.store import run_search
 
 _KEPT_BACKUPS = 5
 _ADVISORY_LOCK = 0x64656E73  # any fixed number: two machines that start at once migrate one after the other
@@ -74,12 +75,18 @@ def draft(settings: Settings, message: str) -> None:
         command.revision(_config(connection), message, autogenerate=True, rev_id=f"{number:04}")
 
 
+def is_declared(name: str | None, _kind: str, _parents: object) -> bool:
+    """Return whether `densitylab.backend.shared.tables` has what is in the database under this name. It does not have
+    the index of words: on SQLite that is a table of FTS5 with tables of its own."""
+    return name is None or not name.startswith(run_search.INDEX)
+
+
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option(
         "script_location", str(Path(__file__).resolve().parents[1] / "migrations").replace("%", "%%")
     )
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, is_declared=is_declared)
     return config
 
 

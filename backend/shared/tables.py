@@ -129,7 +129,7 @@ class TagRow(Base):
 
 
 class SearchTextRow(Base):
-    """The text of a run that the search reads; `store.run_search` writes it."""
+    """The text of a run that the search reads; `store.run_search` writes it, and revision 0027 makes its index."""
 
     __tablename__ = "run_texts"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)

@@ -48,7 +48,7 @@ def narrowed(session: Session, filters: Filter) -> Filter:
     """Return the filters with the ids of the matches of those that few runs match. SQLite cannot know which do: it has
     no statistics, and would go through the runs in the order of the listing or sort all that match."""
     ids = None if filters.ids is None else set(filters.ids)
-    for statement in _each(filters):
+    for statement in _each(filters, session.get_bind().dialect.name):
         matches = session.connection().execute(statement).scalars().all()
         if len(matches) <= FEW:
             ids = set(matches) if ids is None else ids & set(matches)
@@ -56,7 +56,7 @@ def narrowed(session: Session, filters: Filter) -> Filter:
 
 
 @lru_cache(maxsize=200)
-def _each(filters: Filter) -> tuple[Select[Any], ...]:
+def _each(filters: Filter, dialect: str) -> tuple[Select[Any], ...]:
     """Return for each filter that an index serves a statement for ids of runs that match it, of one more than few."""
     runs = select(RunRow.id).where(PRESENT)
     statements: list[Select[Any]] = [runs.where(condition) for condition in _of_columns(filters)]
@@ -70,7 +70,7 @@ def _each(filters: Filter) -> tuple[Select[Any], ...]:
     if filters.tag:
         statements.append(select(TagRow.run_id).where(TagRow.tag.in_(filters.tag)))
     if filters.query:
-        statements.append(select(SearchTextRow.run_id).where(_contains(filters.query)))
+        statements.append(run_search.matching(filters.query, dialect))
     statements += [matching for condition in filters.where if (matching := condition.matching()) is not None]
     return tuple(statement.limit(FEW + 1) for statement in statements)
 
@@ -100,7 +100,7 @@ def selective(filters: Filter) -> list[ColumnElement[bool]]:
     if filters.seed:
         conditions.append(RunRow.spec["seed"].as_float().in_(filters.seed))
     if filters.query:
-        conditions.append(exists().where(SearchTextRow.run_id == RunRow.id, _contains(filters.query)))
+        conditions.append(exists().where(SearchTextRow.run_id == RunRow.id, run_search.contains(filters.query)))
     return conditions + [condition.clause() for condition in filters.where]
 
 
@@ -140,7 +140,3 @@ def _lambda(filters: Filter) -> list[ColumnElement[bool]]:
     if filters.lambda_max is not None:
         bounds.append(RunRow.lambda_ <= filters.lambda_max)
     return bounds
-
-
-def _contains(query: str) -> ColumnElement[bool]:
-    return SearchTextRow.text.contains(run_search.fold(query), autoescape=True)

@@ -49,8 +49,9 @@ def postgresql_settings(tmp_path: Path) -> Iterator[Settings]:
 
 def differences(settings: Settings) -> list[object]:
     database = Database(settings.database_url)
+    options = {"compare_type": True, "include_name": migrate.is_declared}
     with database.engine.connect() as connection:
-        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA)
+        found = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     database.close()
     return list(found)
 
