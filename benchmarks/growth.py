@@ -39,7 +39,7 @@ WORDS = {
     "rare short": RARE_PAIR,
     "common short": "gr",
     "absent short": "qz",
-    "rare non-ASCII": "ΛÜ",
+    "rare non-ASCII": "ΛÜß",
     "rare literal": "7 %",
 }
 ROUNDS, SECONDS = 3, 0.04  # rounds of an operation, and the least processor time of each
@@ -109,6 +109,7 @@ def operations(client: TestClient, growing: GrowingDatabase, size: int) -> Itera
     yield "one run", get(f"/api/v1/runs/{newest[0]}")
     yield "experiments", get("/api/v1/experiments")
     yield "experiments by a word", get("/api/v1/experiments", q="growing 7")
+    yield "experiments by an absent word", get("/api/v1/experiments", q="nowhere")
     yield "curves of 50 runs", get("/api/v1/metrics", run=newest)
     yield "a curve of a million points", get(f"/api/v1/runs/{growing.long}/metrics", names="long")
     yield "state of the system", get("/api/v1/system")

@@ -59,7 +59,7 @@ class GrowingDatabase:
                 {"rare": RARE, "run": self.rare},
             )
             runs.patch(
-                session, self.rare, {"tags": [RARE], "notes": f"a {RARE} note {RARE_PAIR}, λü², 97 %", "archived": True}
+                session, self.rare, {"tags": [RARE], "notes": f"a {RARE} note {RARE_PAIR}, λüß, 97 %", "archived": True}
             )
 
     def grow(self, count: int) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings, explain
-from densitylab.backend.shared.store import run_search
+from densitylab.backend.shared.store import word_index
 
 _KEPT_BACKUPS = 5
 _ADVISORY_LOCK = 0x64656E73  # any fixed number: two machines that start at once migrate one after the other
@@ -76,9 +76,9 @@ def draft(settings: Settings, message: str) -> None:
 
 
 def is_declared(name: str | None, _kind: str, _parents: object) -> bool:
-    """Return whether `densitylab.backend.shared.tables` has what is in the database under this name. It does not have
-    the index of words: on SQLite that is a table of FTS5 with tables of its own."""
-    return name is None or not name.startswith(run_search.INDEX)
+    """Return whether the code declares what has this name in the database: indexes of words are made by revisions
+    alone."""
+    return not word_index.is_part(name)
 
 
 def _config(connection: Connection | None = None) -> Config:

@@ -1,4 +1,4 @@
-"""Index of the runs' texts by trigrams: every three characters that follow each other."""
+"""Indexes of the texts of runs and experiments by trigrams: every three characters that follow each other."""
 
 import logging
 
@@ -10,46 +10,72 @@ down_revision = "0026"
 branch_labels = None
 depends_on = None
 _log = logging.getLogger(__name__)
-_EXTENSION = "CREATE EXTENSION pg_trgm"
-_INDEX = "CREATE INDEX run_text_index ON run_texts USING gin (text gin_trgm_ops)"
+# Index -> (table, its number, its texts, whether they differ in upper and lower case)
+_INDEXES = {
+    "run_text_index": ("run_texts", "run_id", ("text",), False),
+    "experiment_text_index": ("experiments", "id", ("name", "notes", "tags"), True),
+}
+_POSTGRESQL = (
+    "CREATE EXTENSION pg_trgm",
+    "CREATE INDEX run_text_index ON run_texts USING gin (text gin_trgm_ops)",
+    "CREATE INDEX experiment_text_index ON experiments USING gin "
+    "(name gin_trgm_ops, notes gin_trgm_ops, CAST(tags AS text) gin_trgm_ops)",
+)
 # The database's user may not create the extension; the server, or the search path, does not have it
 _UNAVAILABLE = ("42501", "58P01", "0A000", "42704")
-_ADD = "INSERT INTO run_text_index (rowid, text) VALUES (NEW.run_id, NEW.text);"
-_REMOVE = "INSERT INTO run_text_index (run_text_index, rowid, text) VALUES ('delete', OLD.run_id, OLD.text);"
-_TRIGGERS = {"insert": _ADD, "update": f"{_REMOVE} {_ADD}", "delete": _REMOVE}
 
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        # Without the text itself and without positions: matches are read in run_texts
-        op.execute(
-            "CREATE VIRTUAL TABLE run_text_index USING fts5(text, content='run_texts', content_rowid='run_id', "
-            "tokenize='trigram case_sensitive 1', detail='none', columnsize=0)"
-        )
-        op.execute("INSERT INTO run_text_index (run_text_index) VALUES ('rebuild')")
-        for event, statements in _TRIGGERS.items():
-            op.execute(f"CREATE TRIGGER run_texts_{event}_indexed AFTER {event} ON run_texts BEGIN {statements} END")
+        for name, (table, number, texts, mixed) in _INDEXES.items():
+            _add_to_sqlite(name, table, number, texts, mixed)
         return
+    extension, *indexes = _POSTGRESQL
     try:
         with op.get_bind().begin_nested():
-            op.execute(_EXTENSION.replace("EXTENSION", "EXTENSION IF NOT EXISTS"))
-            op.execute(_INDEX)
+            op.execute(extension.replace("EXTENSION", "EXTENSION IF NOT EXISTS"))
+            for statement in indexes:
+                op.execute(statement)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) not in _UNAVAILABLE:
             raise
         _log.warning(
-            "PostgreSQL has no pg_trgm here (%s): searching runs for a word reads the texts of all. As a superuser of "
-            "this database: %s; %s",
+            "Without an index, a search for a word reads the texts of all runs: %s. As a superuser of this database, "
+            "execute\n%s;",
             str(error.orig).strip().splitlines()[0],
-            _EXTENSION,
-            _INDEX,
+            ";\n".join(_POSTGRESQL),
         )
 
 
+def _add_to_sqlite(name: str, table: str, number: str, texts: tuple[str, ...], mixed: bool) -> None:
+    columns = ", ".join(texts)
+    # Without the texts themselves and without positions: whoever searches reads the texts that have the trigrams
+    op.execute(
+        f"CREATE VIRTUAL TABLE {name} USING fts5({columns}, content='{table}', content_rowid='{number}', "
+        f"tokenize='trigram case_sensitive {int(not mixed)}', detail='none', columnsize=0)"
+    )
+    op.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
+    new, old = (", ".join(f"{row}.{column}" for column in (number, *texts)) for row in ("NEW", "OLD"))
+    add = f"INSERT INTO {name} (rowid, {columns}) VALUES ({new});"
+    remove = f"INSERT INTO {name} ({name}, rowid, {columns}) VALUES ('delete', {old});"
+    for event, statements in (
+        ("INSERT", add),
+        (f"UPDATE OF {number}, {columns}", f"{remove} {add}"),
+        ("DELETE", remove),
+    ):
+        op.execute(f"CREATE TRIGGER {_trigger(table, event)} AFTER {event} ON {table} BEGIN {statements} END")
+
+
+def _trigger(table: str, event: str) -> str:
+    return f"{table}_{event.split()[0].lower()}_indexed"
+
+
 def downgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        for event in _TRIGGERS:
-            op.execute(f"DROP TRIGGER run_texts_{event}_indexed")
-        op.execute("DROP TABLE run_text_index")
-    else:
-        op.drop_index("run_text_index", "run_texts", if_exists=True)  # others may use the extension
+    sqlite = op.get_bind().dialect.name == "sqlite"
+    for name, (table, *_) in _INDEXES.items():
+        if not sqlite:
+            op.drop_index(name, table, if_exists=True)  # others may use the extension
+            continue
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            op.execute(f"DROP TRIGGER {_trigger(table, event)}")
+        op.execute(f"DROP TABLE {name}")

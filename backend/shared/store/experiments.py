@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared import contracts
@@ -14,7 +14,7 @@ from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.database import now
 from densitylab.backend.shared.specs import Planned
-from densitylab.backend.shared.store import runs
+from densitylab.backend.shared.store import runs, word_index
 from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import ExperimentRow, MetricRow, RunRow, TaskRow
@@ -73,27 +73,42 @@ def listing(
 ) -> list[contracts.Experiment]:
     """Return experiments below the id `before`, newest first; of one of the owners, if there are any."""
     statement = select(ExperimentRow).where(ExperimentRow.deleting.is_(False))
-    if before is not None:
-        statement = statement.where(ExperimentRow.id < before)
     if archived is not None:
         statement = statement.where(ExperimentRow.archived.is_(archived))
     if owners:
         statement = statement.where(ExperimentRow.owner.in_(owners))
+    number: ColumnElement[int] = ExperimentRow.id.expression
     if query:
-        statement = statement.where(
-            or_(
-                *(
-                    cast(column, Text).icontains(text, autoescape=True)
-                    for column, text in (
-                        (ExperimentRow.name, query),
-                        (ExperimentRow.notes, query),
-                        (ExperimentRow.tags, json.dumps(query)[1:-1]),  # as they are stored
-                    )
-                )
-            )
-        )
-    rows = session.scalars(statement.order_by(ExperimentRow.id.desc()).limit(limit)).all()
+        dialect = session.get_bind().dialect.name
+        statement = statement.where(_contains(query, dialect))
+        if dialect == "sqlite" and word_index.serves(query, dialect):
+            index = word_index.EXPERIMENTS
+            has_trigrams = word_index.has_trigrams(index, (query, _in_tags(query)))
+            statement, number = statement.join(index, index.c.rowid == number).where(has_trigrams), index.c.rowid
+    if before is not None:
+        statement = statement.where(number < before)
+    # SQLite reads in the order of the ids that the index has, and ends at the limit
+    rows = session.scalars(statement.order_by(number.desc()).limit(limit)).all()
     return _answers(session, rows)
+
+
+def _contains(query: str, dialect: str) -> ColumnElement[bool]:
+    each = []
+    for column, text in (
+        (ExperimentRow.name, query),
+        (ExperimentRow.notes, query),
+        (ExperimentRow.tags, _in_tags(query)),
+    ):
+        stored: ColumnElement[str] = cast(column, Text)
+        if not word_index.serves(query, dialect):
+            stored = word_index.unindexed(stored)
+        each.append(stored.icontains(text, autoescape=True))
+    return or_(*each)
+
+
+def _in_tags(query: str) -> str:
+    """Return the text as it is stored in the JSON of the tags."""
+    return json.dumps(query)[1:-1]
 
 
 def patch(session: Session, experiment_id: int, changes: dict[str, Any]) -> bool:

@@ -1,43 +1,36 @@
-"""The tables in which runs are found by a tag or a part of their texts; they follow the columns of the runs.
-
-An index of trigrams (revision 0027) leads to the texts with a part of three or more characters: of FTS5 on SQLite, of
-pg_trgm on PostgreSQL if the database has it. Shorter parts are looked for in every text.
-"""
+"""The tables in which runs are found by a tag or a part of their texts; they follow the columns of the runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, Table, column, delete, insert, select, table
+from sqlalchemy import ColumnElement, Select, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
+from densitylab.backend.shared.store import word_index
 from densitylab.backend.shared.tables import SearchTextRow, TagRow
 
 SEARCHED = frozenset({"name", "notes", "tags"})  # columns of a run that can change and that these tables follow
 
-INDEX = "run_text_index"
-_FTS = table(INDEX, column("rowid"), column(INDEX))  # this column stands for all that are indexed
-_LENGTH = 3  # characters that the index has together
 
-
-def matching(query: str, dialect: str) -> Select[tuple[int]]:
+def matching(query: str, dialect: str) -> Select[int]:
     """Return a statement for the ids of the runs whose text contains the query, in any order.
 
     Args:
         dialect: of the database, "sqlite" or "postgresql".
     """
-    statement = select(SearchTextRow.run_id).where(contains(query))
-    folded = fold(query)
-    trigrams = [folded[start : start + _LENGTH] for start in range(len(folded) - _LENGTH + 1)]
-    if dialect != "sqlite" or not trigrams:
+    folded, index = fold(query), word_index.RUNS
+    if not word_index.serves(folded, dialect):
+        return select(SearchTextRow.run_id).where(contains(query))
+    statement = select(SearchTextRow.run_id).where(SearchTextRow.text.contains(folded, autoescape=True))
+    if dialect != "sqlite":
         return statement
-    # A text with the trigrams may have them in other places. Not an IN, for which SQLite would first find all of them
-    every = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams)
-    return statement.join(_FTS, _FTS.c.rowid == SearchTextRow.run_id).where(_FTS.c[INDEX].match(every))
+    # Not an IN, for which SQLite would first find all that have the trigrams
+    return statement.join(index, index.c.rowid == SearchTextRow.run_id).where(word_index.has_trigrams(index, [folded]))
 
 
 def contains(query: str) -> ColumnElement[bool]:
-    """Return the condition that a run's text contains the query, in upper or lower case."""
-    return SearchTextRow.text.contains(fold(query), autoescape=True)
+    """Return the condition that a run's text contains the query, in upper or lower case. It reads the text."""
+    return word_index.unindexed(SearchTextRow.text).contains(fold(query), autoescape=True)
 
 
 def add(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
