@@ -15,11 +15,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from densitylab.backend.ops import migrate
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings
-from densitylab.backend.shared.store import instance, totals
+from densitylab.backend.shared.store import experiments, instance, run_listing, totals
+from densitylab.backend.shared.store.run_filters import Filter
 from densitylab.backend.shared.tables import Base
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432"
@@ -212,5 +216,65 @@ def test_runs_of_before_are_sorted_too(kind: str, request: pytest.FixtureRequest
         assert session.execute(text("SELECT lambda_ FROM runs")).all() == [(0.25,)]
         assert session.execute(text("SELECT * FROM result_values")).all() == [(1, "accuracy.accuracy", 0.75)]
         assert session.execute(text("SELECT * FROM latest_values")).all() == [(1, "loss", 0.5)]
+    database.close()
+    assert differences(settings) == []
+
+
+def test_without_pg_trgm_words_are_found_and_the_migration_says_how_to_get_an_index(
+    postgresql_settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    database = Database(postgresql_settings.database_url)
+    role = f"plain_{uuid.uuid4().hex[:12]}"
+    with database.write() as session:
+        session.execute(text(f"CREATE ROLE {role} LOGIN"))
+        session.execute(text(f"GRANT ALL ON SCHEMA public TO {role}"))  # but it may not create in the database
+    try:
+        url = postgresql_settings.database_url.replace("postgres@", f"{role}@")
+        migrate.upgrade(Settings(home=postgresql_settings.home, database_url=url))
+        (warning,) = caplog.messages
+        assert "permission denied" in warning
+        with database.write() as session:
+            launch(session)
+        assert found(database) == ([1], [1])
+        advice = warning.partition("execute")[2]
+        with database.write() as session:
+            for statement in advice.strip(";\n").split(";"):
+                session.execute(text(statement))
+        assert found(database) == ([1], [1]) and differences(postgresql_settings) == []
+        with migrate._connection(postgresql_settings) as connection:
+            command.downgrade(migrate._config(connection), "0026")
+    finally:
+        with database.write() as session:
+            session.execute(text(f"DROP OWNED BY {role} CASCADE"))
+            session.execute(text(f"DROP ROLE {role}"))
+        database.close()
+
+
+def launch(session: Session) -> None:
+    planned = specs.plan(Catalog.built_in(), {}, None)
+    experiments.create(session, name="plainly", notes="", tags=[], request={}, planned=planned, provenance={})
+
+
+def found(database: Database) -> tuple[list[int], list[int]]:
+    """Return the runs and the experiments with a word of theirs."""
+    with database.read() as session:
+        listed = run_listing.sorted_runs(session, Filter(query="BlockMNIST"), sort="id", descending=True)
+        named = experiments.listing(session, before=None, limit=5, query="PLAIN")
+    return [run.id for run in listed], [item.id for item in named]
+
+
+@pytest.mark.parametrize("kind", ["sqlite_settings", "postgresql_settings"])
+def test_words_of_before_are_found_and_the_index_can_be_removed(kind: str, request: pytest.FixtureRequest):
+    settings: Settings = request.getfixturevalue(kind)
+    migrate.upgrade(settings)
+    database = Database(settings.database_url)
+    for number in (1, 2):
+        with migrate._connection(settings) as connection:
+            command.downgrade(migrate._config(connection), "0026")
+            connection.commit()
+        with database.write() as session:  # without an index
+            launch(session)
+        migrate.upgrade(settings)
+        assert found(database) == ([2, 1][-number:], [2, 1][-number:])
     database.close()
     assert differences(settings) == []
