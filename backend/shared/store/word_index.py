@@ -35,8 +35,8 @@ def serves(word: str, dialect: str) -> bool:
 
 
 def has_trigrams(index: TableClause, words: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition on an index of SQLite, to be joined by its `rowid`, that a text has all trigrams of one of
-    the words, each of at least three characters."""
+    """Return the condition on an index of SQLite, to be joined by its `rowid`, that a text has trigrams which cover
+    one of the words, each of at least three characters."""
     return index.c[index.name].match(" OR ".join(f"({_every(word)})" for word in words))
 
 
@@ -65,7 +65,9 @@ def is_part(name: str | None) -> bool:
 
 
 def _every(word: str) -> str:
-    return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in _trigrams(word))
+    # Overlapping ones would leave out few more texts, and a common word would take longer
+    covering = {word[start : start + _LENGTH] for start in range(0, len(word) - _LENGTH, _LENGTH)} | {word[-_LENGTH:]}
+    return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in sorted(covering))
 
 
 def _trigrams(word: str) -> Iterator[str]:
