@@ -65,23 +65,30 @@ def read_head(
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
         if isinstance(layer, nn.Linear):
-            calls[:] = [(layer, inputs[0].detach())]
+            calls.append((layer, inputs[0].detach()))
 
     hooks = [layer.register_forward_hook(keep) for layer in model.modules() if isinstance(layer, nn.Linear)]
     parts: list[np.ndarray] = []
     try:
         for _, x, _ in batches(model, data, indices, progress=progress, should_stop=should_stop):
+            calls.clear()
             with torch.no_grad():
                 model(x)
-            if not calls or calls[0][1].shape[:-1] != (len(x),):
+            if not calls or calls[-1][1].dim() != 2:
                 return None
-            parts.append(calls[0][1].double().cpu().numpy())
+            # a pass may consist of micro-batches, and may call the layer several times: the last inputs of each count
+            inputs = [given for called, given in calls if called is calls[-1][0]]
+            repeats = sum(map(len, inputs)) // len(x)
+            features = torch.cat(inputs[repeats - 1 :: repeats]) if repeats > 0 else inputs[-1]
+            if len(features) != len(x):
+                return None
+            parts.append(features.double().cpu().numpy())
     finally:
         for hook in hooks:
             hook.remove()
     if not parts:
         return None
-    layer = calls[0][0]
+    layer = calls[-1][0]
     weight = layer.weight.detach().double().cpu().numpy()
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.detach().double().cpu().numpy()
     return Head(np.concatenate(parts), weight, bias)

@@ -1,10 +1,12 @@
 """Evaluates a trained run with one method."""
 
 import io
+import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,10 @@ from densitylab.backend.shared.store import evaluations, run_artifacts, runs
 from densitylab.backend.shared.store.tasks import LeaseLost
 from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
+from densitylab.worker.evaluations.batches import batches
+from densitylab.worker.evaluations.micro_batch_size import MicroBatchSize, micro_batch_size
+from densitylab.worker.evaluations.micro_batches import MicroBatched
+from densitylab.worker.evaluations.result import Result
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import open_data_of_task
 from densitylab.worker.jobs.device import choose_device, provenance, set_threads
@@ -26,7 +32,11 @@ from densitylab.worker.jobs.models import trained_model
 from densitylab.worker.jobs.task_runner import run_task
 from densitylab.worker.runtime.lease import Lease
 
+T = TypeVar("T")
+HALVINGS = 4  # of the micro-batch, after which a lack of memory ends the evaluation
 SEED = 0  # the same for every run, so that all are evaluated with the same random draws
+
+_log = logging.getLogger(__name__)
 
 
 def run(task_id: int) -> None:
@@ -50,18 +60,30 @@ def _evaluate(context: Context, lease: Lease) -> None:
         raise JobFailed(f"{data.entry.label} has no {evaluation.split} images: evaluate on the others.")
     model = trained_model(context, record, stored, device)
     method = resolve.component(context.catalog, EvaluationEntry, evaluation.key, evaluation.params)
-    given = inputs(context, lease, record, data, device, evaluation, method.entry)
-    lease.report(stage="evaluating")
-    began = time.monotonic()
-    result = method.function(
-        model,
-        images,
-        generator=torch.Generator(device).manual_seed(SEED),
-        progress=lambda share: _progress(lease, share, time.monotonic() - began),
-        should_stop=lease.should_stop,
-        **given,
-    )
-    seconds = time.monotonic() - began
+    first = batches(model, images, np.arange(1), progress=lambda share: None, should_stop=lease.should_stop)
+    _, example, _ = next(first)
+
+    def evaluated(halvings: int) -> tuple[Result, MicroBatchSize, float]:
+        """Return the result, the size of the micro-batches, halved that many times, and the seconds."""
+
+        def prepared(network: torch.nn.Module) -> MicroBatched:
+            return MicroBatched(network, micro_batch_size(network, example).halved(halvings))
+
+        whole = prepared(model)
+        given = inputs(context, lease, record, data, device, evaluation, method.entry, whole.size, prepared)
+        lease.report(stage="evaluating")
+        began = time.monotonic()
+        result = method.function(
+            whole,
+            images,
+            generator=torch.Generator(device).manual_seed(SEED),
+            progress=lambda share: _progress(lease, share, time.monotonic() - began),
+            should_stop=lease.should_stop,
+            **given,
+        )
+        return result, whole.size, time.monotonic() - began
+
+    result, micro_batch, seconds = _within_memory(evaluated)
     location, size = None, 0
     if result.arrays:
         file = io.BytesIO()
@@ -86,6 +108,7 @@ def _evaluate(context: Context, lease: Lease) -> None:
                 **provenance(device, plugins),
                 "data_hash": data.info.data_hash,
                 "seed": SEED,
+                "micro_batch": micro_batch.images,
                 "checkpoint_step": record.checkpoint_step,
                 "measure_version": method.entry.version,
             },
@@ -97,6 +120,23 @@ def _evaluate(context: Context, lease: Lease) -> None:
         lease.finish(session, Status.SUCCEEDED)
     if replaced is not None:
         context.artifacts.delete(replaced)
+
+
+def _within_memory(evaluated: Callable[[int], T]) -> T:
+    """Return the answer for the fewest halvings with which the GPU's memory suffices.
+
+    Other programs may have taken some since it was measured. The evaluation begins again, with the same draws.
+
+    Raises:
+        torch.OutOfMemoryError: it does not suffice after all halvings.
+    """
+    for halvings in range(HALVINGS):
+        try:
+            return evaluated(halvings)
+        except torch.OutOfMemoryError:
+            _log.warning("out of GPU memory: the evaluation begins again with half as many images at once")
+        torch.cuda.empty_cache()
+    return evaluated(HALVINGS)
 
 
 def _with_images(arrays: dict[str, np.ndarray], images: Dataset) -> dict[str, np.ndarray]:

@@ -8,13 +8,15 @@ import torch
 
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.artifacts import DamagedFile
-from densitylab.backend.shared.catalog import EvaluationEntry
+from densitylab.backend.shared.catalog import AttributionEntry, EvaluationEntry
 from densitylab.backend.shared.contracts import Evaluation, Run
 from densitylab.backend.shared.npz import read_arrays
 from densitylab.backend.shared.store import datasets, evaluations, run_artifacts, runs
 from densitylab.worker import resolve
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.datasets.source import Source
+from densitylab.worker.evaluations.micro_batch_size import MicroBatchSize
+from densitylab.worker.evaluations.micro_batches import MicroBatched, in_micro_batches
 from densitylab.worker.evaluations.prior_result import PriorResult
 from densitylab.worker.jobs.context import Context
 from densitylab.worker.jobs.data import Data, open_data_of_task
@@ -33,8 +35,16 @@ def inputs(
     device: torch.device,
     evaluation: Evaluation,
     entry: EvaluationEntry,
+    size: MicroBatchSize,
+    prepared: Callable[[torch.nn.Module], MicroBatched],
 ) -> dict[str, Any]:
-    """Return keyword arguments: what the entry `uses`, and data sets and models for parameters that name them.
+    """Return keyword arguments: what the entry `uses`, and data sets, models and attribution methods that its
+    parameters name.
+
+    Args:
+        context, lease, record, data, device, evaluation, entry: of the task.
+        size: of the micro-batches in which the attribution method is called.
+        prepared: makes the passes of another model fit into memory.
 
     Raises:
         JobFailed: a named data set or run can't be used.
@@ -42,7 +52,7 @@ def inputs(
     """
     offered: dict[str, Callable[[], Any]] = {
         "train_data": lambda: lambda: data.load("train"),
-        "fresh_model": lambda: lambda: _fresh_model(context, record, data, device),
+        "fresh_model": lambda: lambda: prepared(_fresh_model(context, record, data, device)),
         "prior_results": lambda: _prior_results(context, record, evaluation, data.info.data_hash),
         "corruptions": lambda: _corruptions(context, data),
     }
@@ -52,7 +62,10 @@ def inputs(
         if value is None:
             continue
         if param.type == "run":
-            given[param.name] = _model_of(context, value, record, device)
+            given[param.name] = prepared(_model_of(context, value, record, device))
+        elif param.kind == "attribution":
+            method = resolve.component(context.catalog, AttributionEntry, value["key"], value["params"])
+            given[param.name] = in_micro_batches(method.function, size)
         elif param.kind == "dataset":
             given[param.name] = _data_set(context, lease, value, evaluation.split)
     return given
