@@ -87,12 +87,26 @@ def test_runs_that_differ_in_more_and_those_of_others_are_left(lab: Lab):
     assert statuses(lab, other) == [Status.QUEUED]
 
 
-def test_a_network_with_batch_norm_trains_alone(lab: Lab):
-    runs = lab.launch_sweep(
-        {"lambda_": [0.1, 1.0]}, model={"key": "cnn", "params": {"width": 4, "norm": "batch"}}, epochs=1
-    )
-    train.run(next(iter(runs.values())))
-    assert statuses(lab, runs) == [Status.SUCCEEDED, Status.QUEUED]
+def test_networks_with_batch_norm_whose_worker_ends_go_on_together_with_the_same_bits(lab: Lab):
+    settings = {
+        **LONG,
+        "model": {"key": "cnn", "params": {"width": 2, "norm": "batch"}},
+        "train_samples": 300,
+        "epochs": 8,
+    }
+    lambdas = {"lambda_": [0.0, 0.1]}
+    reference, runs = lab.launch_sweep(lambdas, **settings), lab.launch_sweep(lambdas, **settings)
+    train.run(next(iter(reference.values())))
+    with when(lambda: lab.run(max(runs)).progress > 0.05, lambda: stop_signal.request(True)):
+        train.run(next(iter(runs.values())))
+    stop_signal.request(False)
+    assert statuses(lab, runs) == [Status.QUEUED] * 2
+    assert 0 < saved_step(lab, min(runs)) < saved_step(lab, min(reference))
+    train.run(runs[max(runs)])
+    assert statuses(lab, runs) == [Status.SUCCEEDED] * 2
+    assert lab.run(min(runs)).provenance["stacked"] == {"runs": list(runs)}
+    assert any(name.endswith("num_batches_tracked") for name in lab.weights(min(runs)))
+    assert_same_bits(lab, runs, reference)
 
 
 def test_a_cancelled_run_leaves_and_the_others_go_on(lab: Lab):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from densitylab.worker.algorithms.algorithm import Algorithm
@@ -29,8 +28,6 @@ def obstacle(member: Member) -> str | None:
     """Return in a sentence why the run has to train alone; None if it can train together with others."""
     state, config = member.state, member.config
     for layer in state.model.modules():
-        if isinstance(layer, _BatchNorm):
-            return "the network has batch norm, which is left out for now"
         if (isinstance(layer, _DropoutNd) and layer.p > 0) or "StochasticDepth" in type(layer).__name__:
             return "the network has dropout, which is left out for now"
     if not all(parameter.requires_grad for parameter in state.model.parameters()):

@@ -12,11 +12,11 @@ from torch.func import functional_call, vmap
 class StackedModel(torch.nn.Module):
     """Images (M·N, ...), those of each of M members in turn -> logits (M·N, K), each member's by its own weights.
 
-    To whoever calls it this is one network, as long as the samples do not mix. The weights are one matrix, so that an
-    optimizer needs as many operations for all members as for one.
+    To whoever calls it this is one network, in which the samples of different members do not mix. The weights are one
+    matrix, so that an optimizer needs as many operations for all members as for one.
 
     Args:
-        models: of one architecture, without batch norm or dropout, whose parameters all train; they are copied.
+        models: of one architecture, without dropout, whose parameters all train; they are copied.
     """
 
     def __init__(self, models: Sequence[torch.nn.Module]) -> None:
@@ -27,8 +27,8 @@ class StackedModel(torch.nn.Module):
         self.weights = torch.nn.Parameter(torch.stack([flat(model.parameters()) for model in models]))  # (M, P)
         buffers = [dict(model.named_buffers()) for model in models]
         self._stacked_buffers = {name: torch.stack([each[name] for each in buffers]) for name in buffers[0]}
-        # in a tuple: it is no submodule, since its weights are not used
-        self._architecture = (copy.deepcopy(models[0]).to("meta"),)
+        # its layers and their modes are those of all members, its weights are not used
+        self.architecture = copy.deepcopy(models[0]).to("meta").requires_grad_(False)
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -46,14 +46,16 @@ class StackedModel(torch.nn.Module):
     def _of_one(
         self, parameters: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor
     ) -> torch.Tensor:
-        logits: torch.Tensor = functional_call(self._architecture[0], (parameters, buffers), (x,))
+        logits: torch.Tensor = functional_call(self.architecture, (parameters, buffers), (x,))
         return logits
 
     @torch.no_grad()
     def write_to(self, model: torch.nn.Module, member: int) -> None:
-        """Copy a member's weights into `model`."""
+        """Copy a member's weights and buffers, such as the running statistics of batch norms, into `model`."""
         for parameter, part in zip(model.parameters(), self.weights[member].split(self._sizes), strict=True):
             parameter.copy_(part.view_as(parameter))
+        for name, buffer in model.named_buffers():
+            buffer.copy_(self._stacked_buffers[name][member])
 
     def keep(self, members: Sequence[int]) -> None:
         """Drop all members but these."""
