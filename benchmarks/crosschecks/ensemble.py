@@ -51,7 +51,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
             epsilon = EPSILONS[norm][name]
             broken = {
                 part: tuple(_broken(attack, cropped, x, y) for attack in attacks)
-                for part, attacks in _pairs(norm, epsilon).items()
+                for part, attacks in pairs(norm, epsilon, QUERIES).items()
             }
             broken["AutoAttack"] = tuple(
                 torch.stack(masks).any(dim=0) for masks in zip(*(broken[part] for part in AUTOATTACK), strict=True)
@@ -76,8 +76,8 @@ def _broken(attack: Attack, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         return model(x_adv).argmax(dim=1) != y
 
 
-def _pairs(norm: str, epsilon: float) -> dict[str, tuple[Attack, Attack]]:
-    """Return our attack and theirs by name."""
+def pairs(norm: str, epsilon: float, queries: int) -> dict[str, tuple[Attack, Attack]]:
+    """Return our attack and theirs by name, with that many queries of Square."""
     kind, parts = {"L∞": "Linf", "L2": "L2"}[norm], PARTS[norm]
 
     def mine(part: str, **options: object) -> Attack:
@@ -104,7 +104,7 @@ def _pairs(norm: str, epsilon: float) -> dict[str, tuple[Attack, Attack]]:
             lambda model, x, y: torchattacks.FAB(model, **published, multi_targeted=True, n_classes=10)(x, y),
         ),
         "Square": (
-            mine("square", queries=QUERIES),
-            lambda model, x, y: torchattacks.Square(model, **shared, n_queries=QUERIES)(x, y),
+            mine("square", queries=queries),
+            lambda model, x, y: torchattacks.Square(model, **shared, n_queries=queries)(x, y),
         ),
     }
