@@ -1,5 +1,6 @@
 """The navigation; the pages are in `app_pages`."""
 
+import gc
 from pathlib import Path
 
 import streamlit as st
@@ -16,6 +17,14 @@ from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
 from densitylab.frontend.ui.status import show_flash
 
 HERE = Path(__file__).parent
+
+
+@st.cache_resource(show_spinner=False)
+def keep_loaded(page: str) -> None:
+    """Exempt all that the page has loaded, mostly libraries, from garbage collection, once for each page."""
+    gc.collect()
+    gc.freeze()
+
 
 st.html(f"<style>{read_asset('streamlit_app.css')}</style>")
 st.logo(str(HERE / "logo.svg"))
@@ -62,3 +71,4 @@ except (ApiError, ValidationError) as error:
     # A rerun draws the page again with what was typed (`persist_state`)
     show_problem(error)
     st.button("Try again", icon=":material/refresh:")
+keep_loaded(page.url_path)

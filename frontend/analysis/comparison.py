@@ -12,12 +12,12 @@ from densitylab.backend.shared.statistics.groups import (
     Column,
     Group,
     baseline_for,
-    columns,
     differing_settings,
     group_runs,
     higher_is_better,
 )
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
+from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline
 from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
@@ -68,11 +68,23 @@ class Comparison:
     def settings_of(self, run: Run) -> str:
         """Return the label of the run's group with the run's seed, where it is known."""
         seed = seed_of(run)
-        return self._labels[run.id] + ("" if seed is None else f", seed {seed}")
+        return self.group_of_run[run.id] + ("" if seed is None else f", seed {seed}")
 
     @cached_property
-    def _labels(self) -> dict[int, str]:
+    def group_of_run(self) -> dict[int, str]:
+        """The label of each run's group."""
         return {run.id: label for label, group in zip(self.labels, self.groups, strict=True) for run in group.runs}
+
+    def tests(self, columns: Sequence[Column]) -> dict[tuple[int, Column], TableTest]:
+        """Return the tests of all groups against their baselines in these results, see `against_baseline`."""
+        key = tuple(columns)
+        if key not in self._tests:
+            self._tests[key] = against_baseline(self.groups, self.baselines, columns)
+        return self._tests[key]
+
+    @cached_property
+    def _tests(self) -> dict[tuple[Column, ...], dict[tuple[int, Column], TableTest]]:
+        return {}
 
     def is_baseline(self, group: Group) -> bool:
         """Return whether other groups are compared with this one."""
@@ -136,7 +148,9 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     colors = [colors_of[id(group)] for group in groups]
     run_colors = {run.id: color for group, color in zip(groups, colors, strict=True) for run in group.runs}
     rank = {result: index for index, result in enumerate(catalog.headlines())}
-    ranked = sorted(columns(runs), key=lambda column: rank.get(_by_key(column), len(rank)))
+    of_runs = {run_id: found for group in groups for run_id, found in group.columns_by_run.items()}
+    present = dict.fromkeys(column for run in runs for column in of_runs[run.id])
+    ranked = sorted(present, key=lambda column: rank.get(_by_key(column), len(rank)))
     return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
 
 

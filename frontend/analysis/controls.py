@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from densitylab.backend.shared.contracts import Run
-from densitylab.backend.shared.statistics.groups import Column, columns_of
+from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, short_label
 from densitylab.frontend.analysis.formatting import number, readable
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.catalog import Catalog
 
 
@@ -15,7 +14,7 @@ def controls_text(comparison: Comparison, columns: Sequence[Column], catalog: Ca
     none of them has any."""
     parts = []
     for column in columns:
-        runs = [run for run in all_runs(comparison) if column in columns_of(run)]
+        runs = [run for group in comparison.groups for run in group.runs if column in group.columns_by_run[run.id]]
         shown = [f"{words} {_range(runs, result)}" for words, result in _controls(column, runs, catalog).items()]
         if shown:
             parts.append(f"{short_label(column, comparison, catalog)}: {', '.join(shown)}")

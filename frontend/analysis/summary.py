@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import ALPHA
-from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups
+from densitylab.backend.shared.statistics.table_tests import TableTest, best_groups
 from densitylab.frontend.analysis.comparison import Comparison, short_label, text
 from densitylab.frontend.analysis.formatting import counted
 from densitylab.frontend.analysis.tables import all_runs, seeds_to_decide
@@ -18,7 +18,7 @@ def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog
     paired t test over seeds, corrected over all tests of the columns (Holm, 5 %); without baselines, the best group.
     Results with the same sentence stand together."""
     runs = all_runs(comparison)
-    tests = against_baseline(comparison.groups, comparison.baselines, columns)
+    tests = comparison.tests(columns)
     tested_count = sum(test.p_adjusted is not None for test in tests.values())
     higher = {column: higher_is_better(runs, column) for column in columns}
     best = best_groups(comparison.groups, higher)

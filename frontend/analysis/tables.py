@@ -84,7 +84,7 @@ def numbers(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) 
     rows = []
     runs = all_runs(comparison)
     labels = {item: (column_label(item, comparison, catalog), higher_is_better(runs, item)) for item in chosen}
-    tests = against_baseline(comparison.groups, comparison.baselines, chosen)
+    tests = comparison.tests(chosen)
     rows_of = zip(comparison.labels, comparison.groups, comparison.baselines, strict=True)
     for index, (label, group, baseline) in enumerate(rows_of):
         for column, (column_text, higher) in labels.items():

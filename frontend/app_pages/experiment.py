@@ -24,6 +24,7 @@ from densitylab.frontend.ui.search_progress import show_search
 from densitylab.frontend.ui.status import counts_text
 
 MAX_CURVES = 60
+MAX_ENTRIES = 20  # of the legend; with more curves it lists groups
 MAX_POINTS = 300
 MANY = 100  # runs; larger experiments refresh more slowly
 
@@ -115,6 +116,7 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
         x=axes.x,
         log_x=axes.log_x,
         log_y=axes.log_y,
+        groups=comparison.group_of_run if len(series) > MAX_ENTRIES else None,
     )
     live_chart(
         figure, key=f"overlay-{metric}", label=f"{metric_label(metric)} of {counted(len(series), 'run')}", height=430
@@ -210,22 +212,26 @@ if not first_runs:
     st.info("All runs of this experiment are deleted or archived.", icon=":material/inbox:")
 live = is_active(first)
 load_charts()
-show_experiment_actions(first, first_runs, compare(first_runs, catalog()))
+first_comparison = compare(first_runs, catalog())
+show_experiment_actions(first, first_runs, first_comparison)
 paused = live and is_paused()
 pace = REFRESH_SECONDS if len(first_runs) < MANY else 5 * REFRESH_SECONDS
 
 
-just_fetched = [(first, first_runs)]  # for the first time that the part below is drawn
+just_fetched = [(first, first_runs, first_comparison)]  # for the first time that the part below is drawn
 
 
 @fragment(run_every=pace if live and not paused else None)
 def show_live() -> None:
-    experiment, runs = just_fetched.pop() if just_fetched else (api().experiment(first.id), api().runs_of(first.id))
+    if just_fetched:
+        experiment, runs, comparison = just_fetched.pop()
+    else:
+        experiment, runs = api().experiment(first.id), api().runs_of(first.id)
+        comparison = compare(runs, catalog())
     if live and not is_active(experiment):
         st.rerun()  # the whole page, without refresh
     if not runs:
         return
-    comparison = compare(runs, catalog())
     show_state(experiment, runs)
     if experiment.search is not None:
         show_search(experiment.id)

@@ -141,13 +141,19 @@ def overlay(
     log_x: bool = False,
     log_y: bool = False,
     smoothing: float = 0.0,
+    groups: Mapping[int, str] | None = None,
 ) -> go.Figure:
-    """Draw a metric of several runs; with smoothing (see `smoothed`) the raw curve stays, faint."""
+    """Draw a metric of several runs; with smoothing (see `smoothed`) the raw curve stays, faint. With the labels of
+    their `groups` the legend has one entry for each group, of which it shows or hides all runs."""
     traces: list[dict[str, object]] = []  # Plotly validates one list in half the time of single traces
     few = sum(len(item.points) for item in series) < MAX_MARKERS
+    entries = names if groups is None else groups
+    listed: set[str] = set()
     for item in sorted(series, key=lambda item: item.run):
         if item.run not in names:
             continue
+        entry = entries[item.run]
+        legend_group = str(item.run) if groups is None else entry
         positions, values = _positions(item.points, x), [point.value for point in item.points]
         if smoothing:
             traces.append(
@@ -161,7 +167,7 @@ def overlay(
                     "hoverinfo": "skip",
                     "line": {"color": colors[item.run], "width": 1},
                     "showlegend": False,
-                    "legendgroup": str(item.run),
+                    "legendgroup": legend_group,
                 }
             )
         traces.append(
@@ -169,16 +175,18 @@ def overlay(
                 "type": "scatter",
                 "x": positions,
                 "y": smoothed(values, smoothing) if smoothing else values,
-                "name": names[item.run],
-                "legendgroup": str(item.run),
+                "name": entry,
+                "legendgroup": legend_group,
+                "showlegend": groups is None or entry not in listed,
                 "uid": str(item.run),
                 "marker": {"size": 4},
                 "mode": "lines+markers" if few and len(item.points) < 60 else "lines",
-                "hovertemplate": "%{y:.4g}",
+                "hovertemplate": "%{y:.4g}" if groups is None else f"%{{y:.4g}}<extra>{names[item.run]}</extra>",
                 "line": {"color": colors[item.run], "width": 1.6},
                 "customdata": [item.run] * len(item.points),
             }
         )
+        listed.add(entry)
     bounds = bounds_of_curve(series[0].name) if series else UNBOUNDED
     return _finished(traces, title, X_LABELS[x], unit, log_x=log_x, log_y=log_y, legend="column", y_bounds=bounds)
 

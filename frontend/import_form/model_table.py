@@ -38,7 +38,7 @@ def show_models(models: list[Run]) -> None:
         },
     )
     st.caption("Accuracy on the test images, with its 95 % interval over them.")
-    downloads(table, "models")
+    downloads(lambda: table, "models")
     with actions:
         _show_actions([models[row] for row in event.selection.rows if row < len(models)])
 

@@ -12,12 +12,12 @@ from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart
 
 
-def downloads(table: pd.DataFrame, name: str) -> None:
-    """Draw two buttons that download the table as CSV and as JSON."""
+def downloads(make: Callable[[], pd.DataFrame], name: str) -> None:
+    """Draw two buttons that download the table as CSV and as JSON; it is made at the click."""
     with st.container(horizontal=True):
         st.download_button(
             "CSV",
-            lambda: to_csv(table),
+            lambda: to_csv(make()),
             f"{name}.csv",
             "text/csv",
             key=f"{name}-csv",
@@ -27,7 +27,7 @@ def downloads(table: pd.DataFrame, name: str) -> None:
         )
         st.download_button(
             "JSON",
-            lambda: table.to_json(orient="records", force_ascii=False, indent=1),
+            lambda: make().to_json(orient="records", force_ascii=False, indent=1),
             f"{name}.json",
             "application/json",
             key=f"{name}-json",
@@ -40,12 +40,12 @@ def downloads(table: pd.DataFrame, name: str) -> None:
 def show_table(table: pd.DataFrame, name: str) -> None:
     """Draw the table with the buttons that download it."""
     st.dataframe(table, hide_index=True)
-    downloads(table, name)
+    downloads(lambda: table, name)
 
 
 def chart_card(
     figure: go.Figure | str,
-    table: pd.DataFrame,
+    table: Callable[[], pd.DataFrame],
     *,
     key: str,
     label: str,
@@ -57,7 +57,7 @@ def chart_card(
 
     Args:
         figure: a Plotly figure or its JSON.
-        table: the data of the chart.
+        table: makes the data of the chart, once they are opened.
         key: the chart's identity on the page and the name of its files.
         label: its content in words, for screen readers.
         height: pixels.
@@ -67,4 +67,4 @@ def chart_card(
     clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=linked)
     if clicked and opens:
         opens(clicked)
-    folded("As a table", lambda: show_table(table, key), key=f"{key}-folded")
+    folded("As a table", lambda: show_table(table(), key), key=f"{key}-folded")

@@ -40,7 +40,7 @@ def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) 
         st.info("No evaluations yet.", icon=":material/straighten:")
         return
     st.dataframe(pd.DataFrame(_rows(run, evaluations, catalog)), hide_index=True)
-    downloads(result_table(evaluations), f"run-{run.id}-results")
+    downloads(lambda: result_table(evaluations), f"run-{run.id}-results")
     if run.status.final:
         _show_waiting(evaluations)
     for item in evaluations:
@@ -149,7 +149,7 @@ def _show_chart(run: Run, sharing: Sharing, catalog: Catalog) -> None:
     key = "".join(letter if letter.isalnum() else "-" for letter in plot.title.lower())
     chart_card(
         figure,
-        table,
+        lambda: table,
         key=f"run-{run.id}-{key}",
         label=label,
         height=340,

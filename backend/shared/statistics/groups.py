@@ -60,11 +60,16 @@ class Group:
         """Values by column and run, cached: tables and charts read each value many times."""
         values: dict[Column, dict[int, float]] = {}
         for run in self.runs:
-            for column in columns_of(run):
+            for column in self.columns_by_run[run.id]:
                 value = run.results[column.result].value
                 if value is not None:
                     values.setdefault(column, {})[run.id] = value
         return values
+
+    @cached_property
+    def columns_by_run(self) -> dict[int, list[Column]]:
+        """Columns of each run's results."""
+        return {run.id: columns_of(run) for run in self.runs}
 
     @cached_property
     def by_seed(self) -> dict[Column, dict[int | None, float]]:

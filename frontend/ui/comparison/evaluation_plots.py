@@ -1,5 +1,6 @@
 """The comparison's plots of evaluations: one curve or one distribution at a time, over all runs."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -49,7 +50,7 @@ def show_evaluation_plots(
     if isinstance(chosen, EvaluationChart):
         chart_card(
             draw(chosen.plot, chosen.traces),
-            curve_table(chosen.traces),
+            functools.partial(curve_table, chosen.traces),
             key="evaluation-curve",
             label=description(chosen.label, chosen.traces),
             height=420,
@@ -65,7 +66,7 @@ def show_evaluation_plots(
         shown_spreads = sample_spreads(chosen, comparison, cached_sample_arrays)
         chart_card(
             draw_spreads(chosen, shown_spreads),
-            spread_table(shown_spreads),
+            functools.partial(spread_table, shown_spreads),
             key="evaluation-spread",
             label=f"{chosen.label}, single test images of {counted(len(shown_spreads), 'run')}",
             height=420,

@@ -48,7 +48,7 @@ def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
         st.caption(escaped(controls))
     folded("Sort the table", functools.partial(_show_sortable, table, comparison), key="sortable-groups")
     if columns:
-        downloads(pd.DataFrame(numbers(comparison, columns, catalog())), "comparison")
+        downloads(lambda: pd.DataFrame(numbers(comparison, columns, catalog())), "comparison")
 
 
 def _show_sortable(table: pd.DataFrame, comparison: Comparison) -> None:

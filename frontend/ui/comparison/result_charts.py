@@ -1,5 +1,6 @@
 """The charts of a comparison's results: over λ, trade-offs, best at matched accuracy, and parallel coordinates."""
 
+import functools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -52,7 +53,7 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
             ]
             chart_card(
                 cached_lambda_response(comparison.fingerprint, label, comparison, column),
-                pd.DataFrame(rows),
+                functools.partial(pd.DataFrame, rows),
                 key=f"lambda-{column.result}-{index}",  # variants of a result have its name
                 label=f"{label} over λ",
                 height=330,
@@ -98,7 +99,7 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
             described = "; ".join(f"{point.label}: {text(point.x)}, {text(point.y)}" for point in points)
             chart_card(
                 figure,
-                table,
+                functools.partial(pd.DataFrame, table),
                 key=f"tradeoff-{index + 1}",
                 label=f"Trade-off: {' and '.join(names)}. {described}",
                 height=430,
@@ -139,7 +140,7 @@ def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
     table = selections(rows, comparison, column, catalog())
     st.dataframe(table, hide_index=True)
     st.caption(selection_text(rows))
-    downloads(table, "selected-lambda")
+    downloads(lambda: table, "selected-lambda")
     show_claim(comparison, column, budget / 100)
     return column, budget / 100
 
@@ -161,7 +162,13 @@ def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column])
     ):
         return
     table = per_run(comparison, columns, catalog())
-    chart_card(figure, table, key="parallel", label="Settings and results, one line per run", height=340)
+    chart_card(
+        figure,
+        functools.partial(pd.DataFrame, table),
+        key="parallel",
+        label="Settings and results, one line per run",
+        height=340,
+    )
     lacking = sum(
         any(group.value_of(run, column) is None for column in axes) for group in comparison.groups for run in group.runs
     )

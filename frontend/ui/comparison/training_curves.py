@@ -1,6 +1,7 @@
 """The training curves of a comparison: two metrics side by side, one curve per run or one mean per group."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -76,7 +77,7 @@ def show_training_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
 
 def _means(
     comparison: Comparison, series: Sequence[MetricSeries], metric: str, options: CurveOptions
-) -> tuple[str, pd.DataFrame]:
+) -> tuple[str, Callable[[], pd.DataFrame]]:
     curves = group_curves(comparison, series, options.x)
     figure = mean_curves(
         metric_label(metric),
@@ -87,12 +88,12 @@ def _means(
         smoothing=options.smoothing,
         bounds=bounds_of_curve(metric),
     )
-    return figure.to_json(), mean_table(curves)
+    return figure.to_json(), functools.partial(mean_table, curves)
 
 
 def _single_runs(
     comparison: Comparison, series: Sequence[MetricSeries], metric: str, options: CurveOptions
-) -> tuple[str, pd.DataFrame]:
+) -> tuple[str, Callable[[], pd.DataFrame]]:
     ends = [(item.run, len(item.points), item.points[-1].step) for item in series]
     figure = cached_curves(comparison.fingerprint, ends, metric, options, comparison, series)
-    return figure, run_table(comparison, series)
+    return figure, functools.partial(run_table, comparison, series)

@@ -65,7 +65,7 @@ def _show(experiment: Experiment, comparison: Comparison) -> None:
     with chart:
         chart_card(
             figure,
-            pd.DataFrame(numbers(comparison, shown, catalog())),
+            lambda: pd.DataFrame(numbers(comparison, shown, catalog())),
             key="newest-results",
             label=label,
             height=330,

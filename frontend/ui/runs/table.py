@@ -129,5 +129,5 @@ def show_runs_table(
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Value ± half-width of its 95 % interval, or the ends of the interval.", width="content")
-        downloads(table[order], "runs")
+        downloads(lambda: table[order], "runs")
     return [row for row in event.selection.rows if row < len(rows)]

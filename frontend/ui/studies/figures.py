@@ -1,5 +1,7 @@
 """The figures of a study; a clicked point shows links to its runs."""
 
+import functools
+
 import pandas as pd
 import streamlit as st
 
@@ -20,7 +22,7 @@ def show_figures(report: StudyReport) -> None:
         st.header(escaped(figure.title))
         chart_card(
             study_figure(figure),
-            _numbers(figure),
+            functools.partial(_numbers, figure),
             key=f"study-figure-{index}",
             label=f"{figure.title}: {figure.y_label} against {figure.x_label}, by method",
             height=height(figure),

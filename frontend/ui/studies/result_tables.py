@@ -36,7 +36,7 @@ def _show_table(table: StudyTable, *, key: str) -> None:
     for index in event.selection.rows:
         if index < len(text.runs):
             show_run_links(f"{text.rows[index][0]}, λ = {text.rows[index][1]}", text.runs[index])
-    downloads(_numbers(table, text.rows), f"{table.launch}-{table.title.lower().replace(' ', '-')}")
+    downloads(lambda: _numbers(table, text.rows), f"{table.launch}-{table.title.lower().replace(' ', '-')}")
 
 
 def _numbers(table: StudyTable, rows: list[list[str]]) -> pd.DataFrame:

@@ -68,6 +68,18 @@ def test_an_overlay_has_a_line_per_run_in_its_colour():
     assert [(trace.name, trace.line.color) for trace in figure.data] == [("a", "#111111"), ("b", "#222222")]
 
 
+def test_the_legend_of_many_runs_lists_their_groups():
+    members = [series("loss", run) for run in (1, 2, 3)]
+    names, colors = {1: "λ 0, seed 0", 2: "λ 0, seed 1", 3: "λ 1, seed 0"}, dict.fromkeys((1, 2, 3), "#111111")
+    figure = overlay("t", "u", members, names, colors, groups={1: "λ 0", 2: "λ 0", 3: "λ 1"})
+    assert [(trace.name, trace.legendgroup, trace.showlegend) for trace in figure.data] == [
+        ("λ 0", "λ 0", True),
+        ("λ 0", "λ 0", False),
+        ("λ 1", "λ 1", True),
+    ]
+    assert "λ 0, seed 1" in figure.data[1].hovertemplate
+
+
 def test_a_scatter_tells_which_run_a_click_opens():
     point = Point("λ 1", Estimate(0.5, 0.4, 0.6, 3), Estimate(0.9, None, None, 1), "#000000", 7)
     figure = scatter("t", "x", "y", [point], [RunPoint("λ 1, seed 0", 0.5, 0.9, "#000000", 8)])
