@@ -65,8 +65,17 @@ def _against_baseline(
         }
         if group:
             parts.append(f"{words} than the baseline: {_listed(group, comparison)}")
-    rest = len(tests) - len(apart)
-    return "; ".join(parts) + (f". {counted(rest, 'other group')} not told from it." if rest else ".")
+    sentence = "; ".join(parts) + "."
+    rest = {index: item for index, item in tested.items() if index not in apart}
+    if not rest:
+        return sentence
+    index, largest = max(rest.items(), key=lambda item: abs(item[1].test.mean))
+    alone = largest.test.p is not None and largest.test.p <= ALPHA
+    corrected = f", apart from 0 on its own but not as one of {tested_count} tests (Holm)" if alone else ""
+    return (
+        f"{sentence} {counted(len(rest), 'other group')} undecided; the largest difference among them is "
+        f"{text(largest.test, signed=True)} ({comparison.labels[index]}){corrected}."
+    )
 
 
 def _listed(tests: Mapping[int, TableTest], comparison: Comparison) -> str:

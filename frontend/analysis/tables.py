@@ -18,7 +18,7 @@ from densitylab.frontend.analysis.comparison import (
     short_label,
     text,
 )
-from densitylab.frontend.analysis.formatting import status_text
+from densitylab.frontend.analysis.formatting import NO_REGULARIZER, status_text
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.analysis.setting_names import setting_label, setting_text
 from densitylab.frontend.client.catalog import Catalog
@@ -58,9 +58,12 @@ def summary(
     for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):
         settings.append(
             {
-                setting_label(name, group.settings, catalog): setting_text(name, group.settings, catalog)
+                setting_label(name, group.settings, catalog): NO_REGULARIZER
+                if name == "regularizer.key" and group.is_baseline
+                else setting_text(name, group.settings, catalog)
                 for name in names
-                if name in group.settings or "." not in name
+                if (name in group.settings or "." not in name)
+                and not (group.is_baseline and name.startswith("regularizer.params."))
             }
         )
         finished = sum(run.status is Status.SUCCEEDED for run in group.runs) if group.trained_here else None
@@ -163,17 +166,17 @@ def selections(rows: Sequence[Selection], comparison: Comparison, result: Column
             {
                 "method": method_label(row.method.groups[0], comparison.varied, catalog),
                 "λ": f"{row.group.settings['lambda_']:g}" if row.group else "none within budget",
-                "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
-                "λ within budget": f"{row.within} of {row.candidates}",
-                f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
-                f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
-                "Δ accuracy": "—" if row.loss is None else f"{-100 * row.loss:+.1f} points",
-                **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
                 label: cell(row.result, seeds=seeds),
                 f"Δ {label}": cell(tested.test if tested else None, seeds=seeds, signed=True),
                 "p (Holm)": "—" if tested is None or tested.p_adjusted is None else f"{tested.p_adjusted:.2g}",
                 "seeds to decide": seeds_to_decide(tested),
                 "Test accuracy": cell(row.test_accuracy, seeds=seeds),
+                "λ within budget": f"{row.within} of {row.candidates}",
+                f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
+                f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
+                "Δ accuracy": "—" if row.loss is None else f"{-100 * row.loss:+.1f} points",
+                **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
+                "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
             }
         )
     return pd.DataFrame(table)

@@ -138,7 +138,8 @@ def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
         st.caption("No candidates yet: the accuracy or this result is missing.")
         return None
     table = selections(rows, comparison, column, catalog())
-    st.dataframe(table, hide_index=True)
+    pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
+    st.dataframe(table, hide_index=True, column_config=pinned)
     st.caption(selection_text(rows))
     downloads(lambda: table, "selected-lambda")
     show_claim(comparison, column, budget / 100)

@@ -55,7 +55,11 @@ def test_a_difference_that_the_correction_takes_back_is_said_to_be_one_of_severa
 def test_groups_that_are_not_told_apart_are_counted():
     clear = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
     words = sentence(runs({0: BASE, 0.1: [0.60, 0.41, 0.65, 0.40], 1: clear}))
-    assert "better than the baseline: λ 1 (" in words and words.endswith("1 other group not told from it.")
+    assert (
+        "better than the baseline: λ 1 (" in words
+        and "1 other group undecided; the largest difference among them is" in words
+    )
+    assert words.endswith("(λ 0.1).")
 
 
 @pytest.mark.parametrize(
