@@ -154,7 +154,7 @@ def show_examples(ready: Sequence[Dataset]) -> None:
             width=180,
             format_func=lambda item: "any" if item == ANY else class_name(dataset, item),
         )
-        start = st.number_input("From index", 0, 2**31 - 1, key="from", bind="query-params", step=EXAMPLES, width=150)
+        start = st.number_input("From index", 0, 2**31 - 1, key="index", bind="query-params", step=EXAMPLES, width=150)
         masked = st.toggle("Show the null mask", key="mask", bind="query-params", disabled=not dataset.has_mask)
     page = api().samples(key, split=split, label=None if label == ANY else label, offset=int(start), limit=EXAMPLES)
     st.caption(

@@ -19,7 +19,7 @@ show_outcome()
 show_models(imported_models())
 st.header("Import a model")
 errors = FieldErrors()
-source = st.segmented_control("From", (FILE, PUBLISHED), default=FILE, required=True, key="from", bind="query-params")
+source = st.segmented_control("From", (FILE, PUBLISHED), default=FILE, required=True, key="source", bind="query-params")
 data_cell, file_cell = st.columns(2)
 with data_cell:
     dataset = component(

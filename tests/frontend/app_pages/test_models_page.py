@@ -176,7 +176,7 @@ def test_a_wrong_parameter_is_said_at_its_field(page, live_api):
 def test_published_weights_need_no_file(page, live_api):
     live_api.prepare()
     app = page.open("models")
-    app = app.segmented_control(key="from").set_value("published weights").run()
+    app = app.segmented_control(key="source").set_value("published weights").run()
     page_text(app)
     assert "Network" in {item.label for item in app.selectbox} and not app.file_uploader
     _, held, request = sent(live_api, app)

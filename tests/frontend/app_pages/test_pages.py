@@ -1,5 +1,8 @@
 """The pages against a real API process: what they say, what they ask for, and how they fail."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from densitylab.backend.shared.contracts import Status
@@ -7,6 +10,7 @@ from densitylab.frontend.client.presets import DEMO
 from tests.frontend.page_text import button, page_text
 
 pytestmark = pytest.mark.timeout(120)
+FRONTEND = Path(__file__).parents[3] / "frontend"
 
 
 def linked(app, name: str) -> int:
@@ -200,3 +204,24 @@ def test_the_comparison_has_means_over_seeds_and_differences(page, live_api):
 def test_bad_links_to_a_comparison(page, live_api, query, words):
     live_api.launch()
     assert words in page_text(page.open("compare", unfold=False, **query))
+
+
+def test_pages_follow_each_other_with_their_own_controls(page, live_api):
+    app = page.open("models")
+    app = app.segmented_control(key="source").set_value("published weights").run()
+    page_text(app)
+    assert "Data sets" in page_text(page.open("datasets"))
+
+
+def test_a_control_of_the_link_is_of_one_kind_on_all_pages():
+    """Its value is kept from page to page, and another kind of control cannot read it."""
+    kinds: dict[str, set[str]] = {}
+    for file in FRONTEND.rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            given = {item.arg: item.value for item in call.keywords}
+            key = given.get("key")
+            if "bind" in given and isinstance(key, ast.Constant):
+                kinds.setdefault(str(key.value), set()).add(call.func.attr)
+    assert len(kinds) > 20 and {key: found for key, found in kinds.items() if len(found) > 1} == {}
