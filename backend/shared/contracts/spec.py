@@ -175,5 +175,6 @@ class RunSpec(Request):
     evaluations: list[EvaluationSpec] = Field(
         default_factory=lambda: [EvaluationSpec(key="leakage"), EvaluationSpec(key="pgd_linf")],
         max_length=20,
-        description="evaluations after the training; accuracy is always included",
+        description="evaluations after the training; accuracy is always included, and of the defaults those that need "
+        "a mask are left out where the data set has none",
     )

@@ -4,7 +4,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from densitylab.backend.shared.catalog import AugmentationEntry, Catalog, DatasetEntry, Entry, ModelEntry
+from densitylab.backend.shared.catalog import (
+    AugmentationEntry,
+    Catalog,
+    DatasetEntry,
+    Entry,
+    EvaluationEntry,
+    ModelEntry,
+)
 from densitylab.backend.shared.contracts import Component, EvaluationSpec, FieldError, RunSpec, violations
 from densitylab.backend.shared.errors import InvalidRequest
 from densitylab.backend.shared.specs.compatibility import check_evaluations, check_together
@@ -35,6 +42,8 @@ def complete(catalog: Catalog, raw: dict[str, Any], at: str = "/spec") -> RunSpe
             entries[kind] = dataset = entry.sized(part.params)
         if isinstance(entry, AugmentationEntry) and entry.mixes and entry.param("first"):
             _complete_first(catalog, part.params, dataset, f"{at}/{kind}/params/first", errors)
+    if dataset is not None and "evaluations" not in raw and not dataset.has_mask:  # the defaults that it has images for
+        spec.evaluations = [item for item in spec.evaluations if not catalog.find(EvaluationEntry, item.key).needs_mask]
     check_evaluations(catalog, spec.evaluations, dataset, spec.model, f"{at}/evaluations", errors)
     if not any((item.key, item.split) == ("accuracy", "test") for item in spec.evaluations):
         # Always evaluated; put in front after the check, so that pointers keep the request's positions
