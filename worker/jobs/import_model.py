@@ -89,7 +89,10 @@ def _from_file(
     )
     if problem is not None and not (request.partial and fit.matching):
         advice = (
-            "" if request.partial else " Turn on partial to load the weights that fit, and leave the others random."
+            ""
+            if request.partial
+            else " Is it this network with other parameters, such as another width? Then state them. Turn on partial "
+            "to load the weights that fit, and leave the others random."
         )
         raise UnfitFile(problem + (advice if fit.matching else ""), misfits(fit))
     weights.load(network, fit)
