@@ -34,6 +34,13 @@ def test_an_empty_request_is_the_default_demo():
     assert [item.name for item in spec.evaluations] == ["accuracy", "leakage", "pgd_linf"]
 
 
+def test_default_evaluations_are_those_that_the_data_set_has_images_for():
+    spec = specs.complete(CATALOG, {"dataset": {"key": "mnist"}})
+    assert [item.name for item in spec.evaluations] == ["accuracy", "pgd_linf"]
+    asked = {"dataset": {"key": "mnist"}, "evaluations": [{"key": "leakage"}]}
+    assert pointers(asked) == ["/spec/evaluations/0/key"]
+
+
 def test_a_complete_spec_is_a_fixed_point():
     once = specs.complete(CATALOG, {"model": {"key": "cnn"}, "lambda_": 1}).model_dump()
     assert specs.complete(CATALOG, once).model_dump() == once
