@@ -45,6 +45,8 @@ def rank(
 ) -> list[Ranked]:
     """Return the networks of which at least one weight agrees, the best first, at most five.
 
+    Parameters are guessed in the order of how many names of weights the file has, until one network fits completely.
+
     Args:
         catalog: its models are tried.
         parts: of the file.
@@ -57,26 +59,8 @@ def rank(
         Interrupted: `should_stop()` returned True.
     """
     sizes = sorted({size for part in parts for tensor in part.tensors.values() for size in tensor.shape})
-    ranked = []
-    entries = catalog.all(ModelEntry)
-    for index, entry in enumerate(entries):
-        progress(index / len(entries))
-        best = _guess(catalog, entry, parts, shape, outputs, sizes, should_stop)
-        if best is not None and best.fit.matching:
-            ranked.append(best)
-    return sorted(ranked, key=lambda item: item.fit.score, reverse=True)[:LISTED]
 
-
-def _guess(
-    catalog: Catalog,
-    entry: ModelEntry,
-    parts: list[Part],
-    shape: tuple[int, int, int],
-    outputs: int,
-    sizes: list[int],
-    should_stop: Callable[[], bool],
-) -> Ranked | None:
-    def tried(params: dict[str, Any]) -> Ranked | None:
+    def tried(entry: ModelEntry, params: Mapping[str, Any]) -> Ranked | None:
         if should_stop():
             raise Interrupted("the inspection was stopped")
         channels, height, width = shape
@@ -89,7 +73,31 @@ def _guess(
         shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         return Ranked(entry, params, best_fit(parts, shapes))
 
-    best = tried({})
+    found = [(entry, tried(entry, {})) for entry in catalog.all(ModelEntry)]
+    found.sort(key=lambda item: -_common_names(item[1]))
+    ranked: list[Ranked] = []
+    complete = False
+    for index, (entry, default) in enumerate(found):
+        progress(index / len(found))
+        best = default if complete else _guess(entry, default, tried, sizes)
+        if best is not None and best.fit.matching:
+            ranked.append(best)
+            complete = complete or best.fit.complete
+    return sorted(ranked, key=lambda item: item.fit.score, reverse=True)[:LISTED]
+
+
+def _common_names(item: Ranked | None) -> int:
+    return 0 if item is None else len(set(item.fit.needed) & set(item.fit.tensors))
+
+
+def _guess(
+    entry: ModelEntry,
+    default: Ranked | None,
+    tried: Callable[[ModelEntry, Mapping[str, Any]], Ranked | None],
+    sizes: list[int],
+) -> Ranked | None:
+    """Return the network with the parameters that fit best, from its fit with the default ones."""
+    best = default
     varied = [param for param in entry.params if not param.first_weights and any(True for _ in _values(param, sizes))]
     for _ in range(_ROUNDS if len(varied) > 1 else 1):
         before = best
@@ -98,7 +106,7 @@ def _guess(
                 break
             kept = {} if best is None else dict(best.params)
             for value in _values(param, sizes):
-                other = tried({**kept, param.name: value})
+                other = tried(entry, {**kept, param.name: value})
                 if other is not None and (best is None or other.fit.score > best.fit.score):
                     best = other
         if best is before:
