@@ -27,22 +27,26 @@ from densitylab.backend.shared.settings import Settings
 GOAL = 1.0  # seconds
 CHART = ".densitylab-chart[data-points]"
 COMPARE = "compare?experiment=2"  # of 500 runs
-# Address -> selector of the content
+MAIN = "[data-testid=stMain]"
+# Address -> selector of the content, and words that it has
 PAGES = {
-    "": "text=Recent runs",
-    "launch": ".st-key-launch-button button",
-    "experiments": "[data-testid=stPageLink]:has-text('e1')",
-    "experiment?experiment=2": CHART,
-    "runs": "[data-testid=stDataFrame] canvas",
-    "run?run=2": CHART,
-    COMPARE: ".densitylab-groups a",
-    "saliency?runs=1,2": "text=has no trained model",
-    "studies": "text=Feature leakage",
-    "models": "text=Import a model",
-    "datasets": "text=BlockMNIST",
-    "system": "[data-testid=stMetric]",
+    "": (MAIN, "Recent runs"),
+    "launch": (".st-key-launch-button button", ""),
+    "experiments": ("[data-testid=stPageLink]", "e1"),
+    "experiment?experiment=2": (CHART, ""),
+    "runs": ("[data-testid=stDataFrame] canvas", ""),
+    "run?run=2": (CHART, ""),
+    COMPARE: (".densitylab-groups a", ""),
+    "saliency?runs=1,2": (MAIN, "has no trained model"),
+    "studies": (MAIN, "Feature leakage"),
+    "models": (MAIN, "Import a model"),
+    "datasets": (MAIN, "BlockMNIST"),
+    "system": ("[data-testid=stMetric]", ""),
 }
-ENDED = "[data-testid=stApp][data-test-script-state=notRunning]"
+ENDED = ("[data-testid=stApp][data-test-script-state=notRunning]", "")
+# Asked at every frame: Playwright's own waiting looks at most twice a second after a while
+VISIBLE = """([selector, words]) => [...document.querySelectorAll(selector)].some(
+    element => element.getClientRects().length && element.textContent.includes(words))"""
 # Like a click on a link: the application opens the page without a reload
 GO = """path => {
     history.pushState({}, '', '/' + path);
@@ -127,16 +131,20 @@ def curves_drawn(tab: Page) -> float:
     reached(tab, COMPARE)
     began = time.perf_counter()
     tab.get_by_role("tab", name="Training curves").click()
-    tab.locator(CHART).first.wait_for()
+    wait_for(tab, (CHART, ""))
     return time.perf_counter() - began
 
 
 def until_usable(tab: Page, path: str, began: float) -> tuple[float, float]:
     """Return the seconds from `began` until the page is visible, and complete."""
-    tab.locator(PAGES[path]).first.wait_for()
+    wait_for(tab, PAGES[path])
     visible = time.perf_counter() - began
-    tab.locator(ENDED).wait_for()
+    wait_for(tab, ENDED)
     return visible, time.perf_counter() - began
+
+
+def wait_for(tab: Page, content: tuple[str, str]) -> None:
+    tab.wait_for_function(VISIBLE, arg=list(content), polling="raf")
 
 
 if __name__ == "__main__":
