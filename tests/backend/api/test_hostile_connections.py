@@ -128,7 +128,8 @@ def test_half_sent_requests_keep_nobody_out(server: Server, start: bytes):
         assert httpx.get(f"{server.url}/healthz", timeout=20).status_code == 200
         assert server.process.num_fds() < 700
         until(lambda: closed() - before >= 1100, server.log, 30)
-    line = re.compile(r"closed \d+ connections \(connections\), the last of 127.0.0.1")
+    # On a busy machine some are closed for their slow headers before they are too many
+    line = re.compile(r"closed \d+ connections \((connections|slow headers)\), the last of 127.0.0.1")
     until(lambda: line.search(server.log.read_text()) is not None, server.log, 30)  # lines are written now and then
 
 
