@@ -36,22 +36,30 @@ def evaluation_times_of(
         planned: complete specs.
         cores: gives the CPU cores of a run; None where the cost model does not apply.
     """
-    known: dict[str, dict[str, float]] = {}
+    medians: dict[str, dict[str, float]] = {}
+    estimates: dict[tuple[str, str], float | None] = {}
     answers = []
     for spec in planned:
-        kind = json.dumps([spec.dataset.model_dump(), spec.model.model_dump(), spec.device], sort_keys=True)
-        if kind not in known:
-            known[kind] = _medians(session, spec)
-        measured = [known[kind].get(_key(item.key, item.params, item.split)) for item in spec.evaluations]
-        seconds = [
-            _calibrated(session, catalog, spec, item, cores(spec)) if value is None else value
-            for item, value in zip(spec.evaluations, measured, strict=True)
-        ]
+        alike = [spec.dataset.model_dump(), spec.model.model_dump(), spec.device, spec.threads]
+        kind = json.dumps(alike, sort_keys=True)
+        if kind not in medians:
+            medians[kind] = _medians(session, spec)
+        seconds: list[float | None] = []
+        measured = 0
+        for item in spec.evaluations:
+            key = _key(item.key, item.params, item.split)
+            if key in medians[kind]:
+                seconds.append(medians[kind][key])
+                measured += 1
+                continue
+            if (kind, key) not in estimates:
+                estimates[kind, key] = _calibrated(session, catalog, spec, item, cores(spec))
+            seconds.append(estimates[kind, key])
         complete = [value for value in seconds if value is not None]
         if len(complete) < len(seconds):
             answers.append(EvaluationTime(None, "unknown"))
         else:
-            answers.append(EvaluationTime(sum(complete), "calibrated" if None in measured else "measured"))
+            answers.append(EvaluationTime(sum(complete), "measured" if measured == len(seconds) else "calibrated"))
     return answers
 
 
