@@ -50,8 +50,8 @@ class Database:
         statement_seconds: float = 0.0,
     ) -> None:
         self.engine = _engine(url)
-        if self.engine.dialect.name == "postgresql" and (lock_seconds or statement_seconds):
-            _limit(self.engine, lock_seconds, statement_seconds)
+        if self.engine.dialect.name == "postgresql":
+            _set_postgresql(self.engine, lock_seconds, statement_seconds)
         event.listen(self.engine, "handle_error", self._name_full_disk)
         self.full_at: float | None = None
         """When an error last said that the disk is full, by time.monotonic()."""
@@ -131,12 +131,17 @@ def explain(error: SQLAlchemyError) -> str:
     return "the database does not answer"
 
 
-def _limit(engine: Engine, lock_seconds: float, statement_seconds: float) -> None:
+def _set_postgresql(engine: Engine, lock_seconds: float, statement_seconds: float) -> None:
+    """Limit statements, and let each be planned for its values: after ten uses PostgreSQL would plan a prepared one for
+    any values, which for a curve of a million points took 30 times as long."""
+
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _record: Any) -> None:
         connection.autocommit = True
-        connection.execute(f"SET lock_timeout = {lock_seconds * 1000:.0f}")
-        connection.execute(f"SET statement_timeout = {statement_seconds * 1000:.0f}")
+        connection.execute("SET plan_cache_mode = force_custom_plan")
+        for name, seconds in (("lock_timeout", lock_seconds), ("statement_timeout", statement_seconds)):
+            if seconds:
+                connection.execute(f"SET {name} = {seconds * 1000:.0f}")
         connection.autocommit = False
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 
 from densitylab.backend.reconciler import System
@@ -249,3 +249,22 @@ def test_a_filter_with_many_matches_finds_the_same(system: System, runs_: list[i
             expected = listed, counts
     assert (listed, counts) == expected
     assert listed[0] == [runs_[0]] and counts == [1, 8, 1, 6, 3, 1]
+
+
+def test_postgresql_plans_each_statement_for_its_values(empty_postgresql: str):
+    """A plan for any values, which PostgreSQL would use from the eleventh time on, is that of no test here."""
+    database = Database(empty_postgresql)
+    for seconds in (0.0, 5.0):
+        limited = Database(empty_postgresql, lock_seconds=seconds, statement_seconds=seconds)
+        with limited.engine.connect() as connection:
+            assert connection.execute(text("SHOW plan_cache_mode")).scalar_one() == "force_custom_plan"
+            shown = connection.execute(text("SHOW statement_timeout")).scalar_one()
+            assert shown == ("5s" if seconds else "0")
+        limited.close()
+    with database.read() as session:
+        for _ in range(20):
+            metrics.read_json(session, [1], ["loss"], max_points=100)
+        used = session.execute(text("SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements"))
+        generic, custom = used.one()
+    database.close()
+    assert generic == 0 and custom >= 14
