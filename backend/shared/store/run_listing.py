@@ -3,6 +3,7 @@
 import json
 from collections import Counter, namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -102,13 +103,14 @@ def _of_sort(filters: Filter, sort: str) -> tuple[Select, Any, Any]:
     if sort == "id" and (len(filters.status) != 1 or filters.ids is not None):
         statement = select(RunRow.id, RunRow.id.label("sort_key"))
         return statement.where(*visible(filters, RunRow), *selective(filters)), RunRow.id, RunRow.id
-    chosen = selective(filters)
+    by_status = sort == "id"  # with one status, the index of the tasks has this order already
+    chosen = selective(replace(filters, status=()) if by_status else filters)
     if sort in ("created_at", "lambda_"):
         number, key, conditions = _Listed.id, _OF_COLUMNS[sort], visible(filters, _Listed)
         conditions.append(key.is_not(None))
     else:
         chosen += visible(filters, RunRow)
-        if sort == "id":  # with one status, the index of the tasks has this order already
+        if by_status:
             number, key = TaskRow.run_id, TaskRow.run_id
             conditions = [TaskRow.kind.in_(RUN_TASKS), TaskRow.status == filters.status[0]]
         elif sort in _OF_TASKS:
