@@ -13,7 +13,7 @@ from densitylab.backend.shared.store import run_search
 from densitylab.backend.shared.store.id_array import fixed_ids, in_id_array
 from densitylab.backend.shared.store.run_conditions import Condition
 from densitylab.backend.shared.store.usually import PRESENT, usually
-from densitylab.backend.shared.tables import RunRow, SearchTextRow, TagRow, TaskRow
+from densitylab.backend.shared.tables import RunRow, TagRow, TaskRow
 
 # A filter with at most this many matches is replaced by their ids. Beyond it, a page of a listing reads few other runs
 FEW = 1000
@@ -100,7 +100,7 @@ def selective(filters: Filter) -> list[ColumnElement[bool]]:
     if filters.seed:
         conditions.append(RunRow.spec["seed"].as_float().in_(filters.seed))
     if filters.query:
-        conditions.append(exists().where(SearchTextRow.run_id == RunRow.id, run_search.contains(filters.query)))
+        conditions.append(run_search.contains(filters.query))
     return conditions + [condition.clause() for condition in filters.where]
 
 

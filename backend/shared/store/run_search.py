@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.store import word_index
-from densitylab.backend.shared.tables import SearchTextRow, TagRow
+from densitylab.backend.shared.tables import RunRow, SearchTextRow, TagRow
 
 SEARCHED = frozenset({"name", "notes", "tags"})  # columns of a run that can change and that these tables follow
 
@@ -20,7 +20,8 @@ def matching(query: str, dialect: str) -> Select[int]:
     """
     folded, index = fold(query), word_index.RUNS
     if not word_index.serves(folded, dialect):
-        return select(SearchTextRow.run_id).where(contains(query))
+        text = word_index.unindexed(SearchTextRow.text)
+        return select(SearchTextRow.run_id).where(text.contains(folded, autoescape=True))
     statement = select(SearchTextRow.run_id).where(SearchTextRow.text.contains(folded, autoescape=True))
     if dialect != "sqlite":
         return statement
@@ -29,8 +30,13 @@ def matching(query: str, dialect: str) -> Select[int]:
 
 
 def contains(query: str) -> ColumnElement[bool]:
-    """Return the condition that a run's text contains the query, in upper or lower case. It reads the text."""
-    return word_index.unindexed(SearchTextRow.text).contains(fold(query), autoescape=True)
+    """Return the condition on RunRow that its text contains the query, in upper or lower case.
+
+    It reads the text of each run that a listing comes to. Of a join PostgreSQL would expect few matches, and make all of
+    them before it sorts them.
+    """
+    text = select(SearchTextRow.text).where(SearchTextRow.run_id == RunRow.id).scalar_subquery()
+    return text.contains(fold(query), autoescape=True)
 
 
 def add(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -258,6 +258,7 @@ def test_postgresql_plans_each_statement_for_its_values(empty_postgresql: str):
         limited = Database(empty_postgresql, lock_seconds=seconds, statement_seconds=seconds)
         with limited.engine.connect() as connection:
             assert connection.execute(text("SHOW plan_cache_mode")).scalar_one() == "force_custom_plan"
+            assert connection.execute(text("SHOW jit")).scalar_one() == "off"
             shown = connection.execute(text("SHOW statement_timeout")).scalar_one()
             assert shown == ("5s" if seconds else "0")
         limited.close()
