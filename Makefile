@@ -85,10 +85,12 @@ clean:
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .schemathesis build test-results
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
+# uv, where it is there, is faster; where it finds no index, pip may: it does not read pip's settings
 $(VENV)/.installed-%: $(INPUTS) $(if $(TORCH),$(VENV)/.torch-$(TORCH)) | $(BIN)/python
 	@echo "Installing; the first time takes several minutes ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' $(CONSTRAINT) \
-	  | sed -u '/already satisfied/d'
+	@if uv=$$(command -v uv || command -v $(BIN)/uv) && $$uv pip install --python $(BIN)/python --editable '.[$*]' $(CONSTRAINT); then :; \
+	else $(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]' $(CONSTRAINT) \
+	  | sed -u '/already satisfied/d'; fi
 	@touch $@
 
 # uv knows where PyTorch's builds are; pip then finds PyTorch installed
