@@ -283,7 +283,8 @@ def text(estimate: Estimate | None, *, signed: bool = False) -> str:
     where they have different distances from the mean."""
     if estimate is None:
         return "—"
-    sign = "+" if signed and estimate.mean > 0 else ""
     if estimate.low is None or estimate.high is None or estimate.symmetric:
-        return sign + within(estimate.mean, estimate.half_width or 0)
-    return sign + between(estimate.mean, estimate.low, estimate.high)
+        words = within(estimate.mean, estimate.half_width or 0)
+    else:
+        words = between(estimate.mean, estimate.low, estimate.high)
+    return f"+{words}" if signed and float(words.partition(" ")[0]) > 0 else words

@@ -79,14 +79,21 @@ def within(value: float, half: float) -> str:
     if half <= 1e-9:
         return number(value)
     decimals = decimals_of(half)
-    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+    return f"{fixed(value, decimals)} ± {half:.{decimals}f}"
 
 
 def between(value: float, low: float, high: float) -> str:
     """Return the value and the ends of its interval, to the second digit of the smaller distance between them."""
     near = min(distance for distance in (value - low, high - value, high - low) if distance > 1e-9)
     decimals = decimals_of(near)
-    return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+    return f"{fixed(value, decimals)} ({fixed(low, decimals)} to {fixed(high, decimals)})"
+
+
+def fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    """Return the value with this number of decimals. `signed` puts a plus before positive ones; a value that rounds to
+    zero has no sign."""
+    words = f"{value:z.{decimals}f}"
+    return f"+{words}" if signed and float(words) > 0 else words
 
 
 def decimals_of(distance: float) -> int:

@@ -18,7 +18,7 @@ from densitylab.frontend.analysis.comparison import (
     short_label,
     text,
 )
-from densitylab.frontend.analysis.formatting import NO_REGULARIZER, status_text
+from densitylab.frontend.analysis.formatting import NO_REGULARIZER, fixed, status_text
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.analysis.setting_names import setting_label, setting_text
 from densitylab.frontend.client.catalog import Catalog
@@ -174,7 +174,7 @@ def selections(rows: Sequence[Selection], comparison: Comparison, result: Column
                 "λ within budget": f"{row.within} of {row.candidates}",
                 f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
                 f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
-                "Δ accuracy": "—" if row.loss is None else f"{-100 * row.loss:+.1f} points",
+                "Δ accuracy": "—" if row.loss is None else f"{fixed(-100 * row.loss, 1, signed=True)} points",
                 **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
                 "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
             }

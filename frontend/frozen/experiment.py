@@ -111,7 +111,7 @@ def _means(comparison: Comparison, catalog: Catalog) -> Table:
         [
             row["group"],
             row["label"] + {True: " ↑", False: " ↓", None: ""}[row["higher_is_better"]],
-            *("—" if row[name] is None else f"{row[name]:.4g}" for name in names),
+            *("—" if row[name] is None else f"{row[name]:z.4g}" for name in names),
             "—" if row["difference_p_adjusted"] is None else f"{row['difference_p_adjusted']:.2g}",
         ]
         for row in numbers(comparison, comparison.columns, catalog)

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.comparison import text
-from densitylab.frontend.analysis.formatting import as_sentence, counted, decimals_of
+from densitylab.frontend.analysis.formatting import as_sentence, counted, decimals_of, fixed
 from densitylab.frontend.paper.contents import Paper, PaperCell, PaperRow, PaperTable
 from densitylab.frontend.paper.escaping import escape, number
 
@@ -101,7 +101,7 @@ def _parts(mean: Estimate) -> tuple[str, str]:
         return number(value), rf"\,$\pm$\,{half}" if half else ""
     up, down = mean.high - mean.mean, mean.mean - mean.low
     decimals = decimals_of(min(distance for distance in (up, down) if distance > 1e-9))
-    return number(f"{mean.mean:.{decimals}f}"), rf"$^{{+{up:.{decimals}f}}}_{{-{down:.{decimals}f}}}$"
+    return number(fixed(mean.mean, decimals)), rf"$^{{+{up:.{decimals}f}}}_{{-{down:.{decimals}f}}}$"
 
 
 def _images(table: PaperTable) -> list[str]:

@@ -120,7 +120,7 @@ def judge(
         higher: whether more of the result is better.
         max_loss: the accuracy budget, 0 to 1.
     """
-    return Claim(Question(*result, threshold=0.0, higher=higher), Question(*accuracy, threshold=-max_loss, higher=True))
+    return Claim(Question(*result, threshold=0.0, higher=higher), Question(*accuracy, threshold=0.0 - max_loss, higher=True))
 
 
 def claim_text(claim: Claim, *, max_loss: float) -> str:

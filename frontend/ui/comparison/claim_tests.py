@@ -6,7 +6,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts.comparisons import Claim, ClaimQuestion
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.comparison import text
-from densitylab.frontend.analysis.formatting import escaped, joined
+from densitylab.frontend.analysis.formatting import escaped, fixed, joined
 
 
 def budget_text(accuracy_budget: float) -> str:
@@ -35,7 +35,7 @@ def _row(question: ClaimQuestion, result: str, claim: Claim) -> dict[str, str]:
         "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
         "threshold": f"{question.threshold:g}",
         "p (t test)": "—" if question.p is None else f"{question.p:.2g}",
-        "effect size": "—" if seeds is None or seeds.effect_size is None else f"{seeds.effect_size:.2f}",
+        "effect size": "—" if seeds is None or seeds.effect_size is None else fixed(seeds.effect_size, 2),
         "seeds": str(seeds.n) if seeds else "0",
         "over images": "—"
         if images is None

@@ -67,6 +67,8 @@ def test_cells_have_the_digits_of_their_intervals():
         PaperCell(Estimate(0.0, 0.0, 0.0026, 3)),
         PaperCell(Estimate(-1.25, -1.5, -1.0, 2), best=True),
         PaperCell(Estimate(12.5, None, None, 1)),
+        PaperCell(Estimate(-0.0004, -0.12, 0.1192, 2)),
+        PaperCell(Estimate(-0.0004, -0.12, 0.3, 2)),
         PaperCell(None),
     ]
     (row,) = rows_of(table_latex(table(*cells)))
@@ -75,6 +77,8 @@ def test_cells_have_the_digits_of_their_intervals():
         r"0.0000$^{+0.0026}_{-0.0000}$",
         r"\textbf{$-$1.25}\,$\pm$\,0.25 ($n=2$)",
         r"12.5 ($n=1$)",
+        r"0.00\,$\pm$\,0.12 ($n=2$)",
+        r"0.00$^{+0.30}_{-0.12}$ ($n=2$)",
         "---",
     ]
 

@@ -92,3 +92,8 @@ def test_the_p_value_is_of_the_threshold_and_not_of_zero():
     assert by_result == pytest.approx(stats.ttest_1samp(BETTER, 0).pvalue)
     assert by_accuracy == pytest.approx(stats.ttest_1samp(losses, -0.02).pvalue)
     assert [question.p for question in claim([0.1], []).questions] == [None, None]
+
+
+def test_without_a_budget_the_threshold_has_no_sign():
+    judged = judge((paired_t(BETTER), None), (paired_t(CHEAP), None), higher=True, max_loss=0.0)
+    assert f"{judged.accuracy.threshold:g}" == "0"
