@@ -39,7 +39,7 @@ from densitylab.backend.shared.statistics.selection import (
     selection_text,
     validation_accuracy,
 )
-from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups
+from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups, undecided_pairs
 from densitylab.backend.shared.store import evaluations, runs
 
 Values = NDArray[np.float64]
@@ -99,7 +99,8 @@ def compare(
         baseline_for(group, groups) if chosen is None else None if group is chosen else chosen for group in groups
     ]
     index = {id(group): number for number, group in enumerate(groups)}
-    best = best_groups(groups, {column: higher}).get(column)
+    tests = against_baseline(groups, baselines, [column])
+    best = best_groups(groups, {column: higher}, undecided_pairs(groups, baselines, tests)).get(column)
     varied = [name for name in differing_settings(groups) if name not in ("lambda_", "regularizer.key")]
     selection = select(groups, column, higher=higher, max_loss=max_loss, baseline=chosen)
     conditions = differing_conditions(members, [column, *_accuracies(members, column.data_hash)])
@@ -132,7 +133,7 @@ def compare(
                 p_adjusted=tested.p_adjusted,
                 seeds_needed=tested.seeds_needed,
             )
-            for (number, _), tested in against_baseline(groups, baselines, [column]).items()
+            for (number, _), tested in tests.items()
         ],
         selection=[_selected(row, index) for row in selection],
         selection_text=selection_text(selection) if selection else "",

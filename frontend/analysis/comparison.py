@@ -17,7 +17,7 @@ from densitylab.backend.shared.statistics.groups import (
     higher_is_better,
 )
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
-from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline
+from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups, undecided_pairs
 from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
@@ -85,6 +85,15 @@ class Comparison:
     @cached_property
     def _tests(self) -> dict[tuple[Column, ...], dict[tuple[int, Column], TableTest]]:
         return {}
+
+    def best(self, columns: Sequence[Column], groups: Sequence[Group] | None = None) -> dict[Column, Group]:
+        """Return the best of these groups, or of all, by result: see `best_groups`. None is the best whose difference
+        from its baseline, or from a group that has it as its baseline, is undecided by the tests of these results."""
+        shown = self.groups if groups is None else groups
+        runs = [run for group in self.groups for run in group.runs]
+        directions = {column: higher_is_better(runs, column) for column in columns}
+        undecided = undecided_pairs(self.groups, self.baselines, self.tests(columns))
+        return {column: shown[index] for column, index in best_groups(shown, directions, undecided).items()}
 
     def is_baseline(self, group: Group) -> bool:
         """Return whether other groups are compared with this one."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import ALPHA
-from densitylab.backend.shared.statistics.table_tests import TableTest, best_groups
+from densitylab.backend.shared.statistics.table_tests import TableTest
 from densitylab.frontend.analysis.comparison import Comparison, short_label, text
 from densitylab.frontend.analysis.formatting import counted
-from densitylab.frontend.analysis.tables import all_runs, seeds_to_decide
+from densitylab.frontend.analysis.tables import BEST, all_runs, seeds_to_decide
 from densitylab.frontend.client.catalog import Catalog
 
 _NAMED = 3  # groups in a sentence
@@ -19,20 +19,62 @@ def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog
     Results with the same sentence stand together."""
     runs = all_runs(comparison)
     tests = comparison.tests(columns)
-    tested_count = sum(test.p_adjusted is not None for test in tests.values())
-    higher = {column: higher_is_better(runs, column) for column in columns}
-    best = best_groups(comparison.groups, higher)
+    count = _count(comparison, columns)
+    best = comparison.best(columns)
     results: dict[str, list[str]] = {}  # by sentence
     for column in columns:
         if sum(mean_over_seeds(group, column) is not None for group in comparison.groups) < 2:
             continue
         own = {index: test for (index, other), test in tests.items() if other == column}
         if own:
-            sentence = _against_baseline(own, higher[column], tested_count, comparison)
+            sentence = _against_baseline(own, higher_is_better(runs, column), count, comparison)
         else:
             sentence = _best(best.get(column), comparison)
         results.setdefault(sentence, []).append(short_label(column, comparison, catalog))
     return [("; ".join(labels), sentence) for sentence, labels in results.items()]
+
+
+def tests_text(comparison: Comparison, columns: Sequence[Column]) -> str:
+    """Return over which tests the sentences and the adjusted p values of these results are corrected; "" for none."""
+    count = _count(comparison, columns)
+    if not count:
+        return ""
+    return (
+        f"Differences from baselines: paired t tests by seed, Holm's correction over the {counted(count, 'test')} of all "
+        "groups and results shown, 5 %."
+    )
+
+
+def star_text(comparison: Comparison, columns: Sequence[Column]) -> str:
+    """Return what the star of a table of these results means."""
+    not_undecided = "; never where a difference from a baseline is undecided" if _count(comparison, columns) else ""
+    return (
+        f"{BEST.strip()}: best mean, apart from all others (paired t tests by seed of the best means alone, Holm's "
+        f"correction over these, 5 %){not_undecided}."
+    )
+
+
+def same_difference_text(
+    comparison: Comparison, columns: Sequence[Column], result: Column, first: Group, second: Group
+) -> str:
+    """Return what the tests of these results say of the difference between two groups; "" where none of them is the
+    other's baseline, or the difference is not tested."""
+    tests = comparison.tests(columns)
+    for group, other in ((first, second), (second, first)):
+        index = comparison.index_of(group)
+        tested = tests.get((index, result))
+        if tested is not None and tested.p_adjusted is not None and comparison.baselines[index] is other:
+            more = seeds_to_decide(tested)
+            verdict = "apart from 0" if tested.established else f"undecided; {more} seeds would tell it from 0"
+            return (
+                f"As one of the {counted(_count(comparison, columns), 'test')} of this page (Holm) the difference in "
+                f"this result is {verdict}."
+            )
+    return ""
+
+
+def _count(comparison: Comparison, columns: Sequence[Column]) -> int:
+    return sum(test.p_adjusted is not None for test in comparison.tests(columns).values())
 
 
 def _against_baseline(
@@ -43,7 +85,7 @@ def _against_baseline(
         if all(item.test.n < 2 for item in tests.values()):
             return "one seed in common with the baseline says nothing about other seeds; train at least 2."
         return "the differences from the baseline are the same for all seeds, which a t test cannot judge."
-    apart = {index: item for index, item in tested.items() if (item.p_adjusted or 0.0) <= ALPHA}
+    apart = {index: item for index, item in tested.items() if item.established}
     if not apart:
         index, largest = max(tested.items(), key=lambda item: abs(item[1].test.mean))
         seeds = seeds_to_decide(largest)
@@ -88,7 +130,7 @@ def _listed(tests: Mapping[int, TableTest], comparison: Comparison) -> str:
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
-def _best(best: int | None, comparison: Comparison) -> str:
+def _best(best: Group | None, comparison: Comparison) -> str:
     if best is None:
         return "no group is established as the best."
-    return f"{comparison.labels[best]} is the best, apart from all others."
+    return f"{comparison.labels[comparison.index_of(best)]} is the best, apart from all others."

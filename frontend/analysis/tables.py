@@ -8,9 +8,9 @@ import pandas as pd
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
-from densitylab.backend.shared.statistics.paired_tests import ALPHA, MOST_SEEDS
+from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
 from densitylab.backend.shared.statistics.selection import Selection, edge_text, seeds_text
-from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups
+from densitylab.backend.shared.statistics.table_tests import TableTest
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
@@ -50,9 +50,8 @@ def summary(
     names = comparison.varied
     if all_settings:
         names = list(dict.fromkeys(name for group in comparison.groups for name in group.settings))
-    runs = all_runs(comparison)
     means = {column: [mean_over_seeds(group, column) for group in comparison.groups] for column in chosen}
-    top = best_groups(comparison.groups, {column: higher_is_better(runs, column) for column in chosen})
+    best = comparison.best(chosen)
     labels = {column: short_label(column, comparison, catalog) for column in chosen}
     settings, rows = [], []
     for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):
@@ -69,7 +68,7 @@ def summary(
         finished = sum(run.status is Status.SUCCEEDED for run in group.runs) if group.trained_here else None
         row = {SEEDS: "—" if finished is None else f"{finished} of {len(group.runs)}"}
         for column, label in labels.items():
-            row[label] = (BEST if top.get(column) == index else "") + cell(means[column][index], seeds=finished)
+            row[label] = (BEST if best.get(column) is group else "") + cell(means[column][index], seeds=finished)
             if deltas and any(comparison.baselines):
                 row[f"Δ {label}"] = (
                     "baseline"
@@ -82,17 +81,27 @@ def summary(
     return pd.concat([pd.DataFrame(settings), pd.DataFrame(rows)], axis=1).fillna("—")
 
 
-def numbers(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) -> list[dict[str, Any]]:
-    """Return a row of plain numbers per group and result, for CSV and JSON files."""
+def numbers(
+    comparison: Comparison, chosen: Sequence[Column], catalog: Catalog, *, tested: Sequence[Column] | None = None
+) -> list[dict[str, Any]]:
+    """Return a row of plain numbers per group and result, for CSV and JSON files.
+
+    Args:
+        comparison: groups of runs.
+        chosen: the results of the rows.
+        catalog: the API's.
+        tested: the results whose tests are corrected together; others have no adjusted p value. None: the chosen ones.
+    """
     rows = []
     runs = all_runs(comparison)
     labels = {item: (column_label(item, comparison, catalog), higher_is_better(runs, item)) for item in chosen}
-    tests = comparison.tests(chosen)
+    tests, corrected = comparison.tests(chosen), comparison.tests(chosen if tested is None else tested)
     rows_of = zip(comparison.labels, comparison.groups, comparison.baselines, strict=True)
     for index, (label, group, baseline) in enumerate(rows_of):
         for column, (column_text, higher) in labels.items():
             mean = mean_over_seeds(group, column)
-            tested = tests.get((index, column))
+            own = tests.get((index, column))
+            as_one_of_all = corrected.get((index, column))
             rows.append(
                 {
                     "group": label,
@@ -103,11 +112,11 @@ def numbers(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) 
                     "data_hash": column.data_hash,
                     "higher_is_better": higher,
                     **_parts("", mean),
-                    **_parts("difference_", tested.test if tested else None),
-                    "difference_p": tested.test.p if tested else None,
-                    "difference_p_adjusted": tested.p_adjusted if tested else None,
-                    "difference_effect_size": tested.test.effect_size if tested else None,
-                    "difference_seeds_needed": tested.seeds_needed if tested else None,
+                    **_parts("difference_", own.test if own else None),
+                    "difference_p": own.test.p if own else None,
+                    "difference_p_adjusted": as_one_of_all.p_adjusted if as_one_of_all else None,
+                    "difference_effect_size": own.test.effect_size if own else None,
+                    "difference_seeds_needed": as_one_of_all.seeds_needed if as_one_of_all else None,
                     "baseline": comparison.labels[comparison.index_of(baseline)] if baseline else None,
                 }
             )
@@ -147,20 +156,40 @@ def per_run(comparison: Comparison, chosen: Sequence[Column], catalog: Catalog) 
 
 def seeds_to_decide(tested: TableTest | None) -> str:
     """Return about how many seeds would tell the difference from zero, where those that there are do not."""
-    if tested is None or tested.p_adjusted is None or tested.p_adjusted <= ALPHA:
+    if tested is None or tested.p_adjusted is None or tested.established:
         return ""
     return f"over {MOST_SEEDS}" if tested.seeds_needed is None else f"about {tested.seeds_needed}"
 
 
-def selections(rows: Sequence[Selection], comparison: Comparison, result: Column, catalog: Catalog) -> pd.DataFrame:
-    """Return a row per method: its selected λ with the figures that the choice rests on."""
+def tested_with(columns: Sequence[Column], result: Column) -> Sequence[Column]:
+    """Return the results whose tests are corrected together where this one stands beside those that are shown."""
+    return columns if result in columns else [*columns, result]
+
+
+def selections(
+    rows: Sequence[Selection],
+    comparison: Comparison,
+    result: Column,
+    catalog: Catalog,
+    *,
+    shown: Sequence[Column],
+) -> pd.DataFrame:
+    """Return a row per method: its selected λ with the figures that the choice rests on.
+
+    Args:
+        rows: of the comparison's groups.
+        comparison: the groups.
+        result: by which λ was selected.
+        catalog: the API's.
+        shown: the results of the comparison's other tables, with whose tests those of this one are corrected.
+    """
     label = short_label(result, comparison, catalog)
-    tests = against_baseline([row.group for row in rows], [row.baseline for row in rows], [result])
+    tests = comparison.tests(tested_with(shown, result))
     table = []
-    for index, row in enumerate(rows):
+    for row in rows:
         split = row.accuracy_split
         seeds = len(row.group.runs) if row.group else 0
-        tested = tests.get((index, result))
+        tested = tests.get((comparison.index_of(row.group), result)) if row.group else None
         selected_by = cell(row.selected_by, seeds=seeds)
         table.append(
             {

@@ -10,7 +10,7 @@ from densitylab.backend.shared.statistics.conditions import conditions_text, dif
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
-from densitylab.frontend.analysis.summary import summary_sentences
+from densitylab.frontend.analysis.summary import summary_sentences, tests_text
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.frozen.experiment import freeze_experiment
@@ -168,6 +168,8 @@ def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
     sentences = summary_sentences(comparison, columns, catalog())
     if sentences:
         st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
+    if sentences and (tests := tests_text(comparison, columns)):
+        st.caption(tests)
 
 
 st.title("Compare")
@@ -210,7 +212,7 @@ def show_live() -> None:
         for tab in (charts, best, plots):
             tab.caption("No results yet: they come with the evaluations after the training.")
     with best:
-        selection = show_selection(comparison)
+        selection = show_selection(comparison, columns)
     with charts:
         show_lambda_responses(comparison, columns)
         across = show_tradeoffs(comparison)

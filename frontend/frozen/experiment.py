@@ -1,14 +1,15 @@
 """An experiment as a frozen page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from densitylab.frontend.analysis.comparison import Comparison, headline_columns
+from densitylab.frontend.analysis.comparison import headline_columns
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.csv_table import to_csv
 from densitylab.frontend.analysis.formatting import counted, status_text
-from densitylab.frontend.analysis.summary import summary_sentences
+from densitylab.frontend.analysis.summary import star_text, summary_sentences, tests_text
 from densitylab.frontend.analysis.tables import SEEDS, all_runs, numbers, summary
 from densitylab.frontend.assets import template
 from densitylab.frontend.client import ApiClient, ApiError
@@ -61,6 +62,7 @@ def freeze(evidence: Evidence) -> Files:
     section, pictures = map_section(evidence.maps, "", "maps")
     unfinished = sum(not run.status.final for run in evidence.runs)
     results = as_text(summary(comparison, columns, catalog))
+    every = numbers(comparison, comparison.columns, catalog, tested=columns)
     selected = selected_lambda(evidence)
     when = stamp()
     index = template("frozen/experiment.html.jinja").render(
@@ -76,7 +78,9 @@ def freeze(evidence: Evidence) -> Files:
         set_up=set_up(evidence.runs, catalog),
         summary=side_by_side(results, results.columns.index(SEEDS) + 1),
         controls=controls_text(comparison, columns, catalog),
-        means=_means(comparison, catalog),
+        means=_means(every),
+        star=star_text(comparison, columns),
+        tests=tests_text(comparison, columns),
         selected=selected,
         best=side_by_side(selected.table, 2) if selected else [],
         charts=[chart(item.figure, item.marks, [run.id for run in evidence.runs]) for item in report_figures(evidence)],
@@ -96,14 +100,14 @@ def freeze(evidence: Evidence) -> Files:
     )
     return {
         "index.html": index.encode(),
-        "results.csv": to_csv(pd.DataFrame(numbers(comparison, comparison.columns, catalog), dtype=object)).encode(),
+        "results.csv": to_csv(pd.DataFrame(every, dtype=object)).encode(),
         **shared_files(),
         **pictures,
         **pages,
     }
 
 
-def _means(comparison: Comparison, catalog: Catalog) -> Table:
+def _means(every: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row per group and result: the mean with its interval and n, and the difference from the baseline."""
     columns = ["group", "result", "mean", "95 % low", "95 % high", "n", "Δ", "Δ low", "Δ high", "p (Holm)"]
     names = ["mean", "low", "high", "n", "difference_mean", "difference_low", "difference_high"]
@@ -114,7 +118,7 @@ def _means(comparison: Comparison, catalog: Catalog) -> Table:
             *("—" if row[name] is None else f"{row[name]:z.4g}" for name in names),
             "—" if row["difference_p_adjusted"] is None else f"{row['difference_p_adjusted']:.2g}",
         ]
-        for row in numbers(comparison, comparison.columns, catalog)
+        for row in every
         if row["mean"] is not None
     ]
     return Table(columns, rows)

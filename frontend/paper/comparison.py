@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, select, selection_text
-from densitylab.backend.shared.statistics.table_tests import best_groups
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
@@ -15,6 +14,7 @@ from densitylab.frontend.analysis.comparison import (
     selectable_columns,
     tradeoff_columns,
 )
+from densitylab.frontend.analysis.summary import tests_text
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
@@ -125,11 +125,12 @@ def _table(
     catalog: Catalog,
     notes: Sequence[str],
 ) -> PaperTable:
-    runs = all_runs(comparison)
     there = [row.group for row in rows if row.group is not None]
-    directions = {column: higher_is_better(runs, column) for column in columns}
-    best = {column: id(there[index]) for column, index in best_groups(there, directions).items()}
+    best = comparison.best(columns, there)
     shown = [run for group in there for run in group.runs]
+    tests = tests_text(comparison, columns) and (
+        f"{tests_text(comparison, columns)} No mean is bold where such a difference is undecided."
+    )
     return PaperTable(
         key=file_key(title.partition(",")[0]),
         title=title,
@@ -144,7 +145,7 @@ def _table(
                 [
                     PaperCell(
                         None if row.group is None else mean_over_seeds(row.group, column),
-                        row.group is not None and best.get(column) == id(row.group),
+                        row.group is not None and best.get(column) is row.group,
                     )
                     for column in columns
                 ],
@@ -152,7 +153,7 @@ def _table(
             for row in rows
         ],
         images=images_of(shown, [column.result for column in columns]),
-        notes=notes,
+        notes=[*notes, *([tests] if tests else [])],
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from densitylab.backend.shared.statistics.groups import higher_is_better
 from densitylab.backend.shared.statistics.selection import select, selection_text
 from densitylab.frontend.analysis.comparison import column_label, selectable_columns
+from densitylab.frontend.analysis.summary import tests_text
 from densitylab.frontend.analysis.tables import selections
 from densitylab.frontend.report.evidence import Evidence
 from densitylab.frontend.report.tables import Table, as_text
@@ -41,6 +42,6 @@ def selected_lambda(evidence: Evidence) -> SelectedLambda | None:
     return SelectedLambda(
         column_label(column, comparison, evidence.catalog),
         f"{100 * ACCURACY_BUDGET:g}",
-        as_text(selections(rows, comparison, column, evidence.catalog)),
-        selection_text(rows),
+        as_text(selections(rows, comparison, column, evidence.catalog, shown=evidence.columns)),
+        f"{selection_text(rows)} {tests_text(comparison, evidence.columns)}".strip(),
     )

@@ -1,21 +1,26 @@
 """The claim that one group has a better result than another at no more than a loss of accuracy."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from densitylab.backend.shared.contracts.comparisons import Claim
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, short_label
 from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.analysis.summary import same_difference_text
 from densitylab.frontend.ui.api import api, caller, catalog, show_api_errors
 from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_claim_tests
 
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
 
 
-def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
+def show_claim(comparison: Comparison, columns: Sequence[Column], column: Column, max_loss: float) -> None:
     """Draw the choice of two groups and the answer with its tests.
 
     Args:
+        comparison: the groups.
+        columns: the results of the page, whose tests are corrected together.
         column: the result that is claimed to be better.
         max_loss: the accuracy budget, 0 to 1.
     """
@@ -43,7 +48,8 @@ def show_claim(comparison: Comparison, column: Column, max_loss: float) -> None:
             "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
             "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
             "the threshold, so yes is wrong with a probability of at most 2.5 %. That holds for one claim that was "
-            "chosen before its results were seen: it is not corrected for the other tests of this page."
+            "chosen before its results were seen: neither the answer nor its number of seeds is corrected for the other "
+            f"tests of this page. {same_difference_text(comparison, columns, column, first, second)}"
         )
 
 

@@ -12,6 +12,7 @@ from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.analysis.summary import star_text
 from densitylab.frontend.analysis.tables import BEST, SEEDS, numbers, summary
 from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.ui.api import catalog
@@ -40,9 +41,8 @@ def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
     else:
         st.caption(
             f"Mean, with ± the half-width of the 95 % Student-t interval over finished seeds, or the interval's ends. "
-            f"{BEST.strip()}: best mean, apart from all others (paired t tests by seed, Holm's correction over the "
-            "table, 5 %). Δ: difference from the baseline, paired by seed; p values are in the download. Click a "
-            "group or a point of a chart to open a run."
+            f"{star_text(comparison, columns)} Δ: difference from the baseline, paired by seed; p values are in the "
+            "download. Click a group or a point of a chart to open a run."
         )
     if columns and (controls := controls_text(comparison, columns, catalog())):
         st.caption(escaped(controls))

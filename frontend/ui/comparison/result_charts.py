@@ -19,7 +19,8 @@ from densitylab.frontend.analysis.comparison import (
     tradeoff_columns,
 )
 from densitylab.frontend.analysis.formatting import counted
-from densitylab.frontend.analysis.tables import all_runs, per_run, selections
+from densitylab.frontend.analysis.summary import tests_text
+from densitylab.frontend.analysis.tables import all_runs, per_run, selections, tested_with
 from densitylab.frontend.charts.lambda_response import lines
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.chart_card import chart_card, downloads
@@ -112,8 +113,9 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     return shown
 
 
-def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
-    """Draw the table of each method's selected λ within an accuracy budget, and the claim box.
+def show_selection(comparison: Comparison, columns: Sequence[Column]) -> tuple[Column, float] | None:
+    """Draw the table of each method's selected λ within an accuracy budget, and the claim box. `columns` are the results
+    of the page's table.
 
     Returns the chosen result and the budget (0 to 1); None if there is nothing to select by.
     """
@@ -137,12 +139,13 @@ def show_selection(comparison: Comparison) -> tuple[Column, float] | None:
     if not rows:
         st.caption("No candidates yet: the accuracy or this result is missing.")
         return None
-    table = selections(rows, comparison, column, catalog())
+    table = selections(rows, comparison, column, catalog(), shown=columns)
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
     st.dataframe(table, hide_index=True, column_config=pinned)
-    st.caption(selection_text(rows))
+    tested = tested_with(columns, column)
+    st.caption(f"{selection_text(rows)} {tests_text(comparison, tested)}")
     downloads(lambda: table, "selected-lambda")
-    show_claim(comparison, column, budget / 100)
+    show_claim(comparison, tested, column, budget / 100)
     return column, budget / 100
 
 
