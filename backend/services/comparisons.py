@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.contracts import comparisons as contracts
 from densitylab.backend.shared.errors import InvalidField, NotFound
 from densitylab.backend.shared.statistics.bounds import Bounds, BoundsOf, bounds_of
-from densitylab.backend.shared.statistics.claims import Question, claim_text, judge
+from densitylab.backend.shared.statistics.claims import Question, at_most_worse, claim_text, judge
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import (
     Column,
@@ -29,9 +30,10 @@ from densitylab.backend.shared.statistics.groups import (
     higher_is_better,
     mean_over_seeds,
 )
-from densitylab.backend.shared.statistics.paired_tests import ImageTest, compare_images
+from densitylab.backend.shared.statistics.paired_tests import ImageTest, PairedTest, compare_images
 from densitylab.backend.shared.statistics.selection import (
     ACCURACY,
+    Constraint,
     Selection,
     is_validation,
     mean_test_accuracy,
@@ -43,6 +45,8 @@ from densitylab.backend.shared.statistics.table_tests import against_baseline, b
 from densitylab.backend.shared.store import evaluations, runs
 
 Values = NDArray[np.float64]
+QuestionName = Literal["result", "accuracy", "constraint"]
+QUESTIONS: tuple[QuestionName, ...] = ("result", "accuracy", "constraint")  # of a claim, in its order
 
 
 class ValuesPerImage:
@@ -76,7 +80,14 @@ class ValuesPerImage:
 
 
 def compare(
-    session: Session, catalog: Catalog, run_ids: Sequence[int], result: str, *, max_loss: float, baseline: int | None
+    session: Session,
+    catalog: Catalog,
+    run_ids: Sequence[int],
+    result: str,
+    *,
+    max_loss: float,
+    baseline: int | None,
+    constraint: tuple[str, float] | None = None,
 ) -> contracts.RunComparison:
     """Return the groups of these runs compared by one result.
 
@@ -84,6 +95,7 @@ def compare(
         result: "<evaluation name>.<value name>", on test images.
         max_loss: the accuracy budget, 0 to 1.
         baseline: a run of the group that all others are compared with; None: each group has its own.
+        constraint: a second result, and by how much a selected λ may make it worse; None: there is none.
 
     Raises:
         InvalidRequest: no run has the result, it has no direction or several variants, or the baseline is none of the
@@ -102,7 +114,10 @@ def compare(
     tests = against_baseline(groups, baselines, [column])
     best = best_groups(groups, {column: higher}, undecided_pairs(groups, baselines, tests)).get(column)
     varied = [name for name in differing_settings(groups) if name not in ("lambda_", "regularizer.key")]
-    selection = select(groups, column, higher=higher, max_loss=max_loss, baseline=chosen)
+    limit = None
+    if constraint is not None:
+        limit = Constraint(*_column(members, constraint[0], "/query/constraint_result"), constraint[1])
+    selection = select(groups, column, higher=higher, max_loss=max_loss, constraint=limit, baseline=chosen)
     conditions = differing_conditions(members, [column, *_accuracies(members, column.data_hash)])
     return contracts.RunComparison(
         result=result,
@@ -111,6 +126,8 @@ def compare(
         data_hash=column.data_hash,
         higher_is_better=higher,
         accuracy_budget=max_loss,
+        constraint_result=constraint[0] if constraint else None,
+        constraint_budget=constraint[1] if constraint else 0.0,
         groups=[
             contracts.ComparedGroup(
                 runs=[run.id for run in group.runs],
@@ -151,8 +168,10 @@ def claim(
     result: str,
     *,
     max_loss: float,
+    constraint: tuple[str, float] | None = None,
 ) -> contracts.Claim:
-    """Return whether the first group has a better result than the second, at no more than `max_loss` of accuracy.
+    """Return whether the first group has a better result than the second, at no more than `max_loss` of accuracy, and
+    with a second result that is at most so much worse, if a `constraint` names one.
 
     Raises:
         NotFound: a run does not exist.
@@ -165,11 +184,18 @@ def claim(
     members = [*first.runs, *second.runs]
     column, higher = _column(members, result)
     accuracy, _ = _column(members, ACCURACY)
+    used = [column, accuracy]
+    kept = None
+    if constraint is not None:
+        limited, more = _column(members, constraint[0], "/query/constraint_result")
+        kept = at_most_worse(*_tests(per_image, first, second, limited), higher=more, max_loss=constraint[1])
+        used.append(limited)
     judged = judge(
-        (difference(first, second, column), _images(per_image, first, second, column)),
-        (difference(first, second, accuracy), _images(per_image, first, second, accuracy)),
+        _tests(per_image, first, second, column),
+        _tests(per_image, first, second, accuracy),
         higher=higher,
         max_loss=max_loss,
+        constraint=kept,
     )
     return contracts.Claim(
         verdict=judged.verdict,
@@ -177,11 +203,20 @@ def claim(
         result=result,
         higher_is_better=higher,
         accuracy_budget=max_loss,
-        questions=[_question("result", judged.result), _question("accuracy", judged.accuracy)],
+        constraint_result=constraint[0] if constraint else None,
+        constraint_budget=constraint[1] if constraint else 0.0,
+        questions=[_question(*item) for item in zip(QUESTIONS, judged.questions, strict=False)],
         seeds=judged.seeds,
         seeds_needed=judged.seeds_needed,
-        flags=_flags(session, members, [column, accuracy]),
+        flags=_flags(session, members, used),
     )
+
+
+def _tests(
+    per_image: ValuesPerImage, first: Group, second: Group, column: Column
+) -> tuple[PairedTest | None, ImageTest | None]:
+    """Return the tests of first minus second over seeds and over images."""
+    return difference(first, second, column), _images(per_image, first, second, column)
 
 
 def image_comparison(
@@ -244,13 +279,13 @@ def result_bounds(catalog: Catalog) -> BoundsOf:
     return bounds
 
 
-def _column(members: Sequence[Run], result: str) -> tuple[Column, bool]:
+def _column(members: Sequence[Run], result: str, pointer: str = "/query/result") -> tuple[Column, bool]:
     """Return the only column of a result on test images, and whether higher is better."""
     offered = [column for column in columns(members) if not is_validation(column)]
     variants = [column for column in offered if column.result == result]
     if not variants:
         known = ", ".join(dict.fromkeys(column.result for column in offered)) or "none yet"
-        raise InvalidField(f"no run has this result on test images; known: {known}", "/query/result")
+        raise InvalidField(f"no run has this result on test images; known: {known}", pointer)
     if len(variants) > 1:
         apart = "; ".join(
             f"runs {', '.join(str(run.id) for run in members if column in columns_of(run))}" for column in variants
@@ -258,11 +293,11 @@ def _column(members: Sequence[Run], result: str) -> tuple[Column, bool]:
         raise InvalidField(
             f"{result} was evaluated with different parameters or on different data, so these runs cannot be compared: "
             f"{apart}",
-            "/query/result",
+            pointer,
         )
     higher = higher_is_better(members, variants[0])
     if higher is None:
-        raise InvalidField(f"it is not known whether a high or a low {result} is better", "/query/result")
+        raise InvalidField(f"it is not known whether a high or a low {result} is better", pointer)
     return variants[0], higher
 
 
@@ -344,12 +379,15 @@ def _selected(row: Selection, index: dict[int, int]) -> contracts.SelectedLambda
         selected_by=_mean(row.selected_by),
         result=_mean(row.result),
         test_accuracy=_mean(row.test_accuracy),
+        constraint_split=row.constrained.split if row.constrained else None,
+        baseline_constraint=_mean(row.constrained.baseline) if row.constrained else None,
+        constraint=_mean(row.constrained.value) if row.constrained else None,
     )
 
 
-def _question(name: str, question: Question) -> contracts.ClaimQuestion:
+def _question(name: QuestionName, question: Question) -> contracts.ClaimQuestion:
     return contracts.ClaimQuestion(
-        question="result" if name == "result" else "accuracy",
+        question=name,
         verdict=question.verdict,
         threshold=question.threshold,
         p=question.p,

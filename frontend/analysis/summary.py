@@ -40,8 +40,8 @@ def tests_text(comparison: Comparison, columns: Sequence[Column]) -> str:
     if not count:
         return ""
     return (
-        f"Differences from baselines: paired t tests by seed, Holm's correction over the {counted(count, 'test')} of all "
-        "groups and results shown, 5 %."
+        f"Differences from baselines: paired t tests by seed, Holm's correction over the {counted(count, 'test')} of "
+        "all groups and results shown, 5 %."
     )
 
 

@@ -191,6 +191,7 @@ def selections(
         seeds = len(row.group.runs) if row.group else 0
         tested = tests.get((comparison.index_of(row.group), result)) if row.group else None
         selected_by = cell(row.selected_by, seeds=seeds)
+        beside, rested_on = _constrained(row, comparison, catalog)
         table.append(
             {
                 "method": method_label(row.method.groups[0], comparison.varied, catalog),
@@ -199,16 +200,37 @@ def selections(
                 f"Δ {label}": cell(tested.test if tested else None, seeds=seeds, signed=True),
                 "p (Holm)": "—" if tested is None or tested.p_adjusted is None else f"{tested.p_adjusted:.2g}",
                 "seeds to decide": seeds_to_decide(tested),
+                **beside,
                 "Test accuracy": cell(row.test_accuracy, seeds=seeds),
                 "λ within budget": f"{row.within} of {row.candidates}",
                 f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
                 f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
                 "Δ accuracy": "—" if row.loss is None else f"{fixed(-100 * row.loss, 1, signed=True)} points",
                 **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
+                **rested_on,
                 "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
             }
         )
     return pd.DataFrame(table)
+
+
+def _constrained(row: Selection, comparison: Comparison, catalog: Catalog) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the cells of the selection's second result: of the test images, and of those where it was compared."""
+    if row.constrained is None:
+        return {}, {}
+    result, split = row.constrained.constraint.result, row.constrained.split
+    label = short_label(result, comparison, catalog)
+    seeds = len(row.group.runs) if row.group else 0
+    change = difference(row.group, row.baseline, result) if row.group else None
+    tested = mean_over_seeds(row.group, result) if row.group else None
+    baseline = cell(row.constrained.baseline, seeds=len(row.baseline.runs))
+    return (
+        {label: cell(tested, seeds=seeds), f"Δ {label}": cell(change, seeds=seeds, signed=True)},
+        {
+            f"baseline {label}, {split}": baseline,
+            **({f"{label}, validation": cell(row.constrained.value, seeds=seeds)} if split == "validation" else {}),
+        },
+    )
 
 
 def all_runs(comparison: Comparison) -> list[Run]:

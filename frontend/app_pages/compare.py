@@ -10,6 +10,7 @@ from densitylab.backend.shared.statistics.conditions import conditions_text, dif
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
+from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import summary_sentences, tests_text
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
@@ -39,6 +40,7 @@ from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 from densitylab.frontend.ui.warning_line import show_warning_line
 
 MAX_LINKS, MAX_EVALUATED = 50, 20
+RULE = "selection-rule"  # in the state of the session
 TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric plots", "Runs")
 
 
@@ -91,14 +93,15 @@ def is_active(runs: Sequence[Run]) -> bool:
 
 def show_report(runs: Sequence[Run], experiment: int | None, options: Options) -> None:
     """Create the report of what the page shows on request, and then offer it: it may have to wait for its maps."""
-    shown = tuple(run.id for run in runs), options
+    rule = st.session_state.get(RULE)
+    shown = tuple(run.id for run in runs), options, rule
     if st.button(
         "Make a report",
         icon=":material/description:",
         help="One HTML file of the runs, groups and results that this page shows: tables, charts, maps, provenance",
     ):
         with st.spinner("Collecting results and maps"), show_api_errors():
-            made = report_of_runs(api(), runs, baseline=options.baseline, results=options.results)
+            made = report_of_runs(api(), runs, baseline=options.baseline, results=options.results, rule=rule)
             st.session_state["report"] = shown, made
     kept = st.session_state.get("report")
     if kept and kept[0] == shown:
@@ -111,6 +114,14 @@ def show_report(runs: Sequence[Run], experiment: int | None, options: Options) -
             type="primary",
             on_click="ignore",
         )
+
+
+def remember_rule(rule: SelectionRule | None) -> None:
+    """Keep the page's selection of λ for its report; a report of another one is not offered any longer."""
+    changed = st.session_state.get(RULE) != rule
+    st.session_state[RULE] = rule
+    if changed and "report" in st.session_state:
+        st.rerun()
 
 
 def show_actions(runs: Sequence[Run], comparison: Comparison, experiment: int | None, options: Options) -> None:
@@ -128,21 +139,18 @@ def show_actions(runs: Sequence[Run], comparison: Comparison, experiment: int | 
 def show_paper(
     comparison: Comparison,
     columns: Sequence[Column],
-    selection: tuple[Column, float] | None,
+    rule: SelectionRule | None,
     across: Sequence[tuple[Column, Column]],
 ) -> None:
     """Draw the files for a paper, with the λ that is selected on the page and the trade-offs that it shows."""
     if not columns:
         return
-    selected, max_loss = selection or (None, 0.0)
     name = "comparison" if subject.experiment is None else f"experiment-{subject.experiment}"
 
     known = catalog()
 
     def make() -> Paper:
-        return comparison_paper(
-            comparison, columns, known, title=subject.name, across=across, selected=selected, max_loss=max_loss
-        )
+        return comparison_paper(comparison, columns, known, title=subject.name, across=across, rule=rule)
 
     show_paper_downloads(name, make)
 
@@ -212,7 +220,8 @@ def show_live() -> None:
         for tab in (charts, best, plots):
             tab.caption("No results yet: they come with the evaluations after the training.")
     with best:
-        selection = show_selection(comparison, columns)
+        rule = show_selection(comparison, columns)
+        remember_rule(rule)
     with charts:
         show_lambda_responses(comparison, columns)
         across = show_tradeoffs(comparison)
@@ -220,7 +229,7 @@ def show_live() -> None:
     with table:
         show_warning_line(warnings_of(comparison, columns))
         show_group_table(comparison, columns)
-        show_paper(comparison, columns, selection, across)
+        show_paper(comparison, columns, rule, across)
     with curves:
         show_training_curves(comparison, runs)
     with plots:

@@ -13,7 +13,6 @@ from densitylab.frontend.analysis.summary import star_text, summary_sentences, t
 from densitylab.frontend.analysis.tables import SEEDS, all_runs, numbers, summary
 from densitylab.frontend.assets import template
 from densitylab.frontend.client import ApiClient, ApiError
-from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.frozen.charts import chart
 from densitylab.frontend.frozen.folder import Files, shared_files
 from densitylab.frontend.frozen.maps import map_section

@@ -4,15 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
-from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, select, selection_text
+from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, selection_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
     compare,
     headline_columns,
     method_label,
-    selectable_columns,
     tradeoff_columns,
+)
+from densitylab.frontend.analysis.selection_rule import (
+    SelectionRule,
+    constraint_text,
+    default_rule,
+    select_lambda,
 )
 from densitylab.frontend.analysis.summary import tests_text
 from densitylab.frontend.analysis.tables import all_runs
@@ -40,8 +45,7 @@ def comparison_paper(
     *,
     title: str,
     across: Sequence[tuple[Column, Column]] | None = None,
-    selected: Column | None = None,
-    max_loss: float = 0.02,
+    rule: SelectionRule | None = None,
 ) -> Paper:
     """Return the tables and figures of a comparison.
 
@@ -51,19 +55,16 @@ def comparison_paper(
         catalog: the API's.
         title: of the document.
         across: (x, y) of the figures of a result over another one; None: each of the usual ones over the accuracy.
-        selected: the result by which λ is selected; None: no table of selected λ.
-        max_loss: the accuracy budget of the selection, 0 to 1.
+        rule: of the selected λ; None: no table of selected λ.
     """
     runs = all_runs(comparison)
     tables = [_table("Means over seeds", _all_rows(comparison, catalog), columns, comparison, catalog, [])]
-    if selected is not None:
-        higher = bool(higher_is_better(runs, selected))
-        rows = select(comparison.groups, selected, higher=higher, max_loss=max_loss, baseline=comparison.baseline)
-        if rows:
-            budget = f"The λ of each method, at most {100 * max_loss:g} points of accuracy below its baseline"
-            notes = [f"Selected by {column_label(selected, comparison, catalog)}.", selection_text(rows)]
-            picked = _selected_rows(rows, comparison, catalog)
-            tables.append(_table(budget, picked, columns, comparison, catalog, notes))
+    if rule is not None and (rows := select_lambda(comparison, rule)):
+        limits = f"at most {100 * rule.max_loss:g} points of accuracy below its baseline"
+        title_of_selected = f"The λ of each method, {limits}{constraint_text(rule, comparison, catalog)}"
+        notes = [f"Selected by {column_label(rule.result, comparison, catalog)}.", selection_text(rows)]
+        picked = _selected_rows(rows, comparison, catalog)
+        tables.append(_table(title_of_selected, picked, columns, comparison, catalog, notes, beside=rule.results))
     lines = _lines(comparison)
     if across is None:
         accuracy = next((column for column in comparison.columns if column.result == ACCURACY), None)
@@ -87,9 +88,8 @@ def collect_experiment(client: ApiClient, experiment: int) -> Paper:
     catalog = client.catalog()
     comparison = compare(client.runs_of(experiment), catalog)
     columns = headline_columns(comparison, catalog)
-    offered = selectable_columns(columns, all_runs(comparison))
-    selected = offered[0] if offered else None
-    return comparison_paper(comparison, columns, catalog, title=client.experiment(experiment).name, selected=selected)
+    rule = default_rule(comparison, columns)
+    return comparison_paper(comparison, columns, catalog, title=client.experiment(experiment).name, rule=rule)
 
 
 class _Row:
@@ -124,18 +124,21 @@ def _table(
     comparison: Comparison,
     catalog: Catalog,
     notes: Sequence[str],
+    beside: Sequence[Column] = (),
 ) -> PaperTable:
+    """Return a table of these results, and of those `beside` them, of which none is marked as the best."""
+    shown_columns = list(dict.fromkeys([*columns, *beside]))
     there = [row.group for row in rows if row.group is not None]
     best = comparison.best(columns, there)
     shown = [run for group in there for run in group.runs]
-    tests = tests_text(comparison, columns) and (
-        f"{tests_text(comparison, columns)} No mean is bold where such a difference is undecided."
-    )
+    tests = tests_text(comparison, columns)
+    if tests:
+        notes = [*notes, f"{tests} No mean is bold where such a difference is undecided."]
     return PaperTable(
         key=file_key(title.partition(",")[0]),
         title=title,
-        results=[column.result for column in columns],
-        labels=[_label(column, comparison, catalog) for column in columns],
+        results=[column.result for column in shown_columns],
+        labels=[_label(column, comparison, catalog) for column in shown_columns],
         rows=[
             PaperRow(
                 row.method,
@@ -147,13 +150,13 @@ def _table(
                         None if row.group is None else mean_over_seeds(row.group, column),
                         row.group is not None and best.get(column) is row.group,
                     )
-                    for column in columns
+                    for column in shown_columns
                 ],
             )
             for row in rows
         ],
-        images=images_of(shown, [column.result for column in columns]),
-        notes=[*notes, *([tests] if tests else [])],
+        images=images_of(shown, [column.result for column in shown_columns]),
+        notes=notes,
     )
 
 

@@ -8,6 +8,7 @@ from densitylab.backend.shared.contracts import AttributionRequest, Evaluation, 
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns
 from densitylab.frontend.analysis.sample_arrays import Arrays
+from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.maps.view import MapView
 
@@ -35,6 +36,7 @@ class Evidence:
     url: str  # of the API
     baseline: int | None = None  # a run of the group that all others are compared with; None: each has its own
     results: Sequence[str] = ()  # to show; empty: the headline results
+    rule: SelectionRule | None = None  # of the selected λ; None: by the first result of known direction
 
     @property
     def experiment(self) -> Experiment:

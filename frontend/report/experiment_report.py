@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from densitylab.backend.shared.contracts import AttributionRequest, MetricSeries, Run, Samples, Status
 from densitylab.frontend.analysis.comparison import Comparison, compare
 from densitylab.frontend.analysis.sample_arrays import fetch
+from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, evaluation_spreads
 from densitylab.frontend.client import ApiClient, ApiError
 from densitylab.frontend.client.catalog import Catalog
@@ -37,6 +38,7 @@ def collect_runs(
     *,
     baseline: int | None = None,
     results: Sequence[str] = (),
+    rule: SelectionRule | None = None,
     images: Sequence[int] = MAP_IMAGES,
 ) -> Evidence:
     """Collect the contents of a report of these runs, of any experiments.
@@ -46,6 +48,7 @@ def collect_runs(
         runs: at least one.
         baseline: a run of the group that all others are compared with; None: each group has its own.
         results: to show; empty: the headline results.
+        rule: of the selected λ; None: by the first result of known direction.
         images: indices of the test images whose maps are shown.
     """
     catalog = client.catalog()
@@ -61,7 +64,7 @@ def collect_runs(
     arrays = {(run_id, name): fetch(client, run_id, name) for run_id, name in wanted}
     maps = collect_maps(client, comparison, catalog, images)
     url = client.public_url
-    return Evidence(experiments, list(runs), evaluations, arrays, series, maps, catalog, url, baseline, results)
+    return Evidence(experiments, list(runs), evaluations, arrays, series, maps, catalog, url, baseline, results, rule)
 
 
 def fetch_curves(client: ApiClient, runs: Sequence[int]) -> list[MetricSeries]:
@@ -114,7 +117,12 @@ def report(client: ApiClient, experiment_id: int) -> str:
 
 
 def report_of_runs(
-    client: ApiClient, runs: Sequence[Run], *, baseline: int | None = None, results: Sequence[str] = ()
+    client: ApiClient,
+    runs: Sequence[Run],
+    *,
+    baseline: int | None = None,
+    results: Sequence[str] = (),
+    rule: SelectionRule | None = None,
 ) -> str:
     """Return the report of these runs as one HTML document. The arguments are those of `collect_runs`."""
-    return render(collect_runs(client, runs, baseline=baseline, results=results))
+    return render(collect_runs(client, runs, baseline=baseline, results=results, rule=rule))

@@ -89,7 +89,9 @@ class SelectedLambda(Answer):
         description="where the λ is an end of the candidates, so that one beyond may be better; null: it is none"
     )
     candidates: int = Field(description="number of λ whose accuracy and result are known")
-    within_budget: int = Field(description="number of them within the accuracy budget")
+    within_budget: int = Field(
+        description="number of them within the accuracy budget, and within the limit of the second result"
+    )
     accuracy_split: EvaluationSplit = Field(description="images on which accuracies were compared with the budget")
     result_split: EvaluationSplit = Field(description="images on which results were compared")
     baseline_accuracy: SeedMean = Field(description="accuracy of the baseline on `accuracy_split`")
@@ -98,6 +100,15 @@ class SelectedLambda(Answer):
     selected_by: SeedMean | None = Field(description="the result on `result_split`")
     result: SeedMean | None = Field(description="the result on test images")
     test_accuracy: SeedMean | None = Field(description="accuracy on test images")
+    constraint_split: EvaluationSplit | None = Field(
+        default=None, description="images on which second results were compared; null: there is none"
+    )
+    baseline_constraint: SeedMean | None = Field(
+        default=None, description="second result of the baseline on `constraint_split`; null: there is none"
+    )
+    constraint: SeedMean | None = Field(
+        default=None, description="second result of the selected group on `constraint_split`; null: there is none"
+    )
 
 
 class DifferingCondition(Answer):
@@ -116,6 +127,10 @@ class RunComparison(Answer):
     data_hash: str = Field(description="hash of the data")
     higher_is_better: bool = Field(description="whether a higher result is better")
     accuracy_budget: float = Field(description="largest loss of accuracy against the baseline")
+    constraint_result: str | None = Field(
+        default=None, description="a second result that λ may make worse by `constraint_budget`; null: there is none"
+    )
+    constraint_budget: float = Field(default=0.0, description="by how much λ may make the second result worse")
     groups: list[ComparedGroup] = Field(description="in order of regularizer and λ, baselines first")
     differences: list[GroupDifference] = Field(description="of each group from its baseline")
     selection: list[SelectedLambda] = Field(description="one per method; variants of a method are methods of their own")
@@ -129,10 +144,11 @@ class RunComparison(Answer):
 
 
 class ClaimQuestion(Answer):
-    """One of the two questions of a claim, with its tests of first minus second."""
+    """One of the questions of a claim, with its tests of first minus second."""
 
-    question: Literal["result", "accuracy"] = Field(
-        description="result: whether it is better; accuracy: whether the loss is within the budget"
+    question: Literal["result", "accuracy", "constraint"] = Field(
+        description="result: whether it is better; accuracy: whether the loss is within the budget; constraint: whether "
+        "the second result is at most `constraint_budget` worse"
     )
     verdict: Verdict = Field(description="decided if the intervals over seeds and over images lie on the same side")
     threshold: float = Field(description="difference that both intervals must not contain")
@@ -155,14 +171,21 @@ class ClaimFlag(Answer):
 
 
 class Claim(Answer):
-    """Claim that the first group has a better result than the second at no more than a stated loss of accuracy."""
+    """Claim that the first group has a better result than the second at no more than a stated loss of accuracy, and of
+    a second result if one is named."""
 
-    verdict: Verdict = Field(description="yes: both questions; no: one of them is answered with no")
+    verdict: Verdict = Field(description="yes: all questions; no: one of them is answered with no")
     text: str = Field(description="the answer, a sentence")
     result: str = Field(description="`<evaluation name>.<value name>`")
     higher_is_better: bool = Field(description="whether a higher result is better")
     accuracy_budget: float = Field(description="largest loss of test accuracy")
-    questions: list[ClaimQuestion] = Field(description="about the result and about the accuracy")
+    constraint_result: str | None = Field(
+        default=None, description="a second result that may be worse by `constraint_budget`; null: there is none"
+    )
+    constraint_budget: float = Field(default=0.0, description="by how much the second result may be worse")
+    questions: list[ClaimQuestion] = Field(
+        description="about the result, about the accuracy, and about the second result if there is one"
+    )
     seeds: int = Field(description="number of common seeds")
     seeds_needed: int | None = Field(
         description="seeds that would decide it with probability 0.8; null: decided, not known, or over 1000"

@@ -1,4 +1,5 @@
-"""The claim that one method has a better result than another at no more than a stated loss of accuracy."""
+"""The claim that one method has a better result than another at no more than a stated loss of accuracy, and of a
+second result if one is named."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,16 +63,17 @@ class Question:
 class Claim:
     """The answer to "the first has a better result than the second at no more than `max_loss` of accuracy".
 
-    Yes needs a yes to both questions, no a no to one of them. If both methods have the same result, yes is wrong with a
+    Yes needs a yes to all questions, no a no to one of them. If both methods have the same result, yes is wrong with a
     probability of at most 2.5 %, and so it is if the loss is just over the budget.
     """
 
     result: Question
     accuracy: Question
+    constraint: Question | None = None  # whether a second result is at most so much worse; None: not asked
 
     @property
-    def questions(self) -> tuple[Question, Question]:
-        return self.result, self.accuracy
+    def questions(self) -> tuple[Question, ...]:
+        return self.result, self.accuracy, *((self.constraint,) if self.constraint else ())
 
     @property
     def verdict(self) -> Verdict:
@@ -111,6 +113,7 @@ def judge(
     *,
     higher: bool,
     max_loss: float,
+    constraint: Question | None = None,
 ) -> Claim:
     """Return the claim with its answer.
 
@@ -119,8 +122,22 @@ def judge(
         accuracy: those of the test accuracy.
         higher: whether more of the result is better.
         max_loss: the accuracy budget, 0 to 1.
+        constraint: whether a second result is within its limit, see `at_most_worse`; None: not asked.
     """
-    return Claim(Question(*result, threshold=0.0, higher=higher), Question(*accuracy, threshold=0.0 - max_loss, higher=True))
+    by_result = Question(*result, threshold=0.0, higher=higher)
+    return Claim(by_result, at_most_worse(*accuracy, higher=True, max_loss=max_loss), constraint)
+
+
+def at_most_worse(seeds: PairedTest | None, images: ImageTest | None, *, higher: bool, max_loss: float) -> Question:
+    """Return the question whether a result is at most `max_loss` worse.
+
+    Args:
+        seeds: test of the result, first minus second, over seeds.
+        images: the same over images.
+        higher: whether more of the result is better.
+        max_loss: at least 0, in the unit of the result.
+    """
+    return Question(seeds, images, threshold=0.0 - max_loss if higher else max_loss, higher=higher)
 
 
 def claim_text(claim: Claim, *, max_loss: float) -> str:
@@ -132,6 +149,11 @@ def claim_text(claim: Claim, *, max_loss: float) -> str:
         reasons = [
             *(["its result is worse"] if claim.result.verdict == "no" else []),
             *([f"it costs more than {100 * max_loss:g} points of accuracy"] if claim.accuracy.verdict == "no" else []),
+            *(
+                ["its constrained result is beyond the limit"]
+                if claim.constraint is not None and claim.constraint.verdict == "no"
+                else []
+            ),
         ]
         return f"No: {' and '.join(reasons)}, over {seeds}{_images(claim.questions)}."
     if claim.undecided_by_images:
@@ -152,6 +174,11 @@ def _open(claim: Claim, max_loss: float) -> str:
         *(
             [f"whether it costs at most {100 * max_loss:g} points of accuracy"]
             if claim.accuracy.verdict == "undecided"
+            else []
+        ),
+        *(
+            ["whether its constrained result is within the limit"]
+            if claim.constraint is not None and claim.constraint.verdict == "undecided"
             else []
         ),
     ]

@@ -28,16 +28,41 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A second result that a selected λ may make worse than the baseline's by `max_loss` at most."""
+
+    result: Column  # on the test images
+    higher: bool  # whether more of it is better
+    max_loss: float
+
+    def keeps(self, value: float, baseline: float) -> bool:
+        """Return whether a value is within the limit."""
+        loss = baseline - value if self.higher else value - baseline
+        return loss <= self.max_loss + _TOLERANCE
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """The second result of a selection, where it was compared with its limit."""
+
+    constraint: Constraint
+    split: EvaluationSplit
+    baseline: Estimate
+    value: Estimate | None = None  # of the selected group; None: no candidate is within both limits
+
+
+@dataclass(frozen=True)
 class Selection:
     """The λ that is selected for a method, with all that the choice rests on."""
 
     method: Method
     baseline: Group
     candidates: int  # groups whose accuracy and result are known
-    within: int  # of them, those within the budget
+    within: int  # of them, those within the budget, and within the limit of the second result
     accuracy_split: EvaluationSplit  # where accuracies were compared with the budget
     result_split: EvaluationSplit  # where results were compared
     baseline_accuracy: Estimate  # on accuracy_split
+    constrained: Constrained | None = None  # None: the selection has no second result
     group: Group | None = None  # None, as all below: no candidate is within the budget
     edge: Edge | None = None  # where the λ lies at an end of the candidates; None: it has both neighbours
     accuracy: Estimate | None = None  # on accuracy_split
@@ -122,33 +147,43 @@ def mean_test_accuracy(group: Group, data_hash: str) -> Estimate | None:
 
 
 def select(
-    groups: Sequence[Group], result: Column, *, higher: bool, max_loss: float, baseline: Group | None = None
+    groups: Sequence[Group],
+    result: Column,
+    *,
+    higher: bool,
+    max_loss: float,
+    constraint: Constraint | None = None,
+    baseline: Group | None = None,
 ) -> list[Selection]:
     """Return the selected λ of each method: of those whose mean validation accuracy is at most `max_loss` below the
-    baseline's, the one with the best mean result on the validation images.
+    baseline's, and whose mean of a second result is within its limit, the one with the best mean result on the
+    validation images.
 
     Where some candidate has no accuracy, or no result, on validation images, the test images take their place for all
-    methods, and the rows say so.
+    methods, and the rows say so. So it is with the second result.
 
     Args:
         groups: all groups of the comparison, baselines too.
         result: the result to optimise, on the test images.
         higher: whether more of the result is better.
         max_loss: the accuracy budget, 0 to 1.
+        constraint: of a second result; None: there is none.
         baseline: the baseline of all methods; None: each has its own.
 
     Returns:
-        One row per method that has a baseline of known accuracy and a candidate.
+        One row per method that has a baseline of known accuracy, and of a known second result, and a candidate.
     """
     compared = [(method, method.baseline) for method in methods(groups, baseline) if method.baseline is not None]
     evaluated = [
         group for method, reference in compared for group in _candidates(method) if mean_over_seeds(group, result)
     ]
-    references = [reference for _, reference in compared]
+    judged = [*evaluated, *(reference for _, reference in compared)]
     figures = _Figures(
         result,
-        "validation" if all(map(validation_accuracy, [*evaluated, *references])) else "test",
+        "validation" if all(map(validation_accuracy, judged)) else "test",
         "validation" if all(validation_value(result, group) for group in evaluated) else "test",
+        constraint,
+        "validation" if constraint and all(validation_value(constraint.result, group) for group in judged) else "test",
     )
     rows = (_select(method, reference, figures, higher, max_loss) for method, reference in compared)
     return [row for row in rows if row is not None]
@@ -161,14 +196,22 @@ class _Figures:
     result: Column
     accuracy_split: EvaluationSplit
     result_split: EvaluationSplit
+    constraint: Constraint | None
+    constraint_split: EvaluationSplit
 
     def accuracy(self, group: Group) -> Estimate | None:
         on_test = self.accuracy_split == "test"
         return mean_test_accuracy(group, self.result.data_hash) if on_test else validation_accuracy(group)
 
     def value(self, group: Group) -> Estimate | None:
-        on_test = self.result_split == "test"
-        return mean_over_seeds(group, self.result) if on_test else validation_value(self.result, group)
+        return _on_split(self.result, self.result_split, group)
+
+    def constrained(self, group: Group) -> Estimate | None:
+        return _on_split(self.constraint.result, self.constraint_split, group) if self.constraint else None
+
+
+def _on_split(column: Column, split: EvaluationSplit, group: Group) -> Estimate | None:
+    return mean_over_seeds(group, column) if split == "test" else validation_value(column, group)
 
 
 def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, max_loss: float) -> Selection | None:
@@ -176,11 +219,18 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
     known = [
         (group, accuracy, value)
         for group in _candidates(method)
-        if (accuracy := figures.accuracy(group)) and (value := figures.value(group))
+        if (accuracy := figures.accuracy(group))
+        and (value := figures.value(group))
+        and (figures.constraint is None or figures.constrained(group))
     ]
-    if reference is None or not known:
+    constrained = _constrained(baseline, figures)
+    if reference is None or not known or (figures.constraint is not None and constrained is None):
         return None
-    within = [item for item in known if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
+    within = [
+        item
+        for item in known
+        if reference.mean - item[1].mean <= max_loss + _TOLERANCE and _keeps(constrained, figures.constrained(item[0]))
+    ]
     row = Selection(
         method=method,
         baseline=baseline,
@@ -189,6 +239,7 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         accuracy_split=figures.accuracy_split,
         result_split=figures.result_split,
         baseline_accuracy=reference,
+        constrained=constrained,
     )
     if not within:
         return row
@@ -200,9 +251,22 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         accuracy=accuracy,
         loss=reference.mean - accuracy.mean,
         selected_by=value,
+        constrained=None if constrained is None else replace(constrained, value=figures.constrained(group)),
         result=mean_over_seeds(group, figures.result),
         test_accuracy=mean_test_accuracy(group, figures.result.data_hash),
     )
+
+
+def _constrained(baseline: Group, figures: _Figures) -> Constrained | None:
+    """Return the second result of the baseline; None where there is none."""
+    value = figures.constrained(baseline)
+    if figures.constraint is None or value is None:
+        return None
+    return Constrained(figures.constraint, figures.constraint_split, value)
+
+
+def _keeps(constrained: Constrained | None, value: Estimate | None) -> bool:
+    return constrained is None or value is None or constrained.constraint.keeps(value.mean, constrained.baseline.mean)
 
 
 def _candidates(method: Method) -> list[Group]:
@@ -235,12 +299,17 @@ def seeds_text(row: Selection, result: Column) -> str:
 
 def selection_text(rows: Sequence[Selection]) -> str:
     """Return the sentences that say how, and on which images, the λ were selected."""
-    validation = all(row.accuracy_split == row.result_split == "validation" for row in rows)
+    splits = {split for row in rows for split in (row.accuracy_split, row.result_split)}
+    splits |= {row.constrained.split for row in rows if row.constrained}
+    limited = any(row.constrained for row in rows)
+    limits = "the accuracy budget and the limit of the second result" if limited else "the accuracy budget"
     parts = [
-        "Of each method the λ with the best mean result among those within the accuracy budget, both on validation "
-        "images; the figures beside it are of the test images."
-        if validation
-        else "Of each method the λ with the best mean result among those within the accuracy budget."
+        f"Of each method the λ with the best mean result among those within {limits}"
+        + (
+            f", {'all' if limited else 'both'} on validation images; the figures beside it are of the test images."
+            if splits == {"validation"}
+            else "."
+        )
     ]
     if any(row.accuracy_split == "test" for row in rows):
         parts.append("Accuracy was compared on the test images, since not every run has a validation accuracy.")
@@ -248,6 +317,10 @@ def selection_text(rows: Sequence[Selection]) -> str:
         parts.append(
             "The result was compared on the test images, since not every run has it on validation images: the "
             "selected figures are slightly optimistic."
+        )
+    if any(row.constrained and row.constrained.split == "test" for row in rows):
+        parts.append(
+            "The second result was compared on the test images, since not every run has it on validation images."
         )
     if any(row.edge for row in rows):
         parts.append("A λ at an end of its grid may not be the method's best.")

@@ -8,6 +8,7 @@ from densitylab.backend.shared.contracts.comparisons import Claim
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, short_label
 from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.analysis.selection_rule import SelectionRule, constraint_text
 from densitylab.frontend.analysis.summary import same_difference_text
 from densitylab.frontend.ui.api import api, caller, catalog, show_api_errors
 from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_claim_tests
@@ -15,15 +16,15 @@ from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_clai
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
 
 
-def show_claim(comparison: Comparison, columns: Sequence[Column], column: Column, max_loss: float) -> None:
+def show_claim(comparison: Comparison, columns: Sequence[Column], rule: SelectionRule) -> None:
     """Draw the choice of two groups and the answer with its tests.
 
     Args:
         comparison: the groups.
         columns: the results of the page, whose tests are corrected together.
-        column: the result that is claimed to be better.
-        max_loss: the accuracy budget, 0 to 1.
+        rule: the result that is claimed to be better, the accuracy budget, and the limit of a second result.
     """
+    column = rule.result
     known = {
         label: group
         for label, group in zip(comparison.labels, comparison.groups, strict=True)
@@ -39,24 +40,33 @@ def show_claim(comparison: Comparison, columns: Sequence[Column], column: Column
         st.caption("Choose two groups.")
         return
     result = short_label(column, comparison, catalog())
-    st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {budget_text(max_loss)}.")
+    limits = f"{budget_text(rule.max_loss)}{constraint_text(rule, comparison, catalog())}"
+    st.markdown(f"A has a better result than B ({escaped(result)}) at a cost of at most {escaped(limits)}.")
+    constraint = short_label(rule.constraint, comparison, catalog()) if rule.constraint else ""
     with show_api_errors():
-        claim = _claim(caller(), comparison.fingerprint, _ids(first), _ids(second), column.result, max_loss)
+        claim = _claim(caller(), comparison.fingerprint, _ids(first), _ids(second), rule)
         _SHOWN[claim.verdict](claim.text)
-        show_claim_tests(claim, result)
+        show_claim_tests(claim, result, constraint)
         st.caption(
             "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
             "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
             "the threshold, so yes is wrong with a probability of at most 2.5 %. That holds for one claim that was "
-            "chosen before its results were seen: neither the answer nor its number of seeds is corrected for the other "
-            f"tests of this page. {same_difference_text(comparison, columns, column, first, second)}"
+            "chosen before its results were seen: neither the answer nor its number of seeds is corrected for the "
+            f"other tests of this page. {same_difference_text(comparison, columns, column, first, second)}"
         )
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _claim(caller: str, fingerprint: str, first: list[int], second: list[int], result: str, max_loss: float) -> Claim:
+def _claim(caller: str, fingerprint: str, first: list[int], second: list[int], rule: SelectionRule) -> Claim:
     """Return the API's answer, kept until a result of the comparison changes."""
-    return api().claim(first, second, result, accuracy_budget=max_loss)
+    return api().claim(
+        first,
+        second,
+        rule.result.result,
+        accuracy_budget=rule.max_loss,
+        constraint_result=rule.constraint.result if rule.constraint else None,
+        constraint_budget=rule.constraint_loss,
+    )
 
 
 def _ids(group: Group) -> list[int]:

@@ -14,23 +14,30 @@ def budget_text(accuracy_budget: float) -> str:
     return f"{100 * accuracy_budget:g} points of accuracy"
 
 
-def show_claim_tests(claim: Claim, result: str) -> None:
+def show_claim_tests(claim: Claim, result: str, constraint: str = "") -> None:
     """Draw a row for each question of the claim, and its warnings.
 
     Args:
         claim: the API's answer.
         result: the result in words.
+        constraint: the second result in words; "": the claim has none.
     """
-    st.dataframe(pd.DataFrame([_row(question, result, claim) for question in claim.questions]), hide_index=True)
+    words = {
+        "result": f"better: {result}",
+        "accuracy": f"costs at most {budget_text(claim.accuracy_budget)}",
+        "constraint": f"at most {100 * claim.constraint_budget:g} points worse: {constraint}",
+    }
+    st.dataframe(
+        pd.DataFrame([_row(question, words[question.question]) for question in claim.questions]), hide_index=True
+    )
     for flag in claim.flags:
         st.warning(f"{escaped(flag.text)} Runs: {joined(flag.runs)}.", icon=":material/warning:")
 
 
-def _row(question: ClaimQuestion, result: str, claim: Claim) -> dict[str, str]:
+def _row(question: ClaimQuestion, words: str) -> dict[str, str]:
     seeds, images = question.seeds, question.images
-    costs = f"costs at most {budget_text(claim.accuracy_budget)}"
     return {
-        "question": f"better: {result}" if question.question == "result" else costs,
+        "question": words,
         "answer": question.verdict,
         "difference": text(Estimate(seeds.mean, seeds.low, seeds.high, seeds.n), signed=True) if seeds else "—",
         "threshold": f"{question.threshold:g}",

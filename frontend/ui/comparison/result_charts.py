@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from densitylab.backend.shared.statistics.groups import Column, higher_is_better
-from densitylab.backend.shared.statistics.selection import ACCURACY, select, selection_text
+from densitylab.backend.shared.statistics.groups import Column
+from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
@@ -19,6 +19,12 @@ from densitylab.frontend.analysis.comparison import (
     tradeoff_columns,
 )
 from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.selection_rule import (
+    SelectionRule,
+    constraint_columns,
+    constraint_text,
+    select_lambda,
+)
 from densitylab.frontend.analysis.summary import tests_text
 from densitylab.frontend.analysis.tables import all_runs, per_run, selections, tested_with
 from densitylab.frontend.charts.lambda_response import lines
@@ -33,6 +39,7 @@ from densitylab.frontend.ui.comparison.claim_box import show_claim
 from densitylab.frontend.ui.comparison.open_run import open_run
 
 MAX_RESPONSES, MAX_AXES, MAX_LINES = 6, 6, 60
+NO_CONSTRAINT = "none"
 
 
 def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> None:
@@ -113,31 +120,42 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     return shown
 
 
-def show_selection(comparison: Comparison, columns: Sequence[Column]) -> tuple[Column, float] | None:
-    """Draw the table of each method's selected λ within an accuracy budget, and the claim box. `columns` are the results
-    of the page's table.
+def show_selection(comparison: Comparison, columns: Sequence[Column]) -> SelectionRule | None:
+    """Draw the table of each method's selected λ within an accuracy budget, and the claim box. `columns` are the
+    results of the page's table.
 
-    Returns the chosen result and the budget (0 to 1); None if there is nothing to select by.
+    Returns the chosen rule; None if there is nothing to select by.
     """
     runs = all_runs(comparison)
     offered = selectable_columns(comparison.columns, runs)
     if not offered or not any(comparison.baselines):
         return None
     heading = st.empty()
-    result_cell, budget_cell, _ = st.columns([2, 2, 3])
+    result_cell, budget_cell, constraint_cell, limit_cell = st.columns([3, 2, 3, 2])
     headlines = [item.result for item in headline_columns(comparison, catalog()) if item.result != ACCURACY]
     column = _choose_column("Result", comparison, "best", headlines, result_cell, offered)
     budget = budget_cell.number_input("Accuracy budget (points)", 0.0, 100.0, 2.0, 0.5, key="loss", bind="query-params")
-    heading.header(f"Best at ≤ {budget:g} points accuracy loss")
-    rows = select(
-        comparison.groups,
-        column,
-        higher=bool(higher_is_better(runs, column)),
-        max_loss=budget / 100,
-        baseline=comparison.baseline,
+    offered = constraint_columns(comparison, column, catalog())
+    names = {short_label(item, comparison, catalog()): item for item in offered}
+    constraint = names.get(
+        constraint_cell.selectbox(
+            "Second constraint",
+            [NO_CONSTRAINT, *names],
+            key="constraint",
+            bind="query-params",
+            help="Another result that λ may make worse than the baseline's by so many points at most",
+        )
     )
+    limit = 0.0
+    if constraint is not None:
+        limit = limit_cell.number_input(
+            "At most worse (points)", 0.0, 100.0, 0.0, 0.5, key="worse", bind="query-params"
+        )
+    rule = SelectionRule(column, budget / 100, constraint, limit / 100)
+    heading.header(f"Best at ≤ {budget:g} points accuracy loss{constraint_text(rule, comparison, catalog())}")
+    rows = select_lambda(comparison, rule)
     if not rows:
-        st.caption("No candidates yet: the accuracy or this result is missing.")
+        st.caption("No candidates yet: the accuracy or one of these results is missing.")
         return None
     table = selections(rows, comparison, column, catalog(), shown=columns)
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
@@ -145,8 +163,8 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> tuple[C
     tested = tested_with(columns, column)
     st.caption(f"{selection_text(rows)} {tests_text(comparison, tested)}")
     downloads(lambda: table, "selected-lambda")
-    show_claim(comparison, tested, column, budget / 100)
-    return column, budget / 100
+    show_claim(comparison, tested, rule)
+    return rule
 
 
 def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column]) -> None:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from densitylab.frontend.analysis.comparison import compare, headline_columns
+from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper
 from densitylab.frontend.paper.latex import table_latex
@@ -15,7 +16,7 @@ def paper(runs, catalog) -> Paper:
     comparison = compare([run for run in runs if run.experiment == 1], catalog)
     columns = [column for column in comparison.columns if not column.result.startswith("leakage")]
     selected = next(column for column in columns if column.result == "pgd_linf.accuracy")
-    return comparison_paper(comparison, columns, catalog, title="Experiment 1", selected=selected)
+    return comparison_paper(comparison, columns, catalog, title="Experiment 1", rule=SelectionRule(selected))
 
 
 def test_all_groups_have_a_row_and_the_best_mean_is_bold(paper: Paper):
