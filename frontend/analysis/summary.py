@@ -34,7 +34,7 @@ def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog
     return [("; ".join(labels), sentence) for sentence, labels in results.items()]
 
 
-def tests_text(comparison: Comparison, columns: Sequence[Column]) -> str:
+def correction_text(comparison: Comparison, columns: Sequence[Column]) -> str:
     """Return over which tests the sentences and the adjusted p values of these results are corrected; "" for none."""
     count = _count(comparison, columns)
     if not count:

@@ -11,7 +11,7 @@ from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
-from densitylab.frontend.analysis.summary import summary_sentences, tests_text
+from densitylab.frontend.analysis.summary import correction_text, summary_sentences
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.frozen.experiment import freeze_experiment
@@ -176,7 +176,7 @@ def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
     sentences = summary_sentences(comparison, columns, catalog())
     if sentences:
         st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
-    if sentences and (tests := tests_text(comparison, columns)):
+    if sentences and (tests := correction_text(comparison, columns)):
         st.caption(tests)
 
 

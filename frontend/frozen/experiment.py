@@ -9,7 +9,7 @@ from densitylab.frontend.analysis.comparison import headline_columns
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.csv_table import to_csv
 from densitylab.frontend.analysis.formatting import counted, status_text
-from densitylab.frontend.analysis.summary import star_text, summary_sentences, tests_text
+from densitylab.frontend.analysis.summary import correction_text, star_text, summary_sentences
 from densitylab.frontend.analysis.tables import SEEDS, all_runs, numbers, summary
 from densitylab.frontend.assets import template
 from densitylab.frontend.client import ApiClient, ApiError
@@ -79,7 +79,7 @@ def freeze(evidence: Evidence) -> Files:
         controls=controls_text(comparison, columns, catalog),
         means=_means(every),
         star=star_text(comparison, columns),
-        tests=tests_text(comparison, columns),
+        tests=correction_text(comparison, columns),
         selected=selected,
         best=side_by_side(selected.table, 2) if selected else [],
         charts=[chart(item.figure, item.marks, [run.id for run in evidence.runs]) for item in report_figures(evidence)],

@@ -19,7 +19,7 @@ from densitylab.frontend.analysis.selection_rule import (
     default_rule,
     select_lambda,
 )
-from densitylab.frontend.analysis.summary import tests_text
+from densitylab.frontend.analysis.summary import correction_text
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
@@ -131,7 +131,7 @@ def _table(
     there = [row.group for row in rows if row.group is not None]
     best = comparison.best(columns, there)
     shown = [run for group in there for run in group.runs]
-    tests = tests_text(comparison, columns)
+    tests = correction_text(comparison, columns)
     if tests:
         notes = [*notes, f"{tests} No mean is bold where such a difference is undecided."]
     return PaperTable(

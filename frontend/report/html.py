@@ -12,7 +12,7 @@ from markupsafe import Markup
 from densitylab.backend.shared.contracts import Origin
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.formatting import counted, status_text
-from densitylab.frontend.analysis.summary import star_text, tests_text
+from densitylab.frontend.analysis.summary import correction_text, star_text
 from densitylab.frontend.analysis.tables import SEEDS, numbers, summary
 from densitylab.frontend.assets import read_asset, template
 from densitylab.frontend.maps.saliency_panels import saliency_html, scale_html
@@ -65,7 +65,7 @@ def render(evidence: Evidence) -> str:
         controls=controls_text(comparison, columns, catalog),
         numbers=as_text(pd.DataFrame(numbers(comparison, comparison.columns, catalog, tested=columns), dtype=object)),
         star=star_text(comparison, columns),
-        tests=tests_text(comparison, columns),
+        tests=correction_text(comparison, columns),
         selected=selected,
         best=side_by_side(selected.table, 2) if selected else [],
         charts=_charts(evidence),

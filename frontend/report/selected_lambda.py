@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from densitylab.backend.shared.statistics.selection import selection_text
 from densitylab.frontend.analysis.comparison import column_label
 from densitylab.frontend.analysis.selection_rule import constraint_text, default_rule, select_lambda
-from densitylab.frontend.analysis.summary import tests_text
+from densitylab.frontend.analysis.summary import correction_text
 from densitylab.frontend.analysis.tables import selections, tested_with
 from densitylab.frontend.report.evidence import Evidence
 from densitylab.frontend.report.tables import Table, as_text
@@ -32,5 +32,5 @@ def selected_lambda(evidence: Evidence) -> SelectedLambda | None:
     return SelectedLambda(
         f"{label}: best at ≤ {limits}",
         as_text(selections(rows, comparison, rule.result, catalog, shown=evidence.columns)),
-        f"{selection_text(rows)} {tests_text(comparison, tested_with(evidence.columns, rule.result))}".strip(),
+        f"{selection_text(rows)} {correction_text(comparison, tested_with(evidence.columns, rule.result))}".strip(),
     )

@@ -147,8 +147,8 @@ class ClaimQuestion(Answer):
     """One of the questions of a claim, with its tests of first minus second."""
 
     question: Literal["result", "accuracy", "constraint"] = Field(
-        description="result: whether it is better; accuracy: whether the loss is within the budget; constraint: whether "
-        "the second result is at most `constraint_budget` worse"
+        description="result: whether it is better; accuracy: whether the loss is within the budget; constraint: "
+        "whether the second result is at most `constraint_budget` worse"
     )
     verdict: Verdict = Field(description="decided if the intervals over seeds and over images lie on the same side")
     threshold: float = Field(description="difference that both intervals must not contain")

@@ -25,7 +25,7 @@ from densitylab.frontend.analysis.selection_rule import (
     constraint_text,
     select_lambda,
 )
-from densitylab.frontend.analysis.summary import tests_text
+from densitylab.frontend.analysis.summary import correction_text
 from densitylab.frontend.analysis.tables import all_runs, per_run, selections, tested_with
 from densitylab.frontend.charts.lambda_response import lines
 from densitylab.frontend.ui.api import catalog
@@ -161,7 +161,7 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
     st.dataframe(table, hide_index=True, column_config=pinned)
     tested = tested_with(columns, column)
-    st.caption(f"{selection_text(rows)} {tests_text(comparison, tested)}")
+    st.caption(f"{selection_text(rows)} {correction_text(comparison, tested)}")
     downloads(lambda: table, "selected-lambda")
     show_claim(comparison, tested, rule)
     return rule

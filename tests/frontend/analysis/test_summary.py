@@ -2,9 +2,11 @@
 
 import pytest
 
-from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.contracts import Run, Value
 from densitylab.frontend.analysis.comparison import compare
-from densitylab.frontend.analysis.summary import summary_sentences
+from densitylab.frontend.analysis.selection_rule import SelectionRule, select_lambda
+from densitylab.frontend.analysis.summary import correction_text, same_difference_text, star_text, summary_sentences
+from densitylab.frontend.analysis.tables import BEST, numbers, selections, summary
 from tests.frontend.analysis.test_comparison import NO_CATALOG, make_run
 
 
@@ -95,3 +97,72 @@ def test_results_with_the_same_sentence_stand_together():
     comparison = compare(found, NO_CATALOG)
     ((results, words),) = summary_sentences(comparison, comparison.columns, NO_CATALOG)
     assert results.count("; ") == 1 and words.startswith("one seed in common")
+
+
+NOISY = [0.60, 0.41, 0.65, 0.40]
+CLOSE = [value + 0.05 + step for value, step in zip(BASE, (0.0, 0.03, -0.02, 0.02), strict=True)]
+
+
+def pgd_and_accuracy() -> list[Run]:
+    """PGD accuracy differs at λ 1 on its own, and not as one of six tests."""
+    return [
+        make_run(
+            "a",
+            lambda_,
+            seed,
+            validation=0.9,
+            results={"accuracy.accuracy": 0.9 + lambda_ * (noise - 0.5) / 100, "pgd_linf.accuracy": pgd},
+        )
+        for lambda_, by_seed in ((0, BASE), (0.1, NOISY), (0.2, NOISY), (1, CLOSE))
+        for seed, (pgd, noise) in enumerate(zip(by_seed, NOISY, strict=True))
+    ]
+
+
+def test_table_selection_sentence_and_claim_say_the_same_of_a_difference():
+    comparison = compare(pgd_and_accuracy(), NO_CATALOG)
+    columns = [column for column in comparison.columns if not column.result.startswith("leakage")]
+    pgd = next(column for column in columns if column.result == "pgd_linf.accuracy")
+    sentences = dict(summary_sentences(comparison, columns, NO_CATALOG))
+    words = next(text for label, text in sentences.items() if "pgd" in label)
+    assert words.startswith("no difference from the baseline is established") and "not as one of 6 tests" in words
+    rows = select_lambda(comparison, SelectionRule(pgd))
+    (row,) = selections(rows, comparison, pgd, NO_CATALOG, shown=columns).to_dict("records")
+    number = next(
+        item
+        for item in numbers(comparison, comparison.columns, NO_CATALOG, tested=columns)
+        if item["lambda_"] == 1 and item["result"] == pgd.result
+    )
+    assert row["λ"] == "1" and f"{number['difference_p_adjusted']:.2g}" == row["p (Holm)"]
+    assert number["difference_p"] < 0.05 < number["difference_p_adjusted"]
+    first, second = comparison.groups[3], comparison.groups[0]
+    claimed = same_difference_text(comparison, columns, pgd, first, second)
+    assert claimed == same_difference_text(comparison, columns, pgd, second, first)
+    assert f"undecided; {row['seeds to decide']} seeds would tell it from 0" in claimed
+    assert f"about {number['difference_seeds_needed']}" == row["seeds to decide"] and "6 tests" in claimed
+    assert same_difference_text(comparison, columns, pgd, first, comparison.groups[1]) == ""
+    assert "over the 6 tests of all groups" in correction_text(comparison, columns)
+    assert correction_text(compare(pgd_and_accuracy()[:4], NO_CATALOG), columns) == ""
+
+
+def test_no_star_stands_beside_an_undecided_difference():
+    found = runs({0: BASE, 1: CLOSE})
+    for run in found:  # results without a direction, which have no best mean, but differences
+        for number in range(5):
+            value = Value(value=NOISY[(run.spec.seed + number * int(run.spec.lambda_)) % 4], n=100)
+            run.results[f"accuracy.other_{number}"] = value
+    comparison = compare(found, NO_CATALOG)
+    columns = comparison.columns
+    sentences = summary_sentences(comparison, columns, NO_CATALOG)
+    assert any("On its own it is apart from 0" in words for _, words in sentences)
+    assert BEST.strip() not in summary(comparison, columns, NO_CATALOG).to_csv()
+    assert BEST.strip() in summary(comparison, columns[:1], NO_CATALOG).to_csv()  # alone it is established
+    assert "never where a difference from a baseline is undecided" in star_text(comparison, columns)
+
+
+def test_a_difference_that_is_established_is_apart_for_the_claim_too():
+    comparison = compare(
+        runs({0: BASE, 1: [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]}), NO_CATALOG
+    )
+    (column,) = comparison.columns
+    claimed = same_difference_text(comparison, [column], column, comparison.groups[1], comparison.groups[0])
+    assert claimed == "As one of the 1 test of this page (Holm) the difference in this result is apart from 0."

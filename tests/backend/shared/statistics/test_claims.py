@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from densitylab.backend.shared.statistics.claims import Claim, claim_text, judge
+from densitylab.backend.shared.statistics.claims import Claim, at_most_worse, claim_text, judge
 from densitylab.backend.shared.statistics.paired_tests import ImageTest, compare_images, paired_t
 
 
@@ -97,3 +97,23 @@ def test_the_p_value_is_of_the_threshold_and_not_of_zero():
 def test_without_a_budget_the_threshold_has_no_sign():
     judged = judge((paired_t(BETTER), None), (paired_t(CHEAP), None), higher=True, max_loss=0.0)
     assert f"{judged.accuracy.threshold:g}" == "0"
+
+
+@pytest.mark.parametrize(
+    ("worst", "verdict", "words"),
+    [
+        ([-0.01, -0.02, -0.015], "yes", "Yes, over 3 seeds."),
+        ([-0.2, -0.21, -0.19], "no", "No: its constrained result is beyond the limit, over 3 seeds."),
+        ([-0.2, 0.1, -0.05], "undecided", "to tell whether its constrained result is within the limit."),
+    ],
+)
+def test_a_constrained_result_is_a_question_of_its_own(worst: list[float], verdict: str, words: str):
+    def judged(values: list[float], higher: bool) -> Claim:
+        kept = at_most_worse(paired_t(values), None, higher=higher, max_loss=0.05)
+        return judge((paired_t(BETTER), None), (paired_t(CHEAP), None), higher=True, max_loss=0.02, constraint=kept)
+
+    assert judged(worst, True).verdict == verdict and text(judged(worst, True)).endswith(words)
+    # Where less is better, the opposite differences say the same
+    opposite = judged([-value for value in worst], False)
+    assert opposite.verdict == verdict and opposite.questions[2].threshold == 0.05
+    assert judged(worst, True).seeds_needed == (None if verdict != "undecided" else paired_t(worst).seeds_needed(-0.05))

@@ -5,6 +5,7 @@ import pytest
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.groups import Column, Group, columns, group_runs
 from densitylab.backend.shared.statistics.selection import (
+    Constraint,
     Selection,
     edge_text,
     methods,
@@ -167,3 +168,45 @@ def test_the_curve_of_the_worst_group_selects_where_it_was_not_evaluated_on_vali
     del runs[1].metrics["validation_worst_group"]
     (row,) = choice(runs, 0.02, "groups.worst")
     assert (lambda_of(row), row.result_split) == (1, "test")
+
+
+def worst_group(lambda_: float, pgd: float, worst: float, on_validation: float) -> Run:
+    run = grouped(lambda_, worst, on_validation)
+    run.results["pgd_linf.accuracy"] = run.results["groups.worst"].model_copy(update={"value": pgd})
+    return run
+
+
+def test_a_second_result_limits_the_candidates_on_validation_images():
+    # PGD alone would select λ = 10, the worst group of the test images would leave nothing but λ = 10
+    runs = [worst_group(0, 0.1, 0.5, 0.60), worst_group(0.1, 0.2, 0.4, 0.60), worst_group(1, 0.3, 0.4, 0.56)]
+    runs.append(worst_group(10, 0.5, 0.6, 0.40))
+    item, worst = column(runs), column(runs, "groups.worst")
+
+    def chosen(max_loss: float) -> Selection:
+        constraint = Constraint(worst, higher=True, max_loss=max_loss)
+        (row,) = select(group_runs(runs), item, higher=True, max_loss=0.02, constraint=constraint)
+        return row
+
+    row = chosen(0.05)
+    assert (lambda_of(row), row.within, row.candidates) == (1, 2, 3)
+    assert row.constrained.split == "validation"
+    assert (row.constrained.baseline.mean, row.constrained.value.mean) == (0.60, 0.56)
+    assert lambda_of(chosen(0.0)) == 0.1 and lambda_of(chosen(0.2)) == 10  # a loss of exactly the limit is within it
+    assert "the accuracy budget and the limit of the second result" in selection_text([row])
+    (free,) = select(group_runs(runs), item, higher=True, max_loss=0.02)
+    assert lambda_of(free) == 10 and free.constrained is None and "second" not in selection_text([free])
+
+
+def test_a_second_result_may_be_better_where_it_is_low_and_says_that_it_was_compared_on_test_images():
+    runs = launched()
+    constraint = Constraint(column(runs, "leakage.share"), higher=False, max_loss=0.25)
+    a, b = select(group_runs(runs), column(runs), higher=True, max_loss=0.02, constraint=constraint)
+    assert (lambda_of(a), a.within) == (0.1, 1)  # 0.33 against 0.10; λ = 1 has 0.40
+    assert b.group is None and b.constrained.value is None
+    assert a.constrained.split == "test" and "The second result was compared on the test images" in selection_text([a])
+
+
+def test_a_method_without_the_second_result_has_no_row():
+    runs = launched()
+    constraint = Constraint(Column("groups.worst", "groups", "{}"), higher=True, max_loss=0.0)
+    assert select(group_runs(runs), column(runs), higher=True, max_loss=0.02, constraint=constraint) == []

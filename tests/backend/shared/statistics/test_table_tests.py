@@ -5,7 +5,7 @@ from scipy import stats
 
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.groups import Column, columns, difference, group_runs, higher_is_better
-from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups
+from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups, undecided_pairs
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
 NOISE = (0.000, 0.004, -0.003, 0.002, -0.001)
@@ -87,8 +87,34 @@ def test_differences_from_baselines_are_scipys_with_holms_correction():
     larger, smaller = max(raw), min(raw)
     assert sorted(tested[index, item].p_adjusted for index in (1, 2)) == pytest.approx([2 * smaller, larger])
     close = tested[1, item]
-    assert close.p_adjusted > 0.05 and close.seeds_needed == close.test.seeds_needed(
-        alpha=0.05 * close.test.p / close.p_adjusted
-    )
+    assert close.p_adjusted > 0.05 and close.seeds_needed == close.test.seeds_needed(alpha=0.05)  # the only one left
     single = against_baseline(groups[:2], [None, None], [item])
     assert single == {}
+
+
+def test_seeds_are_those_of_the_level_that_the_next_difference_must_reach():
+    runs = table({0: 0.200, 1: 0.207, 5: 0.206, 10: 0.3})
+    groups, item = group_runs(runs), column(runs)
+    tested = against_baseline(groups, [None, *[groups[0]] * 3], [item])
+    assert [tested[index, item].established for index in (1, 2, 3)] == [False, False, True]
+    for index in (1, 2):  # Holm's level for the smaller of the two p values, whichever grows
+        own = tested[index, item]
+        assert own.seeds_needed == own.test.seeds_needed(alpha=0.025) > own.test.seeds_needed()
+
+
+def test_a_group_that_another_test_does_not_tell_apart_is_not_the_best():
+    runs = table({0: 0.20, 1: 0.21})
+    groups, item = group_runs(runs), column(runs)
+    assert best_groups(groups, {item: True}) == {item: 1}
+    others = [item, *(Column(f"pgd_linf.other_{number}", "pgd_linf", "{}") for number in range(9))]
+    for run in runs:
+        for other in others[1:]:
+            run.results[other.result] = run.results[item.result].model_copy(
+                update={"value": 0.5 + NOISE[(run.spec.seed * (1 + others.index(other))) % 5] * run.spec.lambda_}
+            )
+    groups, items = group_runs(runs), columns(runs)
+    tests = against_baseline(groups, [None, groups[0]], items)
+    assert not tests[1, items[0]].established  # as one of ten
+    pairs = undecided_pairs(groups, [None, groups[0]], tests)
+    assert best_groups(groups, {items[0]: True}) == {items[0]: 1}
+    assert best_groups(groups, {items[0]: True}, pairs) == {}
