@@ -1,10 +1,11 @@
 """The choice of one model per group, for saliency maps side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.groups import Group
+from densitylab.frontend.analysis.formatting import counted
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,12 @@ class MapSelection:
     left_out: int  # groups beyond the largest number
 
     @property
+    def groups_text(self) -> str:
+        """How many of how many groups, such as "6 of 7 groups"."""
+        shown, total = len(self.runs), len(self.runs) + self.left_out + self.without_model
+        return counted(shown, "group") if shown == total else f"{shown} of {counted(total, 'group')}"
+
+    @property
     def text(self) -> str:
         """The groups that are left out, in a sentence; empty: none."""
         parts = [
@@ -25,17 +32,20 @@ class MapSelection:
         return f"Groups not shown: {', '.join(parts)}." if parts else ""
 
 
-def one_of_each(groups: Sequence[Group], most: int) -> MapSelection:
+def one_of_each(
+    groups: Sequence[Group], most: int, *, is_baseline: Callable[[Group], bool] = lambda group: group.is_baseline
+) -> MapSelection:
     """Return the first succeeded seed of every group, in the order of the groups. Of too many groups the baselines are
     kept, and others spread over the rest.
 
     Args:
-        groups: baselines first, as `group_runs` returns them.
+        groups: of which maps are drawn.
         most: the largest number of runs.
+        is_baseline: whether others are compared with a group; default: those without a penalty.
     """
     first = [(group, run) for group in groups if (run := _first(group)) is not None]
-    baselines = [item for item in first if item[0].is_baseline][:most]
-    others = [item for item in first if not item[0].is_baseline]
+    baselines = [item for item in first if is_baseline(item[0])][:most]
+    others = [item for item in first if not is_baseline(item[0])]
     chosen = {id(group) for group, _ in [*baselines, *_spread(others, most - len(baselines))]}
     runs = [run for group, run in first if id(group) in chosen]
     return MapSelection(runs, len(groups) - len(first), len(first) - len(runs))

@@ -48,6 +48,7 @@ class MapSection:
     scale: str = ""  # file of the colour bar
     ticks: Sequence[str] = ()
     missing: str = ""
+    left_out: str = ""  # the groups without maps, in a sentence
 
     def of_run(self, run: int) -> "MapSection":
         """Return the images and the maps of one run."""
@@ -91,7 +92,7 @@ def map_section(maps: Maps, title: str, folder: str) -> tuple[MapSection, Files]
         + (f" Dashed: null region; a map that ignores it has a leakage share of {chance}." if chance else "")
     )
     ticks = [f"−{limit}", "0", limit] if view.diverging else ["0", limit]
-    return MapSection(title, rows, caption, scale, ticks), files
+    return MapSection(title, rows, caption, scale, ticks, left_out=maps.left_out), files
 
 
 def _image(view: MapView, sample: int, folder: str, files: Files) -> MapFigure:

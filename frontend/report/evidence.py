@@ -20,6 +20,7 @@ class Maps:
     request: AttributionRequest | None
     view: MapView | None
     missing: str = ""
+    left_out: str = ""  # the groups that have none, in a sentence; "": every group has
 
 
 @dataclass(frozen=True)

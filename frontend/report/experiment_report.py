@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from densitylab.backend.shared.contracts import AttributionRequest, MetricSeries, Run, Samples, Status
 from densitylab.frontend.analysis.comparison import Comparison, compare
+from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.analysis.sample_arrays import fetch
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, evaluation_spreads
@@ -75,21 +76,13 @@ def fetch_curves(client: ApiClient, runs: Sequence[int]) -> list[MetricSeries]:
 
 def collect_maps(client: ApiClient, comparison: Comparison, catalog: Catalog, images: Sequence[int]) -> Maps:
     """Return input gradients of these test images for one trained run of each group on the same data."""
-    trained = [
-        (comparison.label_of(run), color, run)
-        for color, group in zip(comparison.colors, comparison.groups, strict=True)
-        for run in [run for run in group.runs if run.status is Status.SUCCEEDED][:1]
-    ]
+    trained = [run for group in comparison.groups for run in group.runs if run.status is Status.SUCCEEDED]
     if not trained:
         return Maps(None, None, "No run is trained yet, so there are no maps.")
-    first = trained[0][2]
-    same = [
-        item
-        for item in trained
-        if item[2].spec.dataset == first.spec.dataset
-        and item[2].provenance.get("data_hash") == first.provenance.get("data_hash")
-    ][:MAX_MAP_RUNS]
-    request = AttributionRequest(runs=[run.id for _, _, run in same], samples=Samples(indices=list(images)))
+    first = trained[0]
+    on_same_data = [group for group in comparison.groups if any(_same_data(run, first) for run in group.runs)]
+    chosen = one_of_each(on_same_data, MAX_MAP_RUNS, is_baseline=comparison.is_baseline)
+    request = AttributionRequest(runs=[run.id for run in chosen.runs], samples=Samples(indices=list(images)))
     try:
         answer = client.draw(request, timeout=MAP_PATIENCE)
         if answer.status is not Status.SUCCEEDED:
@@ -99,7 +92,7 @@ def collect_maps(client: ApiClient, comparison: Comparison, catalog: Catalog, im
     except ApiError as error:
         return Maps(request, None, f"The maps are not available: {error}")
     entry, dataset = catalog.entry("attribution", request.method), catalog.entry("dataset", first.spec.dataset.key)
-    columns = [RunColumn(run.id, label, color) for label, color, run in same]
+    columns = [RunColumn(run.id, comparison.label_of(run), comparison.run_colors[run.id]) for run in chosen.runs]
     view = MapView(
         answer,
         arrays,
@@ -108,7 +101,12 @@ def collect_maps(client: ApiClient, comparison: Comparison, catalog: Catalog, im
         bool(entry and entry.signed),
         catalog.label("attribution", request.method),
     )
-    return Maps(request, view)
+    return Maps(request, view, left_out=chosen.text)
+
+
+def _same_data(run: Run, other: Run) -> bool:
+    own, wanted = (item.provenance.get("data_hash") for item in (run, other))
+    return run.spec.dataset == other.spec.dataset and own == wanted
 
 
 def report(client: ApiClient, experiment_id: int) -> str:

@@ -35,7 +35,7 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
     with st.container(horizontal=True):
         if st.button("Compare", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params=query)
-        maps_button(comparison.groups)
+        maps_button(comparison)
         here = any(run.origin is Origin.TRAINED for run in runs)
         if st.button("Clone and edit", icon=":material/content_copy:", disabled=not here):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})

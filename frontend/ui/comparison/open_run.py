@@ -13,7 +13,9 @@ def run_query(run_id: int, comparison: Comparison) -> dict[str, str]:
     """Return the parameters of the link to a run; they name a run of each other group, for saliency maps side by
     side."""
     groups = [group for group in comparison.groups if run_id not in [run.id for run in group.runs]]
-    others = [run.id for run in one_of_each(groups, MAX_RUNS_PER_ATTRIBUTION - 1).runs]
+    others = [
+        run.id for run in one_of_each(groups, MAX_RUNS_PER_ATTRIBUTION - 1, is_baseline=comparison.is_baseline).runs
+    ]
     return {"run": str(run_id), **({"with": joined(others)} if others else {})}
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.statistics.groups import group_runs
+from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.analysis.map_selection import one_of_each
-from tests.frontend.analysis.test_comparison import make_run
+from tests.frontend.analysis.test_comparison import NO_CATALOG, make_run
 
 LAMBDAS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 
@@ -33,3 +34,14 @@ def test_a_group_without_a_model_is_said():
     chosen = one_of_each(group_runs(runs), 6)
     assert [run.spec.lambda_ for run in chosen.runs] == [1]
     assert chosen.text == "Groups not shown: 1 without a trained model."
+
+
+def test_the_chosen_baseline_is_among_the_maps_and_the_button_counts_them():
+    runs = [make_run("a", lambda_, 0) for lambda_ in LAMBDAS]
+    comparison = compare(runs, NO_CATALOG, baseline=runs[2].id)
+    for most in (1, 2, 6):
+        chosen = one_of_each(comparison.groups, most, is_baseline=comparison.is_baseline)
+        assert runs[2].id in [run.id for run in chosen.runs]
+    assert chosen.groups_text == "6 of 8 groups"
+    assert one_of_each(comparison.groups, 8).groups_text == "8 groups"
+    assert one_of_each(comparison.groups[:1], 8).groups_text == "1 group"

@@ -7,6 +7,8 @@ from statistics import fmean
 import pytest
 
 from densitylab.backend.shared.contracts import RunPatch, RunsRequest, Value
+from densitylab.frontend.analysis.comparison import compare
+from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.report import experiment_report as report_module
 from densitylab.frontend.report.experiment_report import collect, report, report_of_runs
 from densitylab.frontend.report.figures import report_figures
@@ -175,6 +177,45 @@ def test_the_maps_are_pictures_in_the_file(live_api, experiment, impatient):
     # A scale; and of four images the picture and the maps of two runs
     assert len([address for address in document.loaded if address.startswith("data:image/png")]) == 1 + 4 * 3
     assert "±1.5" in document.text and "/api/v1/attributions" in document.text
+
+
+def test_the_report_has_the_rule_of_the_selected_lambda(live_api, impatient):
+    """The first headline result alone would select λ = 10; the page asks for another one."""
+    evaluations = [{"key": "pgd_linf", "params": {"epsilons": [0.05]}}, {"key": "leakage"}]
+    run_ids = live_api.launch({"evaluations": evaluations}, {"lambda_": [0, 1, 10], "seed": [0, 1]})
+    for index, run_id in enumerate(run_ids):
+        step, noise = index // 2, index % 2 / 1000
+        values = {"accuracy__accuracy": 0.9 - noise, "pgd_linf__accuracy": 0.1 + step / 10 + noise}
+        live_api.finish(run_id, **values, leakage__share=(0.5, 0.48, 0.3)[step] + noise)
+    runs = live_api.client.runs_of(live_api.client.run(run_ids[0]).experiment)
+    comparison = compare(runs, live_api.client.catalog())
+    pgd, share = (
+        next(column for column in comparison.columns if column.result == name)
+        for name in ("pgd_linf.accuracy", "leakage.share")
+    )
+
+    def selected(rule: SelectionRule | None) -> tuple[str, str]:
+        document = Document(report_of_runs(live_api.client, runs, rule=rule))
+        return document.table("method", "λ within budget")[0]["λ"], document.text
+
+    assert selected(None)[0] == "10"
+    chosen, text = selected(SelectionRule(pgd, 0.03, share, 0.05))
+    assert chosen == "1" and "best at ≤ 3 points accuracy loss, Leakage, share at most 5 points worse" in text
+    assert selected(SelectionRule(share, 0.03))[0] == "1"
+
+
+def test_maps_of_more_groups_than_fit_say_so(live_api, impatient):
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 1, 2, 3, 4, 5, 6, 7], "seed": [0]})
+    for run_id in run_ids:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    live_api.prepare()
+    number = live_api.client.run(run_ids[0]).experiment
+    assert "The maps are queued" in Document(report(live_api.client, number)).text
+    live_api.draw()
+    maps = collect(live_api.client, number).maps
+    assert maps.left_out == "Groups not shown: 2 beyond the 6 that fit."
+    assert {run_ids[0], run_ids[-1]} <= set(maps.request.runs)
+    assert maps.left_out in Document(report(live_api.client, number)).text
 
 
 def test_failures_are_flags(live_api, impatient):
