@@ -6,13 +6,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import BulkAction, Run, Status
-from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, results_in_several_columns
-from densitylab.frontend.analysis.formatting import counted, escaped, joined, run_flags, run_name, status_text
+from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns
+from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import correction_text, summary_sentences
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.frozen.experiment import freeze_experiment
 from densitylab.frontend.paper.comparison import comparison_paper
@@ -20,6 +18,7 @@ from densitylab.frontend.paper.contents import Paper
 from densitylab.frontend.report.experiment_report import report_of_runs
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act
+from densitylab.frontend.ui.comparison.comparison_warnings import comparison_warnings
 from densitylab.frontend.ui.comparison.evaluation_plots import show_evaluation_plots
 from densitylab.frontend.ui.comparison.group_table import show_group_table
 from densitylab.frontend.ui.comparison.maps_button import maps_button
@@ -125,7 +124,7 @@ def remember_rule(rule: SelectionRule | None) -> None:
 
 
 def show_actions(runs: Sequence[Run], comparison: Comparison, experiment: int | None, options: Options) -> None:
-    maps_button(comparison.groups)
+    maps_button(comparison)
     show_report(runs, experiment, options)
     active = [run.id for run in runs if not run.status.final]
     if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
@@ -153,22 +152,6 @@ def show_paper(
         return comparison_paper(comparison, columns, known, title=subject.name, across=across, rule=rule)
 
     show_paper_downloads(name, make)
-
-
-def warnings_of(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
-    """Return what limits the comparison, in sentences."""
-    sentences = [
-        f"{result} was evaluated with different parameters or on different data. Each variant has its own column; they "
-        "are not compared."
-        for result in results_in_several_columns(comparison)
-    ]
-    flagged: dict[str, list[int]] = {}
-    for run in all_runs(comparison):
-        for words in run_flags(run):
-            flagged.setdefault(words, []).append(run.id)
-    sentences += [f"{words}: run {joined(runs)}." for words, runs in flagged.items()]
-    conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
-    return sentences + ([conditions] if conditions else [])
 
 
 def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
@@ -227,7 +210,7 @@ def show_live() -> None:
         across = show_tradeoffs(comparison)
         show_parallel_coordinates(comparison, columns)
     with table:
-        show_warning_line(warnings_of(comparison, columns))
+        show_warning_line(comparison_warnings(comparison, columns))
         show_group_table(comparison, columns)
         show_paper(comparison, columns, rule, across)
     with curves:

@@ -5,23 +5,16 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Evaluation, Run
+from densitylab.backend.shared.contracts import Run
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, joined
 from densitylab.frontend.charts.evaluation_curves import EvaluationChart, evaluation_charts, parse_click
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, draw_spreads, evaluation_spreads, sample_spreads
 from densitylab.frontend.charts.results import curve_table, description, draw, spread_table
-from densitylab.frontend.ui.api import api, caller, catalog
+from densitylab.frontend.ui.api import caller, catalog
 from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
 from densitylab.frontend.ui.chart_card import chart_card
-
-MAX_RUNS = 60
-
-
-@st.cache_data(show_spinner=False, max_entries=500)
-def evaluations_of(caller: str, run_id: int, results: str) -> list[Evaluation]:
-    """Return the run's evaluations; `caller` and `results` are the key of the cache."""
-    return api().evaluations(run_id)
+from densitylab.frontend.ui.comparison.comparison_warnings import MAX_RUNS, evaluations_of
 
 
 def show_evaluation_plots(

@@ -36,7 +36,9 @@ from densitylab.frontend.ui.comparison.cached_figures import (
     cached_tradeoff,
 )
 from densitylab.frontend.ui.comparison.claim_box import show_claim
+from densitylab.frontend.ui.comparison.comparison_warnings import evaluation_warnings
 from densitylab.frontend.ui.comparison.open_run import open_run
+from densitylab.frontend.ui.warning_line import show_warning_line
 
 MAX_RESPONSES, MAX_AXES, MAX_LINES = 6, 6, 60
 NO_CONSTRAINT = "none"
@@ -158,6 +160,7 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
         st.caption("No candidates yet: the accuracy or one of these results is missing.")
         return None
     table = selections(rows, comparison, column, catalog(), shown=columns)
+    show_warning_line(evaluation_warnings(comparison, rule.results))
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
     st.dataframe(table, hide_index=True, column_config=pinned)
     tested = tested_with(columns, column)

@@ -8,7 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from densitylab.backend.shared.contracts import RunPatch
-from densitylab.backend.shared.tables import RunRow
+from densitylab.backend.shared.store import evaluations
+from densitylab.backend.shared.tables import EvaluationRow, RunRow
 from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
 from tests.frontend.page_text import button, page_text, pictures
@@ -252,3 +253,52 @@ def test_warnings_are_one_line_above_the_table(page, live_api):
     app = page.open("compare", experiment=str(live_api.client.run(run).experiment))
     assert f"λ without effect\\: run {run}." in page_text(app)
     assert not app.warning and any(item.label.startswith("1 warning: ") for item in app.expander)
+
+
+@pytest.fixture
+def constrained(live_api) -> list[int]:
+    """PGD accuracy grows with λ, and the leakage share, here the higher the better, falls at λ = 10."""
+    evaluations = [{"key": "pgd_linf", "params": {"epsilons": [0.05]}}, {"key": "leakage"}]
+    run_ids = live_api.launch({"evaluations": evaluations}, {"lambda_": [0, 1, 10], "seed": [0, 1]})
+    for index, run_id in enumerate(run_ids):
+        step, noise = index // 2, index % 2 / 1000
+        values = {"accuracy__accuracy": 0.9 - noise, "pgd_linf__accuracy": 0.1 + step / 10 + noise}
+        live_api.finish(run_id, **values, leakage__share=(0.5, 0.48, 0.3)[step] + noise)
+    return run_ids
+
+
+def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constrained, impatient):
+    experiment = str(live_api.client.run(constrained[0]).experiment)
+    app = page.open("compare", experiment=experiment, best="PGD accuracy, L∞ ε = 0.05")
+    page_text(app)
+    assert table(app, "λ within budget")["λ"].tolist() == ["10"]
+    app = button(app, "Make a report").click().run()
+    assert any(item.label == "Download the report" for item in app.get("download_button"))
+    app = app.selectbox(key="constraint").set_value("Leakage, share").run()
+    app = app.number_input(key="worse").set_value(5.0).run()
+    text = page_text(app)
+    assert "Best at ≤ 2 points accuracy loss, Leakage, share at most 5 points worse" in text
+    row = table(app, "λ within budget").iloc[0]
+    assert (row["λ"], row["λ within budget"]) == ("1", "1 of 2") and row["Leakage, share"].startswith("0.48")
+    assert "2 points of accuracy, Leakage, share at most 5 points worse" in text  # the claim
+    questions = table(app, "question", "answer")
+    assert questions["question"].tolist()[2] == "at most 5 points worse: Leakage, share"
+    # The old report is of another selection
+    assert not any(item.label == "Download the report" for item in app.get("download_button"))
+    app = button(app, "Make a report").click().run()
+    made = html.unescape(app.session_state["report"][1])
+    assert "best at ≤ 2 points accuracy loss, Leakage, share at most 5 points worse" in made
+
+
+def test_few_images_are_said_above_the_tables_of_their_result(page, live_api, constrained):
+    with live_api.database.write() as session:
+        for run_id in constrained[:2]:
+            evaluation = evaluations.named(session, run_id, "pgd_linf")
+            row = session.get_one(EvaluationRow, evaluation.id)
+            row.flags = [{"key": "few_samples", "text": "Evaluated on 100 images only."}]
+    experiment = str(live_api.client.run(constrained[0]).experiment)
+    app = page.open("compare", experiment=experiment)
+    words = f"PGD accuracy, L∞ ε = 0.05\: Evaluated on 100 images only. (run {constrained[0]},{constrained[1]})"
+    assert page_text(app).count(words) >= 2  # above the groups, and above the selected λ
+    app = page.open("compare", experiment=experiment, results="accuracy: accuracy", best="Leakage, share")
+    assert words not in page_text(app)
