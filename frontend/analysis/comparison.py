@@ -16,13 +16,14 @@ from densitylab.backend.shared.statistics.groups import (
     group_runs,
     higher_is_better,
 )
+from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
 from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups, undecided_pairs
 from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
 from densitylab.frontend.analysis.origins import seed_of
-from densitylab.frontend.analysis.setting_names import settings_text
+from densitylab.frontend.analysis.setting_names import setting_text, settings_text
 from densitylab.frontend.analysis.variants import differing_params
 from densitylab.frontend.client.catalog import Catalog
 
@@ -50,6 +51,18 @@ class Comparison:
     baselines: list[Group | None]  # of each group; None for a baseline, and where there is none
     families: list[Family]  # of the groups with a penalty
     baseline: Group | None = None  # that all groups are compared with; None: each has its own
+
+    def setting_text(self, name: str, group: Group, catalog: Catalog) -> str:
+        """Return a setting of a group in words. The regularizer of a baseline is the name that it has in its label."""
+        if name == "regularizer.key" and self.called_baseline(group):
+            return NO_REGULARIZER
+        return setting_text(name, group.settings, catalog)
+
+    def called_baseline(self, group: Group) -> bool:
+        """Return whether a group has no penalty and is called the baseline: not where several such groups differ in
+        their regularizers alone."""
+        plain = "regularizer.key" not in self.varied or self.labels[self.index_of(group)].startswith(NO_REGULARIZER)
+        return group.is_baseline and group.trained_here and plain
 
     def index_of(self, group: Group) -> int:
         """Return the group's index in `groups`."""
@@ -279,6 +292,21 @@ def tradeoff_columns(columns: Sequence[Column]) -> list[Column]:
     others = [column for column in columns if column.result != ACCURACY]
     others = [column for column in others if column.result == _by_key(column)] or others
     return list(dict.fromkeys([others[0], others[-1]])) if others else []
+
+
+def dominated_groups(comparison: Comparison, x: Column, y: Column) -> dict[int, bool]:
+    """Return by the `id` of each group with both results whether another one is at least as good in both and better in
+    one; empty where a result has no direction."""
+    runs = [run for group in comparison.groups for run in group.runs]
+    more_x, more_y = higher_is_better(runs, x), higher_is_better(runs, y)
+    if more_x is None or more_y is None:
+        return {}
+    known = {
+        id(group): (group.means[x].mean, group.means[y].mean)
+        for group in comparison.groups
+        if {x, y} <= group.means.keys()
+    }
+    return dict(zip(known, dominated(list(known.values()), (more_x, more_y)), strict=True))
 
 
 def results_in_several_columns(comparison: Comparison) -> list[str]:

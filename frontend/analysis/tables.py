@@ -18,9 +18,9 @@ from densitylab.frontend.analysis.comparison import (
     short_label,
     text,
 )
-from densitylab.frontend.analysis.formatting import NO_REGULARIZER, fixed, status_text
+from densitylab.frontend.analysis.formatting import fixed, status_text
 from densitylab.frontend.analysis.origins import seed_of
-from densitylab.frontend.analysis.setting_names import setting_label, setting_text
+from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.client.catalog import Catalog
 
 BEST = "★ "
@@ -57,9 +57,7 @@ def summary(
     for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):
         settings.append(
             {
-                setting_label(name, group.settings, catalog): NO_REGULARIZER
-                if name == "regularizer.key" and group.is_baseline
-                else setting_text(name, group.settings, catalog)
+                setting_label(name, group.settings, catalog): comparison.setting_text(name, group, catalog)
                 for name in names
                 if (name in group.settings or "." not in name)
                 and not (group.is_baseline and name.startswith("regularizer.params."))

@@ -11,7 +11,7 @@ from densitylab.backend.shared.statistics.groups import Column, Group, mean_over
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
 from densitylab.frontend.analysis.origins import lambda_of
-from densitylab.frontend.analysis.setting_names import setting_label, setting_text
+from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, MARGIN
 from densitylab.frontend.client.catalog import Catalog
@@ -184,7 +184,7 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
         dimensions.append(
             _lambda_dimension([lambda_of(run) for _, run in complete])
             if name == "lambda_"
-            else _setting_dimension(name, [comparison.groups[number] for number, _ in complete], catalog)
+            else _setting_dimension(name, [comparison.groups[number] for number, _ in complete], comparison, catalog)
         )
     for column in chosen:
         dimensions.append(
@@ -231,8 +231,10 @@ def _lambda_dimension(lambdas: Sequence[float | None]) -> dict[str, object]:
     }
 
 
-def _setting_dimension(name: str, groups: Sequence[Group], catalog: Catalog) -> dict[str, object]:
-    texts = [setting_text(name, group.settings, catalog) for group in groups]
+def _setting_dimension(
+    name: str, groups: Sequence[Group], comparison: Comparison, catalog: Catalog
+) -> dict[str, object]:
+    texts = [comparison.setting_text(name, group, catalog) for group in groups]
     marks = list(dict.fromkeys(texts))
     return {
         "label": setting_label(name, groups[0].settings, catalog),

@@ -3,8 +3,7 @@
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
-from densitylab.backend.shared.statistics.pareto import dominated
-from densitylab.frontend.analysis.comparison import Comparison, column_label
+from densitylab.frontend.analysis.comparison import Comparison, column_label, dominated_groups
 from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.charts.figures import Point, RunPoint, scatter
 from densitylab.frontend.client.catalog import Catalog
@@ -21,9 +20,8 @@ def tradeoff(
     ]
     runs = all_runs(comparison)
     more_x, more_y = higher_is_better(runs, x), higher_is_better(runs, y)
-    faint = [False] * len(placed)
-    if more_x is not None and more_y is not None:
-        faint = dominated([(item[3].mean, item[4].mean) for item in placed], (more_x, more_y))
+    beaten_groups = dominated_groups(comparison, x, y)
+    faint = [beaten_groups.get(id(item[2]), False) for item in placed]
     points = [
         Point(label, mean_x, mean_y, color, group.runs[0].id, beaten)
         for (label, color, group, mean_x, mean_y), beaten in zip(placed, faint, strict=True)

@@ -14,7 +14,7 @@ from densitylab.frontend.analysis.comparison import (
     headline_columns,
     text,
 )
-from densitylab.frontend.analysis.setting_names import setting_label, setting_text
+from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.presets import DEMO
@@ -74,7 +74,7 @@ def table(comparison: Comparison, catalog: Catalog) -> str:
         baseline = baseline_for(group, comparison.groups)
         rows.append(
             [
-                *(setting_text(name, group.settings, catalog) for name in comparison.varied),
+                *(comparison.setting_text(name, group, catalog) for name in comparison.varied),
                 str(len(group.runs)),
                 *(text(mean_over_seeds(group, column)) for column in columns),
             ]

@@ -9,10 +9,12 @@ from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
     compare,
+    dominated_groups,
     headline_columns,
     method_label,
     tradeoff_columns,
 )
+from densitylab.frontend.analysis.formatting import NO_REGULARIZER
 from densitylab.frontend.analysis.selection_rule import (
     SelectionRule,
     constraint_text,
@@ -114,7 +116,8 @@ def _method(group: Group, comparison: Comparison, catalog: Catalog) -> str:
     """Return the settings of a group in words, without λ."""
     if not group.trained_here:
         return comparison.labels[comparison.index_of(group)]
-    return method_label(group, comparison.varied, catalog)
+    label = comparison.labels[comparison.index_of(group)]
+    return label if label.startswith(NO_REGULARIZER) else method_label(group, comparison.varied, catalog)
 
 
 def _table(
@@ -192,9 +195,10 @@ def _figure(
     place: Callable[[Group], Estimate | float | None] = (
         (lambda group: group.settings["lambda_"]) if x is None else (lambda group: mean_over_seeds(group, x))
     )
+    beaten = {} if x is None else dominated_groups(comparison, x, y)
     drawn = {
         label: [
-            PaperPoint(at, mean, group.settings["lambda_"], [run.id for run in group.runs])
+            PaperPoint(at, mean, group.settings["lambda_"], [run.id for run in group.runs], beaten.get(id(group)))
             for group in groups
             if (mean := mean_over_seeds(group, y)) and (at := place(group)) is not None
         ]

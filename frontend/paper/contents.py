@@ -54,6 +54,7 @@ class PaperPoint:
     y: Estimate
     lambda_: float | None
     runs: Sequence[int]
+    dominated: bool | None = None  # whether another point is at least as good in x and y; None: not known
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.formatting import as_sentence
 from densitylab.frontend.paper.contents import Paper, PaperFigure
 from densitylab.frontend.paper.escaping import escape
-from densitylab.frontend.paper.figures import width
+from densitylab.frontend.paper.figures import tradeoff, width
 
 _PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
@@ -50,10 +49,15 @@ def figure_caption(figure: PaperFigure) -> str:
     seeds = sorted({point.y.n for point in points})
     n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     bars = ", bars their 95 % intervals" if any(point.y.half_width is not None for point in points) else ""
-    lines = (
-        " Lines join the λ of a method in their order." if any(isinstance(item.x, Estimate) for item in points) else ""
-    )
-    return f"{as_sentence(figure.title)} Marks are means over seeds (n = {n}){bars}.{lines}"
+    lines = " Lines join the λ of a method in their order." if tradeoff(figure) else ""
+    numbers = " Numbers at the marks: λ." if tradeoff(figure) else ""
+    front = ""
+    if any(point.dominated for point in points):
+        front = (
+            " Hollow marks are dominated: another one is at least as good in both results and better in one. The "
+            "dotted line joins the others, the Pareto front."
+        )
+    return f"{as_sentence(figure.title)} Marks are means over seeds (n = {n}){bars}.{lines}{numbers}{front}"
 
 
 def _figure(figure: PaperFigure) -> str:

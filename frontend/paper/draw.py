@@ -42,6 +42,7 @@ STYLE: Any = {  # of matplotlib
     "axes.linewidth": 0.6,
 }
 
+FRONT = "Pareto front; hollow: dominated"
 Row = dict[str, str]
 
 
@@ -50,7 +51,8 @@ def drawn(layout: dict[str, Any], rows: Sequence[Row]) -> Iterator[Figure]:
     """Give the figure, in a context in which it is saved with the same style.
 
     Args:
-        layout: `x_label`, `y_label`, `width` (inches) and `colors`, by line.
+        layout: `x_label`, `y_label`, `width` (inches), `colors` by line, and `lambda_at_points`, whether each point has
+            its λ beside it.
         rows: the points, with the columns of the CSV file.
     """
     with rc_context(STYLE):
@@ -72,6 +74,8 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
     placed = _positions([row["x"] for row in rows])
     for axes, title in zip(grid, titles, strict=False):
         _panel(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
+        if layout["lambda_at_points"]:
+            _name_points(axes, [row for row in rows if row["panel"] == title], placed)
         if len(titles) > 1:
             axes.set_title(_wrapped(title, width / columns - 0.3))
     for axes in grid[len(titles) :]:
@@ -84,6 +88,9 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
+    front = sorted({(placed.at(row["x"]), float(row["y"])) for row in rows if row["dominated"] == "no"})
+    if any(row["dominated"] == "yes" for row in rows):
+        axes.plot(*zip(*front, strict=True), color="0.5", linestyle=":", linewidth=1, zorder=0, label=FRONT)
     for index, (label, color) in enumerate(colors.items()):
         points = [row for row in rows if row["line"] == label]
         if not points:
@@ -105,9 +112,28 @@ def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axi
             markeredgecolor="white",
             markeredgewidth=0.4,
         )
+        beaten = [place for place, row in zip(zip(x, y, strict=True), points, strict=True) if row["dominated"] == "yes"]
+        axes.plot(
+            [place[0] for place in beaten],
+            [place[1] for place in beaten],
+            linestyle="none",
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=4,
+            markerfacecolor="white",
+            markeredgecolor=color,
+            markeredgewidth=0.8,
+            zorder=3,
+        )
     if placed.ticks is not None:
         axes.set_xticks(list(placed.ticks), list(placed.ticks.values()))
     axes.grid(alpha=0.3, linewidth=0.4)
+
+
+def _name_points(axes: Axes, rows: Sequence[Row], placed: "Axis") -> None:
+    """Write the λ of each point beside it, once where several lines begin at one baseline."""
+    places = {(placed.at(row["x"]), float(row["y"]), row["lambda"]) for row in rows if row["lambda"]}
+    for x, y, lambda_ in sorted(places):
+        axes.annotate(f"{float(lambda_):g}", (x, y), xytext=(3, 3), textcoords="offset points", zorder=4)
 
 
 class Axis:
@@ -153,7 +179,7 @@ def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
     """Draw the legend above the panels, in as many columns as fit; return its height in inches."""
     handles: dict[str, Any] = {}
     for axes in grid:
-        for handle in axes.containers:
+        for handle in [*axes.containers, *(line for line in axes.lines if line.get_label() == FRONT)]:
             label = str(handle.get_label())
             if label not in handles or _points(handle) > _points(handles[label]):
                 handles[label] = handle  # a line of one point has no dashes to show
@@ -170,7 +196,7 @@ def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
 
 
 def _points(handle: Any) -> int:
-    return len(handle.lines[0].get_xdata())
+    return len((handle if hasattr(handle, "get_xdata") else handle.lines[0]).get_xdata())
 
 
 def _wrapped(text: str, inches: float) -> str:

@@ -20,6 +20,13 @@ def width(figure: PaperFigure) -> float:
     return COLUMN_WIDTH if len(figure.panels) == 1 else TEXT_WIDTH
 
 
+def tradeoff(figure: PaperFigure) -> bool:
+    """Return whether the figure shows a result over another one, so that no axis says the λ of a point."""
+    return any(
+        isinstance(point.x, Estimate) for panel in figure.panels for line in panel.lines.values() for point in line
+    )
+
+
 def line_colors(paper: Paper) -> dict[str, str]:
     """Return a colour for each line, the same in all figures: the paper's, else one of the palette."""
     labels = dict.fromkeys(label for figure in paper.figures for panel in figure.panels for label in panel.lines)
@@ -33,6 +40,7 @@ def layout(figure: PaperFigure, colors: Mapping[str, str]) -> dict[str, Any]:
         "x_label": figure.x_label,
         "y_label": figure.y_label,
         "width": width(figure),
+        "lambda_at_points": tradeoff(figure),
         "colors": dict(colors),
     }
 
@@ -48,6 +56,7 @@ def points(figure: PaperFigure) -> pd.DataFrame:
                 **_ends("y", point.y),
                 "n": point.y.n,
                 "lambda": "" if point.lambda_ is None else repr(point.lambda_),
+                "dominated": "" if point.dominated is None else "yes" if point.dominated else "no",
                 "runs": " ".join(map(str, point.runs)),
             }
             for panel in figure.panels

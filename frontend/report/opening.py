@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from densitylab.backend.shared.contracts import Origin
 from densitylab.frontend.analysis.formatting import counted
 from densitylab.frontend.analysis.origins import seed_of
-from densitylab.frontend.analysis.setting_names import setting_label, setting_text
+from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.analysis.summary import summary_sentences
 from densitylab.frontend.report.evidence import Evidence
 
@@ -69,7 +69,7 @@ def _differing(evidence: Evidence) -> Iterator[str]:
     comparison, catalog = evidence.comparison, evidence.catalog
     for name in comparison.varied:
         texts = dict.fromkeys(
-            setting_text(name, group.settings, catalog) for group in comparison.groups if name in group.settings
+            comparison.setting_text(name, group, catalog) for group in comparison.groups if name in group.settings
         )
         if len(texts) > 1:
             settings = next(group.settings for group in comparison.groups if name in group.settings)

@@ -261,6 +261,22 @@ def test_a_baseline_is_called_so_where_regularizers_differ():
     assert compare(runs[:2], NO_CATALOG).labels == ["λ 0", "λ 1"]
 
 
+def test_tables_and_axes_name_the_regularizer_of_a_baseline_as_its_label_does():
+    def names(runs: list[Run]) -> tuple[list[str], list[str]]:  # of the table, and of the axis of the lines
+        found = compare(runs, NO_CATALOG)
+        figure = parallel_coordinates(found, found.columns, NO_CATALOG)
+        assert figure is not None
+        axis = next(item for item in figure.data[0].dimensions if item.label == "regularizer")
+        return list(summary(found, found.columns, NO_CATALOG)["regularizer"]), list(axis.ticktext)
+
+    results = measured(0.9, 0.5, 0.5)
+    runs = [make_run("a", 0, 0, results=results), make_run("a", 1, 0, results=results)]
+    runs.append(make_run("b", 2, 0, results=results))
+    assert names(runs) == (["Baseline (no regularizer)", "a", "b"], ["Baseline (no regularizer)", "a", "b"])
+    runs.append(make_run("b", 0, 0, results=results))  # two that their regularizers alone tell apart
+    assert names(runs) == (["a", "b", "a", "b"], ["a", "b"])
+
+
 def test_controls_stand_beside_shares():
     plot = CatalogPlot.model_construct(
         title="Share", names=["share"], mark="violins", controls=["chance", "random_map", "random_weights"], images=None

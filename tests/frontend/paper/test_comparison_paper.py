@@ -6,8 +6,13 @@ import pytest
 
 from densitylab.frontend.analysis.comparison import compare, headline_columns
 from densitylab.frontend.analysis.selection_rule import SelectionRule
+from densitylab.frontend.charts.tradeoff import tradeoff
+from densitylab.frontend.paper import draw
 from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper
+from densitylab.frontend.paper.document import figure_caption
+from densitylab.frontend.paper.figures import layout, line_colors
+from densitylab.frontend.paper.figures import points as table_of
 from densitylab.frontend.paper.latex import table_latex
 
 
@@ -22,7 +27,7 @@ def paper(runs, catalog) -> Paper:
 def test_all_groups_have_a_row_and_the_best_mean_is_bold(paper: Paper):
     table = paper.tables[0]
     assert [(row.method, row.lambda_) for row in table.rows] == [
-        ("None (baseline)", 0.0),
+        ("Baseline (no regularizer)", 0.0),
         ("Jacobian regularization", 0.1),
         ("Jacobian regularization", 1.0),
         ("Marginal-density smoothing", 0.1),
@@ -36,7 +41,7 @@ def test_all_groups_have_a_row_and_the_best_mean_is_bold(paper: Paper):
 def test_the_selected_lambda_has_its_edge_and_the_rule(paper: Paper):
     table = paper.tables[1]
     assert [(row.method, row.lambda_, row.edge) for row in table.rows] == [
-        ("None (baseline)", 0.0, None),
+        ("Baseline (no regularizer)", 0.0, None),
         ("Jacobian regularization", 1.0, "highest"),
         ("Marginal-density smoothing", 1.0, "highest"),
     ]
@@ -70,3 +75,48 @@ def test_runs_without_results_give_no_table_and_no_figure(runs, catalog):
     comparison = compare(empty, catalog)
     paper = comparison_paper(comparison, headline_columns(comparison, catalog), catalog, title="Empty")
     assert paper.tables == [] and paper.figures == []
+
+
+def test_a_trade_off_has_its_lambda_and_its_front_as_the_page_has_them(runs, catalog, paper: Paper):
+    comparison = compare([run for run in runs if run.experiment == 1], catalog)
+    accuracy, pgd = (
+        next(column for column in comparison.columns if column.result == name)
+        for name in ("accuracy.accuracy", "pgd_linf.accuracy")
+    )
+    shown = {point.opens: point.faint for point in tradeoff(comparison, accuracy, pgd, catalog)[1]}
+    assert set(shown.values()) == {True, False}
+    figure, over_lambda = paper.figures[0], paper.figures[1]
+    points = [point for line in figure.panels[0].lines.values() for point in line]
+    assert {point.runs[0]: point.dominated for point in points} == shown
+    rows = table_of(figure).to_dict(orient="records")
+    front = {(float(row["x"]), float(row["y"])) for row in rows if row["dominated"] == "no"}
+    with draw.drawn(layout(figure, line_colors(paper)), rows) as drawn:
+        drawn.draw_without_rendering()
+        (axes,) = drawn.axes
+        (line,) = [line for line in axes.lines if line.get_label() == draw.FRONT]
+        assert set(zip(line.get_xdata(), line.get_ydata(), strict=True)) == front
+        hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+        beaten = {place for line in hollow for place in zip(line.get_xdata(), line.get_ydata(), strict=True)}
+        assert beaten == {(float(row["x"]), float(row["y"])) for row in rows if row["dominated"] == "yes"}
+        assert sorted(text.get_text() for text in axes.texts) == ["0", "0.1", "0.1", "1", "1"]  # the baseline once
+        assert draw.FRONT in [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert "Numbers at the marks: λ." in figure_caption(figure) and "Hollow marks" in figure_caption(figure)
+    assert "Numbers at" not in figure_caption(over_lambda)
+    with draw.drawn(layout(over_lambda, line_colors(paper)), table_of(over_lambda).to_dict(orient="records")) as drawn:
+        assert not drawn.axes[0].texts
+
+
+def test_the_second_constraint_is_in_title_rule_and_columns(runs, catalog):
+    comparison = compare([run for run in runs if run.experiment == 1], catalog)
+    accuracy, pgd, leakage = (
+        next(column for column in comparison.columns if column.result.startswith(name))
+        for name in ("accuracy.accuracy", "pgd_linf.accuracy", "leakage")
+    )
+    rule = SelectionRule(leakage, 0.02, pgd, 0.05)
+    paper = comparison_paper(comparison, [accuracy], catalog, title="Experiment 1", rule=rule)
+    table = paper.tables[1]
+    assert table.title.endswith("below its baseline, PGD accuracy, L∞ ε = 0.1 at most 5 points worse")
+    assert table.results == ["accuracy.accuracy", leakage.result, "pgd_linf.accuracy"]
+    assert "limit of the second result" in " ".join(table.notes)
+    assert not any(cell.best for row in table.rows for cell in row.cells[1:])
+    assert "over the 4 tests of all groups" in " ".join(table.notes)
