@@ -64,4 +64,4 @@ def constraint_text(rule: SelectionRule, comparison: Comparison, catalog: Catalo
     if rule.constraint is None:
         return ""
     label = short_label(rule.constraint, comparison, catalog)
-    return f", {label} at most {100 * rule.constraint_loss:g} points worse"
+    return f", with {label} at most {100 * rule.constraint_loss:g} points worse"

@@ -75,14 +75,15 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
     for axes, title in zip(grid, titles, strict=False):
         _panel(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
         if layout["lambda_at_points"]:
-            _name_points(axes, [row for row in rows if row["panel"] == title], placed)
+            _name_points(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
         if len(titles) > 1:
             axes.set_title(_wrapped(title, width / columns - 0.3))
     for axes in grid[len(titles) :]:
         axes.set_visible(False)
     for axes in grid[::columns]:
         axes.set_ylabel(_wrapped(layout["y_label"], HEIGHT - 0.3))
-    figure.supxlabel(_wrapped(layout["x_label"], width))
+    numbers = " (numbers: λ)" if layout["lambda_at_points"] else ""
+    figure.supxlabel(_wrapped(layout["x_label"] + numbers, width))
     figure.set_figheight(HEIGHT * lines + 0.35 + _legend(figure, list(grid), width))
     return figure
 
@@ -129,11 +130,26 @@ def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axi
     axes.grid(alpha=0.3, linewidth=0.4)
 
 
-def _name_points(axes: Axes, rows: Sequence[Row], placed: "Axis") -> None:
-    """Write the λ of each point beside it, once where several lines begin at one baseline."""
-    places = {(placed.at(row["x"]), float(row["y"]), row["lambda"]) for row in rows if row["lambda"]}
-    for x, y, lambda_ in sorted(places):
-        axes.annotate(f"{float(lambda_):g}", (x, y), xytext=(3, 3), textcoords="offset points", zorder=4)
+def _name_points(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
+    """Write the λ of each point beside it in the colour of its line, on a side of its own for each of four lines; once
+    where several lines begin at one baseline."""
+    named = set()
+    for index, (label, color) in enumerate(colors.items()):
+        right, above = index % 4 < 2, index % 2 == 0
+        for row in [row for row in rows if row["line"] == label and row["lambda"]]:
+            place = placed.at(row["x"]), float(row["y"])
+            if (place, row["lambda"]) not in named:
+                named.add((place, row["lambda"]))
+                axes.annotate(
+                    f"{float(row['lambda']):g}",
+                    place,
+                    xytext=(3 if right else -3, 2 if above else -2),
+                    textcoords="offset points",
+                    ha="left" if right else "right",
+                    va="bottom" if above else "top",
+                    color=color,
+                    zorder=4,
+                )
 
 
 class Axis:

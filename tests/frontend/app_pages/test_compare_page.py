@@ -277,17 +277,17 @@ def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constr
     app = app.selectbox(key="constraint").set_value("Leakage, share").run()
     app = app.number_input(key="worse").set_value(5.0).run()
     text = page_text(app)
-    assert "Best at ≤ 2 points accuracy loss, Leakage, share at most 5 points worse" in text
+    assert "Best at ≤ 2 points accuracy loss, with Leakage, share at most 5 points worse" in text
     row = table(app, "λ within budget").iloc[0]
     assert (row["λ"], row["λ within budget"]) == ("1", "1 of 2") and row["Leakage, share"].startswith("0.48")
-    assert "2 points of accuracy, Leakage, share at most 5 points worse" in text  # the claim
+    assert "2 points of accuracy, with Leakage, share at most 5 points worse" in text  # the claim
     questions = table(app, "question", "answer")
     assert questions["question"].tolist()[2] == "at most 5 points worse: Leakage, share"
     # The old report is of another selection
     assert not any(item.label == "Download the report" for item in app.get("download_button"))
     app = button(app, "Make a report").click().run()
     made = html.unescape(app.session_state["report"][1])
-    assert "best at ≤ 2 points accuracy loss, Leakage, share at most 5 points worse" in made
+    assert "best at ≤ 2 points accuracy loss, with Leakage, share at most 5 points worse" in made
 
 
 def test_few_images_are_said_above_the_tables_of_their_result(page, live_api, constrained):

@@ -115,7 +115,7 @@ def test_the_second_constraint_is_in_title_rule_and_columns(runs, catalog):
     rule = SelectionRule(leakage, 0.02, pgd, 0.05)
     paper = comparison_paper(comparison, [accuracy], catalog, title="Experiment 1", rule=rule)
     table = paper.tables[1]
-    assert table.title.endswith("below its baseline, PGD accuracy, L∞ ε = 0.1 at most 5 points worse")
+    assert table.title.endswith("below its baseline, with PGD accuracy, L∞ ε = 0.1 at most 5 points worse")
     assert table.results == ["accuracy.accuracy", leakage.result, "pgd_linf.accuracy"]
     assert "limit of the second result" in " ".join(table.notes)
     assert not any(cell.best for row in table.rows for cell in row.cells[1:])

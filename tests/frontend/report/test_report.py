@@ -200,7 +200,7 @@ def test_the_report_has_the_rule_of_the_selected_lambda(live_api, impatient):
 
     assert selected(None)[0] == "10"
     chosen, text = selected(SelectionRule(pgd, 0.03, share, 0.05))
-    assert chosen == "1" and "best at ≤ 3 points accuracy loss, Leakage, share at most 5 points worse" in text
+    assert chosen == "1" and "best at ≤ 3 points accuracy loss, with Leakage, share at most 5 points worse" in text
     assert selected(SelectionRule(share, 0.03))[0] == "1"
 
 
