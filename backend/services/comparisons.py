@@ -391,6 +391,7 @@ def _question(name: QuestionName, question: Question) -> contracts.ClaimQuestion
         verdict=question.verdict,
         threshold=question.threshold,
         p=question.p,
+        seeds_needed=question.seeds_needed if question.verdict_over_seeds == "undecided" else None,
         seeds=None
         if question.seeds is None
         else contracts.SeedTest.model_validate(question.seeds, from_attributes=True),

@@ -68,7 +68,7 @@ def same_difference_text(
             verdict = "apart from 0" if tested.established else f"undecided; {more} seeds would tell it from 0"
             return (
                 f"As one of the {counted(_count(comparison, columns), 'test')} of this page (Holm) the difference in "
-                f"this result is {verdict}."
+                f"the result alone is {verdict}."
             )
     return ""
 

@@ -156,6 +156,11 @@ class ClaimQuestion(Answer):
         default=None,
         description="two-sided p value of the paired t test that the difference is the threshold; null: not tested",
     )
+    seeds_needed: int | None = Field(
+        default=None,
+        description="seeds that would decide this question by itself with probability 0.8; null: decided over seeds, "
+        "not known, or over 1000",
+    )
     seeds: SeedTest | None = Field(description="paired t test by seed; null: no common seed")
     images: ImageTest | None = Field(
         description="test of the means over seeds on the same images; null: no values per image are stored"

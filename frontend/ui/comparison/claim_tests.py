@@ -44,6 +44,7 @@ def _row(question: ClaimQuestion, words: str) -> dict[str, str]:
         "p (t test)": "—" if question.p is None else f"{question.p:.2g}",
         "effect size": "—" if seeds is None or seeds.effect_size is None else fixed(seeds.effect_size, 2),
         "seeds": str(seeds.n) if seeds else "0",
+        "seeds to decide": "" if question.seeds_needed is None else f"about {question.seeds_needed}",
         "over images": "—"
         if images is None
         else text(Estimate(images.difference, images.low, images.high, images.n), signed=True),

@@ -10,6 +10,7 @@ from scipy import stats
 
 from densitylab.backend.shared.contracts import Flag, Status, Value
 from densitylab.backend.shared.statistics.estimates import wilson
+from densitylab.backend.shared.statistics.paired_tests import seeds_needed
 from densitylab.backend.shared.store import evaluations, run_artifacts, runs, tasks
 from densitylab.backend.shared.tables import RunRow
 
@@ -145,6 +146,42 @@ def test_a_claim_is_answered_with_its_tests(client: TestClient, launched: dict[f
     assert costly["flags"] == [{"key": "zero_gradient", "text": "zero_gradient.", "runs": launched[10.0]}]
     lower = ask(1.0, 0.0, result="leakage.share")
     assert lower["verdict"] == "yes" and lower["questions"][0]["seeds"]["mean"] < 0
+
+
+def test_a_constraint_limits_the_selected_lambda_and_is_a_question_of_the_claim(
+    client: TestClient, launched: dict[float, list[int]]
+):
+    query = {"ids": [run for own in launched.values() for run in own], "result": "leakage.share"}
+    constraint = {"constraint_result": "pgd_linf.accuracy", "constraint_budget": 0.05}
+    free = get(client, **query, accuracy_budget=0.3)
+    assert (free["constraint_result"], free["selection"][0]["constraint"]) == (None, None)
+    # Share of the attribution selects λ = 10, where PGD accuracy is higher too: the limit keeps it
+    kept = get(client, **query, accuracy_budget=0.3, **constraint)
+    (row,) = kept["selection"]
+    assert (row["lambda_"], row["within_budget"], row["constraint_split"]) == (10, 2, "test")
+    assert row["baseline_constraint"]["mean"] == pytest.approx(0.10) and row["constraint"]["mean"] > 0.5
+    # The accuracy as a constraint takes λ = 10 away, which costs 20 points
+    (row,) = get(client, **query, accuracy_budget=0.3, constraint_result="accuracy.accuracy", constraint_budget=0.1)[
+        "selection"
+    ]
+    assert (row["lambda_"], row["within_budget"]) == (1, 1)
+    wrong = get(client, status=422, **query, constraint_result="groups.worst")
+    assert wrong["errors"][0]["pointer"] == "/query/constraint_result"
+
+    groups = {"first": launched[0.0], "second": launched[1.0], "result": "accuracy.accuracy", "accuracy_budget": 0.05}
+    answer = get(client, "/claim", **groups, **constraint)
+    third = answer["questions"][2]
+    assert (third["question"], third["threshold"], third["verdict"]) == ("constraint", -0.05, "no")
+    assert answer["verdict"] == "no" and "its constrained result is beyond the limit" in answer["text"]
+    assert len(get(client, "/claim", **groups)["questions"]) == 2
+    # About accuracy the seeds leave open whether the loss of half a point is within 0.7 points
+    near = get(
+        client, "/claim", first=launched[1.0], second=launched[0.0], result="leakage.share", accuracy_budget=0.007
+    )
+    result, accuracy = near["questions"]
+    spread = accuracy["seeds"]["mean"] / accuracy["seeds"]["effect_size"]
+    assert accuracy["verdict"] == "undecided" and result["seeds_needed"] is None
+    assert accuracy["seeds_needed"] == seeds_needed(abs(accuracy["seeds"]["mean"] + 0.007), spread) == 5
 
 
 def test_one_seed_decides_nothing(client: TestClient, launched: dict[float, list[int]]):
