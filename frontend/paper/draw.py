@@ -195,7 +195,8 @@ def _legend(figure: Figure, grid: Sequence[Axes], width: float) -> float:
     """Draw the legend above the panels, in as many columns as fit; return its height in inches."""
     handles: dict[str, Any] = {}
     for axes in grid:
-        for handle in [*axes.containers, *(line for line in axes.lines if line.get_label() == FRONT)]:
+        named: list[Any] = [*axes.containers, *(line for line in axes.lines if line.get_label() == FRONT)]
+        for handle in named:
             label = str(handle.get_label())
             if label not in handles or _points(handle) > _points(handles[label]):
                 handles[label] = handle  # a line of one point has no dashes to show
