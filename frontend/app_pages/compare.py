@@ -202,6 +202,9 @@ def show_live() -> None:
     if not comparison.columns:
         for tab in (charts, best, plots):
             tab.caption("No results yet: they come with the evaluations after the training.")
+    with table:  # first, since it is the tab that is open
+        show_warning_line(comparison_warnings(comparison, columns))
+        show_group_table(comparison, columns)
     with best:
         rule = show_selection(comparison, columns)
         remember_rule(rule)
@@ -210,8 +213,6 @@ def show_live() -> None:
         across = show_tradeoffs(comparison)
         show_parallel_coordinates(comparison, columns)
     with table:
-        show_warning_line(comparison_warnings(comparison, columns))
-        show_group_table(comparison, columns)
         show_paper(comparison, columns, rule, across)
     with curves:
         show_training_curves(comparison, runs)
