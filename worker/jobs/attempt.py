@@ -125,7 +125,7 @@ class Attempt:
             logs.append(session, record.id, [(time.time(), level, text) for level, text in lines])
             lease.report(stage="starting", progress=state.step / total)
             lease.renew(session)
-        self.recorder = Recorder(context, lease, record.id, step=state.step, seconds=seconds)
+        self.recorder = Recorder(context, lease, record.id, seconds=seconds)
         self.checkpointer = Checkpoints(context, lease, self.recorder, record.id, saved_step=state.step)
 
     def batches(self) -> Batches:

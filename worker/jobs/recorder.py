@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from densitylab.backend.shared.disk_full import DatabaseFull
 from densitylab.backend.shared.store import logs, metrics, runs
 from densitylab.worker.jobs.context import Context
+from densitylab.worker.jobs.step_pace import StepPace
 from densitylab.worker.runtime.lease import Lease
 from densitylab.worker.runtime.room import wait_for_room
 from densitylab.worker.training.loop import StepReport
@@ -20,13 +21,12 @@ FLUSH_SECONDS = 0.5
 class Recorder:
     """Collects points and writes them at most twice a second; the first point at once, for quick feedback."""
 
-    def __init__(self, context: Context, lease: Lease, run_id: int, *, step: int, seconds: float) -> None:
+    def __init__(self, context: Context, lease: Lease, run_id: int, *, seconds: float) -> None:
         """
         Args:
             context: of the job.
             lease: of the task.
             run_id: of the run.
-            step: optimizer steps done before this attempt.
             seconds: of training before this attempt.
         """
         self._context = context
@@ -36,7 +36,7 @@ class Recorder:
         self._latest: dict[str, float] = {}
         self._lines: list[tuple[float, str, str]] = []
         self._began = time.monotonic()
-        self._first_step = step
+        self._pace = StepPace()
         self._seconds_before = seconds
         self._flush_at = 0.0
         self._doubtful = False
@@ -60,12 +60,10 @@ class Recorder:
             for name, value in values.items()
         ]
         self._latest |= values
-        done = report.step - self._first_step
-        rate = done / max(time.monotonic() - self._began, 1e-9)
         self._lease.report(
             stage=f"epoch {int(report.epoch) + 1 if report.epoch % 1 else int(report.epoch)}",
             progress=report.step / report.total_steps,
-            eta_seconds=(report.total_steps - report.step) / rate,
+            eta_seconds=self._pace.seconds_left(report.step, report.total_steps),
         )
 
     def due(self) -> bool:
