@@ -11,6 +11,7 @@ from densitylab.frontend.analysis.comparison import Comparison, compare, headlin
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import correction_text, summary_sentences
+from densitylab.frontend.analysis.time_left import time_left
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.frozen.experiment import freeze_experiment
 from densitylab.frontend.paper.comparison import comparison_paper
@@ -43,7 +44,9 @@ RULE = "selection-rule"  # in the state of the session
 TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric plots", "Runs")
 
 
-def show_progress(runs: Sequence[Run]) -> None:
+def show_progress(runs: Sequence[Run], experiments: Sequence[int]) -> None:
+    """Draw how far the runs are, and the time left of all runs of their experiments; of runs that were chosen one by
+    one, when the next training ends."""
     counts = {status: sum(run.status is status for run in runs) for status in Status}
     words = " · ".join(f"{status_text(status)} {count}" for status, count in counts.items() if count)
     evaluations = Counter[Status]()
@@ -52,13 +55,16 @@ def show_progress(runs: Sequence[Run]) -> None:
     ended = sum(count for status, count in evaluations.items() if status.final)
     if ended < evaluations.total():
         words += f" · {ended} of {evaluations.total()} evaluations done"
+    if left := time_left([api().experiment(number) for number in experiments]):
+        words += f" · {left}"
     if all(run.status.final for run in runs):
         st.caption(f"{counted(len(runs), 'run')}: {words}")
         return
     done = sum(1.0 if run.status.final else run.progress for run in runs) / len(runs)
     known = [run.eta_seconds for run in runs if run.eta_seconds is not None]
-    left = f" · next training ends in {duration(min(known))}" if known else ""
-    st.progress(done, text=f"{counted(len(runs), 'run')}: {words}{left}")
+    if known and not experiments:
+        words += f" · next training ends in {duration(min(known))}"
+    st.progress(done, text=f"{counted(len(runs), 'run')}: {words}")
 
 
 def show_runs(runs: Sequence[Run]) -> None:
@@ -196,7 +202,7 @@ def show_live() -> None:
     columns = headline_columns(comparison, catalog())
     if options.results:
         columns = [column for column in comparison.columns if column.result in options.results]
-    show_progress(runs)
+    show_progress(runs, subject.experiments)
     show_summary(comparison, columns)
     table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
     if not comparison.columns:

@@ -21,7 +21,7 @@ from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.search_progress import show_search
-from densitylab.frontend.ui.status import counts_text
+from densitylab.frontend.ui.status import counts_text, progress_text
 
 MAX_CURVES = 60
 MAX_ENTRIES = 20  # of the legend; with more curves it lists groups
@@ -29,18 +29,12 @@ MAX_POINTS = 300
 MANY = 100  # runs; larger experiments refresh more slowly
 
 
-def is_active(experiment: Experiment) -> bool:
-    searches = experiment.search is not None and experiment.search.status == "running"
-    return searches or any(experiment.counts.get(status) for status in (Status.QUEUED, Status.RUNNING))
-
-
 def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
     st.markdown(counts_text(experiment.counts))
-    if is_active(experiment):
-        left = f", {duration(experiment.eta_seconds)} left" if experiment.eta_seconds is not None else ""
+    if not experiment.finished:
         positions = [run.queue_position for run in runs if run.queue_position is not None]
         next_run = f" · next in queue: #{min(positions)}" if positions else ""
-        st.progress(experiment.progress, text=f"{experiment.progress:.0%}{left}{next_run}")
+        st.progress(experiment.progress, text=f"{progress_text(experiment)}{next_run}")
     for run in runs:
         if run.status is Status.FAILED and run.error:
             st.error(f"**Run {run.id} failed:** {escaped(run.error.splitlines()[-1][:200])}", icon=":material/error:")
@@ -210,7 +204,7 @@ if first.notes:
     st.markdown(escaped(first.notes))
 if not first_runs:
     st.info("All runs of this experiment are deleted or archived.", icon=":material/inbox:")
-live = is_active(first)
+live = not first.finished
 load_charts()
 first_comparison = compare(first_runs, catalog())
 show_experiment_actions(first, first_runs, first_comparison)
@@ -228,7 +222,7 @@ def show_live() -> None:
     else:
         experiment, runs = api().experiment(first.id), api().runs_of(first.id)
         comparison = compare(runs, catalog())
-    if live and not is_active(experiment):
+    if live and experiment.finished:
         st.rerun()  # the whole page, without refresh
     if not runs:
         return

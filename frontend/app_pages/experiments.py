@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Experiment, Status
+from densitylab.backend.shared.contracts import Experiment
 from densitylab.frontend.analysis.formatting import by_owner, escaped
 from densitylab.frontend.client import ApiError
-from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_results import result_line
-from densitylab.frontend.ui.status import counts_text
+from densitylab.frontend.ui.status import counts_text, progress_text
 
 PAGE = 20
 
@@ -39,24 +38,19 @@ def show_experiment(experiment: Experiment) -> None:
             st.caption(f"experiment {experiment.id} · {created} {tags}")
         with state:
             st.markdown(counts_text(experiment.counts) or "no runs")
-            if is_active(experiment):
-                left = f", {duration(experiment.eta_seconds)} left" if experiment.eta_seconds is not None else ""
-                st.progress(experiment.progress, text=f"{experiment.progress:.0%}{left}")
+            if not experiment.finished:
+                st.progress(experiment.progress, text=progress_text(experiment))
             if results := result_line(experiment):
                 st.caption(escaped(results))
-            elif experiment.notes and not is_active(experiment):
+            elif experiment.notes and experiment.finished:
                 st.caption(escaped(experiment.notes.splitlines()[0][:120]))
         with compare:
             st.page_link("app_pages/compare.py", label="Compare", icon=":material/scatter_plot:", query_params=query)
 
 
-def is_active(experiment: Experiment) -> bool:
-    return any(experiment.counts.get(status) for status in (Status.QUEUED, Status.RUNNING))
-
-
 def any_active() -> bool:
     try:
-        return any(is_active(item) for item in fetch(wanted())[0])
+        return not all(item.finished for item in fetch(wanted())[0])
     except ApiError:
         return True  # until it is back
 

@@ -7,7 +7,16 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, MetricSeries, Origin, Run
 from densitylab.frontend.analysis.curve_names import metric_label
-from densitylab.frontend.analysis.formatting import by_owner, escaped, number, run_flags, run_heading, run_words, size
+from densitylab.frontend.analysis.formatting import (
+    by_owner,
+    counted,
+    escaped,
+    number,
+    run_flags,
+    run_heading,
+    run_words,
+    size,
+)
 from densitylab.frontend.analysis.origins import ORIGINS
 from densitylab.frontend.charts.figures import SECONDARY_PANELS, X_LABELS, Panel, curves, panels_of
 from densitylab.frontend.client import ApiError
@@ -43,11 +52,12 @@ def show_header(run: Run, catalog: Catalog) -> None:
             took = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else None
             st.caption(f"took {duration(took)}" if took is not None else "not started")
         else:
-            left = f", {duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
+            left = f", {duration(run.eta_seconds)} of training left" if run.eta_seconds is not None else ""
+            evaluations = f", then {counted(len(run.evaluations), 'evaluation')}" if run.evaluations else ""
             stage = run.stage or "waiting for a worker"
             if run.queue_position is not None:
                 stage = f"#{run.queue_position} in the queue, {run.priority.value} priority"
-            st.progress(run.progress, text=f"{stage} · {run.progress:.0%}{left}")
+            st.progress(run.progress, text=f"{stage} · {run.progress:.0%}{left}{evaluations}")
     with facts:
         st.caption(
             f"attempt {run.attempt} · device {run.device or 'not assigned yet'} · "

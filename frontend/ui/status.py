@@ -5,8 +5,9 @@ from typing import Literal
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Status
+from densitylab.backend.shared.contracts import Experiment, Status
 from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.analysis.time_left import time_left
 
 # Each status has an icon and a colour; the word always goes with them
 _ICONS: dict[Status, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {
@@ -31,6 +32,14 @@ def counts_text(counts: Mapping[Status, int]) -> str:
         for status, (icon, color) in _ICONS.items()
         if counts.get(status)
     )
+
+
+def progress_text(experiment: Experiment) -> str:
+    """Return what an unfinished experiment has done, and the time that it still takes."""
+    counts = experiment.evaluation_counts
+    done = sum(number for status, number in counts.items() if status.final)
+    evaluated = f", {done} of {sum(counts.values())} evaluations done" if counts else ""
+    return f"{experiment.progress:.0%} trained{evaluated}, {time_left([experiment])}"
 
 
 def flash(text: str) -> None:

@@ -55,6 +55,7 @@ from densitylab.backend.shared.contracts.events import (
     WebhookRequest,
 )
 from densitylab.backend.shared.contracts.experiments import (
+    AddedGroup,
     AddedRuns,
     Experiment,
     ExperimentPatch,
@@ -62,6 +63,7 @@ from densitylab.backend.shared.contracts.experiments import (
     LaunchCaution,
     Preflight,
     PreflightData,
+    RunsPreflight,
     RunsRequest,
     Sweep,
     SweepGrid,
@@ -212,6 +214,7 @@ __all__ = [
     "TRAINING_QUEUES",
     "UNKNOWN_MODEL",
     "WORKER_SECONDS",
+    "AddedGroup",
     "AddedRuns",
     "Ancestor",
     "Answer",
@@ -329,6 +332,7 @@ __all__ = [
     "RunPatch",
     "RunSource",
     "RunSpec",
+    "RunsPreflight",
     "RunsRequest",
     "SampleSource",
     "SampleValue",

@@ -93,7 +93,13 @@ class Experiment(Answer):
     )
     progress: float = Field(default=0.0, description="mean over its runs, 0 to 1")
     eta_seconds: float | None = Field(
-        default=None, description="estimated seconds of training left if no other work comes first; null if not known"
+        default=None,
+        description="estimated seconds until its runs are trained and evaluated if no other work comes first; null if "
+        "not known",
+    )
+    untimed_evaluations: int = Field(
+        default=0,
+        description="unfinished evaluations that `eta_seconds` leaves out, since none of their kind has ended yet",
     )
     request: dict[str, Any] = Field(default_factory=dict, description="as posted: a launch, an import or a logged run")
     additions: list[dict[str, Any]] = Field(default_factory=list, description="requests that added runs, in order")
@@ -157,6 +163,23 @@ class Preflight(Answer):
         default_factory=list, description="warnings that runs would carry, each with its field"
     )
     launchable: bool = Field(description="whether a launch would be accepted now")
+
+
+class AddedGroup(Answer):
+    """Runs of one regularizer and λ that would be added."""
+
+    regularizer: str = Field(description="key of the regularizer")
+    lambda_: float = Field(description="λ of the runs")
+    seeds: list[int] = Field(description="seeds of the runs")
+    runs: int = Field(description="number of runs; above that of the seeds where another parameter varies too")
+
+
+class RunsPreflight(Answer):
+    """The runs that would be added to an experiment, and their estimated cost."""
+
+    added: list[AddedGroup] = Field(description="the new runs")
+    skipped: list[int] = Field(description="requested runs that the experiment has already")
+    cost: Preflight = Field(description="estimated cost of the new runs")
 
 
 class AddedRuns(Answer):

@@ -47,7 +47,7 @@ class Study(Answer):
     launches: list[StudyLaunch] = Field(description="its experiments")
     finished: bool = Field(description="whether something was launched, and all of it has ended")
     progress: float = Field(description="mean over its runs, 0 to 1")
-    eta_seconds: float | None = Field(description="estimated seconds of training left; null: not known")
+    eta_seconds: float | None = Field(description="estimated seconds of training and evaluations left; null: not known")
     owner: str | None = Field(description="who launched it")
     created_at: datetime = Field(description="time of the launch, UTC")
 

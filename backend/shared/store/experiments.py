@@ -14,7 +14,7 @@ from densitylab.backend.shared.callers import LOCAL, Caller
 from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.database import now
 from densitylab.backend.shared.specs import Planned
-from densitylab.backend.shared.store import runs, word_index
+from densitylab.backend.shared.store import runs, time_left, word_index
 from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import ExperimentRow, MetricRow, RunRow, TaskRow
@@ -286,11 +286,6 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
             TaskRow.status,
             func.count().label("number"),
             func.sum(TaskRow.progress).label("progress"),
-            func.count(TaskRow.eta_seconds).label("etas"),
-            func.sum(TaskRow.eta_seconds).label("left"),
-            func.max(TaskRow.eta_seconds).label("longest"),
-            func.sum(TaskRow.started_at).label("started"),
-            func.sum(TaskRow.finished_at).label("finished"),
             func.aggregate_strings(cast(RunRow.id, Text), ",").label("ids"),  # read as JSON far faster than as rows
         )
         .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(contracts.RUN_TASKS)))
@@ -306,11 +301,17 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
         .group_by(RunRow.experiment_id, TaskRow.status)
     ):
         evaluated.setdefault(experiment_id, {})[Status(status)] = number
-    at = now(session)
+    unfinished = [
+        row.id
+        for row in rows
+        if not all(Status(status).final for status in (*groups.get(row.id, {}), *evaluated.get(row.id, {})))
+    ]
+    left = time_left.of_experiments(session, unfinished, now(session)) if unfinished else {}
     answers = []
     for row in rows:
         by_status = groups.get(row.id, {})
         evaluation_counts = evaluated.get(row.id, {})
+        time = left.get(row.id, time_left.TimeLeft())
         belonging = sorted(json.loads(f"[{','.join(item.ids for item in by_status.values())}]"))
         answers.append(
             contracts.Experiment(
@@ -323,10 +324,10 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
                 counts={status: by_status[status].number for status in Status if status in by_status},
                 evaluation_counts=evaluation_counts,
                 search=_search_summary(row),
-                finished=row.search_status != "running"
-                and all(Status(status).final for status in (*by_status, *evaluation_counts)),
+                finished=row.search_status != "running" and row.id not in left,
                 progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
-                eta_seconds=_eta(by_status, at),
+                eta_seconds=time.seconds,
+                untimed_evaluations=time.untimed_evaluations,
                 request=row.request,
                 additions=row.additions,
                 owner=row.owner,
@@ -342,24 +343,6 @@ def _search_summary(row: ExperimentRow) -> contracts.SearchSummary | None:
     return contracts.SearchSummary(
         kind=row.search["request"]["kind"], status=row.search_status, reason=row.search_reason or ""
     )
-
-
-def _eta(by_status: dict[str, Any], at: float) -> float | None:
-    """Return the seconds until the last run is trained, estimated from the finished runs, or else from the running
-    ones, with as many runs at once as now."""
-    running, queued, succeeded = (by_status.get(status) for status in (Status.RUNNING, Status.QUEUED, Status.SUCCEEDED))
-    if (running is None and queued is None) or (running is not None and running.etas < running.number):
-        return None
-    left, longest, at_once = (0.0, 0.0, 1) if running is None else (running.left, running.longest, running.number)
-    if queued is None:
-        return float(max(left / at_once, longest))
-    if succeeded is not None:
-        typical = (succeeded.finished - succeeded.started) / succeeded.number
-    elif running is not None:
-        typical = at + (running.left - running.started) / running.number
-    else:
-        return None
-    return float(max((left + queued.number * typical) / at_once, longest))
 
 
 def total(session: Session) -> int:

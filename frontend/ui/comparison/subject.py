@@ -20,8 +20,13 @@ class Subject:
     """The runs under comparison."""
 
     name: str
-    experiment: int | None  # None: runs chosen one by one, or several experiments
+    experiments: Sequence[int]  # none: runs chosen one by one
     fetch: Callable[[], list[Run]]
+
+    @property
+    def experiment(self) -> int | None:
+        """The only experiment; None where there are several, or runs were chosen one by one."""
+        return self.experiments[0] if len(self.experiments) == 1 else None
 
 
 def choose_subject() -> Subject:
@@ -41,7 +46,7 @@ def _chosen_runs(run_ids: Sequence[int]) -> Subject:
             missing.append(run_id)
     if missing:
         st.warning(f"Not found: run {joined(missing)}. It may have been deleted.", icon=":material/link_off:")
-    return Subject(f"Runs {joined(existing)}", None, lambda: [api().run(run_id) for run_id in existing])
+    return Subject(f"Runs {joined(existing)}", [], lambda: [api().run(run_id) for run_id in existing])
 
 
 def _chosen_experiments() -> Subject:
@@ -84,7 +89,7 @@ def _chosen_experiments() -> Subject:
     name = ", ".join(offered[number].name for number in chosen)
     return Subject(
         name,
-        chosen[0] if len(chosen) == 1 else None,
+        chosen,
         lambda: [run for number in chosen for run in api().runs_of(number)],
     )
 

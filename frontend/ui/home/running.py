@@ -6,9 +6,8 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, Experiment, Run, Status
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name
-from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, catalog
-from densitylab.frontend.ui.status import counts_text
+from densitylab.frontend.ui.status import counts_text, progress_text
 
 _UNFINISHED = (Status.QUEUED, Status.RUNNING)
 _SHOWN, _RUNS = 4, 200
@@ -41,16 +40,15 @@ def _show_experiment(experiment: Experiment) -> None:
             st.page_link("app_pages/experiment.py", label=f"**{escaped(experiment.name)}**", query_params=query)
             st.markdown(counts_text(experiment.counts))
         with state:
+            text = progress_text(experiment)
             if any(experiment.counts.get(status) for status in _UNFINISHED):
-                eta = experiment.eta_seconds
-                left = "time left not known yet" if eta is None else f"about {duration(eta)} of training left"
-                st.progress(experiment.progress, text=f"{experiment.progress:.0%} trained, {left}")
+                st.progress(experiment.progress, text=text)
                 for run in api().runs(experiment=experiment.id, status=Status.RUNNING, limit=2).items:
                     st.caption(f"{escaped(run_name(run, catalog()))}: {escaped(run.stage)}, {run.progress:.0%}")
             else:
                 counts = experiment.evaluation_counts
                 done, total = sum(n for status, n in counts.items() if status.final), sum(counts.values())
-                st.progress(done / total, text=f"trained; {done} of {total} evaluations done")
+                st.progress(done / total, text=text)
                 if current := _evaluation_at_work(experiment.id):
                     run, item = current
                     label = catalog().label("evaluation", item.key)

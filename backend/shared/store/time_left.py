@@ -1,0 +1,202 @@
+"""Estimated time left of experiments, from the times that their own runs and evaluations take."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import mean
+from typing import Any
+
+from sqlalchemy import Text, cast, distinct, func, literal_column, or_, select, true
+from sqlalchemy.orm import Session
+
+from densitylab.backend.shared.catalog.cost import PLAIN_PASSES
+from densitylab.backend.shared.catalog.regularizers import REGULARIZERS
+from densitylab.backend.shared.contracts import RUN_TASKS, Status, TaskKind
+from densitylab.backend.shared.store.usually import PRESENT
+from densitylab.backend.shared.tables import EvaluationRow, RunRow, TaskRow
+
+_AT_WORK_SECONDS = 60  # a worker whose last task ended no longer ago takes the next one
+_UNFINISHED = (Status.QUEUED, Status.RUNNING)
+_PENALISED = {
+    entry.key: entry.cost({param.name: param.default for param in entry.params}).passes
+    for entry in REGULARIZERS
+    if entry.cost is not None
+}
+_Kind = tuple[str, bool]  # runs that take about as long: the regularizer, and whether it has a weight
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds until the last run is trained and evaluated, if no other work comes first; None: not known."""
+
+    seconds: float | None = None
+    untimed_evaluations: int = 0  # that the seconds leave out, since none of their kind has ended yet
+
+
+@dataclass
+class _Work:
+    """The tasks of an experiment, by what they take."""
+
+    workers: int = 0
+    queued: dict[_Kind, int] = field(default_factory=dict)
+    running: list[tuple[_Kind, float | None, float]] = field(default_factory=list)  # seconds left, seconds so far
+    trained: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean seconds
+    unevaluated: dict[tuple[str, ...], list[float]] = field(default_factory=dict)  # progress of each
+    evaluated: dict[tuple[str, ...], float] = field(default_factory=dict)  # mean seconds
+
+
+def side_by_side(seconds: Iterable[float], ends: Sequence[float]) -> list[float]:
+    """Return when each worker ends, in a heap, where each takes the next task once it has ended one.
+
+    Args:
+        seconds: of the tasks, in their order.
+        ends: when each worker ends what it does now, in seconds from now.
+    """
+    heap = sorted(ends)
+    for value in seconds:
+        heapq.heapreplace(heap, heap[0] + value)
+    return heap
+
+
+def of_experiments(session: Session, experiment_ids: Sequence[int], at: float) -> dict[int, TimeLeft]:
+    """Return the time left of experiments with unfinished work at the time `at`, in seconds of the clock."""
+    found = {number: _Work() for number in experiment_ids}
+    _read_trainings(session, found, at)
+    _read_evaluations(session, found, at)
+    at_work = (
+        select(RunRow.experiment_id, func.count(distinct(TaskRow.worker)))
+        .join(TaskRow, TaskRow.run_id == RunRow.id)
+        .where(
+            RunRow.experiment_id.in_(experiment_ids),
+            PRESENT,
+            or_(TaskRow.status == Status.RUNNING, TaskRow.finished_at > at - _AT_WORK_SECONDS),
+        )
+        .group_by(RunRow.experiment_id)
+    )
+    for experiment_id, workers in session.execute(at_work):
+        found[experiment_id].workers = workers
+    return {number: _estimated(work) for number, work in found.items()}
+
+
+def _read_trainings(session: Session, found: dict[int, _Work], at: float) -> None:
+    # Without bound values, which PostgreSQL takes for others in the grouping
+    weighted = func.coalesce(RunRow.lambda_ != literal_column("0"), true()).label("weighted")
+    runs = (
+        select(RunRow.experiment_id, RunRow.regularizer, weighted)
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(RUN_TASKS)))
+        .where(RunRow.experiment_id.in_(list(found)), PRESENT)
+    )
+    took = TaskRow.finished_at - TaskRow.started_at
+    counted = (
+        runs.add_columns(TaskRow.status, func.count().label("number"), func.avg(took).label("seconds"))
+        .where(TaskRow.status.in_((Status.QUEUED, Status.SUCCEEDED)))
+        .group_by(RunRow.experiment_id, RunRow.regularizer, weighted, TaskRow.status)
+    )
+    for row in session.execute(counted):
+        work, kind = found[row.experiment_id], _kind(row)
+        if row.status == Status.QUEUED:
+            work.queued[kind] = row.number
+        elif row.seconds is not None:
+            work.trained[kind] = (row.number, row.seconds)
+    present = runs.add_columns(TaskRow.eta_seconds, TaskRow.started_at).where(TaskRow.status == Status.RUNNING)
+    for row in session.execute(present):
+        so_far = max(0.0, at - (at if row.started_at is None else row.started_at))
+        found[row.experiment_id].running.append((_kind(row), row.eta_seconds, so_far))
+
+
+def _kind(row: Any) -> _Kind:
+    return row.regularizer, bool(row.weighted)
+
+
+def _read_evaluations(session: Session, found: dict[int, _Work], at: float) -> None:
+    params = cast(EvaluationRow.params, Text).label("params")
+    same = (EvaluationRow.key, params, EvaluationRow.split)
+    statement = (
+        select(
+            RunRow.experiment_id,
+            TaskRow.status,
+            *same,
+            func.count().label("number"),
+            func.avg(EvaluationRow.seconds).label("seconds"),
+            func.avg(TaskRow.progress).label("progress"),
+            func.avg(TaskRow.eta_seconds - TaskRow.started_at).label("until_end"),
+        )
+        .join(EvaluationRow, EvaluationRow.run_id == RunRow.id)
+        .join(TaskRow, TaskRow.id == EvaluationRow.task_id)
+        .where(
+            RunRow.experiment_id.in_(list(found)),
+            PRESENT,
+            TaskRow.kind == TaskKind.EVALUATE,
+            TaskRow.status.in_((*_UNFINISHED, Status.SUCCEEDED)),
+        )
+        .group_by(RunRow.experiment_id, TaskRow.status, *same)
+    )
+    for row in session.execute(statement):
+        work, key = found[row.experiment_id], (row.key, row.params, row.split)
+        if row.status in _UNFINISHED:
+            work.unevaluated.setdefault(key, []).extend([row.progress] * row.number)
+            if row.until_end is not None:
+                work.evaluated.setdefault(key, at + row.until_end)
+        elif row.seconds is not None:
+            work.evaluated[key] = row.seconds
+
+
+def _estimated(work: _Work) -> TimeLeft:
+    """Return the time of all tasks, in the order of the queue, on the workers that are at work."""
+    typical = _typical(work)
+    trainings: list[float] = []
+    for kind, left, so_far in work.running:
+        usual = typical.get(kind)
+        if left is None and usual is None:
+            return TimeLeft()
+        trainings.append(left if left is not None else max(0.0, (usual or 0.0) - so_far))
+    for kind, number in work.queued.items():
+        if kind not in typical:
+            return TimeLeft()
+        trainings += [typical[kind]] * number
+    workers = max(1, work.workers)
+    at_once = max(workers, len(work.running))  # a worker may train several runs as one
+    ends = side_by_side(trainings, [0.0] * at_once)
+    if at_once > workers:
+        ends = [max(ends)] * workers
+    untimed, evaluations = 0, list[float]()
+    for key, progress in work.unevaluated.items():
+        if key in work.evaluated:
+            evaluations += [work.evaluated[key] * (1 - done) for done in progress]
+        else:
+            untimed += len(progress)
+    known = trainings or evaluations
+    return TimeLeft(max(side_by_side(evaluations, ends)) if known else None, untimed)
+
+
+def _typical(work: _Work) -> dict[_Kind, float]:
+    """Return the seconds of a training by kind: the mean of finished ones, else of those that run; for a kind of which
+    none has begun that of the others, by the passes of a step where the catalog has them. Empty: none is known."""
+    times = {kind: seconds for kind, (_, seconds) in work.trained.items()}
+    counts = {kind: number for kind, (number, _) in work.trained.items()}
+    begun: dict[_Kind, list[float]] = {}
+    for kind, left, so_far in work.running:
+        if left is not None and kind not in times:
+            begun.setdefault(kind, []).append(so_far + left)
+    times |= {kind: mean(seconds) for kind, seconds in begun.items()}
+    counts |= {kind: len(seconds) for kind, seconds in begun.items()}
+    if not times:
+        return {}
+    others = [*work.queued, *(kind for kind, _, _ in work.running)]
+    return {kind: _unseen(kind, times, counts) for kind in others} | times
+
+
+def _unseen(kind: _Kind, times: dict[_Kind, float], counts: dict[_Kind, int]) -> float:
+    """Return the seconds of a training of a kind of which none has begun, by the times and numbers of the others."""
+    passes, known = _passes(kind), {other: _passes(other) for other in times}
+    scaled = [
+        (times[other] * (passes / of_other if passes and of_other else 1.0), counts[other])
+        for other, of_other in known.items()
+    ]
+    return sum(seconds * number for seconds, number in scaled) / sum(number for _, number in scaled)
+
+
+def _passes(kind: _Kind) -> float | None:
+    """Return the passes of a step with the regularizer's defaults; None: not known, as of a plug-in."""
+    key, weighted = kind
+    return _PENALISED.get(key) if weighted else PLAIN_PASSES
