@@ -1,8 +1,7 @@
 """Estimated cost of a launch; nothing is stored."""
 
-import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression, median
 from typing import Literal
@@ -34,6 +33,7 @@ from densitylab.backend.shared.contracts import (
 )
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import datasets, throughput
+from densitylab.backend.shared.store.time_left import side_by_side
 from densitylab.backend.shared.validation_bias import biased_validation
 
 
@@ -44,6 +44,7 @@ class _Pace:
     rate: float | None
     same: int = 0  # runs of the same batch size, on which it was measured; 0: estimated
     others: int = 0  # runs of other batch sizes, from which it was estimated
+    lately: int = 0  # runs of the last hour with the same network, from which it was estimated
 
 
 def check(
@@ -52,6 +53,14 @@ def check(
     """Return the estimate. Raises InvalidRequest as a launch does."""
     every = experiments.plan(session, catalog, request)
     require_available(queue, catalog, experiments.optional_entries(every))
+    cost = price(session, catalog, queue, settings, every)
+    return cost.model_copy(update={"max_runs": max_runs(request, cost.runs)})
+
+
+def price(
+    session: Session, catalog: Catalog, queue: Queue, settings: Settings, every: Sequence[specs.Planned]
+) -> Preflight:
+    """Return the estimated cost of planned runs. Raises InvalidRequest where a run that they name is missing."""
     every = initial_weights.with_sources(session, catalog, every)
     for run in every:
         experiments.check_source_runs(session, catalog, run)
@@ -69,14 +78,15 @@ def check(
     for spec in planned:
         kind = _kind(spec)
         if kind not in known:
-            known[kind] = _pace(session, catalog, spec, specs.cpu_threads(catalog, spec, settings.threads), cores)
+            known[kind] = _pace(session, catalog, settings, spec, cores)
         paces.append(known[kind])
     seconds = [
         None if pace.rate is None else images / pace.rate
         for pace, images in zip(paces, (_images(catalog, item) for item in every), strict=True)
     ]
     estimated = [value for value in seconds if value is not None]
-    total = _side_by_side(estimated, max(1, workers)) if len(estimated) == len(planned) else None
+    idle = [0.0] * max(1, workers)
+    total = max(side_by_side(estimated, idle)) if len(estimated) == len(planned) else None
 
     def cores_of(spec: RunSpec) -> float | None:
         on_cpu = _on_cpu(session, spec)
@@ -88,12 +98,12 @@ def check(
     data = _data(session, catalog, planned)
     return Preflight(
         runs=len(planned),
-        max_runs=max_runs(request, len(planned)),
+        max_runs=len(planned),
         steps=sum(steps),
         steps_per_run=steps,
         seconds=total,
         seconds_per_run=seconds,
-        evaluation_seconds=_side_by_side(evaluating, max(1, workers)) if len(evaluating) == len(planned) else None,
+        evaluation_seconds=max(side_by_side(evaluating, idle)) if len(evaluating) == len(planned) else None,
         evaluation_basis=_common([item.basis for item in evaluated]),
         basis=_basis(paces),
         basis_text=_explain(catalog, planned, paces, settings),
@@ -106,14 +116,6 @@ def check(
         cautions=_cautions(every),
         launchable=all(item.status != "absent" for item in data),
     )
-
-
-def _side_by_side(seconds: Sequence[float], workers: int) -> float:
-    """Return the time until the last run ends, where each worker takes the next run when it has ended one."""
-    ends = [0.0] * workers
-    for value in seconds:
-        heapq.heapreplace(ends, ends[0] + value)
-    return max(ends)
 
 
 def _notes(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[str]:
@@ -165,8 +167,9 @@ def _kind(spec: RunSpec) -> str:
     return json.dumps([[part.model_dump() for part in parts], computed], sort_keys=True)
 
 
-def _pace(session: Session, catalog: Catalog, spec: RunSpec, threads: int, cores: float) -> _Pace:
-    """Return the pace of a run with so many threads, on so many cores of its own."""
+def _pace(session: Session, catalog: Catalog, settings: Settings, spec: RunSpec, cores: float) -> _Pace:
+    """Return the pace of a run on so many cores of its own."""
+    threads = specs.cpu_threads(catalog, spec, settings.threads)
     batch, measured = _batch(catalog, spec), throughput.similar_run_throughput(session, spec, threads)
     same = [rate for size, rate in measured if size == batch]
     if same:
@@ -175,8 +178,22 @@ def _pace(session: Session, catalog: Catalog, spec: RunSpec, threads: int, cores
     if step is None:
         return _Pace(_extrapolated(batch, measured), others=len(measured))
     # A step of a measured run against the model's is the speed of this machine
-    factor = median(size / rate / step(size) for size, rate in measured) if measured else 1.0
-    return _Pace(batch / (factor * step(batch)), others=len(measured))
+    slower = [size / rate / step(size) for size, rate in measured]
+    lately = [] if slower else list(_slower_lately(session, catalog, settings, spec, cores))
+    factor = median(slower or lately or [1.0])
+    return _Pace(batch / (factor * step(batch)), others=len(measured), lately=len(lately))
+
+
+def _slower_lately(
+    session: Session, catalog: Catalog, settings: Settings, spec: RunSpec, cores: float
+) -> Iterator[float]:
+    """Yield the time of a step against the cost model's, of runs of the last hour with the same data set and model."""
+    for run in throughput.trained_lately(session, spec):
+        threads = specs.cpu_threads(catalog, run.spec, settings.threads)
+        step = _step_model(session, catalog, run.spec, min(threads, cores))
+        if step is not None:
+            batch = _batch(catalog, run.spec)
+            yield batch / run.rate / step(batch)
 
 
 def _extrapolated(batch: int, measured: list[tuple[int, float]]) -> float | None:
@@ -228,7 +245,7 @@ def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
 
 def _largest(sizes: list[int | None]) -> int | None:
     known = [size for size in sizes if size is not None]
-    return max(known) if len(known) == len(sizes) else None
+    return max(known, default=None) if len(known) == len(sizes) else None
 
 
 def _basis(paces: list[_Pace]) -> Literal["measured", "calibrated", "mixed", "unknown"]:
@@ -249,12 +266,15 @@ def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], setti
     else:
         counts = sorted({specs.cpu_threads(catalog, spec, settings.threads) for spec in planned})
         threads = f"{' or '.join(map(str, counts))} CPU thread{'' if counts == [1] else 's'}"
-        calibrated = f"no such run has finished yet: estimated for {threads} per run from the network's size"
+        as_now = "as fast as runs of this network in the last hour"
+        speed = as_now if all(pace.same or pace.lately for pace in paces) else "on an idle machine"
+        calibrated = f"no such run has finished yet: estimated for {threads} per run from the network's size, {speed}"
     how = {
         "measured": "from the throughput of finished runs of the same data, model, regularizer, batch size, precision "
-        "and device",
+        "and device, those of the last hour if there are any",
         "calibrated": f"{calibrated}, right within a factor of about three",
-        "mixed": "partly from finished runs, partly estimated within a factor of about three",
+        "mixed": "partly from finished runs, partly estimated within a factor of about three, for a machine that is "
+        "otherwise idle",
         "unknown": "no such run has finished yet, and there is no estimate for this model, regularizer, precision or "
         "device",
     }[_basis(paces)]

@@ -266,3 +266,31 @@ def test_workers_train_side_by_side_and_share_the_cores(
     longest_last = asked(client, spec={**large, "threads": 1}, sweep={"epochs": [10, 20, 30]})
     (first, _, third) = longest_last["seconds_per_run"]
     assert longest_last["seconds"] == pytest.approx(first + third)
+
+
+def test_runs_of_the_last_hour_tell_how_fast_the_machine_is_now(client: TestClient, work: Any, system: System):
+    idle, busy = work.launch(sweep={"seed": [0, 1]})
+    finish_at(work, system, idle, 4000.0)
+    finish_at(work, system, busy, 900.0)
+
+    def seconds(**spec: Any) -> float:
+        return asked(client, spec={"epochs": 10, **spec})["seconds"]
+
+    assert seconds() == pytest.approx(10 * 3600 / 2450)  # both are of this hour
+    with system.database.write() as session:
+        session.execute(text("UPDATE tasks SET finished_at = finished_at - 3700 WHERE run_id = :run"), {"run": idle})
+    assert seconds() == pytest.approx(10 * 3600 / 900)
+    slowed = seconds(lambda_=0)  # which has not run yet
+    with system.database.write() as session:
+        session.execute(text("UPDATE tasks SET finished_at = finished_at - 3700"))
+    assert seconds() == pytest.approx(10 * 3600 / 2450)
+    estimated = seconds(lambda_=0)
+    of_idle = asked(client, spec={"lambda_": 0})
+    assert "on an idle machine" in of_idle["basis_text"]
+    # By the cost model a step of the run that was slow takes less than it took
+    assert slowed / estimated == pytest.approx(seconds(seed=5) * 2450 / 900 / estimated_weighted(client), rel=0.01)
+
+
+def estimated_weighted(client: TestClient) -> float:
+    """Return what the cost model alone estimates for a weighted run: of one whose like has not run."""
+    return asked(client, spec={"epochs": 10, "dataset": {"key": "blockmnist", "params": {"data_seed": 1}}})["seconds"]
