@@ -1,5 +1,7 @@
-"""The L∞ radius of attacks: evaluations and training against attacks begin with the same one."""
+"""The L∞ radius of attacks: that of the first evaluated attack is the one choice, which all others follow until they
+are given another."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,14 +21,12 @@ def attack_defaults(evaluation: CatalogEntry, epsilon: float) -> dict[str, Any]:
     return {param.name: [epsilon] for param in evaluation.params if param.name == "epsilons" and param.maximum == 1}
 
 
-def training_defaults(regularizer: CatalogEntry, epsilon: float) -> dict[str, Any]:
-    """Return the L∞ radius of a regularizer that attacks, with this one in place of the catalog's; nothing for others.
-    Its radius is at most 1, or has a norm beside it that is L∞ by default."""
-    by_norm = any(param.name == "p_norm" and param.default == "inf" for param in regularizer.params)
+def training_defaults(component: CatalogEntry, epsilon: float) -> dict[str, Any]:
+    """Return the L∞ radius of a regularizer or λ schedule that attacks, with this one in place of the catalog's.
+    Nothing for others: the radius is at most 1, or has a norm beside it that is L∞ by default."""
+    by_norm = any(param.name == "p_norm" and param.default == "inf" for param in component.params)
     return {
-        param.name: epsilon
-        for param in regularizer.params
-        if param.name == "epsilon" and (by_norm or param.maximum == 1)
+        param.name: epsilon for param in component.params if param.name == "epsilon" and (by_norm or param.maximum == 1)
     }
 
 
@@ -38,3 +38,22 @@ def chosen_epsilon(evaluations: Sequence[Mapping[str, Any]], catalog: Catalog, o
             if radii := item["params"].get(name):
                 return float(radii[0])
     return otherwise
+
+
+def following(spec: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """Return the spec without the radii that equal that of its first evaluated attack: in the form they follow it."""
+    form_spec = copy.deepcopy(dict(spec))
+    leading: list[float] = []
+    for item in form_spec["evaluations"]:
+        entry = catalog.entry("evaluation", item["key"])
+        for name in attack_defaults(entry, 0.0) if entry is not None else ():
+            if not leading:
+                leading = item["params"].get(name, [])
+            elif item["params"].get(name) == leading:
+                del item["params"][name]
+    for kind in ("regularizer", "schedule"):
+        entry = catalog.entry(kind, form_spec[kind]["key"])
+        for name in training_defaults(entry, 0.0) if entry is not None and leading else ():
+            if form_spec[kind]["params"].get(name) == leading[0]:
+                del form_spec[kind]["params"][name]
+    return form_spec

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry
-from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, usual_epsilon
+from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, chosen_epsilon, usual_epsilon
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_form import applicable
 from densitylab.frontend.ui.number_field import number_field
@@ -45,7 +45,8 @@ def draw_evaluations(
         st.caption("Evaluations run once the model is there. Test accuracy is always evaluated.")
         for entry in picked:
             first = len(chosen)
-            chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first)
+            epsilon = chosen_epsilon(chosen, form.catalog, usual_epsilon(dataset))
+            chosen += _draw_variants(form, entry, given.get(entry.key, []), dataset, field, first, epsilon)
             repeatable += [] if entry.needs_corruptions else chosen[first:]
         again = st.toggle(
             "On validation images too",
@@ -98,9 +99,10 @@ def _draw_variants(
     dataset: CatalogEntry | None,
     field: str,
     first: int,
+    epsilon: float,
 ) -> list[dict[str, Any]]:
     """Draw the settings of an evaluation, once for each of its variants; `first` is the index of the first in the
-    request."""
+    request, and an attack begins with the radius `epsilon`."""
     if not entry.params:
         form.errors.show(f"{field}/{first}")
         return [{"key": entry.key, "params": {}}]
@@ -145,7 +147,7 @@ def _draw_variants(
                 at=f"{at}/params",
                 errors=form.errors,
                 dataset=dataset,
-                defaults=attack_defaults(entry, usual_epsilon(dataset)),
+                defaults=attack_defaults(entry, epsilon),
             )
         form.errors.show(at)
         named = {"name": name} if name and name != entry.key else {}

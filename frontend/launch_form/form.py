@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, OptunaSearch, RunSpec, Search
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.launch_form.attack_epsilon import chosen_epsilon, usual_epsilon
+from densitylab.frontend.launch_form.attack_epsilon import chosen_epsilon, following, usual_epsilon
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
 from densitylab.frontend.launch_form.extra_axis import draw_extra_axis
@@ -44,7 +44,7 @@ def draw_form(
         copied: whether the original is a run or an experiment, and not a preset.
     """
     plan = form_plan(request)
-    form = FormContext(catalog, plan.spec, key, errors)
+    form = FormContext(catalog, following(plan.spec, catalog), key, errors)
     with layout.essentials:
         data_cell, model_cell, regularizer_cell = st.columns(3)
         lambda_cell, seeds_cell, epochs_cell, batch_cell = st.columns([3, 2, 2, 2])

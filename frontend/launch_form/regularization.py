@@ -1,6 +1,6 @@
 """The launch form's part on regularizers: λ and seeds, the λ schedule, and other regularizers to compare with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,13 @@ def draw_regularization(
     epsilon: float,
 ) -> Regularization:
     """Draw the main regularizer with its λ and seeds, and in the settings its parameters and the other regularizers.
-    Those that train against attacks begin with the radius `epsilon`."""
+    Those that train against attacks, and a λ schedule that does, begin with the radius `epsilon`."""
     radii = {entry.key: training_defaults(entry, epsilon) for entry in form.catalog.entries("regularizer")}
     with cells.regularizer:
         regularizer = form.component("regularizer", "Regularizer", settings=cells.settings, defaults=radii)
     with cells.lambdas:
-        advice = _first_sweep(form.catalog.entry("regularizer", regularizer["key"]))
+        entry = form.catalog.entry("regularizer", regularizer["key"])
+        advice = _first_sweep(entry, grid["lambda_"])
         lambdas = number_list(
             "λ (penalty weights)",
             grid["lambda_"],
@@ -76,25 +77,31 @@ def draw_regularization(
     with cells.settings:
         st.caption("Each λ is trained once per seed. Intervals over seeds need at least two; use three or more.")
         with st.container(horizontal=True):
-            _draw_log_spaced(form.key)
+            _draw_log_spaced(form.key, entry)
             draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
-        schedule = form.component("schedule", "λ schedule")
+        attacking = {entry.key: training_defaults(entry, epsilon) for entry in form.catalog.entries("schedule")}
+        schedule = form.component("schedule", "λ schedule", defaults=attacking)
         others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1], radii)
     return Regularization({"regularizer": regularizer, "schedule": schedule}, lambdas, seeds, others)
 
 
-def _first_sweep(entry: CatalogEntry | None) -> str:
-    """Return the advice for a first list of λ."""
+def _first_sweep(entry: CatalogEntry | None, start: Sequence[float]) -> str:
+    """Return the advice for a first list of λ of a field that begins with `start`."""
     if entry is None or not entry.first_lambdas:
         return "Powers of ten are a good start."
-    return f"For a first sweep with {entry.label}: {numbers_text(entry.first_lambdas)}. A search finds better ones."
+    first = numbers_text(entry.first_lambdas)
+    weaker = [value for value in start if 0 < value < min(entry.first_lambdas)]
+    remark = f" This field begins with {numbers_text(weaker)}, a weaker penalty." if weaker else ""
+    return f"For a first sweep with {entry.label}: {first}. A search finds better ones.{remark}"
 
 
-def _draw_log_spaced(key: str) -> None:
-    """Draw the popover that fills the list of λ with log-spaced values."""
+def _draw_log_spaced(key: str, entry: CatalogEntry | None) -> None:
+    """Draw the popover that fills the list of λ with log-spaced values, around those of a first sweep."""
+    around = (entry.first_lambdas if entry is not None else None) or [0.1, 1.0]
+    own = "" if entry is None else f"/{entry.key}"
     with st.popover("Log-spaced λ", icon=":material/linear_scale:"):
-        low = number_field("From", 0.01, step=0.01, key=f"{key}/spaced/low")
-        high = number_field("To", 1.0, step=0.1, key=f"{key}/spaced/high")
+        low = number_field("From", around[0] / 10, step=around[0] / 10, key=f"{key}/spaced{own}/low")
+        high = number_field("To", around[-1], step=around[-1] / 10, key=f"{key}/spaced{own}/high")
         count = number_field("Number of values", 3, key=f"{key}/spaced/count", whole=True)
         with_zero = st.checkbox("Include 0, the baseline", True, key=f"{key}/spaced/zero", persist_state="page")
         try:
@@ -147,7 +154,7 @@ def _draw_methods(
                     key=f"{form.key}/methods/{entry.key}/lambda",
                     at=f"{at}/lambda_",
                     errors=form.errors,
-                    help=_first_sweep(entry),
+                    help=_first_sweep(entry, ()),
                 )
                 form.errors.show(f"{at}/lambda_")
             params = parameters(

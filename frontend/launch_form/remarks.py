@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from densitylab.backend.shared.contracts import ExperimentRequest
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, training_defaults
 from densitylab.frontend.launch_form.sweeps import form_plan
 
 
@@ -35,6 +36,36 @@ def size_remarks(request: ExperimentRequest, catalog: Catalog) -> Iterator[Remar
             f"A batch of {batch:,} is larger than the training set: each step takes all {used:,} images.",
             "/spec/batch_size",
         )
+
+
+def radius_remarks(request: ExperimentRequest, catalog: Catalog) -> Iterator[Remark]:
+    """Yield a warning for each component that attacks in training with a radius that no L∞ attack is evaluated at."""
+    plan = form_plan(request)
+    evaluated: dict[float, str] = {}  # labels of the attacks
+    for item in plan.spec["evaluations"]:
+        if (attack := catalog.entry("evaluation", item["key"])) is not None:
+            for name in attack_defaults(attack, 0.0):
+                evaluated |= dict.fromkeys(item["params"].get(name, ()), attack.label)
+    if not evaluated:
+        return
+    first, radii = next(iter(evaluated)), ", ".join(f"{value:.4g}" for value in evaluated)
+    parts = [(kind, plan.spec[kind], f"/spec/{kind}") for kind in ("regularizer", "schedule")]
+    parts += [
+        ("regularizer", method.component, f"/sweep/{number}/regularizer/0")
+        for number, method in enumerate(plan.methods, start=1)
+    ]
+    for kind, component, at in parts:
+        entry, params = catalog.entry(kind, component["key"]), component["params"]
+        if entry is None or params.get("p_norm", "inf") != "inf":
+            continue
+        for name in training_defaults(entry, 0.0):
+            radius = params.get(name)
+            if radius is not None and radius not in evaluated:
+                yield Remark(
+                    f"{entry.label} attacks at ε = {radius:.4g}, but {evaluated[first]} is evaluated at ε = {radii}.",
+                    f"{at}/params/{name}",
+                    {f"{kind}.params.{name}": first} if at.startswith("/spec") else None,
+                )
 
 
 def shares_baseline(request: ExperimentRequest) -> bool:
