@@ -1,19 +1,21 @@
 """The launch form's name, tags, priority and notes. Name and tags follow the settings until they are edited."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from densitylab.backend.shared.contracts import ExperimentRequest, Priority
-from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.formatting import counted, readable
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.launch_form.changes import readable_changes
 from densitylab.frontend.launch_form.context import FormContext
-from densitylab.frontend.launch_form.sweeps import Plan, form_plan
+from densitylab.frontend.launch_form.sweeps import Method, Plan, form_plan
 from densitylab.frontend.ui.widgets import numbers_text
 
 _LONGEST_NAME = 200
+_MOST_LISTED = 4  # values of a parameter
 _NO_TAGS = ("none",)  # keys of components that say nothing
 
 
@@ -42,22 +44,65 @@ def labels_of(request: ExperimentRequest, original: ExperimentRequest, *, copied
         return Labels(_shortened(f"{original.name}: {differences}"), list(original.tags))
     plan = form_plan(request)
     kinds = [plan.spec["dataset"]["key"], plan.spec["model"]["key"], *_regularizers(plan)]
-    return Labels(_shortened(_described(plan, catalog)), [key for key in dict.fromkeys(kinds) if key not in _NO_TAGS])
+    return Labels(
+        _shortened(_described(request, plan, catalog)), [key for key in dict.fromkeys(kinds) if key not in _NO_TAGS]
+    )
 
 
 def _regularizers(plan: Plan) -> list[str]:
     return [plan.spec["regularizer"]["key"], *(method.component["key"] for method in plan.methods)]
 
 
-def _described(plan: Plan, catalog: Catalog) -> str:
-    penalties = ", ".join(catalog.label("regularizer", key) for key in _regularizers(plan))
+def _described(request: ExperimentRequest, plan: Plan, catalog: Catalog) -> str:
+    """Return data set and model, each regularizer with its λ, what else varies, and the seeds."""
+    searched = _searched(request)
+    main = Method(plan.spec["regularizer"], plan.grid["lambda_"])
+    seeds = plan.grid["seed"]
     parts = [
         catalog.label("dataset", plan.spec["dataset"]["key"]),
         catalog.label("model", plan.spec["model"]["key"]),
-        f"{penalties}, λ = {numbers_text(plan.grid['lambda_'])}",
+        *(_method_text(method, catalog, with_lambdas=not searched) for method in (main, *plan.methods)),
+        *searched,
+        *(_axis_text(path, values) for path, values in plan.grid.items() if path not in ("lambda_", "seed")),
+        f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"),
     ]
-    seeds = plan.grid["seed"]
-    return ", ".join([*parts, f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed")])
+    return ", ".join(parts)
+
+
+def _searched(request: ExperimentRequest) -> list[str]:
+    """Return what a search varies; nothing without one."""
+    if request.search is None:
+        return []
+    if request.search.kind == "bracket":
+        return ["search for λ"]
+    return [f"search for {' and '.join(_axis_name(item.path) for item in request.search.parameters)}"]
+
+
+def _method_text(method: Method, catalog: Catalog, *, with_lambdas: bool) -> str:
+    label = catalog.label("regularizer", method.component["key"])
+    entry = catalog.entry("regularizer", method.component["key"])
+    if not with_lambdas or (entry is not None and not entry.params):  # without parameters there is nothing to weigh
+        return label
+    return f"{label} λ = {_values_text(method.lambdas)}"
+
+
+def _axis_text(path: str, values: Sequence[Any]) -> str:
+    return f"{_axis_name(path)} = {_values_text(values)}"
+
+
+def _axis_name(path: str) -> str:
+    return "λ" if path == "lambda_" else readable(path.rpartition(".")[2])
+
+
+def _values_text(values: Sequence[Any]) -> str:
+    """Return up to four values, and of more the first, the last and the number."""
+    texts = [
+        numbers_text([value])
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else readable(str(value))
+        for value in values
+    ]
+    return ", ".join(texts) if len(texts) <= _MOST_LISTED else f"{texts[0]} to {texts[-1]} ({len(texts)} values)"
 
 
 def _shortened(text: str) -> str:
