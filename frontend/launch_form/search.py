@@ -1,11 +1,12 @@
 """The launch form's searches, in place of lists of λ."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import BracketSearch, ExperimentRequest, Search
+from densitylab.backend.shared.contracts import BracketSearch, CatalogEntry, ExperimentRequest, Search
 from densitylab.frontend.analysis.formatting import readable, result_label
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.optuna_search import SearchResult, draw_optuna
@@ -49,7 +50,9 @@ def draw_search(
     results = _results(form, spec["evaluations"])
     if kind == "optuna":
         return True, draw_optuna(form, given if given and given.kind == "optuna" else None, spec, results, seeds)
-    return True, _draw_bracket(form, given if given and given.kind == "bracket" else None, results, seeds)
+    bracket = given if given and given.kind == "bracket" else None
+    start = _first_lambda(form.catalog.entry("regularizer", spec["regularizer"]["key"]))
+    return True, _draw_bracket(form, bracket, results, seeds, start)
 
 
 def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> list[SearchResult]:
@@ -68,9 +71,20 @@ def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> lis
     ]
 
 
+def _first_lambda(entry: CatalogEntry | None) -> float:
+    """Return the middle of the λ of a first sweep, to one digit."""
+    around = entry.first_lambdas if entry is not None else []
+    return float(f"{math.sqrt(around[0] * around[-1]):.1g}") if around else 0.1
+
+
 def _draw_bracket(
-    form: FormContext, given: BracketSearch | None, results: Sequence[SearchResult], seeds: Sequence[int]
+    form: FormContext,
+    given: BracketSearch | None,
+    results: Sequence[SearchResult],
+    seeds: Sequence[int],
+    start: float,
 ) -> BracketSearch | None:
+    """Draw the settings of a search by half decades, which begins at λ = `start` unless `given` says otherwise."""
     st.caption(
         "Up until the accuracy budget is crossed, and down until the best λ within it has a smaller neighbour; every "
         "regularizer gets the same number of λ."
@@ -101,9 +115,9 @@ def _draw_bracket(
             help="Percentage points of validation accuracy that a λ may lose against the baseline",
         )
     with cells[2]:
-        start = number_field(
+        first = number_field(
             "First λ",
-            given.start if given else 0.1,
+            given.start if given else start,
             key=f"{form.key}/search/start",
             help="The middle of the first three",
         )
@@ -122,7 +136,7 @@ def _draw_bracket(
             kind="bracket",
             result=result,
             accuracy_budget=budget / 100,
-            start=start,
+            start=first,
             seeds=list(seeds),
             max_candidates=most,
         )
