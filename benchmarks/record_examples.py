@@ -186,6 +186,7 @@ def record(recorder: Recorder) -> None:
     call("create_webhook", {"url": HOOK, "events": ["run.measured", "run.failed"]})
     experiment = call("launch_experiment", LAUNCH)
     number, runs = experiment["id"], experiment["runs"]
+    call("preflight_runs", {"seeds": [2], "duplicates": "skip"}, experiment_id=number)
     added = call("add_runs", {"seeds": [2], "duplicates": "skip"}, experiment_id=number)
     call("cancel_run", run_id=added["added"][-1])
     while not call("get_experiment", experiment_id=number)["finished"]:

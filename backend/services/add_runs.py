@@ -1,4 +1,4 @@
-"""Add runs to an experiment; a run that it has already is never added again."""
+"""Add runs to an experiment, and their price; a run that it has already is never added again."""
 
 import copy
 import json
@@ -8,14 +8,24 @@ from sqlalchemy.orm import Session
 
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services.availability import require_available
+from densitylab.backend.services.estimates import preflight
 from densitylab.backend.services.experiments import ensure_prepared, optional_entries
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, FieldError, Origin, Run, RunsRequest
+from densitylab.backend.shared.contracts import (
+    MAX_RUNS_PER_EXPERIMENT,
+    AddedGroup,
+    FieldError,
+    Origin,
+    Run,
+    RunsPreflight,
+    RunsRequest,
+)
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import Conflict, InvalidField, InvalidRequest, NotFound
+from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.store.idempotency import Key
 
@@ -38,32 +48,12 @@ def add_runs(
         InvalidRequest: fields are wrong, or no worker can run them.
         NotPrepared: a data set that is not embedded is not ready.
     """
-    varied = request.seeds is not None or request.lambdas is not None
-    if varied == (request.sweep is not None):
-        raise InvalidField(
-            "expected either a sweep, or seeds and lambdas; got " + ("both" if varied else "neither"),
-            "/sweep" if varied else "",
-        )
+    _require_one_kind(request)
 
     def make(session: Session) -> list[list[int]]:
         if not experiments.lock(session, experiment_id):
-            raise NotFound("experiment", experiment_id, "/path/experiment_id")
-        members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
-        known = {specs.spec_hash(run.spec): run.id for run in members}
-        requested = {
-            specs.spec_hash(item.spec): item for item in _requested(session, catalog, experiment_id, request, members)
-        }
-        new = [item for digest, item in requested.items() if digest not in known]
-        skipped = [known[digest] for digest in requested if digest in known]
-        if skipped and request.duplicates == "refuse":
-            raise _duplicates(skipped)
-        if len(members) + len(new) > MAX_RUNS_PER_EXPERIMENT:
-            raise InvalidField(
-                f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs in an experiment; it has {len(members)}, and these "
-                f"are {len(new)} more",
-                "",
-            )
-        require_available(queue, catalog, optional_entries(new))
+            raise _missing(experiment_id)
+        new, skipped = _plan(session, catalog, queue, experiment_id, request)
         try:
             new = with_sources(session, catalog, new, lock=True)
         except InvalidRequest as invalid:
@@ -77,6 +67,65 @@ def add_runs(
     posted = request.model_dump(mode="json", exclude_defaults=True)
     added, skipped = once(database, key, {"experiment": experiment_id, "runs": posted}, make).made
     return added, skipped
+
+
+def price_of_runs(
+    session: Session, catalog: Catalog, queue: Queue, settings: Settings, experiment_id: int, request: RunsRequest
+) -> RunsPreflight:
+    """Return which runs `add_runs` would insert, and their estimated cost. Raises as `add_runs` does, except for data
+    that is not prepared, which the cost names."""
+    _require_one_kind(request)
+    if experiments.get(session, experiment_id) is None:
+        raise _missing(experiment_id)
+    new, skipped = _plan(session, catalog, queue, experiment_id, request)
+    try:
+        cost = preflight.price(session, catalog, queue, settings, new)
+    except InvalidRequest as invalid:
+        raise invalid if request.sweep is not None else _in_the_request(invalid) from None
+    groups: dict[tuple[str, float], list[int]] = {}
+    for item in new:
+        groups.setdefault((item.spec.regularizer.key, item.spec.lambda_), []).append(item.spec.seed)
+    added = [
+        AddedGroup(regularizer=key, lambda_=lambda_, seeds=sorted(set(seeds)), runs=len(seeds))
+        for (key, lambda_), seeds in groups.items()
+    ]
+    return RunsPreflight(cost=cost, added=added, skipped=skipped)
+
+
+def _require_one_kind(request: RunsRequest) -> None:
+    varied = request.seeds is not None or request.lambdas is not None
+    if varied == (request.sweep is not None):
+        raise InvalidField(
+            "expected either a sweep, or seeds and lambdas; got " + ("both" if varied else "neither"),
+            "/sweep" if varied else "",
+        )
+
+
+def _missing(experiment_id: int) -> NotFound:
+    return NotFound("experiment", experiment_id, "/path/experiment_id")
+
+
+def _plan(
+    session: Session, catalog: Catalog, queue: Queue, experiment_id: int, request: RunsRequest
+) -> tuple[list[specs.Planned], list[int]]:
+    """Return the new runs, and the ids of the requested ones that the experiment has already."""
+    members = list(runs.many(session, experiments.run_ids(session, experiment_id)).values())
+    known = {specs.spec_hash(run.spec): run.id for run in members}
+    requested = {
+        specs.spec_hash(item.spec): item for item in _requested(session, catalog, experiment_id, request, members)
+    }
+    new = [item for digest, item in requested.items() if digest not in known]
+    skipped = [known[digest] for digest in requested if digest in known]
+    if skipped and request.duplicates == "refuse":
+        raise _duplicates(skipped)
+    if len(members) + len(new) > MAX_RUNS_PER_EXPERIMENT:
+        raise InvalidField(
+            f"expected at most {MAX_RUNS_PER_EXPERIMENT} runs in an experiment; it has {len(members)}, and these are "
+            f"{len(new)} more",
+            "",
+        )
+    require_available(queue, catalog, optional_entries(new))
+    return new, skipped
 
 
 def _in_the_request(invalid: InvalidRequest) -> InvalidRequest:

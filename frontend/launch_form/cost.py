@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, QueueName, RunSpec
+from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, RunSpec
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import api, caller
@@ -17,11 +17,6 @@ def _preflight(caller: str, request_json: str) -> Preflight:
     return api().preflight(ExperimentRequest.model_validate_json(request_json))
 
 
-@st.cache_data(ttl=10, show_spinner=False)
-def _trainings_waiting(caller: str) -> int | None:
-    return api().system().queues.get(QueueName.TRAIN)
-
-
 def estimate(request: ExperimentRequest, errors: FieldErrors) -> Preflight | None:
     """Return the cost; None where the API does not know it. Fields that a launch would refuse go to `errors`."""
     try:
@@ -31,14 +26,6 @@ def estimate(request: ExperimentRequest, errors: FieldErrors) -> Preflight | Non
         if not error.errors:
             st.caption(f":orange[:material/warning: The cost is unknown: {escaped(str(error))}]")
     return None
-
-
-def trainings_ahead() -> int | None:
-    """Return the number of trainings that wait for a worker; None where it is not known."""
-    try:
-        return _trainings_waiting(caller())
-    except ApiError:
-        return None
 
 
 def with_values(request: ExperimentRequest, values: Mapping[str, Any]) -> ExperimentRequest:

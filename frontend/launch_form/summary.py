@@ -6,20 +6,13 @@ from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, Ru
 from densitylab.frontend.analysis.formatting import counted, escaped, readable, size
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.durations import duration
-from densitylab.frontend.launch_form.cost import trainings_ahead, with_values
+from densitylab.frontend.launch_form.cost import with_values
 from densitylab.frontend.launch_form.draft import change_settings
-from densitylab.frontend.launch_form.remarks import Remark, shares_baseline, size_remarks
+from densitylab.frontend.launch_form.remarks import Remark, radius_remarks, shares_baseline, size_remarks
 from densitylab.frontend.launch_form.sweeps import count_runs
 from densitylab.frontend.ui.field_errors import FieldErrors, named
 from densitylab.frontend.ui.jumps import follow_jumps, jump_link
-
-_EVALUATION_BASIS = {
-    "measured": "From finished evaluations of the same parameters, data and model.",
-    "calibrated": "Estimated from the network's size, right within a factor of about three.",
-    "mixed": "Partly from finished evaluations, partly estimated within a factor of about three.",
-    "unknown": "There is no estimate for one of them: it is known once one with the same parameters, data and model "
-    "has ended.",
-}
+from densitylab.frontend.ui.price import EVALUATION_BASIS, queue_text
 
 
 def draw_summary(
@@ -48,7 +41,7 @@ def draw_summary(
         width="stretch",
         help="Ctrl + Enter",
     )
-    remarks = [] if request is None else list(size_remarks(request, catalog))
+    remarks = [] if request is None else [*size_remarks(request, catalog), *radius_remarks(request, catalog)]
     if cost is not None:
         _draw_obstacles(cost)
         remarks += [Remark(item.text, item.pointer, item.remedy) for item in cost.cautions]
@@ -84,8 +77,7 @@ def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
     right.metric(
         "Evaluations",
         "unknown" if cost.evaluation_seconds is None else f"≈ {duration(scaled(cost.evaluation_seconds))}",
-        help="On the same workers, which evaluate a run once it is trained. "
-        f"{_EVALUATION_BASIS[cost.evaluation_basis]}",
+        help=f"On the same workers, which evaluate a run once it is trained. {EVALUATION_BASIS[cost.evaluation_basis]}",
     )
     left.metric(
         "Tensors per run",
@@ -97,12 +89,10 @@ def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
 
 def _around(request: ExperimentRequest, cost: Preflight) -> str:
     """Return what comes before and after the trainings: the queue and the evaluations."""
-    ahead = trainings_ahead()
     spec = RunSpec.model_validate(request.spec)
     each = len({(item.key, item.name, item.split) for item in spec.evaluations} | {("accuracy", None, "test")})
     evaluated = f"{counted(cost.runs * each, 'evaluation')} afterwards"
-    queue = "" if ahead is None else "nothing queued before · " if not ahead else f"after {ahead:,} queued · "
-    return f"{counted(cost.workers, 'training worker')} · {queue}{evaluated}"
+    return f"{queue_text(cost)} · {evaluated}"
 
 
 def _draw_obstacles(cost: Preflight) -> None:

@@ -1,7 +1,6 @@
 """The buttons of an experiment: compare, clone, add runs, edit, cancel, retry, archive, delete."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -9,14 +8,13 @@ from densitylab.backend.shared.contracts import (
     BulkAction,
     Experiment,
     ExperimentPatch,
-    FieldError,
     Origin,
     Run,
-    RunsRequest,
     Status,
 )
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, size
+from densitylab.frontend.ui.add_runs import show_adding
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, freed_by_deleting
 from densitylab.frontend.ui.comparison.maps_button import maps_button
@@ -24,7 +22,6 @@ from densitylab.frontend.ui.entry_points import dialog
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.label_editor import edit_notes_and_tags
 from densitylab.frontend.ui.status import flash
-from densitylab.frontend.ui.widgets import parse_numbers
 
 
 def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], comparison: Comparison) -> None:
@@ -37,9 +34,14 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
             st.switch_page("app_pages/compare.py", query_params=query)
         maps_button(comparison)
         here = any(run.origin is Origin.TRAINED for run in runs)
-        if st.button("Clone and edit", icon=":material/content_copy:", disabled=not here):
+        if st.button(
+            "Copy into Launch",
+            icon=":material/content_copy:",
+            disabled=not here,
+            help="All regularizers, λ and seeds of this experiment, to edit and launch again",
+        ):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
-        _show_adding(experiment, runs)
+        show_adding(experiment, runs)
         _show_editor(experiment)
         if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
             act(BulkAction.CANCEL, [run.id for run in active])
@@ -53,43 +55,6 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
             "Delete", icon=":material/delete:", disabled=bool(active), help="Cancel all runs before you delete them"
         ):
             _confirm_delete(experiment, runs)
-
-
-def _show_adding(experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Draw the form that adds seeds or λ."""
-    trained = [run for run in runs if run.origin is Origin.TRAINED]
-    with st.popover("Add seeds or λ", icon=":material/add:", disabled=not trained), st.form("adding", border=False):
-        next_seed = max((run.spec.seed for run in trained), default=-1) + 1
-        fields = FieldErrors()
-        seeds_text = st.text_input(
-            "More seeds",
-            str(next_seed),
-            help="Each is combined with all configurations",
-            key=f"seeds-{experiment.id}-{next_seed}",
-            persist_state="page",
-        )
-        fields.show("/seeds")
-        lambdas_text = st.text_input(
-            "More λ",
-            help="Each is combined with all seeds. Empty: none",
-            key=f"lambdas-{experiment.id}-{next_seed}",
-            persist_state="page",
-        )
-        fields.show("/lambdas")
-        if st.form_submit_button("Add", icon=":material/add:"):
-            lists: dict[str, Any] = {}
-            for name, text, kind in (("seeds", seeds_text, int), ("lambdas", lambdas_text, float)):
-                try:
-                    lists[name] = parse_numbers(text, kind) if text.strip() else None
-                except ValueError as error:
-                    fields.add([FieldError(pointer=f"/{name}", detail=str(error))])
-            if fields.errors:
-                return
-            with show_api_errors(fields):
-                answer = api().add_runs(experiment.id, RunsRequest(**lists, duplicates="skip"))
-                skipped = f"; {len(answer.skipped)} existed already" if answer.skipped else ""
-                flash(f"Added {counted(len(answer.added), 'run')}{skipped}.")
-                st.rerun()
 
 
 def _show_editor(experiment: Experiment) -> None:

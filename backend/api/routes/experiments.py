@@ -26,6 +26,7 @@ from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import deletion, searches
 from densitylab.backend.services.add_runs import add_runs as add_runs_to_experiment
+from densitylab.backend.services.add_runs import price_of_runs
 from densitylab.backend.services.estimates import preflight
 from densitylab.backend.services.experiments import launch
 from densitylab.backend.services.idempotency import DeletedSince
@@ -37,6 +38,7 @@ from densitylab.backend.shared.contracts import (
     ExperimentPatch,
     ExperimentRequest,
     Preflight,
+    RunsPreflight,
     RunsRequest,
     SearchProgress,
 )
@@ -118,6 +120,23 @@ def add_runs(
         raise DeletedSince(f"run {deleted[0]}" if len(deleted) == 1 else "runs " + ", ".join(map(str, deleted)))
     response.headers["Location"] = f"/api/v1/experiments/{experiment_id}"
     return AddedRuns(experiment=answer, added=added, skipped=skipped)
+
+
+@router.post(
+    "/{experiment_id}/runs/preflight", response_model=RunsPreflight, responses=responses(400, 404, 409, 413, 422)
+)
+def preflight_runs(
+    experiment_id: ExperimentId,
+    body: RunsRequest,
+    database: DatabaseDep,
+    catalog: CatalogDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+) -> Response:
+    """Return which runs would be added to the experiment, and estimate their cost; store nothing."""
+    with database.read() as session:
+        answer = price_of_runs(session, catalog, queue, settings, experiment_id, body)
+    return raw_json.response(answer.model_dump_json())
 
 
 @router.get("/{experiment_id}/search", responses=responses(404, 422))

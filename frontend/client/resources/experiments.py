@@ -10,6 +10,7 @@ from densitylab.backend.shared.contracts import (
     ExperimentPatch,
     ExperimentRequest,
     Preflight,
+    RunsPreflight,
     RunsRequest,
     SearchProgress,
 )
@@ -69,6 +70,11 @@ class ExperimentRoutes(Sender):
     async def add_runs(self, experiment: int, request: RunsRequest) -> AddedRuns:
         """Add runs to an experiment: other seeds or λ of its runs, or a sweep over its spec."""
         return await self._make(AddedRuns, f"/api/v1/experiments/{experiment}/runs", request)
+
+    @sync_and_async
+    async def preflight_runs(self, experiment: int, request: RunsRequest) -> RunsPreflight:
+        """Return which runs `add_runs` would add, and their estimated cost, without adding them."""
+        return await self._post(RunsPreflight, f"/api/v1/experiments/{experiment}/runs/preflight", request)
 
     @sync_and_async
     async def experiments(

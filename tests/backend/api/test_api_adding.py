@@ -109,3 +109,35 @@ def test_a_wrong_request_is_named(client: TestClient):
         answer = client.post(f"{LAUNCH}/{number}/runs", json=body)
         assert answer.status_code == status and answer.json()["errors"][0]["pointer"] == at, body
     assert client.post(f"{LAUNCH}/{number + 1}/runs", json={"seeds": [1]}).status_code == 404
+
+
+def test_the_price_of_more_runs_names_them_and_adds_none(client: TestClient):
+    number = launched(
+        client,
+        sweep=[{"regularizer.key": ["none"], "lambda_": [0], "seed": [0, 1]}, {"lambda_": [0.1, 1], "seed": [0, 1]}],
+    )
+    path = f"{LAUNCH}/{number}/runs/preflight"
+    price = client.post(path, json={"seeds": [1, 2, 3], "duplicates": "skip"}).json()
+    density = "marginal_density"
+    assert price["added"] == [
+        {"regularizer": key, "lambda_": value, "seeds": [2, 3], "runs": 2}
+        for key, value in (("none", 0), (density, 0.1), (density, 1))
+    ]
+    assert len(price["skipped"]) == 3 and price["cost"]["runs"] == 6
+    launch = {"spec": {"evaluations": []}, "sweep": {"lambda_": [0, 0.1, 1], "seed": [2, 3]}}
+    whole = client.post(f"{LAUNCH}/preflight", json=launch).json()
+    assert (price["cost"]["seconds"], price["cost"]["memory_bytes"]) == (whole["seconds"], whole["memory_bytes"])
+    assert [len(price["cost"]["seconds_per_run"]), price["cost"]["launchable"]] == [6, True]
+    assert len(points(client, number)) == 6
+    weights = client.post(path, json={"lambdas": [10]}).json()
+    assert weights["added"] == [{"regularizer": density, "lambda_": 10, "seeds": [0, 1], "runs": 2}]
+
+
+def test_the_price_of_more_runs_refuses_what_adding_them_does(client: TestClient):
+    number = launched(client, sweep={"seed": [0, 1]})
+    for body in ({"seeds": [1]}, {}, {"seeds": [2], "sweep": {"seed": [3]}}, {"lambdas": [-1]}):
+        refused = client.post(f"{LAUNCH}/{number}/runs/preflight", json=body)
+        adding = client.post(f"{LAUNCH}/{number}/runs", json=body)
+        assert refused.status_code == adding.status_code and refused.status_code in (409, 422)
+        assert refused.json()["detail"] == adding.json()["detail"]
+    assert client.post(f"{LAUNCH}/999/runs/preflight", json={"seeds": [1]}).status_code == 404

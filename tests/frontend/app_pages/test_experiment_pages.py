@@ -3,8 +3,10 @@
 import uuid
 
 import pytest
+from sqlalchemy import select
 
 from densitylab.backend.shared.contracts import ExperimentPatch
+from densitylab.backend.shared.tables import TaskRow
 from tests.frontend.page_text import button, page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -77,13 +79,63 @@ def test_deleting_asks_first_and_says_how_much_it_frees(page, live_api):
     assert live_api.client.experiment(experiment).id == experiment
 
 
-def test_seeds_and_weights_are_added(page, live_api, sweep):
-    app = page.open("experiment", experiment=str(sweep))
-    assert next(item for item in app.text_input if item.label == "More seeds").value == "2"
-    page_text(app := button(app, "Add").click().run())
-    assert [run.spec.lambda_ for run in live_api.client.runs_of(sweep) if run.spec.seed == 2] == [0, 0.5]
-    next(item for item in app.text_input if item.label == "More seeds").set_value("some")
-    assert "'some' is not a whole number" in page_text(button(app, "Add").click().run())
+def adding(page, experiment: int):
+    app = page.open("experiment", experiment=str(experiment))
+    app.session_state["adding"] = True  # the popover is open
+    return app.run()
+
+
+def field(app, label: str):
+    return next(item for item in app.text_input if item.label == label)
+
+
+def test_the_runs_that_new_seeds_add_and_their_price_stand_before_the_click(page, live_api, sweep):
+    app = adding(page, sweep)
+    assert field(app, "More seeds").value == "2"
+    text = page_text(field(app, "More seeds").set_value("1, 2, 3").run())
+    assert "**4 new runs**" in text and "2 runs of these exist already" in text
+    assert "- Marginal-density smoothing, λ = 0: seeds 2, 3 (2 runs)" in text
+    assert "- Marginal-density smoothing, λ = 0.5: seeds 2, 3 (2 runs)" in text
+    assert "Training ≈" in text and "evaluations ≈" in text and "0 training workers" in text
+    page_text(button(app, "Add 4 runs").click().run())
+    added = [(run.spec.lambda_, run.spec.seed) for run in live_api.client.runs_of(sweep) if run.spec.seed > 1]
+    assert added == [(0, 2), (0, 3), (0.5, 2), (0.5, 3)]
+
+
+def test_new_weights_are_added_with_all_seeds(page, live_api, sweep):
+    app = adding(page, sweep)
+    app = app.segmented_control(key="adding/kind").set_value("λ").run()
+    assert field(app, "More λ").value == "5"
+    text = page_text(field(app, "More λ").set_value("2, 4").run())
+    assert "λ = 2: seeds 0, 1 (2 runs)" in text and "λ = 4: seeds 0, 1 (2 runs)" in text
+    page_text(button(app, "Add 4 runs").click().run())
+    added = [(run.spec.lambda_, run.spec.seed) for run in live_api.client.runs_of(sweep) if run.spec.lambda_ > 0.5]
+    assert added == [(2, 0), (2, 1), (4, 0), (4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("some", "'some' is not a whole number"), ("-1", "of at least 0; got -1"), ("0, 1", "**0 new runs**")],
+)
+def test_seeds_that_add_nothing_cannot_be_added(page, sweep, text, sentence):
+    app = field(adding(page, sweep), "More seeds").set_value(text).run()
+    assert sentence in page_text(app)
+    assert all(item.disabled for item in app.button if item.label.startswith("Add "))
+
+
+def test_the_time_left_is_the_same_on_every_page(page, live_api, sweep):
+    experiment = live_api.client.experiment(sweep)
+    with live_api.database.write() as session:
+        running = session.scalars(
+            select(TaskRow).where(TaskRow.run_id.in_(experiment.runs), TaskRow.status == "running")
+        ).one()
+        running.eta_seconds, running.started_at = 3600.0, running.started_at - 3600
+    # One run has an hour left, and the one that waits takes two; the one that was trained has been evaluated in 0.5 s
+    expected = "about 3 h 00 min left"
+    assert expected in str([item.text for item in page.open("experiment", experiment=str(sweep)).get("progress")])
+    assert expected in str([item.text for item in page.open("experiments").get("progress")])
+    assert expected in str([item.text for item in page.open("compare", experiment=str(sweep)).get("progress")])
+    assert expected in str([item.text for item in page.open("home").get("progress")])
 
 
 @pytest.mark.parametrize(("link", "answer"), [("999999", "There is no experiment 999999"), ("x", "not a valid id")])

@@ -67,19 +67,35 @@ def test_inputs_of_a_run(page, live_api, run, label, value, click, sentence):
     [
         ("Tags", ["fine", "=1+1"], "Save", TAG),
         ("Name", "   ", "Save", "Must have a character that is not a space"),
-        ("More λ", "-1", "Add", "Expected a number of at least 0; got -1"),
-        ("More λ", "1e7", "Add", "Expected a number of at most 1000000"),
-        ("More λ", "nan", "Add", "'nan' is not a finite number"),
-        ("More λ", "1e-400", "Add", "rounds to 0"),
-        ("More seeds", "-3", "Add", "Expected a number of at least 0; got -3"),
-        ("More seeds", "0.5", "Add", "'0.5' is not a whole number"),
-        ("More seeds", "4294967296", "Add", "Expected a number of at most 2147483647"),
     ],
 )
 @pytest.mark.few(4)
 def test_inputs_of_an_experiment(page, live_api, run, label, value, click, sentence):
     experiment = live_api.client.run(run).experiment
     refused(page.open("experiment", experiment=str(experiment)), label, value, click, sentence)
+    assert len(live_api.client.experiment(experiment).runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sentence"),
+    [
+        ("λ", "-1", "Expected a number of at least 0; got -1"),
+        ("λ", "1e+07", "Expected a number of at most 1000000"),
+        ("λ", "nan", "'nan' is not a finite number"),
+        ("λ", "1e-400", "rounds to 0"),
+        ("Seeds", "-3", "Expected a number of at least 0; got -3"),
+        ("Seeds", "0.5", "'0.5' is not a whole number"),
+        ("Seeds", "4294967296", "Expected a number of at most 2147483647"),
+    ],
+)
+@pytest.mark.few(4)
+def test_seeds_and_weights_to_add(page, live_api, run, kind, value, sentence):
+    experiment = live_api.client.run(run).experiment
+    app = page.open("experiment", experiment=str(experiment))
+    app.session_state["adding"] = True  # the popover is open
+    app = app.run().segmented_control(key="adding/kind").set_value(kind).run()
+    app = refused(app, "More λ" if kind == "λ" else "More seeds", value, None, sentence)
+    assert not [item for item in app.button if item.label.startswith("Add ")]
     assert len(live_api.client.experiment(experiment).runs) == 1
 
 
