@@ -10,6 +10,7 @@ from densitylab.frontend.analysis.formatting import counted, escaped
 from densitylab.frontend.launch_form.changes import changes_text, readable_changes
 from densitylab.frontend.launch_form.cost import estimate
 from densitylab.frontend.launch_form.draft import (
+    DIFFERENCES,
     DRAFT,
     IDEMPOTENCY,
     ORIGINAL,
@@ -37,6 +38,8 @@ def show_copy(request: ExperimentRequest | None) -> None:
     if original is None or request is None or not is_copy():
         return
     st.markdown(f":material/content_copy: **{escaped(original.name)}**")
+    for sentence in st.session_state.get(DIFFERENCES, ()):
+        st.caption(f":orange[:material/warning:] {escaped(sentence)}")
     differences = readable_changes(original, request, catalog())
     if differences:
         st.markdown("Changed in this copy:\n" + changes_text(differences))

@@ -8,14 +8,16 @@ from densitylab.backend.shared.contracts import ExperimentRequest, Run
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.presets import PRESETS
+from densitylab.frontend.launch_form.copied_experiment import copied_experiment
 from densitylab.frontend.launch_form.saved_draft import save_draft, saved_draft
 from densitylab.frontend.launch_form.sweeps import form_plan
-from densitylab.frontend.ui.api import api, show_problem
+from densitylab.frontend.ui.api import api, catalog, show_problem
 from densitylab.frontend.ui.query_params import query_int
 
 DEFAULT = PRESETS[0].request
 DRAFT, VERSION, IDEMPOTENCY = "launch_draft", "launch_version", "launch_idempotency"
 LINK, ORIGINAL, SAVED = "launch_link", "launch_original", "launch_saved"
+DIFFERENCES = "launch_differences"  # of a copy from its experiment, in sentences
 COPIES = ("clone", "from")  # links to a copy of a run or an experiment
 STARTS = ("continue", "weights")  # links to start from a run, and modes of `init_from`
 MORE_EPOCHS = 5  # of a continued run, to begin with
@@ -24,6 +26,7 @@ MORE_EPOCHS = 5  # of a continued run, to begin with
 def start_from(request: ExperimentRequest) -> None:
     """Fill the form with a request, which it is compared with from then on."""
     st.session_state.pop(ORIGINAL, None)
+    st.session_state.pop(DIFFERENCES, None)
     change_to(request)
 
 
@@ -80,8 +83,13 @@ def open_link() -> None:
     st.session_state[LINK] = link
     st.session_state[SAVED] = saved_draft()
     start_from(DEFAULT)
+    differences: list[str] = []
     try:
-        request = _linked_request()
+        if (experiment_id := query_int("from")) is not None:
+            copied = copied_experiment(api().experiment(experiment_id), api().runs_of(experiment_id), catalog())
+            request, differences = copied.request, copied.differences
+        else:
+            request = _linked_request()
         form_plan(request)  # raises before anything is filled in
     except ApiError as error:
         show_problem(error)
@@ -92,6 +100,7 @@ def open_link() -> None:
         )
     else:
         start_from(request)
+        st.session_state[DIFFERENCES] = differences
 
 
 def _linked_request() -> ExperimentRequest:
@@ -102,15 +111,6 @@ def _linked_request() -> ExperimentRequest:
     for mode in STARTS:
         if (run_id := query_int(mode)) is not None:
             return _request_from(api().run(run_id), mode)
-    if (experiment_id := query_int("from")) is not None:
-        experiment = api().experiment(experiment_id)
-        copied = {**experiment.request, "name": f"Copy of {experiment.name}"[:200]}
-        given = copied.get("spec") or {}
-        if given.get("init_from") is not None and experiment.runs:
-            # What the request left out is not the default, but what its runs took from the run that they start from
-            spec = api().run(experiment.runs[0]).spec.model_dump(mode="json")
-            copied["spec"] = {**spec, **given, "init_from": spec["init_from"] | given["init_from"]}
-        return ExperimentRequest.model_validate(copied)
     preset = st.query_params.get("preset")
     return next((item.request for item in PRESETS if item.key == preset), DEFAULT)
 

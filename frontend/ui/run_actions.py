@@ -28,7 +28,11 @@ def show_run_actions(run: Run) -> None:
                 api().retry_run(run.id)
                 flash("Queued again; the run continues from its last checkpoint, if it has one.")
                 st.rerun()
-        if trained and st.button("Clone and edit", icon=":material/content_copy:"):
+        if trained and st.button(
+            "Clone and edit",
+            icon=":material/content_copy:",
+            help="This run alone; the page of its experiment copies all runs",
+        ):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(run.id)})
         startable = run.status.final and run.checkpoint_step is not None
         if startable and trained and st.button("Continue", icon=":material/resume:"):

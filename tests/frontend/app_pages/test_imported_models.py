@@ -101,7 +101,7 @@ def test_it_is_selectable_beside_trained_runs(page, imported, trained, name):
 def test_its_experiment_has_nothing_to_clone_or_extend(page, live_api, imported):
     app = page.open("experiment", experiment=str(live_api.client.run(imported).experiment))
     text = page_text(app)
-    assert button(app, "Clone and edit").disabled and not UNTRAINED.search(text)
+    assert button(app, "Copy into Launch").disabled and not UNTRAINED.search(text)
     groups = app.dataframe[0].value
     assert list(groups["Group"]) == ["resnet.th"] and list(groups["Seeds"]) == ["—"]
 

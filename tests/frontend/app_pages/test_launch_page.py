@@ -2,7 +2,7 @@
 
 import pytest
 
-from densitylab.backend.shared.contracts import Priority
+from densitylab.backend.shared.contracts import Priority, RunsRequest
 from tests.frontend.page_text import page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,7 +23,7 @@ def test_log_spaced_weights_are_taken_into_the_list(page):
     ending(app.number_input, "/spaced/count").set_value(4).run()
     app = ending(app.button, "/spaced/take").click().run()
     page_text(app)
-    assert ending(app.text_input, "/lambda").value == "0, 0.01, 0.046, 0.22, 1"
+    assert ending(app.text_input, "/lambda").value == "0, 0.1, 0.46, 2.2, 10"  # around the 1 and 10 of a first sweep
     assert "Launch 5 runs" in [item.label for item in app.button]
 
 
@@ -63,6 +63,41 @@ def test_a_copy_of_an_experiment_says_what_it_changes(page, live_api):
     copies = live_api.client.runs_of(launched(app, live_api).id)
     assert [run.spec.regularizer.key for run in copies] == ["marginal_density"] * 2 + ["none"] * 2
     assert {run.spec.epochs for run in copies} == {3}
+
+
+def copy_of(page, experiment: int):
+    app = page.open("launch", **{"from": str(experiment)})
+    return app, page_text(app)
+
+
+def test_a_copy_of_an_experiment_has_the_seeds_and_weights_that_were_added(page, live_api):
+    methods = [
+        {"lambda_": [0, 1], "seed": [0, 1]},
+        {"regularizer": [{"key": "jacobian"}], "lambda_": [0.1], "seed": [0, 1]},
+    ]
+    run = live_api.launch(SMALL, methods)[0]
+    experiment = live_api.client.run(run).experiment
+    live_api.client.add_runs(experiment, RunsRequest(seeds=[2]))
+    live_api.client.add_runs(experiment, RunsRequest(lambdas=[5]))
+    app, text = copy_of(page, experiment)
+    assert ending(app.text_input, "/lambda").value == "0, 1, 5" and ending(app.text_input, "/seeds").value == "0, 1, 2"
+    assert ending(app.text_input, "/methods/jacobian/lambda").value == "0.1"  # one λ, which was not varied
+    assert "Launch 12 runs" in [item.label for item in app.button]
+    assert len(live_api.client.runs_of(experiment)) == 12 and "not in" not in text
+    assert "nothing is changed yet" in text
+
+
+def test_a_copy_names_the_runs_that_form_no_grid(page, live_api):
+    run = live_api.launch(SMALL, {"lambda_": [0, 1], "seed": [0, 1]})[0]
+    experiment = live_api.client.run(run).experiment
+    live_api.client.add_runs(experiment, RunsRequest(lambdas=[5], seeds=[7]))
+    live_api.finish(run)
+    live_api.client.delete_run(run)
+    app, text = copy_of(page, experiment)
+    text = text.replace("\\", "")  # of Markdown
+    assert "Launch 4 runs" in [item.label for item in app.button]
+    assert "1 run of the experiment not in this copy: Marginal-density smoothing λ = 5, seed 7." in text
+    assert "1 run of this copy not in the experiment: Marginal-density smoothing λ = 0, seed 0." in text
 
 
 def test_an_experiment_that_the_form_cannot_draw_says_so(page, live_api):
