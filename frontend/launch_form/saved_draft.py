@@ -12,7 +12,9 @@ from densitylab.frontend.assets import read_asset
 from densitylab.frontend.launch_form.sweeps import form_plan
 
 _NAME = "draft"  # of the parameter in the link
-_LONGEST_TEXT = 4_000  # of the link's parameter; a longer draft, such as one with long notes, is not kept
+# Of the link's parameter: reverse proxies take requests with a line of at most 8 KiB (nginx and Apache by default), and
+# a page's link that is longer could not be opened again
+_LONGEST_TEXT = 7_000
 _LONGEST_REQUEST = 100_000  # bytes of JSON
 
 
@@ -25,8 +27,14 @@ def save_draft(request: ExperimentRequest, original: ExperimentRequest) -> None:
     """Write the request into the browser's address where it differs from the one that the link fills the form with;
     call it once on a page."""
     text = "" if request == original else encoded(request)
-    data = {"name": _NAME, "value": text if len(text) <= _LONGEST_TEXT else ""}
-    _component()(key="densitylab_draft", data=data, height=1)
+    fits = len(text) <= _LONGEST_TEXT and len(_body(request)) <= _LONGEST_REQUEST
+    _component()(key="densitylab_draft", data={"name": _NAME, "value": text if fits else ""}, height=1)
+    if not fits:
+        st.warning(
+            "This form is too long for the page's link: a reload or another page loses its changes. Shorter notes or "
+            "shorter lists of values fit.",
+            icon=":material/link_off:",
+        )
 
 
 def saved_draft() -> ExperimentRequest | None:
@@ -47,5 +55,8 @@ def saved_draft() -> ExperimentRequest | None:
 
 def encoded(request: ExperimentRequest) -> str:
     """Return the text from which `saved_draft` reads the request."""
-    body = request.model_dump_json(exclude_defaults=True).encode()
-    return base64.urlsafe_b64encode(zlib.compress(body, 9)).decode()
+    return base64.urlsafe_b64encode(zlib.compress(_body(request), 9)).decode()
+
+
+def _body(request: ExperimentRequest) -> bytes:
+    return request.model_dump_json(exclude_defaults=True).encode()

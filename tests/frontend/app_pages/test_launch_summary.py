@@ -1,6 +1,8 @@
 """The launch page's summary: what is shown is what is launched, name and tags that follow, copies and reloads."""
 
 import json
+import random
+import string
 from typing import Any
 
 import pytest
@@ -108,6 +110,66 @@ def test_training_against_attacks_begins_with_the_radius_of_the_evaluated_attack
     assert radii()[0] == 0.2
     app = ending(app.selectbox, "/dataset/key").set_value("CIFAR-10").run()
     assert radii()[0] == 8 / 255 and float(radii()[1].value) == 8 / 255
+
+
+def test_all_attacks_follow_the_radius_of_the_first_evaluated_one_until_they_are_given_another(page, live_api):
+    app = page.open("launch")
+    picked = ending(app.multiselect, "/evaluations")
+    app = picked.set_value([entry for entry in picked.options if "L∞" in entry or "leakage" in entry.lower()]).run()
+    regularizer = ending(app.selectbox, "/regularizer/key")
+    app = regularizer.set_value(next(name for name in regularizer.options if name.startswith("Adversarial"))).run()
+    schedule = ending(app.selectbox, "/schedule/key")
+    app = schedule.set_value(next(name for name in schedule.options if "robustness" in name)).run()
+
+    def radii():
+        evaluated = [item.value for item in app.text_input if "/epsilons" in (item.key or "")]
+        trained = [
+            item.value
+            for item in app.number_input
+            if "/epsilon" in (item.key or "") and ("/regularizer/" in item.key or "/schedule/" in item.key)
+        ]
+        return evaluated, trained
+
+    evaluated, trained = radii()
+    assert len(evaluated) > 1 and set(evaluated) == {"0.1"} and trained == [0.1, 0.1]
+    first = next(item for item in app.text_input if "/epsilons" in (item.key or ""))
+    app = first.set_value("0.2").run()
+    assert set(radii()[0]) == {"0.2"} and radii()[1] == [0.2, 0.2]
+    assert "attacks at ε" not in page_text(app)
+    trained = next(item for item in app.number_input if "/regularizer/" in item.key and "/epsilon" in item.key)
+    app = trained.set_value(0.03).run()
+    text = page_text(app)
+    assert "attacks at ε = 0.03, but" in text and radii()[1] == [0.03, 0.2]
+    app = next(item for item in app.button if item.label == "Use epsilon 0.2").click().run()
+    assert radii()[1] == [0.2, 0.2] and "attacks at ε" not in page_text(app)
+
+
+def test_in_a_copy_the_training_follows_the_evaluated_radius_too(page, live_api):
+    attack = {"key": "pgd_linf", "params": {"epsilons": [0.05]}}
+    adversarial = {"key": "adversarial_training", "params": {"epsilon": 0.05}}
+    (run,) = live_api.launch({"epochs": 2, "evaluations": [attack], "regularizer": adversarial})
+    app = page.open("launch", clone=str(run))
+    assert "nothing is changed yet" in page_text(app)
+    app = next(item for item in app.text_input if "/epsilons" in (item.key or "")).set_value("0.3").run()
+    assert [item.value for item in app.number_input if "/adversarial_training/epsilon" in item.key] == [0.3]
+
+
+@pytest.mark.parametrize(("length", "said"), [(4_500, False), (12_000, True)])
+def test_a_form_that_is_too_long_for_the_link_says_so(page, length, said):
+    app = page.open("launch")
+    notes = "".join(random.Random(0).choices(string.ascii_letters, k=length))
+    app = next(item for item in app.text_area if item.label == "Notes").set_value(notes).run()
+    assert (len(encoded(ExperimentRequest.model_validate(shown(app)))) > 7_000) is said
+    assert ("too long for the page's link" in page_text(app)) is said
+
+
+def test_the_advice_on_the_first_weights_agrees_with_the_field(page):
+    app = page.open("launch")
+    advice = ending(app.text_input, "/lambda").help
+    assert "For a first sweep with Marginal-density smoothing: 1, 10." in advice
+    assert "This field begins with 0.1, a weaker penalty." in advice
+    demo = page.open("launch", preset="demo")
+    assert "begins with 0.1, a weaker penalty" in ending(demo.text_input, "/lambda").help
 
 
 def test_name_and_tags_follow_the_settings_until_they_are_edited(page):
