@@ -31,13 +31,14 @@ def run(clock: list[float], *, first: float, step: float, validation: float) -> 
 
 def test_a_slow_first_step_is_no_measure_of_the_others(clock: list[float]):
     answers = run(clock, first=3.0, step=0.01, validation=0.0)
-    assert answers[0][1] is None
-    for right, estimate in answers[1:]:
+    known = [(right, estimate) for right, estimate in answers if estimate is not None]
+    assert 490 < len(known) < 510  # not within the first second of steps
+    for right, estimate in known:
         assert estimate == pytest.approx(right, abs=1e-6)
 
 
 def test_validation_counts_once_it_has_been_seen(clock: list[float]):
     answers = run(clock, first=3.0, step=0.01, validation=0.5)
-    for right, estimate in answers[STEPS:]:
+    for right, estimate in answers[STEPS + 1 :]:
         assert estimate == pytest.approx(right, rel=0.25, abs=0.6)  # the present epoch's is still to come
     assert answers[-1] == (0.0, 0.0)
