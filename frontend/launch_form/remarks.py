@@ -62,7 +62,7 @@ def radius_remarks(request: ExperimentRequest, catalog: Catalog) -> Iterator[Rem
             radius = params.get(name)
             if radius is not None and radius not in evaluated:
                 yield Remark(
-                    f"{entry.label} attacks at ε = {radius:.4g}, but {evaluated[first]} is evaluated at ε = {radii}.",
+                    f"ε = {radius:.4g} in training, {radii} in evaluations: {entry.label}, {evaluated[first]}.",
                     f"{at}/params/{name}",
                     {f"{kind}.params.{name}": first} if at.startswith("/spec") else None,
                 )
