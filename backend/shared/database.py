@@ -133,8 +133,8 @@ def explain(error: SQLAlchemyError) -> str:
 
 def _set_postgresql(engine: Engine, lock_seconds: float, statement_seconds: float) -> None:
     """Limit statements, and let each be planned for its values: after ten uses PostgreSQL would plan a prepared one for
-    any values, which for a curve of a million points took 30 times as long. None is compiled: that pays for reports over
-    whole tables, and a page of a listing took 60 ms in place of 3."""
+    any values, which for a curve of a million points took 30 times as long. None is compiled: that pays for reports
+    over whole tables, and a page of a listing took 60 ms in place of 3."""
 
     @event.listens_for(engine, "connect")
     def _set(connection: Any, _record: Any) -> None:

@@ -32,8 +32,8 @@ def matching(query: str, dialect: str) -> Select[int]:
 def contains(query: str) -> ColumnElement[bool]:
     """Return the condition on RunRow that its text contains the query, in upper or lower case.
 
-    It reads the text of each run that a listing comes to. Of a join PostgreSQL would expect few matches, and make all of
-    them before it sorts them.
+    It reads the text of each run that a listing comes to. Of a join PostgreSQL would expect few matches, and make all
+    of them before it sorts them.
     """
     text = select(SearchTextRow.text).where(SearchTextRow.run_id == RunRow.id).scalar_subquery()
     return text.contains(fold(query), autoescape=True)
