@@ -12,7 +12,7 @@ from densitylab.backend.broker.queue import BrokerUnavailable, Queue
 from densitylab.backend.ops import devices
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
-from densitylab.backend.services.estimates import cost_model, evaluation_cost, training_notes
+from densitylab.backend.services.estimates import cost_model, evaluation_cost, seed_notes, training_notes
 from densitylab.backend.services.search_runs import max_runs
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import (
@@ -54,7 +54,9 @@ def check(
     every = experiments.plan(session, catalog, request)
     require_available(queue, catalog, experiments.optional_entries(every))
     cost = price(session, catalog, queue, settings, every)
-    return cost.model_copy(update={"max_runs": max_runs(request, cost.runs)})
+    told = None if request.search is not None else seed_notes.note([item.spec for item in every])
+    notes = cost.notes if told is None else [*cost.notes, told]
+    return cost.model_copy(update={"max_runs": max_runs(request, cost.runs), "notes": notes})
 
 
 def price(

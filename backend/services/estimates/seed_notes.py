@@ -1,0 +1,44 @@
+"""A sentence on the seeds of a launch: the least difference between groups that they establish."""
+
+import json
+import math
+from collections.abc import Sequence
+
+from densitylab.backend.shared.contracts import RunSpec
+from densitylab.backend.shared.statistics.estimates import t_quantile
+from densitylab.backend.shared.statistics.paired_tests import ALPHA
+
+_ENOUGH = 5  # seeds, with which a difference of some two standard deviations is established
+
+
+def note(planned: Sequence[RunSpec]) -> str | None:
+    """Return what the seeds of planned runs allow to find in one result; None for five or more, and where no group is
+    compared with λ = 0."""
+    seeds: dict[str, set[int]] = {}
+    baselines = set()
+    for spec in planned:
+        group = json.dumps(spec.model_dump(mode="json", exclude={"seed"}), sort_keys=True)
+        seeds.setdefault(group, set()).add(spec.seed)
+        if spec.lambda_ == 0:
+            baselines.add(group)
+    compared, fewest = len(seeds) - len(baselines), min(map(len, seeds.values()))
+    if not baselines or not compared or fewest >= _ENOUGH:
+        return None
+    if fewest == 1:
+        return "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
+    of = "The difference from λ = 0" if compared == 1 else f"Of {compared} differences from λ = 0, the first"
+    return (
+        f"{of} is established with {fewest} seeds if it is {least_difference(fewest, compared):.2g} times its standard "
+        f"deviation over seeds, with {_ENOUGH} seeds if it is {least_difference(_ENOUGH, compared):.2g} times."
+    )
+
+
+def least_difference(seeds: int, tests: int) -> float:
+    """Return the smallest mean difference, in its standard deviations over seeds, that a paired t test finds at 5 % as
+    the first of several tests (Holm 1979: at 5 % / tests).
+
+    Args:
+        seeds: ≥ 2.
+        tests: ≥ 1.
+    """
+    return t_quantile(seeds - 1, 1 - ALPHA / tests) / math.sqrt(seeds)

@@ -1,0 +1,45 @@
+"""The sentence on what the seeds of a launch allow to find."""
+
+import math
+import random
+
+import pytest
+from scipy import stats
+
+from densitylab.backend.services.estimates.seed_notes import least_difference, note
+from densitylab.backend.shared.contracts import RunSpec
+
+
+def planned(lambdas: list[float], seeds: int) -> list[RunSpec]:
+    return [RunSpec(lambda_=value, seed=seed) for value in lambdas for seed in range(seeds)]
+
+
+@pytest.mark.parametrize(("seeds", "tests"), [(2, 1), (2, 6), (3, 4), (5, 12)])
+def test_the_least_difference_is_that_of_the_t_test(seeds: int, tests: int):
+    chance = random.Random(seeds)
+    values = [chance.gauss(0, 1) for _ in range(seeds)]
+    mean = sum(values) / seeds
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (seeds - 1))
+    least = least_difference(seeds, tests) * spread
+    moved = [value - mean + least for value in values]
+    assert stats.ttest_1samp(moved, 0.0).pvalue == pytest.approx(0.05 / tests)
+
+
+def test_a_launch_says_what_its_seeds_allow_to_find():
+    assert note(planned([0.0, 1.0], 1)) == (
+        "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
+    )
+    assert note(planned([0.0, 1.0], 2)) == (
+        "The difference from λ = 0 is established with 2 seeds if it is 9 times its standard deviation over seeds, "
+        "with 5 seeds if it is 1.2 times."
+    )
+    assert note(planned([0.0, 1.0, 10.0, 100.0], 3)) == (
+        "Of 3 differences from λ = 0, the first is established with 3 seeds if it is 4.4 times its standard deviation "
+        "over seeds, with 5 seeds if it is 1.8 times."
+    )
+
+
+def test_it_says_nothing_where_there_is_no_question():
+    assert note(planned([0.0, 1.0], 5)) is None
+    assert note(planned([1.0, 10.0], 2)) is None
+    assert note(planned([0.0], 2)) is None
