@@ -162,27 +162,25 @@ def claim_text(claim: Claim, *, max_loss: float) -> str:
         return f"Undecided with {seeds} in common: one seed says nothing about another; at least 2 are needed."
     if any(question.seeds is not None and question.seeds.p is None for question in claim.questions):
         return f"Undecided with {seeds}: a difference is the same for all of them, which a t test cannot judge."
+    settled = "".join(f"{half[0].upper()}{half[1:]}. " for half in _halves(claim, max_loss, "yes"))
     if claim.seeds_needed is None:
-        return f"Undecided with {seeds}: no reasonable number of seeds would do{_open(claim, max_loss)}."
-    return f"Undecided with {seeds}; about {claim.seeds_needed} would do{_open(claim, max_loss)}."
+        return f"{settled}Undecided with {seeds}: no reasonable number of seeds would do{_open(claim, max_loss)}."
+    return f"{settled}Undecided with {seeds}; about {claim.seeds_needed} would do{_open(claim, max_loss)}."
 
 
 def _open(claim: Claim, max_loss: float) -> str:
     """Return the end of a sentence that says what is undecided."""
-    questions = [
-        *(["whether its result is better"] if claim.result.verdict == "undecided" else []),
-        *(
-            [f"whether it costs at most {100 * max_loss:g} points of accuracy"]
-            if claim.accuracy.verdict == "undecided"
-            else []
-        ),
-        *(
-            ["whether its constrained result is within the limit"]
-            if claim.constraint is not None and claim.constraint.verdict == "undecided"
-            else []
-        ),
-    ]
-    return f" to tell {' and '.join(questions)}"
+    return " to tell " + " and ".join(f"whether {half}" for half in _halves(claim, max_loss, "undecided"))
+
+
+def _halves(claim: Claim, max_loss: float, verdict: Verdict) -> list[str]:
+    """Return the questions with this verdict, as clauses."""
+    clauses = (
+        "its result is better",
+        f"it costs at most {100 * max_loss:g} points of accuracy",
+        "its constrained result is within the limit",
+    )
+    return [clause for clause, question in zip(clauses, claim.questions, strict=False) if question.verdict == verdict]
 
 
 def _images(questions: Sequence[Question]) -> str:

@@ -61,7 +61,10 @@ def test_seeds_needed_are_those_of_the_question_that_decides():
     undecided = claim(OPEN, CHEAP)
     assert undecided.seeds_needed == paired_t(OPEN).seeds_needed() and undecided.seeds_needed > 3
     about = f"Undecided with 3 seeds; about {undecided.seeds_needed} would do to tell whether its result is better."
-    assert text(undecided) == about
+    assert text(undecided) == f"It costs at most 2 points of accuracy. {about}"
+    costs = claim(BETTER, [-0.001, 0.03, -0.035])
+    rest = "would do to tell whether it costs at most 2 points of accuracy."
+    assert text(costs) == f"Its result is better. Undecided with 3 seeds; about {costs.seeds_needed} {rest}"
     # Both open and leaning to yes: the slower of the two
     slower = claim([0.10, 0.01, 0.04], [-0.001, 0.03, -0.015])
     needed = [paired_t([0.10, 0.01, 0.04]).seeds_needed(), paired_t([-0.001, 0.03, -0.015]).seeds_needed(-0.02)]
