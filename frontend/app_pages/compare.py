@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import BulkAction, Run, Status
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns
+from densitylab.frontend.analysis.comparison import Comparison, headline_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import correction_text, summary_sentences
@@ -35,6 +35,7 @@ from densitylab.frontend.ui.comparison.subject import choose_subject
 from densitylab.frontend.ui.comparison.training_curves import show_training_curves
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.frozen_download import show_frozen_page
+from densitylab.frontend.ui.kept_comparison import kept_comparison
 from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 from densitylab.frontend.ui.warning_line import show_warning_line
@@ -179,13 +180,13 @@ if not first:
 st.header(escaped(subject.name))
 load_charts()
 live = is_active(first)
-whole = compare(first, catalog())
+whole = kept_comparison(first)
 actions = st.container(horizontal=True)
 with actions:
     options = show_options(whole)
 first = options.shown(first)
 narrowed = options.runs is not None or options.baseline is not None
-first_comparison = compare(first, catalog(), baseline=options.baseline) if narrowed else whole
+first_comparison = kept_comparison(first, baseline=options.baseline) if narrowed else whole
 with actions:
     show_actions(first, first_comparison, subject.experiment, options)
 
@@ -198,7 +199,7 @@ def show_live() -> None:
     runs = just_fetched.pop() if just_fetched else options.shown(subject.fetch())
     if live and not is_active(runs):
         st.rerun()
-    comparison = first_comparison if runs is first else compare(runs, catalog(), baseline=options.baseline)
+    comparison = first_comparison if runs is first else kept_comparison(runs, baseline=options.baseline)
     columns = headline_columns(comparison, catalog())
     if options.results:
         columns = [column for column in comparison.columns if column.result in options.results]

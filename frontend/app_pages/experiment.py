@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Run, Status
 from densitylab.backend.shared.statistics.groups import mean_over_seeds
-from densitylab.frontend.analysis.comparison import Comparison, compare, headline_columns, short_label, text
+from densitylab.frontend.analysis.comparison import Comparison, headline_columns, short_label, text
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, joined, number, status_text
 from densitylab.frontend.charts.figures import overlay
@@ -18,6 +18,7 @@ from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_actions import show_experiment_actions
 from densitylab.frontend.ui.folded import folded
+from densitylab.frontend.ui.kept_comparison import kept_comparison
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.search_progress import show_search
@@ -206,7 +207,7 @@ if not first_runs:
     st.info("All runs of this experiment are deleted or archived.", icon=":material/inbox:")
 live = not first.finished
 load_charts()
-first_comparison = compare(first_runs, catalog())
+first_comparison = kept_comparison(first_runs)
 show_experiment_actions(first, first_runs, first_comparison)
 paused = live and is_paused()
 pace = REFRESH_SECONDS if len(first_runs) < MANY else 5 * REFRESH_SECONDS
@@ -221,7 +222,7 @@ def show_live() -> None:
         experiment, runs, comparison = just_fetched.pop()
     else:
         experiment, runs = api().experiment(first.id), api().runs_of(first.id)
-        comparison = compare(runs, catalog())
+        comparison = kept_comparison(runs)
     if live and experiment.finished:
         st.rerun()  # the whole page, without refresh
     if not runs:

@@ -58,8 +58,8 @@ class ApiClient(SyncClient, Routes):
     its address and its token, and connects anew in another process.
     """
 
-    def __init__(self, http: httpx.Client, patience: float = PATIENCE) -> None:
-        self.async_routes = Routes(SyncConnection(http), patience)
+    def __init__(self, http: httpx.Client, patience: float = PATIENCE, kept_answers: int = 0) -> None:
+        self.async_routes = Routes(SyncConnection(http), patience, kept_answers)
         self._http = http
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,13 +127,16 @@ class AsyncApiClient(Routes):
         await self.close()
 
 
-def connect(url: str | None = None, token: str | None = None, *, patience: float = PATIENCE) -> ApiClient:
+def connect(
+    url: str | None = None, token: str | None = None, *, patience: float = PATIENCE, kept_answers: int = 0
+) -> ApiClient:
     """Return a client of the API.
 
     Args:
         url: address of the API; default: DENSITYLAB_API_URL, or http://127.0.0.1 with DENSITYLAB_API_PORT or 8000.
         token: default: DENSITYLAB_API_TOKEN.
         patience: seconds during which safe requests are repeated until they succeed (`transport.Sender`).
+        kept_answers: listings that are kept, and read anew only if they have changed; do not change their items.
 
     The environment variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are respected, except for an API on this
     machine, which is asked directly.
@@ -141,7 +144,7 @@ def connect(url: str | None = None, token: str | None = None, *, patience: float
     Raises:
         ApiError: the address is not valid, or its proxy cannot be used.
     """
-    return ApiClient(_opened(httpx.Client, url, token), patience)
+    return ApiClient(_opened(httpx.Client, url, token), patience, kept_answers)
 
 
 def connect_async(url: str | None = None, token: str | None = None, *, patience: float = PATIENCE) -> AsyncApiClient:

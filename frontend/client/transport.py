@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import IO, Any, Generic, ParamSpec, Protocol, TypeVar
@@ -21,6 +21,7 @@ from tenacity import (
 
 from densitylab.frontend.client.connection import Connection
 from densitylab.frontend.client.errors import ApiError, error_of
+from densitylab.frontend.client.kept_answers import KeptAnswers
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item", covariant=True)
@@ -28,6 +29,7 @@ Params = ParamSpec("Params")
 Query = Mapping[str, Any]
 Body = BaseModel | Mapping[str, Any]
 PATIENCE = 5.0  # seconds
+_NOT_MODIFIED = 304
 _BACKOFF = wait_exponential(multiplier=0.2, max=8.0) + wait_random(0, 0.2)
 # Making one takes longer than reading most answers
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
@@ -73,11 +75,15 @@ class Sender:
 
     A 503 with Retry-After, such as that of a locked database, says that nothing was done. Then every request is
     repeated, and the pauses may take 5 seconds where `patience` is shorter, unless it is 0.
+
+    The last `kept_answers` listings are kept and read anew only if they have changed; their items are then the same
+    objects as before.
     """
 
-    def __init__(self, connection: Connection, patience: float = PATIENCE) -> None:
+    def __init__(self, connection: Connection, patience: float = PATIENCE, kept_answers: int = 0) -> None:
         self._connection = connection
         self.patience = patience
+        self._kept = KeptAnswers(kept_answers)
 
     async def _send(
         self,
@@ -148,7 +154,18 @@ class Sender:
         )
 
     async def _list(self, item: type[Answer], path: str, query: Query | None = None) -> Listing[Answer]:
-        return self._read(Listing[item], await self._send("GET", path, query=query))  # type: ignore[valid-type]
+        request = (item, path, repr(query))
+        kept = self._kept.find(request)
+        headers = {"If-None-Match": kept.etag} if kept else None
+        answer = await self._send("GET", path, query=query, headers=headers, accept=(_NOT_MODIFIED,))
+        if kept and answer.status_code == _NOT_MODIFIED:
+            listing = kept.listing
+        else:
+            listing = self._read(Listing[item], answer)  # type: ignore[valid-type]
+            if etag := answer.headers.get("ETag"):
+                self._kept.keep(request, etag, listing)
+        # A list of the caller's own, of the same items
+        return replace(listing, items=list(listing.items))
 
     async def _get(self, kind: type[Answer], path: str, query: Query | None = None) -> Answer:
         return self._read(kind, await self._send("GET", path, query=query))

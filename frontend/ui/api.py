@@ -15,6 +15,7 @@ from densitylab.frontend.ui.login import current_user
 
 REFRESH_SECONDS = 1.0  # of a live part
 _UNPROCESSABLE = 422
+_KEPT_ANSWERS = 32  # pages of listings, of at most 200 runs
 _PATIENCE = 0.5  # seconds: a page reports soon that the API is away, and asks again at its next refresh
 
 
@@ -42,7 +43,7 @@ def forget_catalog() -> None:
 
 @st.cache_resource
 def _client(token: str | None) -> ApiClient:
-    return connect(token=token, patience=_PATIENCE)
+    return connect(token=token, patience=_PATIENCE, kept_answers=_KEPT_ANSWERS)
 
 
 # A resource and not data: data would be copied for every run that a table names
