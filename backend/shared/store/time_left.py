@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
-from sqlalchemy import Text, cast, distinct, func, literal_column, or_, select, true
+from sqlalchemy import Text, case, cast, distinct, func, literal_column, or_, select, true
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.catalog.cost import PLAIN_PASSES
 from densitylab.backend.shared.catalog.regularizers import REGULARIZERS
-from densitylab.backend.shared.contracts import RUN_TASKS, Status, TaskKind
+from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import EvaluationRow, RunRow, TaskRow
 
 _AT_WORK_SECONDS = 60  # a worker whose last task ended no longer ago takes the next one
 _UNFINISHED = (Status.QUEUED, Status.RUNNING)
+_TRAININGS = (TaskKind.TRAIN, TaskKind.LOG)  # an import takes seconds, which say nothing about a training
 _PENALISED = {
     entry.key: entry.cost({param.name: param.default for param in entry.params}).passes
     for entry in REGULARIZERS
@@ -33,13 +34,30 @@ class TimeLeft:
     untimed_evaluations: int = 0  # that the seconds leave out, since none of their kind has ended yet
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A training that has begun."""
+
+    kind: _Kind
+    progress: float
+    left: float | None  # seconds; None: not known yet
+    so_far: float | None  # seconds; None: a later attempt, which may have begun days after the first
+
+    @property
+    def whole(self) -> float | None:
+        """The seconds of the whole training; None: not known yet."""
+        if self.left is None or (self.so_far is None and self.progress >= 1):
+            return None
+        return self.left / (1 - self.progress) if self.so_far is None else self.so_far + self.left
+
+
 @dataclass
 class _Work:
     """The tasks of an experiment, by what they take."""
 
     workers: int = 0
-    queued: dict[_Kind, int] = field(default_factory=dict)
-    running: list[tuple[_Kind, float | None, float]] = field(default_factory=list)  # seconds left, seconds so far
+    queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean progress
+    running: list[_Running] = field(default_factory=list)
     trained: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean seconds
     unevaluated: dict[tuple[str, ...], list[float]] = field(default_factory=dict)  # progress of each
     evaluated: dict[tuple[str, ...], float] = field(default_factory=dict)  # mean seconds
@@ -62,7 +80,7 @@ def of_experiments(session: Session, experiment_ids: Sequence[int], at: float) -
     """Return the time left of experiments with unfinished work at the time `at`, in seconds of the clock."""
     found = {number: _Work() for number in experiment_ids}
     _read_trainings(session, found, at)
-    _read_evaluations(session, found, at)
+    _read_evaluations(session, found)
     at_work = (
         select(RunRow.experiment_id, func.count(distinct(TaskRow.worker)))
         .join(TaskRow, TaskRow.run_id == RunRow.id)
@@ -83,32 +101,38 @@ def _read_trainings(session: Session, found: dict[int, _Work], at: float) -> Non
     weighted = func.coalesce(RunRow.lambda_ != literal_column("0"), true()).label("weighted")
     runs = (
         select(RunRow.experiment_id, RunRow.regularizer, weighted)
-        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(RUN_TASKS)))
+        .join(TaskRow, (TaskRow.run_id == RunRow.id) & (TaskRow.kind.in_(_TRAININGS)))
         .where(RunRow.experiment_id.in_(list(found)), PRESENT)
     )
-    took = TaskRow.finished_at - TaskRow.started_at
+    took = case((TaskRow.attempt == 1, TaskRow.finished_at - TaskRow.started_at))  # without the pauses between attempts
     counted = (
-        runs.add_columns(TaskRow.status, func.count().label("number"), func.avg(took).label("seconds"))
+        runs.add_columns(
+            TaskRow.status,
+            func.count().label("number"),
+            func.avg(TaskRow.progress).label("progress"),
+            func.avg(took).label("seconds"),
+            func.count(took).label("timed"),
+        )
         .where(TaskRow.status.in_((Status.QUEUED, Status.SUCCEEDED)))
         .group_by(RunRow.experiment_id, RunRow.regularizer, weighted, TaskRow.status)
     )
     for row in session.execute(counted):
         work, kind = found[row.experiment_id], _kind(row)
         if row.status == Status.QUEUED:
-            work.queued[kind] = row.number
+            work.queued[kind] = (row.number, row.progress)
         elif row.seconds is not None:
-            work.trained[kind] = (row.number, row.seconds)
-    present = runs.add_columns(TaskRow.eta_seconds, TaskRow.started_at).where(TaskRow.status == Status.RUNNING)
-    for row in session.execute(present):
-        so_far = max(0.0, at - (at if row.started_at is None else row.started_at))
-        found[row.experiment_id].running.append((_kind(row), row.eta_seconds, so_far))
+            work.trained[kind] = (row.timed, row.seconds)
+    present = runs.add_columns(TaskRow.attempt, TaskRow.progress, TaskRow.eta_seconds, TaskRow.started_at)
+    for row in session.execute(present.where(TaskRow.status == Status.RUNNING)):
+        so_far = max(0.0, at - (at if row.started_at is None else row.started_at)) if row.attempt == 1 else None
+        found[row.experiment_id].running.append(_Running(_kind(row), row.progress, row.eta_seconds, so_far))
 
 
 def _kind(row: Any) -> _Kind:
     return row.regularizer, bool(row.weighted)
 
 
-def _read_evaluations(session: Session, found: dict[int, _Work], at: float) -> None:
+def _read_evaluations(session: Session, found: dict[int, _Work]) -> None:
     params = cast(EvaluationRow.params, Text).label("params")
     same = (EvaluationRow.key, params, EvaluationRow.split)
     statement = (
@@ -119,7 +143,7 @@ def _read_evaluations(session: Session, found: dict[int, _Work], at: float) -> N
             func.count().label("number"),
             func.avg(EvaluationRow.seconds).label("seconds"),
             func.avg(TaskRow.progress).label("progress"),
-            func.avg(TaskRow.eta_seconds - TaskRow.started_at).label("until_end"),
+            func.avg(TaskRow.eta_seconds / func.nullif(1 - TaskRow.progress, 0)).label("expected"),
         )
         .join(EvaluationRow, EvaluationRow.run_id == RunRow.id)
         .join(TaskRow, TaskRow.id == EvaluationRow.task_id)
@@ -134,9 +158,10 @@ def _read_evaluations(session: Session, found: dict[int, _Work], at: float) -> N
     for row in session.execute(statement):
         work, key = found[row.experiment_id], (row.key, row.params, row.split)
         if row.status in _UNFINISHED:
-            work.unevaluated.setdefault(key, []).extend([row.progress] * row.number)
-            if row.until_end is not None:
-                work.evaluated.setdefault(key, at + row.until_end)
+            done = row.progress if row.status == Status.RUNNING else 0.0  # one that is queued again begins anew
+            work.unevaluated.setdefault(key, []).extend([done] * row.number)
+            if row.expected is not None:
+                work.evaluated.setdefault(key, row.expected)
         elif row.seconds is not None:
             work.evaluated[key] = row.seconds
 
@@ -145,15 +170,14 @@ def _estimated(work: _Work) -> TimeLeft:
     """Return the time of all tasks, in the order of the queue, on the workers that are at work."""
     typical = _typical(work)
     trainings: list[float] = []
-    for kind, left, so_far in work.running:
-        usual = typical.get(kind)
-        if left is None and usual is None:
+    for run in work.running:
+        if run.left is None and run.kind not in typical:
             return TimeLeft()
-        trainings.append(left if left is not None else max(0.0, (usual or 0.0) - so_far))
-    for kind, number in work.queued.items():
+        trainings.append(typical[run.kind] * (1 - run.progress) if run.left is None else run.left)
+    for kind, (number, done) in work.queued.items():
         if kind not in typical:
             return TimeLeft()
-        trainings += [typical[kind]] * number
+        trainings += [typical[kind] * (1 - done)] * number
     workers = max(1, work.workers)
     at_once = max(workers, len(work.running))  # a worker may train several runs as one
     ends = side_by_side(trainings, [0.0] * at_once)
@@ -162,7 +186,7 @@ def _estimated(work: _Work) -> TimeLeft:
     untimed, evaluations = 0, list[float]()
     for key, progress in work.unevaluated.items():
         if key in work.evaluated:
-            evaluations += [work.evaluated[key] * (1 - done) for done in progress]
+            evaluations += [work.evaluated[key] * (1 - share) for share in progress]
         else:
             untimed += len(progress)
     known = trainings or evaluations
@@ -175,14 +199,14 @@ def _typical(work: _Work) -> dict[_Kind, float]:
     times = {kind: seconds for kind, (_, seconds) in work.trained.items()}
     counts = {kind: number for kind, (number, _) in work.trained.items()}
     begun: dict[_Kind, list[float]] = {}
-    for kind, left, so_far in work.running:
-        if left is not None and kind not in times:
-            begun.setdefault(kind, []).append(so_far + left)
+    for run in work.running:
+        if run.whole is not None and run.kind not in times:
+            begun.setdefault(run.kind, []).append(run.whole)
     times |= {kind: mean(seconds) for kind, seconds in begun.items()}
     counts |= {kind: len(seconds) for kind, seconds in begun.items()}
     if not times:
         return {}
-    others = [*work.queued, *(kind for kind, _, _ in work.running)]
+    others = [*work.queued, *(run.kind for run in work.running)]
     return {kind: _unseen(kind, times, counts) for kind in others} | times
 
 

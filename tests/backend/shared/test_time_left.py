@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -71,6 +72,7 @@ def show(session: Session, item: Planned, at: float) -> None:
             started_at=BEGAN + item.start if begun else None,
             finished_at=finished,
             worker=item.worker if begun else None,
+            attempt=int(begun),
         )
     )
 
@@ -112,6 +114,62 @@ def test_evaluations_without_a_time_are_counted(work: Work, system: System):
     with system.database.write() as session:
         session.execute(update(TaskRow).where(TaskRow.id == held.task_id).values(eta_seconds=30.0))
         assert time_left.of_experiments(session, [1], BEGAN)[1] == time_left.TimeLeft(30.0, 2)
+
+
+def write_trainings(session: Session, runs: list[int], *each: dict[str, Any]) -> None:
+    for run, values in zip(runs, each, strict=True):
+        begun = {"started_at": BEGAN, "attempt": 1, "progress": 1.0, **values}
+        of_run = (TaskRow.run_id == run) & (TaskRow.kind != TaskKind.EVALUATE)
+        session.execute(update(TaskRow).where(of_run).values(begun))
+
+
+DAY = 86_400.0
+TRAINED = {"status": Status.SUCCEEDED, "finished_at": BEGAN + 60}
+RESUMED = {"status": Status.SUCCEEDED, "finished_at": BEGAN + DAY + 60, "attempt": 2}
+QUEUED = {"status": Status.QUEUED, "started_at": None, "attempt": 0, "progress": 0.0}
+HALF = {"status": Status.QUEUED, "attempt": 1, "progress": 0.5}
+RUNNING = {"status": Status.RUNNING, "started_at": BEGAN - DAY, "attempt": 2, "progress": 0.75}
+IMPORTED = {"status": Status.SUCCEEDED, "finished_at": BEGAN + 1, "kind": TaskKind.IMPORT}
+
+
+@pytest.mark.parametrize(
+    ("trainings", "seconds"),
+    [
+        pytest.param([TRAINED, RESUMED, QUEUED], 60, id="a pause is no training"),
+        pytest.param([RUNNING | {"eta_seconds": 15.0}, QUEUED], 75, id="nor is that of a run that goes on"),
+        pytest.param([TRAINED, RUNNING], 15, id="which loads"),
+        pytest.param([TRAINED, HALF], 30, id="a run that was released goes on from its checkpoint"),
+        pytest.param([TRAINED, IMPORTED, QUEUED], 60, id="an import is no training"),
+        pytest.param([RUNNING | {"progress": 1.0, "eta_seconds": 0.0}, QUEUED], None, id="nothing is known"),
+    ],
+)
+def test_a_training_takes_what_others_took(
+    trainings: list[dict[str, Any]], seconds: float | None, work: Work, system: System
+):
+    runs = work.launch({"evaluations": []}, sweep={"seed": list(range(len(trainings)))})
+    with system.database.write() as session:
+        write_trainings(session, runs, *trainings)
+        assert time_left.of_experiments(session, [1], BEGAN + 100)[1].seconds == seconds
+
+
+def test_an_evaluation_that_runs_again_takes_its_whole_time(work: Work, system: System):
+    runs = work.launch({"evaluations": []}, sweep={"seed": [0, 1, 2]})
+    ended = {"status": Status.SUCCEEDED, "progress": 1.0}
+    begun = {"status": Status.RUNNING, "progress": 0.25, "eta_seconds": 30.0, "started_at": BEGAN - DAY}
+
+    def left(*each: dict[str, Any]) -> time_left.TimeLeft:
+        with system.database.write() as session:
+            write_trainings(session, runs, TRAINED, TRAINED, TRAINED)
+            for run, values in zip(runs, each, strict=True):
+                of_run = (TaskRow.run_id == run) & (TaskRow.kind == TaskKind.EVALUATE)
+                session.execute(update(TaskRow).where(of_run).values(values))
+            return time_left.of_experiments(session, [1], BEGAN)[1]
+
+    again = {"status": Status.QUEUED, "progress": 1.0}
+    assert left(ended, begun, again) == time_left.TimeLeft(30.0 + 40.0)
+    with system.database.write() as session:
+        session.execute(update(EvaluationRow).values(seconds=10.0))
+    assert left(ended, again, again).seconds == 20.0
 
 
 def test_tasks_are_taken_by_the_worker_that_ends_first():
