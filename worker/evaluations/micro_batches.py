@@ -44,12 +44,17 @@ class MicroBatched(nn.Module):
 
 
 def in_micro_batches(attribution: Attribution, size: MicroBatchSize) -> Attribution:
-    """Return the attribution method, which takes images one by one, called with at most `size.images` at once."""
+    """Return the attribution method, which takes images one by one, called with at most `size.images` at once.
+
+    Of another network whose micro-batches are smaller it is called with at most as many as these have: it would not see
+    its passes whole.
+    """
 
     def attributions(model: Callable[[Tensor], Tensor], x: Tensor, target: Tensor) -> Tensor:
-        if len(x) <= size.images:
+        images = min(size.images, model.size.images) if isinstance(model, MicroBatched) else size.images
+        if len(x) <= images:
             return attribution(model, x, target)
-        parts = zip(x.split(size.images), target.split(size.images), strict=True)
+        parts = zip(x.split(images), target.split(images), strict=True)
         return torch.cat([attribution(model, *part) for part in parts])
 
     return attributions

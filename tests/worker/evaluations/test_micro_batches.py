@@ -103,6 +103,16 @@ def test_a_map_is_the_same_in_micro_batches(method, how, data):
     same(evaluated(entry, data, WHOLE, params), evaluated(entry, data, SPLIT[how], params))
 
 
+@pytest.mark.parametrize("method", ["deeplift", "grad_cam"])
+def test_a_map_of_a_network_with_smaller_micro_batches_is_the_same(method, data):
+    # On a GPU a network that is loaded later has less memory
+    function = component(CATALOG, "attribution", method, {}).function
+    x, target = data.images.double() / 255, data.labels
+    later = MicroBatched(network(1), MicroBatchSize(4, 4))
+    maps = in_micro_batches(function, MicroBatchSize(9, 9))(later, x, target)
+    assert torch.allclose(maps, function(network(1), x, target), **TOLERANCE)
+
+
 def test_at_most_twice_a_micro_batch_passes_at_once_and_gradients_are_those_of_the_model(data):
     sizes = []
     model = network(0)
