@@ -41,19 +41,22 @@ def chosen_epsilon(evaluations: Sequence[Mapping[str, Any]], catalog: Catalog, o
 
 
 def following(spec: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
-    """Return the spec without the radii that equal that of its first evaluated attack: in the form they follow it."""
+    """Return the spec without the radii that equal that of its first evaluated attack: in the form they follow it. The
+    first is that which the form draws first, in the order of the catalog; its own variants keep their radii."""
     form_spec = copy.deepcopy(dict(spec))
-    leading: list[float] = []
-    for item in form_spec["evaluations"]:
+    places = {entry.key: place for place, entry in enumerate(catalog.entries("evaluation"))}
+    leader, radius = "", None
+    for item in sorted(form_spec["evaluations"], key=lambda item: places.get(item["key"], len(places))):
         entry = catalog.entry("evaluation", item["key"])
         for name in attack_defaults(entry, 0.0) if entry is not None else ():
-            if not leading:
-                leading = item["params"].get(name, [])
-            elif item["params"].get(name) == leading:
+            radii = item["params"].get(name)
+            if radius is None and isinstance(radii, list) and radii:
+                leader, radius = item["key"], radii[0]
+            elif item["key"] != leader and radii == [radius]:
                 del item["params"][name]
     for kind in ("regularizer", "schedule"):
         entry = catalog.entry(kind, form_spec[kind]["key"])
-        for name in training_defaults(entry, 0.0) if entry is not None and leading else ():
-            if form_spec[kind]["params"].get(name) == leading[0]:
+        for name in training_defaults(entry, 0.0) if entry is not None and radius is not None else ():
+            if form_spec[kind]["params"].get(name) == radius:
                 del form_spec[kind]["params"][name]
     return form_spec

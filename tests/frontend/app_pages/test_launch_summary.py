@@ -154,6 +154,29 @@ def test_in_a_copy_the_training_follows_the_evaluated_radius_too(page, live_api)
     assert [item.value for item in app.number_input if "/adversarial_training/epsilon" in item.key] == [0.3]
 
 
+@pytest.mark.parametrize(
+    "evaluations",
+    [
+        pytest.param([("square_linf", "test", [0.3]), ("pgd_linf", "test", [0.3])], id="in another order"),
+        pytest.param([("pgd_linf", "test", [0.1, 0.2]), ("square_linf", "test", [0.1, 0.2])], id="several radii"),
+        pytest.param([("pgd_linf", "test", [0.2]), ("pgd_linf", "validation", [0.2])], id="on validation images too"),
+    ],
+)
+def test_a_copy_has_the_radii_of_its_run(evaluations, page, live_api):
+    attacks = [
+        {"key": key, "split": split, "params": {"epsilons": radii}, **({"name": "again"} if split != "test" else {})}
+        for key, split, radii in evaluations
+    ]
+    (run,) = live_api.launch({"epochs": 2, "evaluations": attacks})
+    copied = ExperimentRequest.model_validate(shown(page.open("launch", clone=str(run))))
+    drawn = [
+        (item["key"], item.get("split", "test"), item["params"]["epsilons"])
+        for item in copied.spec["evaluations"]
+        if item["key"] != "accuracy"
+    ]
+    assert sorted(drawn) == sorted(evaluations)
+
+
 @pytest.mark.parametrize(("length", "said"), [(4_500, False), (12_000, True)])
 def test_a_form_that_is_too_long_for_the_link_says_so(page, length, said):
     app = page.open("launch")
