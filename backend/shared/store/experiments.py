@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, column, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared import contracts
@@ -93,17 +93,18 @@ def listing(
 
 
 def _contains(query: str, dialect: str) -> ColumnElement[bool]:
-    each = []
-    for column, text in (
-        (ExperimentRow.name, query),
-        (ExperimentRow.notes, query),
-        (ExperimentRow.tags, _in_tags(query)),
-    ):
-        stored: ColumnElement[str] = cast(column, Text)
+    def has(texts: Any, part: str) -> ColumnElement[bool]:
+        stored: ColumnElement[str] = cast(texts, Text)
         if not word_index.serves(query, dialect):
             stored = word_index.unindexed(stored)
-        each.append(stored.icontains(text, autoescape=True))
-    return or_(*each)
+        return stored.icontains(part, autoescape=True)
+
+    elements = func.json_each if dialect == "sqlite" else func.json_array_elements_text
+    tag = elements(ExperimentRow.tags).table_valued(column("value", Text))
+    # The JSON of the tags, which an index has, has brackets and escapes of its own
+    of_tags = exists().select_from(tag).where(tag.c.value.icontains(query, autoescape=True))
+    in_tags = and_(has(ExperimentRow.tags, _in_tags(query)), of_tags)
+    return or_(has(ExperimentRow.name, query), has(ExperimentRow.notes, query), in_tags)
 
 
 def _in_tags(query: str) -> str:

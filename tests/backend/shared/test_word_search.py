@@ -119,6 +119,21 @@ def test_experiments_are_those_that_were_found_without_an_index(
     check_indexes(system.database)
 
 
+def test_a_word_is_read_in_each_tag_and_not_in_their_json(work: Any, system: System, client: TestClient):
+    texts = {"name": "x", "notes": ""}
+    with system.database.write() as session:
+        for tags in ([], ["größe", "b"], ["a[, ]b", 'say "u00"']):
+            experiments.create(session, **texts, tags=tags, request={}, planned=[], provenance={})
+
+    def found(word: str) -> list[int]:
+        items = client.get("/api/v1/experiments", params={"q": word}).raise_for_status().json()["items"]
+        return [item["id"] for item in items]
+
+    words = ["[", "[]", "]", ",", ", ", '"', '", "', "u00", "u00f6", "größ", "GRöß", "b", 'say "U']
+    expected = [[3], [], [3], [3], [3], [3], [], [3], [], [2], [2], [3, 2], [3]]
+    assert [found(word) for word in words] == expected
+
+
 def test_the_indexes_follow_all_that_changes_a_run(work: Any, system: System, client: TestClient):
     first, second = work.launch({"evaluations": []}, {"seed": [0, 1]})
 
