@@ -19,11 +19,13 @@ from densitylab.backend.shared.catalog import (
     AlgorithmEntry,
     Catalog,
     DatasetEntry,
+    EvaluationEntry,
     ModelEntry,
     RegularizerEntry,
     network_cost,
 )
 from densitylab.backend.shared.contracts import (
+    Component,
     ExperimentRequest,
     LaunchCaution,
     Preflight,
@@ -284,8 +286,19 @@ def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], setti
     return how + sooner
 
 
+def _evaluated_against(catalog: Catalog, spec: RunSpec) -> Iterator[Component]:
+    """Yield the data sets that the evaluations of a run name."""
+    for item in spec.evaluations:
+        for param in catalog.find(EvaluationEntry, item.key).params:
+            if param.kind == "dataset" and item.params[param.name] is not None:
+                yield Component.model_validate(item.params[param.name])
+
+
 def _data(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[PreflightData]:
-    used = {specs.content_hash(spec.dataset.model_dump()): spec.dataset for spec in planned}
+    used: dict[str, Component] = {}
+    for spec in planned:
+        for part in (spec.dataset, *_evaluated_against(catalog, spec)):
+            used.setdefault(specs.content_hash(part.model_dump()), part)
     answers = []
     for part in used.values():
         row = datasets.get(session, part.key, part.params)

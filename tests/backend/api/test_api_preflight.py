@@ -142,6 +142,18 @@ def test_memory_grows_with_batch_and_second_backward(client: TestClient):
     assert asked(client, spec={"model": {"key": "timm"}})["memory_bytes"] is None
 
 
+def test_data_of_evaluations_are_needed_too(client: TestClient, work: Any):
+    work.prepare()
+    against = {"key": "fashion_mnist", "params": {}}
+    request = {"spec": {"evaluations": [{"key": "ood", "params": {"against": against, "resize": "bilinear"}}]}}
+    told = client.post("/api/v1/experiments/preflight", json=request).json()
+    assert [(item["key"], item["status"]) for item in told["data"]] == [
+        ("blockmnist", "ready"),
+        ("fashion_mnist", "absent"),
+    ]
+    assert told["launchable"] is False and client.post("/api/v1/experiments", json=request).status_code == 409
+
+
 def test_data_that_is_absent_comes_with_the_link(client: TestClient, work: Any):
     work.prepare()
     assert asked(client)["data"][0]["status"] == "ready"
