@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densitylab.backend.shared.contracts import ExperimentRequest, RunSpec
+from densitylab.backend.shared.contracts import Component, ExperimentRequest, RunSpec
 from densitylab.backend.shared.statistics.groups import flatten
 from densitylab.frontend.ui.widgets import numbers_text
 
@@ -59,7 +59,7 @@ def form_plan(request: ExperimentRequest) -> Plan:
     if "regularizer" in grid:
         if len(grid["regularizer"]) != 1:
             raise ValueError("several regularizers in one grid")
-        spec["regularizer"] = {"params": {}, **grid.pop("regularizer")[0]}
+        spec["regularizer"] = _component(grid.pop("regularizer")[0])
     grid.setdefault("lambda_", [spec["lambda_"]])
     grid.setdefault("seed", [spec["seed"]] if request.search is None else list(request.search.seeds))
     methods = []
@@ -69,8 +69,13 @@ def form_plan(request: ExperimentRequest) -> Plan:
         seeds = other.get("seed", grid["seed"] if request.search else [spec["seed"]])
         if len(other.get("regularizer", [])) != 1 or rest != shared or seeds != grid["seed"]:
             raise ValueError("grids that differ in more than the regularizer and λ")
-        methods.append(Method({"params": {}, **other["regularizer"][0]}, other.get("lambda_", [spec["lambda_"]])))
+        methods.append(Method(_component(other["regularizer"][0]), other.get("lambda_", [spec["lambda_"]])))
     return Plan(spec, grid, methods)
+
+
+def _component(value: Any) -> dict[str, Any]:
+    """Return a component of a sweep, which the contract takes as any value. Raises ValueError if it is none."""
+    return Component.model_validate(value).model_dump(mode="json")
 
 
 def build_sweep(grid: Grid, methods: Sequence[Method], path: str | None) -> Grid | list[Grid] | None:

@@ -89,6 +89,13 @@ def test_a_sweep_of_another_shape_is_refused(sweep):
         form_plan(ExperimentRequest(sweep=sweep))
 
 
+@pytest.mark.parametrize("value", ["none", {"params": {}}, {"key": "jacobian", "params": None}])
+def test_a_sweep_of_what_is_no_regularizer_is_refused(value):
+    for sweep in ({"regularizer": [value]}, [{"lambda_": [1]}, {"regularizer": [value]}]):
+        with pytest.raises(ValueError, match="Component"):
+            form_plan(ExperimentRequest(sweep=sweep))
+
+
 def test_changes_name_what_differs_and_nothing_else():
     before = ExperimentRequest(name="a", spec={"lambda_": 0.1}, notes="x")
     after = ExperimentRequest(name="b", spec={"lambda_": 0.3, "model": {"key": "cnn"}}, sweep={"seed": [0, 1]})
