@@ -55,9 +55,10 @@ def cpu_size(needed: int) -> MicroBatchSize:
 
 
 def gpu_size(needed: int, free: int) -> MicroBatchSize:
-    """Return the size for a network that keeps that many bytes of activations for each image, with `free` bytes."""
+    """Return the size for a network that keeps that many bytes of activations for each image, with `free` bytes: a pass
+    of two micro-batches, which is not split, fits into their share."""
     fitting = max(1, int(GPU_SHARE * free) // needed)
-    return MicroBatchSize(fitting, fitting)
+    return MicroBatchSize(max(1, fitting // 2), fitting)
 
 
 def activation_bytes(model: nn.Module, x: Tensor) -> int:

@@ -151,8 +151,8 @@ def test_without_a_gpu_the_size_follows_from_the_network_alone():
 
 
 def test_on_a_gpu_the_size_follows_from_the_free_memory_and_is_halved():
-    assert gpu_size(MIB, 4000 * MIB) == MicroBatchSize(2000, 2000)
-    assert gpu_size(100 * MIB, 4000 * MIB) == MicroBatchSize(20, 20)
+    assert gpu_size(MIB, 4000 * MIB) == MicroBatchSize(1000, 2000)
+    assert gpu_size(100 * MIB, 4000 * MIB) == MicroBatchSize(10, 20)  # twice 10 pass at once
     assert gpu_size(100 * MIB, 10 * MIB) == MicroBatchSize(1, 1)
     assert MicroBatchSize(20, 40).halved(2) == MicroBatchSize(5, 10)
     assert MicroBatchSize(1, 1).halved(3) == MicroBatchSize(1, 1)
