@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from densitylab.backend.shared.contracts import Experiment, ExperimentRequest, Origin, Run
-from densitylab.frontend.analysis.formatting import counted, joined
+from densitylab.frontend.analysis.formatting import counted, joined, readable
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.launch_form.sweeps import Method, Plan, build_sweep, form_plan
+from densitylab.frontend.launch_form.extra_axis import sweepable
+from densitylab.frontend.launch_form.sweeps import Method, Plan, build_sweep, form_plan, set_value
 from densitylab.frontend.ui.widgets import numbers_text
 
 _LONGEST_NAME = 200
@@ -46,9 +47,17 @@ def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Cata
     plan = form_plan(request)
     for addition in experiment.additions:
         plan = _with(plan, addition)
-    path = next((name for name in plan.grid if name not in ("lambda_", "seed")), None)
-    sweep = build_sweep(plan.grid, plan.methods, path) if experiment.additions else request.sweep
-    request = request.model_copy(update={"sweep": sweep})
+    options = sweepable(catalog, plan.spec)
+    path = next((name for name in plan.grid if name in options), None)
+    grid = {name: values for name, values in plan.grid.items() if name in ("lambda_", "seed", path)}
+    for name, values in plan.grid.items():
+        if name in grid:
+            continue
+        set_value(plan.spec, name, values[0])
+        if len(values) > 1:
+            differences.append(f"The form has one {readable(name.rpartition('.')[2])}, the first of the experiment's.")
+    sweep = build_sweep(grid, plan.methods, path) if plan.methods else grid
+    request = request.model_copy(update={"spec": plan.spec, "sweep": sweep})
     points = Counter((run.spec.regularizer.key, run.spec.lambda_, run.spec.seed) for run in trained)
     return CopiedExperiment(request, [*differences, *_differences(points, _points(plan, path), catalog)])
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import CatalogParam
 from densitylab.frontend.analysis.formatting import readable, title
+from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.sweeps import Grid
 from densitylab.frontend.ui.widgets import number_list
@@ -30,7 +31,7 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
         chosen: the components that the form shows now, by kind.
         grid: the sweep that the form starts with.
     """
-    options = sweepable(form, chosen)
+    options = sweepable(form.catalog, chosen)
     given = next((path for path in grid if path in options), None)
     path = st.selectbox(
         "Sweep another parameter",
@@ -48,11 +49,11 @@ def draw_extra_axis(form: FormContext, chosen: dict[str, Any], grid: Grid) -> di
     return {path: values}
 
 
-def sweepable(form: FormContext, chosen: Mapping[str, Any]) -> dict[str, CatalogParam]:
+def sweepable(catalog: Catalog, chosen: Mapping[str, Any]) -> dict[str, CatalogParam]:
     """Return the parameters of the chosen components by dotted path."""
     options = {}
     for kind in KINDS:
-        entry = form.catalog.entry(kind, chosen[kind]["key"])
+        entry = catalog.entry(kind, chosen[kind]["key"])
         for param in entry.params if entry else ():
             if param.type != "component":
                 options[f"{kind}.params.{param.name}"] = param

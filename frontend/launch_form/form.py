@@ -16,7 +16,7 @@ from densitylab.frontend.launch_form.layout import Layout
 from densitylab.frontend.launch_form.regularization import Cells, Regularization, draw_regularization
 from densitylab.frontend.launch_form.search import draw_search
 from densitylab.frontend.launch_form.start_from import draw_init_from
-from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan, without_baselines
+from densitylab.frontend.launch_form.sweeps import build_sweep, form_plan, set_value, without_baselines
 from densitylab.frontend.launch_form.training_options import TRAINING_OPTIONS, draw_training_options
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.number_field import number_field
@@ -116,7 +116,7 @@ def _request(
         complete = {path: values for path, values in grid.items() if values is not None}
         for path, values in complete.items():
             if len(values) == 1:
-                _set(spec, path, values[0])
+                set_value(spec, path, values[0])
         sweep = build_sweep(complete, without_baselines(methods, lambdas), next(iter(extra), None))
     with errors.of_contract("/spec"):
         RunSpec.model_validate(spec)
@@ -195,10 +195,3 @@ def _kept_interface(form: FormContext, spec: dict[str, Any]) -> dict[str, Any]:
 
 def _fits(model: CatalogEntry, size: Sequence[int] | None) -> bool:
     return size is None or model.min_image_size is None or min(size) >= model.min_image_size
-
-
-def _set(spec: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for part in parents:
-        spec = spec[part]
-    spec[last] = value

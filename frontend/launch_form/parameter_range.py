@@ -35,7 +35,7 @@ def searchable(form: FormContext, spec: Mapping[str, Any]) -> dict[str, Searchab
         Searchable("batch_size", "Batch size", max(1, batch // 4), 4 * batch, integer=True, log=True),
         Searchable("epochs", "Epochs", max(1, epochs // 2), 2 * epochs, integer=True),
     ]
-    for path, param in sweepable(form, spec).items():
+    for path, param in sweepable(form.catalog, spec).items():
         kind = path.partition(".")[0]
         if kind != "dataset" and (item := _of_entry(path, param, spec[kind]["params"])) is not None:
             found.append(item)

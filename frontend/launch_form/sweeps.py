@@ -108,6 +108,16 @@ def without_baselines(methods: Sequence[Method], lambdas: Sequence[float]) -> li
     return kept
 
 
+def set_value(spec: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a dotted path of a spec."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if spec.get(part) is None:  # a part that is left out, such as early stop
+            spec[part] = {}
+        spec = spec[part]
+    spec[last] = value
+
+
 def count_runs(sweep: Grid | list[Grid] | None) -> int:
     """Return the number of runs of the sweep."""
     grids = sweep if isinstance(sweep, list) else [sweep or {}]

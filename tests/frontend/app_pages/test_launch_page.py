@@ -1,8 +1,10 @@
 """The launch form beyond one grid: lists of λ, several methods, copies with their changes, priorities."""
 
+import json
+
 import pytest
 
-from densitylab.backend.shared.contracts import Priority, RunsRequest
+from densitylab.backend.shared.contracts import Priority, RunSpec, RunsRequest
 from tests.frontend.page_text import page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -68,6 +70,31 @@ def test_a_copy_of_an_experiment_says_what_it_changes(page, live_api):
 def copy_of(page, experiment: int):
     app = page.open("launch", **{"from": str(experiment)})
     return app, page_text(app)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "copied", "said"),
+    [
+        ({"seed": [3]}, {"seed": [3, 4]}, ""),
+        ({"epochs": [1]}, {"seed": [0, 4]}, ""),
+        ({"regularizer": [{"key": "jacobian"}], "lambda_": [1]}, {"seed": [0, 4]}, ""),
+        ({"epochs": [1, 3]}, {"seed": [0, 4]}, "one epochs, the first"),
+        ({"model": [{"key": "cnn"}, {"key": "mlp"}]}, {"seed": [0, 4]}, "one model, the first"),
+        ({"optimizer.params.lr": [0.1, 0.2], "batch_size": [8, 16]}, None, "one batch size, the first"),
+    ],
+)
+def test_a_copy_of_an_experiment_has_its_sweep_or_says_what_is_not_in_it(sweep, copied, said, page, live_api):
+    runs = live_api.launch({"epochs": 2, "evaluations": []}, sweep)
+    first = live_api.client.run(runs[0])
+    live_api.client.add_runs(first.experiment, {"seeds": [4]})
+    app, text = copy_of(page, first.experiment)
+    request = json.loads(app.code[0].value.partition("-d '")[2].removesuffix("'"))
+    assert said in text and ("not in this copy" in text) is bool(said)
+    assert request["sweep"] == (copied or {"optimizer.params.lr": [0.1, 0.2], "seed": [0, 4]})
+    spec = RunSpec.model_validate(request["spec"])
+    same = [(spec.epochs, spec.batch_size, spec.model.key, spec.regularizer.key, spec.lambda_)]
+    own = first.spec
+    assert same == [(own.epochs, own.batch_size, own.model.key, own.regularizer.key, own.lambda_)]
 
 
 def test_a_copy_of_an_experiment_has_the_seeds_and_weights_that_were_added(page, live_api):
