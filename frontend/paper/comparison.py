@@ -108,7 +108,8 @@ def _all_rows(comparison: Comparison, catalog: Catalog) -> list[_Row]:
 def _selected_rows(rows: Sequence[Selection], comparison: Comparison, catalog: Catalog) -> list[_Row]:
     """Return the baselines, then each method at its selected λ."""
     baselines = {id(row.baseline): row.baseline for row in rows}.values()
-    chosen = [_Row(_method(row.method.groups[0], comparison, catalog), row.group, row) for row in rows]
+    # By the largest λ: the smallest may be the baseline's
+    chosen = [_Row(_method(row.method.groups[-1], comparison, catalog), row.group, row) for row in rows]
     return [*(_Row(_method(group, comparison, catalog), group) for group in baselines), *chosen]
 
 

@@ -42,11 +42,23 @@ def test_the_selected_lambda_has_its_edge_and_the_rule(paper: Paper):
     table = paper.tables[1]
     assert [(row.method, row.lambda_, row.edge) for row in table.rows] == [
         ("Baseline (no regularizer)", 0.0, None),
+        ("Marginal-density smoothing", 1.0, "highest"),  # the best first
         ("Jacobian regularization", 1.0, "highest"),
-        ("Marginal-density smoothing", 1.0, "highest"),
     ]
     assert table.title == "The λ of each method, at most 2 points of accuracy below its baseline"
     assert any("accuracy budget" in note for note in table.notes)
+
+
+def test_a_method_without_a_lambda_within_the_limits_keeps_its_name(runs, catalog):
+    comparison = compare([run for run in runs if run.experiment == 1], catalog)
+    selected = next(column for column in comparison.columns if column.result == "pgd_linf.accuracy")
+    none_within = SelectionRule(selected, max_loss=-1.0)
+    table = comparison_paper(comparison, [selected], catalog, title="none", rule=none_within).tables[1]
+    assert [(row.method, row.lambda_) for row in table.rows] == [
+        ("Baseline (no regularizer)", 0.0),
+        ("Jacobian regularization", None),
+        ("Marginal-density smoothing", None),
+    ]
 
 
 def test_lines_begin_at_the_baseline(paper: Paper):
