@@ -1,5 +1,6 @@
 """The rule by which a page, its report and its exports select λ."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,19 +45,27 @@ def constraint_columns(comparison: Comparison, result: Column, catalog: Catalog)
 
 
 def select_lambda(comparison: Comparison, rule: SelectionRule) -> list[Selection]:
-    """Return the selected λ of each method."""
+    """Return the selected λ of each method, the best first by what they were selected by; methods without one last."""
     runs = all_runs(comparison)
+    higher = bool(higher_is_better(runs, rule.result))
     constraint = None
     if rule.constraint is not None:
         constraint = Constraint(rule.constraint, bool(higher_is_better(runs, rule.constraint)), rule.constraint_loss)
-    return select(
+    rows = select(
         comparison.groups,
         rule.result,
-        higher=bool(higher_is_better(runs, rule.result)),
+        higher=higher,
         max_loss=rule.max_loss,
         constraint=constraint,
         baseline=comparison.baseline,
     )
+
+    def place(row: Selection) -> float:
+        if row.selected_by is None:
+            return math.inf
+        return -row.selected_by.mean if higher else row.selected_by.mean
+
+    return sorted(rows, key=place)
 
 
 def constraint_text(rule: SelectionRule, comparison: Comparison, catalog: Catalog) -> str:

@@ -9,7 +9,12 @@ from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
-from densitylab.backend.shared.statistics.selection import Selection, edge_text, seeds_text
+from densitylab.backend.shared.statistics.selection import (
+    Selection,
+    edge_text,
+    seeds_text,
+    unselected_text,
+)
 from densitylab.backend.shared.statistics.table_tests import TableTest
 from densitylab.frontend.analysis.comparison import (
     Comparison,
@@ -206,7 +211,7 @@ def selections(
                 "Δ accuracy": "—" if row.loss is None else f"{fixed(-100 * row.loss, 1, signed=True)} points",
                 **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
                 **rested_on,
-                "note": "; ".join(filter(None, (edge_text(row.edge), seeds_text(row, result)))),
+                "note": "; ".join(filter(None, (unselected_text(row), edge_text(row.edge), seeds_text(row, result)))),
             }
         )
     return pd.DataFrame(table)

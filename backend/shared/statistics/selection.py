@@ -35,10 +35,13 @@ class Constraint:
     higher: bool  # whether more of it is better
     max_loss: float
 
+    def loss(self, value: float, baseline: float) -> float:
+        """Return by how much a value is worse."""
+        return baseline - value if self.higher else value - baseline
+
     def keeps(self, value: float, baseline: float) -> bool:
         """Return whether a value is within the limit."""
-        loss = baseline - value if self.higher else value - baseline
-        return loss <= self.max_loss + _TOLERANCE
+        return self.loss(value, baseline) <= self.max_loss + _TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Selection:
     result_split: EvaluationSplit  # where results were compared
     baseline_accuracy: Estimate  # on accuracy_split
     constrained: Constrained | None = None  # None: the selection has no second result
+    least_loss: float | None = None  # of a candidate's accuracy; None, as below, where a candidate is within the budget
+    least_worse: float | None = None  # of the second result, if candidates are within the budget, but not that limit
     group: Group | None = None  # None, as all below: no candidate is within the budget
     edge: Edge | None = None  # where the λ lies at an end of the candidates; None: it has both neighbours
     accuracy: Estimate | None = None  # on accuracy_split
@@ -226,11 +231,8 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
     constrained = _constrained(baseline, figures)
     if reference is None or not known or (figures.constraint is not None and constrained is None):
         return None
-    within = [
-        item
-        for item in known
-        if reference.mean - item[1].mean <= max_loss + _TOLERANCE and _keeps(constrained, figures.constrained(item[0]))
-    ]
+    affordable = [item for item in known if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
+    within = [item for item in affordable if _keeps(constrained, figures.constrained(item[0]))]
     row = Selection(
         method=method,
         baseline=baseline,
@@ -242,7 +244,9 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         constrained=constrained,
     )
     if not within:
-        return row
+        least_loss = min(reference.mean - accuracy.mean for _, accuracy, _ in known)
+        losses = [_worse(constrained, figures.constrained(group)) for group, _, _ in affordable]
+        return replace(row, least_loss=least_loss, least_worse=min(losses, default=None))
     group, accuracy, value = max(within, key=lambda item: item[2].mean if higher else -item[2].mean)
     return replace(
         row,
@@ -267,6 +271,12 @@ def _constrained(baseline: Group, figures: _Figures) -> Constrained | None:
 
 def _keeps(constrained: Constrained | None, value: Estimate | None) -> bool:
     return constrained is None or value is None or constrained.constraint.keeps(value.mean, constrained.baseline.mean)
+
+
+def _worse(constrained: Constrained | None, value: Estimate | None) -> float:
+    if constrained is None or value is None:
+        return 0.0
+    return constrained.constraint.loss(value.mean, constrained.baseline.mean)
 
 
 def _candidates(method: Method) -> list[Group]:
@@ -295,6 +305,19 @@ def seeds_text(row: Selection, result: Column) -> str:
     seeds = {id(group): mean.n for group in row.method.groups if (mean := mean_over_seeds(group, result))}
     own, most = seeds.get(id(row.group), 0), max(seeds.values(), default=0)
     return f"{own} of the {most} seeds of another λ: chance favours the best of few seeds" if 0 < own < most else ""
+
+
+def unselected_text(row: Selection) -> str:
+    """Return why no λ of the method is selected: how far the nearest one is from a limit; "" where one is."""
+    if row.least_worse is not None and row.constrained is not None:
+        return (
+            f"the second result is at least {100 * row.least_worse:.2g} points worse ({row.constrained.split} images)"
+        )
+    if row.least_loss is None:
+        return ""
+    return (
+        f"the accuracy is at least {100 * row.least_loss:.2g} points below the baseline's ({row.accuracy_split} images)"
+    )
 
 
 def selection_text(rows: Sequence[Selection]) -> str:

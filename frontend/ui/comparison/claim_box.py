@@ -16,13 +16,16 @@ from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_clai
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
 
 
-def show_claim(comparison: Comparison, columns: Sequence[Column], rule: SelectionRule) -> None:
+def show_claim(
+    comparison: Comparison, columns: Sequence[Column], rule: SelectionRule, *, best: Group | None = None
+) -> None:
     """Draw the choice of two groups and the answer with its tests.
 
     Args:
         comparison: the groups.
         columns: the results of the page, whose tests are corrected together.
         rule: the result that is claimed to be better, the accuracy budget, and the limit of a second result.
+        best: the group that the claim is about before another one is chosen.
     """
     column = rule.result
     known = {
@@ -34,7 +37,8 @@ def show_claim(comparison: Comparison, columns: Sequence[Column], rule: Selectio
         return
     st.header("Claim")
     left, right = st.columns(2)
-    first = known[left.selectbox("Group A", list(known), index=1, key="first", bind="query-params")]
+    place = next((index for index, group in enumerate(known.values()) if group is best), 1)
+    first = known[left.selectbox("Group A", list(known), index=place, key="first", bind="query-params")]
     second = known[right.selectbox("Group B", list(known), index=0, key="second", bind="query-params")]
     if first is second:
         st.caption("Choose two groups.")

@@ -8,17 +8,18 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text
+from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     column_label,
     headline_columns,
+    method_label,
     selectable_columns,
     short_label,
     text,
     tradeoff_columns,
 )
-from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.formatting import counted, escaped
 from densitylab.frontend.analysis.selection_rule import (
     SelectionRule,
     constraint_columns,
@@ -78,8 +79,8 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
 def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     """Draw two scatter plots of two chosen results each; return these, (x, y)."""
     shown: list[tuple[Column, Column]] = []
-    if len(comparison.columns) < 2:
-        return shown
+    if not tradeoff_columns(comparison.columns):
+        return shown  # a choice that is made before there is a result would stay
     st.header("Trade-offs")
     preferred = [column.result for column in tradeoff_columns(headline_columns(comparison, catalog()))]
     for index, cell in enumerate(st.columns(2)):
@@ -163,10 +164,14 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
     show_warning_line(evaluation_warnings(comparison, rule.results))
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
     st.dataframe(table, hide_index=True, column_config=pinned)
+    for row in rows:
+        if row.group is None:
+            method = method_label(row.method.groups[-1], comparison.varied, catalog())
+            st.caption(f"{escaped(method)}: no λ is within the limits; {unselected_text(row)}.")
     tested = tested_with(columns, column)
     st.caption(f"{selection_text(rows)} {correction_text(comparison, tested)}")
     downloads(lambda: table, "selected-lambda")
-    show_claim(comparison, tested, rule)
+    show_claim(comparison, tested, rule, best=next((row.group for row in rows if row.group), None))
     return rule
 
 

@@ -12,6 +12,7 @@ from densitylab.backend.shared.statistics.selection import (
     seeds_text,
     select,
     selection_text,
+    unselected_text,
 )
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
@@ -61,6 +62,8 @@ def test_validation_images_decide_about_accuracy_and_result():
     assert a.loss == pytest.approx(0.01) and a.baseline_accuracy.mean == pytest.approx(0.90)
     assert a.selected_by.mean == 0.50 and a.result.mean == 0.40 and a.test_accuracy.mean == 0.85
     assert b.group is None and (b.within, b.candidates, b.edge) == (0, 1, None)
+    assert unselected_text(b) == "the accuracy is at least 4 points below the baseline's (validation images)"
+    assert unselected_text(a) == ""
     assert "both on validation images" in selection_text([a, b]) and "optimistic" not in selection_text([a, b])
 
 
