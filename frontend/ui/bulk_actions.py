@@ -1,4 +1,4 @@
-"""Actions on many runs, with a confirmation before runs are deleted."""
+"""Actions on many runs, with a confirmation before runs are deleted or many are cancelled."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ _DONE = {
     BulkAction.DELETE: "Deleted",
 }
 _SHOWN = 5  # refused runs in the message
+_UNASKED = 5  # runs that are cancelled at one click
 
 
 def act(action: BulkAction, runs: Sequence[int]) -> None:
@@ -44,6 +45,27 @@ def freed_by_deleting(runs: Sequence[int]) -> int:
     if not runs:
         return 0
     return api().act_on_runs(BulkRequest(action=BulkAction.DELETE, runs=list(runs), dry_run=True)).bytes
+
+
+def cancel(runs: Sequence[int]) -> None:
+    """Cancel runs; of many, ask first."""
+    if len(runs) > _UNASKED:
+        confirm_cancel(runs)
+    else:
+        act(BulkAction.CANCEL, runs)
+
+
+@dialog("Cancel runs")
+def confirm_cancel(runs: Sequence[int]) -> None:
+    """Cancel the runs on confirmation."""
+    st.markdown(f"Cancel {counted(len(runs), 'run')}? What they have trained is kept, and they can be queued again.")
+    with st.container(horizontal=True):
+        if st.button(
+            f"Cancel {counted(len(runs), 'run')}", type="primary", icon=":material/stop:", key="confirm-cancel"
+        ):
+            act(BulkAction.CANCEL, runs)
+        if st.button("Keep them", key="keep-running"):
+            st.rerun()
 
 
 @dialog("Delete runs")

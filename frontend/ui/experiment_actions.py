@@ -16,7 +16,7 @@ from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, size
 from densitylab.frontend.ui.add_runs import show_adding
 from densitylab.frontend.ui.api import api, show_api_errors
-from densitylab.frontend.ui.bulk_actions import act, freed_by_deleting
+from densitylab.frontend.ui.bulk_actions import act, cancel, freed_by_deleting
 from densitylab.frontend.ui.comparison.maps_button import maps_button
 from densitylab.frontend.ui.entry_points import dialog
 from densitylab.frontend.ui.field_errors import FieldErrors
@@ -44,7 +44,7 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
         show_adding(experiment, runs)
         _show_editor(experiment)
         if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
-            act(BulkAction.CANCEL, [run.id for run in active])
+            cancel([run.id for run in active])
         if ended and st.button(f"Retry {len(ended)}", icon=":material/replay:"):
             act(BulkAction.RETRY, [run.id for run in ended])
         if st.button("Unarchive" if experiment.archived else "Archive", icon=":material/archive:"):

@@ -7,7 +7,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, BulkAction, Origin, Run, RunPatch, Status
 from densitylab.frontend.analysis.formatting import joined
 from densitylab.frontend.ui.api import api, show_api_errors
-from densitylab.frontend.ui.bulk_actions import act, confirm_delete
+from densitylab.frontend.ui.bulk_actions import act, cancel, confirm_delete
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.label_editor import edit_name
 
@@ -42,7 +42,7 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
         if st.button("Clone", icon=":material/content_copy:", disabled=not clonable, help="One run trained here"):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
-            act(BulkAction.CANCEL, [run.id for run in active])
+            cancel([run.id for run in active])
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
             act(BulkAction.RETRY, [run.id for run in ended])
         if len(chosen) == 1:

@@ -63,6 +63,14 @@ def test_a_failed_run_is_tried_again_and_the_rest_cancelled(page, live_api, swee
     assert live_api.client.experiment(sweep).counts.get("queued", 0) == 0
 
 
+def test_cancelling_many_runs_asks_first(page, live_api):
+    run_ids = live_api.launch(SMALL, {"seed": list(range(6))})
+    experiment = live_api.client.run(run_ids[0]).experiment
+    app = button(page.open("experiment", experiment=str(experiment)), "Cancel 6").click().run()
+    assert "Cancel 6 runs?" in page_text(app) and not button(app, "Cancel 6 runs").disabled
+    assert live_api.client.experiment(experiment).counts == {"queued": 6}
+
+
 def test_notes_and_tags_are_edited_on_the_page(page, live_api, sweep):
     app = page.open("experiment", experiment=str(sweep))
     next(item for item in app.text_area if item.label == "Notes").set_value("why *not*")
