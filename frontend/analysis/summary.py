@@ -87,14 +87,15 @@ def _against_baseline(
         return "the differences from the baseline are the same for all seeds, which a t test cannot judge."
     apart = {index: item for index, item in tested.items() if item.established}
     if not apart:
-        index, largest = max(tested.items(), key=lambda item: abs(item[1].test.mean))
-        seeds = seeds_to_decide(largest)
+        index, clearest = _clearest(tested)
+        seeds = seeds_to_decide(clearest)
         more = f"; {seeds} seeds would tell it from 0" if seeds else ""
-        alone = largest.test.p is not None and largest.test.p <= ALPHA
+        alone = clearest.test.p is not None and clearest.test.p <= ALPHA
         corrected = f" On its own it is apart from 0, but not as one of {tested_count} tests (Holm)." if alone else ""
         return (
-            f"no difference from the baseline is established with {counted(largest.test.n, 'seed')}. The largest is "
-            f"{text(largest.test, signed=True)} ({comparison.labels[index]}){more}.{corrected}"
+            f"no difference from the baseline is established with {counted(clearest.test.n, 'seed')}. The clearest is "
+            f"{text(clearest.test, signed=True)}{_side(clearest, higher)} ({comparison.labels[index]}){more}."
+            f"{corrected}"
         )
     parts = []
     for words, sign in (
@@ -111,13 +112,25 @@ def _against_baseline(
     rest = {index: item for index, item in tested.items() if index not in apart}
     if not rest:
         return sentence
-    index, largest = max(rest.items(), key=lambda item: abs(item[1].test.mean))
-    alone = largest.test.p is not None and largest.test.p <= ALPHA
+    index, clearest = _clearest(rest)
+    alone = clearest.test.p is not None and clearest.test.p <= ALPHA
     corrected = f", apart from 0 on its own but not as one of {tested_count} tests (Holm)" if alone else ""
     return (
-        f"{sentence} {counted(len(rest), 'other group')} undecided; the largest difference among them is "
-        f"{text(largest.test, signed=True)} ({comparison.labels[index]}){corrected}."
+        f"{sentence} {counted(len(rest), 'other group')} undecided; the clearest difference among them is "
+        f"{text(clearest.test, signed=True)}{_side(clearest, higher)} ({comparison.labels[index]}){corrected}."
     )
+
+
+def _clearest(tests: Mapping[int, TableTest]) -> tuple[int, TableTest]:
+    """Return the group whose difference has the smallest p value, and its test."""
+    return min(tests.items(), key=lambda item: 1.0 if item[1].test.p is None else item[1].test.p)
+
+
+def _side(tested: TableTest, higher: bool | None) -> str:
+    """Return the side on which the mean difference lies; "" where no direction is better."""
+    if higher is None or tested.test.mean == 0:
+        return ""
+    return ", towards better" if (tested.test.mean > 0) == higher else ", towards worse"
 
 
 def _listed(tests: Mapping[int, TableTest], comparison: Comparison) -> str:

@@ -41,8 +41,8 @@ def test_the_direction_of_the_result_decides_what_is_better():
 
 def test_noise_is_not_called_a_difference():
     words = sentence(runs({0: BASE, 1: [0.60, 0.41, 0.65, 0.40]}))
-    assert words.startswith("no difference from the baseline is established with 4 seeds. The largest is ")
-    assert "(λ 1)" in words and "better" not in words
+    assert words.startswith("no difference from the baseline is established with 4 seeds. The clearest is ")
+    assert "(λ 1)" in words and "better than" not in words
 
 
 def test_a_difference_that_the_correction_takes_back_is_said_to_be_one_of_several_tests():
@@ -54,12 +54,21 @@ def test_a_difference_that_the_correction_takes_back_is_said_to_be_one_of_severa
     assert among.endswith("On its own it is apart from 0, but not as one of 5 tests (Holm).")
 
 
+def test_the_clearest_difference_is_named_with_its_side_and_not_the_largest():
+    noisy_loss = [value - step for value, step in zip(BASE, (0.2, 0.0, 0.3, -0.1), strict=True)]
+    small_gain = [value + step for value, step in zip(BASE, (0.020, 0.002, 0.012, 0.001), strict=True)]
+    words = sentence(runs({0: BASE, 1: small_gain, 10: noisy_loss}))
+    assert "The clearest is +0.009 ± 0.014, towards better (λ 1)" in words
+    worse = sentence(runs({0: BASE, 1: small_gain}, "leakage.share"))
+    assert ", towards worse (λ 1)" in worse
+
+
 def test_groups_that_are_not_told_apart_are_counted():
     clear = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
     words = sentence(runs({0: BASE, 0.1: [0.60, 0.41, 0.65, 0.40], 1: clear}))
     assert (
         "better than the baseline: λ 1 (" in words
-        and "1 other group undecided; the largest difference among them is" in words
+        and "1 other group undecided; the clearest difference among them is" in words
     )
     assert words.endswith("(λ 0.1).")
 
