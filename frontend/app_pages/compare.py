@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import BulkAction, Run, Status
+from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
@@ -18,7 +18,7 @@ from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper
 from densitylab.frontend.report.experiment_report import report_of_runs
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
-from densitylab.frontend.ui.bulk_actions import act
+from densitylab.frontend.ui.bulk_actions import cancel
 from densitylab.frontend.ui.comparison.comparison_warnings import comparison_warnings
 from densitylab.frontend.ui.comparison.evaluation_plots import show_evaluation_plots
 from densitylab.frontend.ui.comparison.group_table import show_group_table
@@ -135,7 +135,7 @@ def show_actions(runs: Sequence[Run], comparison: Comparison, experiment: int | 
     show_report(runs, experiment, options)
     active = [run.id for run in runs if not run.status.final]
     if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
-        act(BulkAction.CANCEL, active)
+        cancel(active)
     if experiment is not None:
         if st.button("Experiment", icon=":material/science:", help="Its runs, notes and tags; add seeds or λ"):
             st.switch_page("app_pages/experiment.py", query_params={"experiment": str(experiment)})
@@ -187,24 +187,32 @@ with actions:
 first = options.shown(first)
 narrowed = options.runs is not None or options.baseline is not None
 first_comparison = kept_comparison(first, baseline=options.baseline) if narrowed else whole
-with actions:
-    show_actions(first, first_comparison, subject.experiment, options)
+just_fetched = [first, first]  # for the first time that the two parts below are drawn
 
 
-just_fetched = [first]  # for the first time that the part below is drawn
+def latest() -> tuple[list[Run], Comparison]:
+    runs = just_fetched.pop() if just_fetched else options.shown(subject.fetch())
+    return runs, first_comparison if runs is first else kept_comparison(runs, baseline=options.baseline)
+
+
+@fragment(run_every=2 * REFRESH_SECONDS if live else None)
+def show_live_actions() -> None:
+    show_actions(*latest(), subject.experiment, options)
 
 
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live() -> None:
-    runs = just_fetched.pop() if just_fetched else options.shown(subject.fetch())
+    runs, comparison = latest()
     if live and not is_active(runs):
         st.rerun()
-    comparison = first_comparison if runs is first else kept_comparison(runs, baseline=options.baseline)
     columns = headline_columns(comparison, catalog())
     if options.results:
         columns = [column for column in comparison.columns if column.result in options.results]
     show_progress(runs, subject.experiments)
     show_summary(comparison, columns)
+    unfinished = [run for run in runs if not run.status.final or (run.status is Status.SUCCEEDED and not run.measured)]
+    if unfinished and comparison.columns:
+        st.caption(f"Preliminary: {len(unfinished)} of {counted(len(runs), 'run')} are not trained and evaluated yet.")
     table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
     if not comparison.columns:
         for tab in (charts, best, plots):
@@ -229,4 +237,6 @@ def show_live() -> None:
         show_runs(runs)
 
 
+with actions:
+    show_live_actions()
 show_live()

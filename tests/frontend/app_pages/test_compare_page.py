@@ -303,3 +303,39 @@ def test_few_images_are_said_above_the_tables_of_their_result(page, live_api, co
     app.multiselect(key="results").set_value(["accuracy.accuracy"])
     app = app.selectbox(key="best").set_value("Leakage, share").run()
     assert words not in page_text(app)
+
+
+def test_results_are_preliminary_while_runs_are_unfinished(page, live_api):
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
+    experiment = str(live_api.client.run(run_ids[0]).experiment)
+    assert "Preliminary" not in page_text(page.open("compare", experiment=experiment))
+    for run_id in run_ids[:3]:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    text = page_text(page.open("compare", experiment=experiment))
+    assert "Preliminary: 1 of 4 runs are not trained and evaluated yet." in text
+    live_api.finish(run_ids[3], accuracy__accuracy=0.9)
+    assert "Preliminary" not in page_text(page.open("compare", experiment=experiment))
+
+
+def test_a_method_without_a_selected_lambda_says_why(page, live_api):
+    run_ids = live_api.launch({"evaluations": [{"key": "leakage"}]}, {"lambda_": [0, 0.1, 1], "seed": [0]})
+    for run_id, accuracy, share in zip(run_ids, (0.90, 0.85, 0.70), (0.1, 0.5, 0.9), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy, leakage__share=share)
+    text = page_text(page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment)))
+    reason = "no λ is within the limits; the accuracy is at least 5 points below the baseline's (test images)."
+    assert f"Marginal-density smoothing: {reason}" in text
+
+
+def test_the_claim_begins_with_the_best_selected_group(page, live_api, constrained):
+    experiment = str(live_api.client.run(constrained[0]).experiment)
+    app = page.open("compare", experiment=experiment, best="PGD accuracy, L∞ ε = 0.05")
+    assert {item.label: item.value for item in app.selectbox}["Group A"] == "λ 10"
+
+
+def test_there_is_no_trade_off_of_a_result_with_itself(page, experiment, live_api):
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
+    for run_id in run_ids:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    app = page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment))
+    assert "Trade-offs" not in page_text(app)
+    assert "Trade-offs" in page_text(page.open("compare", experiment=str(experiment)))
