@@ -151,9 +151,9 @@ EVALUATIONS = (
     EvaluationEntry(
         "leakage",
         "Feature leakage",
-        "How much of the attribution lies on the null block, which carries no information about the label: "
-        "the mean L2 norm "
-        "there, and its share ‖a·m‖² / ‖a‖² of the whole, which by chance is the block's share of the pixels.",
+        "How much of the attribution lies where the data set's mask says that the image has no information about the "
+        "label: the mean L2 norm there, and its share ‖a·m‖² / ‖a‖² of the whole, which by chance is the mask's share "
+        "of the pixels.",
         "densitylab.worker.evaluations.leakage:leakage",
         cost=evaluation_costs.always(EvaluationCost(maps=2)),
         version=2,
@@ -189,7 +189,7 @@ EVALUATIONS = (
         uses=("fresh_model",),
         plots=(
             Plot(
-                title="Share of the attribution on the null block",
+                title="Share of the attribution on the mask",
                 mark="violins",
                 names=("share",),
                 controls=CONTROLS,
