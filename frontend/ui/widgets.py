@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,9 +15,12 @@ from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.field_errors import FieldErrors, problem
 from densitylab.frontend.ui.number_field import number_field
 
+_LONGEST_RANGE = 1000  # numbers
+
 
 def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float]:
-    """Return the distinct numbers of a text, separated by commas or spaces, in their order.
+    """Return the distinct numbers of a text, separated by commas or spaces, in their order; of whole numbers also
+    ranges such as 0-4.
 
     Raises:
         ValueError: the text has no number, or a part that is not a finite number or rounds to 0, or whose comma may be
@@ -32,7 +35,7 @@ def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float
             "space after each comma"
         )
     numbers: list[float] = []
-    for part in text.replace(",", " ").replace(";", " ").split():
+    for part in _parts(text, kind):
         try:
             number = kind(part)
         except ValueError:
@@ -46,6 +49,21 @@ def parse_numbers(text: str, kind: Callable[[str], float] = float) -> list[float
     if not numbers:
         raise ValueError("write at least one number")
     return numbers
+
+
+def _parts(text: str, kind: Callable[[str], float]) -> Iterator[str]:
+    """Yield the numbers of the text as they are written, and those of each range."""
+    for part in text.replace(",", " ").replace(";", " ").split():
+        ends = re.fullmatch(r"(\d{1,10})[-–](\d{1,10})", part) if kind is int else None
+        if ends is None:
+            yield part
+            continue
+        first, last = int(ends[1]), int(ends[2])
+        if not first <= last < first + _LONGEST_RANGE:
+            raise ValueError(
+                f"{part!r} is no range of at most {_LONGEST_RANGE:,} numbers from the smaller to the larger"
+            )
+        yield from map(str, range(first, last + 1))
 
 
 def numbers_text(values: Sequence[float]) -> str:

@@ -19,6 +19,9 @@ from densitylab.frontend.ui.widgets import FieldErrors, numbers_text, parse_numb
         ("0.1;1", float, [0.1, 1]),
         ("0,0.1,1", float, [0, 0.1, 1]),
         ("0,1, 5", int, [0, 1, 5]),
+        ("0-4", int, [0, 1, 2, 3, 4]),
+        ("7, 2–3 3", int, [7, 2, 3]),
+        ("-1", int, [-1]),
         ("-1", float, [-1]),  # whether it may be negative is for the API to say
     ],
 )
@@ -32,6 +35,9 @@ def test_numbers_are_read(text: str, kind: Any, expected: list[float]):
         ("", float, "at least one"),
         ("0.1, x", float, "'x' is not a number"),
         ("0.5", int, "'0.5' is not a whole number"),
+        ("4-0", int, "'4-0' is no range of at most 1,000 numbers"),
+        ("0-1000", int, "no range of at most 1,000"),
+        ("0-4", float, "'0-4' is not a number"),
         ("nan", float, "finite"),
         ("inf", float, "finite"),
         ("1e-400", float, "rounds to 0; write 0, or a larger number"),
