@@ -26,7 +26,7 @@ def note(planned: Sequence[RunSpec]) -> str | None:
         return None
     if fewest == 1:
         return "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
-    of = "The difference from λ = 0" if compared == 1 else f"Of {compared} differences from λ = 0, the first"
+    of = "The difference from λ = 0" if compared == 1 else f"Of {compared} differences from λ = 0, the clearest"
     return (
         f"{of} is established with {fewest} seeds if it is {least_difference(fewest, compared):.2g} times its standard "
         f"deviation over seeds, with {_ENOUGH} seeds if it is {least_difference(_ENOUGH, compared):.2g} times."

@@ -34,8 +34,8 @@ def test_a_launch_says_what_its_seeds_allow_to_find():
         "with 5 seeds if it is 1.2 times."
     )
     assert note(planned([0.0, 1.0, 10.0, 100.0], 3)) == (
-        "Of 3 differences from λ = 0, the first is established with 3 seeds if it is 4.4 times its standard deviation "
-        "over seeds, with 5 seeds if it is 1.8 times."
+        "Of 3 differences from λ = 0, the clearest is established with 3 seeds if it is 4.4 times its standard "
+        "deviation over seeds, with 5 seeds if it is 1.8 times."
     )
 
 
