@@ -181,7 +181,7 @@ st.header(escaped(subject.name))
 load_charts()
 live = is_active(first)
 whole = kept_comparison(first)
-actions = st.container(horizontal=True)
+actions = st.container(horizontal=True, key="comparison-actions")
 with actions:
     options = show_options(whole)
 first = options.shown(first)
@@ -197,7 +197,8 @@ def latest() -> tuple[list[Run], Comparison]:
 
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live_actions() -> None:
-    show_actions(*latest(), subject.experiment, options)
+    with st.container(horizontal=True):
+        show_actions(*latest(), subject.experiment, options)
 
 
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)
