@@ -220,6 +220,7 @@ def record(recorder: Recorder) -> None:
     call("browse_samples", run=runs[2], limit=2)
     call("list_samples", key=run["spec"]["dataset"]["key"], limit=2)
     budgeted = {"result": "accuracy.accuracy", "accuracy_budget": 0.02}
+    budgeted |= {"constraint_result": "leakage.share", "constraint_budget": 0.05}
     call("compare_runs", experiment=number, **budgeted)
     call("check_claim", first=runs[2:4], second=runs[:2], **budgeted)
     call("compare_images", first=runs[2], second=runs[0], result="accuracy.accuracy")
