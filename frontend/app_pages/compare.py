@@ -40,7 +40,7 @@ from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.paper_downloads import show_paper_downloads
 from densitylab.frontend.ui.warning_line import show_warning_line
 
-MAX_LINKS, MAX_EVALUATED = 50, 20
+MAX_LINKS = 50
 RULE = "selection-rule"  # in the state of the session
 TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric plots", "Runs")
 
@@ -83,18 +83,9 @@ def show_runs(runs: Sequence[Run]) -> None:
             state.caption(status_text(run.status) + error)
 
 
-def is_active(runs: Sequence[Run]) -> bool:
-    """Return whether a training or an evaluation is unfinished."""
-
-    def evaluated(run: Run) -> bool:
-        names = {result.partition(".")[0] for result in run.results}
-        return {item.name for item in run.evaluations} <= names
-
-    pending = [run for run in runs if run.status is Status.SUCCEEDED and not evaluated(run)]
-    # Workers evaluate in the order of the runs, so it is enough to ask for the last ones
-    return any(not run.status.final for run in runs) or any(
-        not item.status.final for run in pending[-MAX_EVALUATED:] for item in api().evaluations(run.id)
-    )
+def count_unfinished(runs: Sequence[Run]) -> int:
+    """Return how many runs are not trained, or have an evaluation that has not ended."""
+    return sum(not run.status.final or (run.status is Status.SUCCEEDED and not run.measured) for run in runs)
 
 
 def show_report(runs: Sequence[Run], experiment: int | None, options: Options) -> None:
@@ -179,7 +170,7 @@ if not first:
     st.stop()
 st.header(escaped(subject.name))
 load_charts()
-live = is_active(first)
+live = count_unfinished(first) > 0
 whole = kept_comparison(first)
 actions = st.container(horizontal=True, key="comparison-actions")
 with actions:
@@ -204,22 +195,22 @@ def show_live_actions() -> None:
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)
 def show_live() -> None:
     runs, comparison = latest()
-    if live and not is_active(runs):
+    unfinished = count_unfinished(runs)
+    if live and not unfinished:
         st.rerun()
     columns = headline_columns(comparison, catalog())
     if options.results:
         columns = [column for column in comparison.columns if column.result in options.results]
     show_progress(runs, subject.experiments)
     show_summary(comparison, columns)
-    unfinished = [run for run in runs if not run.status.final or (run.status is Status.SUCCEEDED and not run.measured)]
     if unfinished and comparison.columns:
-        st.caption(f"Preliminary: {len(unfinished)} of {counted(len(runs), 'run')} are not trained and evaluated yet.")
+        st.caption(f"Preliminary: {unfinished} of {counted(len(runs), 'run')} are not trained and evaluated yet.")
     table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
     if not comparison.columns:
         for tab in (charts, best, plots):
             tab.caption("No results yet: they come with the evaluations after the training.")
-    with table:  # first, since it is the tab that is open
-        show_warning_line(comparison_warnings(comparison, columns))
+    with table:  # first, since it is the tab that is open; the warnings above it take a request for each run
+        warnings = st.container()
         show_group_table(comparison, columns)
     with best:
         rule = show_selection(comparison, columns)
@@ -228,6 +219,8 @@ def show_live() -> None:
         show_lambda_responses(comparison, columns)
         across = show_tradeoffs(comparison)
         show_parallel_coordinates(comparison, columns)
+    with warnings:
+        show_warning_line(comparison_warnings(comparison, columns))
     with table:
         show_paper(comparison, columns, rule, across)
     with curves:
