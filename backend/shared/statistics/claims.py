@@ -146,16 +146,7 @@ def claim_text(claim: Claim, *, max_loss: float) -> str:
     if claim.verdict == "yes":
         return f"Yes, over {seeds}{_images(claim.questions)}."
     if claim.verdict == "no":
-        reasons = [
-            *(["its result is worse"] if claim.result.verdict == "no" else []),
-            *([f"it costs more than {100 * max_loss:g} points of accuracy"] if claim.accuracy.verdict == "no" else []),
-            *(
-                ["its constrained result is beyond the limit"]
-                if claim.constraint is not None and claim.constraint.verdict == "no"
-                else []
-            ),
-        ]
-        return f"No: {' and '.join(reasons)}, over {seeds}{_images(claim.questions)}."
+        return f"No: {' and '.join(_halves(claim, max_loss, 'no'))}, over {seeds}{_images(claim.questions)}."
     if claim.undecided_by_images:
         return f"Undecided: {seeds} would be enough, but there are too few images{_open(claim, max_loss)}."
     if claim.seeds < 2:
@@ -174,11 +165,12 @@ def _open(claim: Claim, max_loss: float) -> str:
 
 
 def _halves(claim: Claim, max_loss: float, verdict: Verdict) -> list[str]:
-    """Return the questions with this verdict, as clauses."""
+    """Return the questions with this verdict, as clauses: what holds, or else what is asked."""
+    no = verdict == "no"
     clauses = (
-        "its result is better",
-        f"it costs at most {100 * max_loss:g} points of accuracy",
-        "its constrained result is within the limit",
+        f"its result is {'worse' if no else 'better'}",
+        f"it costs {'more than' if no else 'at most'} {100 * max_loss:g} points of accuracy",
+        f"its constrained result is {'beyond' if no else 'within'} the limit",
     )
     return [clause for clause, question in zip(clauses, claim.questions, strict=False) if question.verdict == verdict]
 
