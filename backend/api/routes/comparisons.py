@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 
 from densitylab.backend.api.dependencies import CatalogDep, Reading, StoreDep
 from densitylab.backend.api.errors import responses
@@ -25,19 +25,28 @@ Result = Annotated[
     ),
 ]
 Budget = Annotated[float, Query(ge=0, le=1, description="largest loss of accuracy; 0.02: two points")]
-ConstraintResult = Annotated[
-    str | None,
-    Query(
-        pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$",
-        max_length=129,
-        description="a second result, which may be at most `constraint_budget` worse; default: none",
-        examples=["groups.worst"],
-    ),
-]
-ConstraintBudget = Annotated[
-    float, Query(ge=0, le=1e9, description="by how much the second result may be worse, in its unit; 0.02: two points")
-]
 _Runs = Annotated[list[Id], Query(min_length=1, max_length=100)]
+
+
+def _constraint(
+    constraint_result: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$",
+            max_length=129,
+            description="a second result, which may be at most `constraint_budget` worse; default: none",
+            examples=["groups.worst"],
+        ),
+    ] = None,
+    constraint_budget: Annotated[
+        float,
+        Query(ge=0, le=1e9, description="by how much the second result may be worse, in its unit; 0.02: two points"),
+    ] = 0.0,
+) -> tuple[str, float] | None:
+    return None if constraint_result is None else (constraint_result, constraint_budget)
+
+
+Constraint = Annotated[tuple[str, float] | None, Depends(_constraint)]
 
 
 @router.get("", responses=responses(404, 422))
@@ -46,12 +55,11 @@ def compare_runs(
     catalog: CatalogDep,
     filters: Filters,
     result: Result,
+    constraint: Constraint,
     accuracy_budget: Budget = 0.02,
     baseline: Annotated[
         Id | None, Query(description="a run of the group that all are compared with; default: each has its own")
     ] = None,
-    constraint_result: ConstraintResult = None,
-    constraint_budget: ConstraintBudget = 0.0,
 ) -> RunComparison:
     """Compare the runs that match the filters: means over seeds, differences from baselines with paired t tests, the
     best group where it is apart from all others, and the selected λ of each method."""
@@ -60,7 +68,6 @@ def compare_runs(
         raise InvalidField(
             f"expected filters that at most {MAX_RUNS_PER_EXPERIMENT} runs match; {len(matching)} do", "/query"
         )
-    constraint = None if constraint_result is None else (constraint_result, constraint_budget)
     return comparisons.compare(
         session, catalog, matching, result, max_loss=accuracy_budget, baseline=baseline, constraint=constraint
     )
@@ -75,15 +82,13 @@ def check_claim(
     first: Annotated[_Runs, Query(description="runs of the first group, which differ only in the seed")],
     second: Annotated[_Runs, Query(description="runs of the second group, which differ only in the seed")],
     result: Result,
+    constraint: Constraint,
     accuracy_budget: Budget = 0.02,
-    constraint_result: ConstraintResult = None,
-    constraint_budget: ConstraintBudget = 0.0,
 ) -> Claim:
     """Say whether the first group has a better result than the second at no more than a stated loss of test accuracy,
     and of a second result if one is named: yes, no or undecided, with the tests, the warnings, and the seeds that would
     decide it."""
     per_image = comparisons.ValuesPerImage(session, store, request.app.state.sample_values)
-    constraint = None if constraint_result is None else (constraint_result, constraint_budget)
     return comparisons.claim(
         session, catalog, per_image, first, second, result, max_loss=accuracy_budget, constraint=constraint
     )
