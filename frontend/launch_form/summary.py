@@ -3,16 +3,15 @@
 import streamlit as st
 
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, RunSpec
-from densitylab.frontend.analysis.formatting import counted, escaped, readable, size
+from densitylab.frontend.analysis.formatting import counted, escaped, readable
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.client.durations import duration
 from densitylab.frontend.launch_form.cost import with_values
 from densitylab.frontend.launch_form.draft import change_settings
 from densitylab.frontend.launch_form.remarks import Remark, radius_remarks, shares_baseline, size_remarks
 from densitylab.frontend.launch_form.sweeps import count_runs
 from densitylab.frontend.ui.field_errors import FieldErrors, named
 from densitylab.frontend.ui.jumps import follow_jumps, jump_link
-from densitylab.frontend.ui.price import EVALUATION_BASIS, queue_text
+from densitylab.frontend.ui.price import EVALUATION_BASIS, memory_text, queue_text, time_text
 
 
 def draw_summary(
@@ -64,24 +63,26 @@ def _label(request: ExperimentRequest | None) -> str:
 def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
 
-    def scaled(seconds: float) -> float:
-        return seconds * cost.max_runs / cost.runs
+    def scaled(seconds: float | None) -> str:
+        return time_text(None if seconds is None else seconds * cost.max_runs / cost.runs)
 
-    time = "unknown" if cost.seconds is None else f"≈ {duration(scaled(cost.seconds))}"
-    time = f"up to {time}" if most and cost.seconds is not None else time
-    memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
+    up_to = "up to " if most and cost.seconds is not None else ""
     left, right = st.columns(2)
     left.metric("Runs", f"{cost.runs:,}{most}")
     right.metric("Steps", f"{cost.steps:,}", help="Training steps of all runs together")
-    left.metric("Training", time, help=f"On {counted(cost.workers, 'training worker')}. {cost.basis_text}")
+    left.metric(
+        "Training",
+        up_to + scaled(cost.seconds),
+        help=f"On {counted(cost.workers, 'training worker')}. {cost.basis_text}",
+    )
     right.metric(
         "Evaluations",
-        "unknown" if cost.evaluation_seconds is None else f"≈ {duration(scaled(cost.evaluation_seconds))}",
+        scaled(cost.evaluation_seconds),
         help=f"On the same workers, which evaluate a run once it is trained. {EVALUATION_BASIS[cost.evaluation_basis]}",
     )
     left.metric(
         "Tensors per run",
-        memory,
+        memory_text(cost),
         help=f"{cost.memory_formula}. The worker's process has the libraries in memory besides.",
     )
     st.caption(f"{_around(request, cost)} · {escaped(cost.basis_text)}")

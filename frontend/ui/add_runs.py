@@ -13,12 +13,11 @@ from densitylab.backend.shared.contracts import (
     RunsPreflight,
     RunsRequest,
 )
-from densitylab.frontend.analysis.formatting import counted, escaped, size
-from densitylab.frontend.client.durations import duration
+from densitylab.frontend.analysis.formatting import counted, escaped
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
-from densitylab.frontend.ui.price import EVALUATION_BASIS, queue_text
+from densitylab.frontend.ui.price import EVALUATION_BASIS, memory_text, queue_text, time_text
 from densitylab.frontend.ui.status import flash
 from densitylab.frontend.ui.widgets import number_list, numbers_text
 
@@ -100,7 +99,7 @@ def _group_text(group: AddedGroup) -> str:
 
 
 def _cost_text(cost: Preflight) -> str:
-    training = "unknown" if cost.seconds is None else f"≈ {duration(cost.seconds)}"
-    evaluations = "unknown" if cost.evaluation_seconds is None else f"≈ {duration(cost.evaluation_seconds)}"
-    memory = "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
-    return f"Training {training} · evaluations {evaluations} · tensors per run {memory}"
+    return (
+        f"Training {time_text(cost.seconds)} · evaluations {time_text(cost.evaluation_seconds)} · "
+        f"tensors per run {memory_text(cost)}"
+    )

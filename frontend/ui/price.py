@@ -3,8 +3,9 @@
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Preflight, QueueName
-from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.formatting import counted, size
 from densitylab.frontend.client import ApiError
+from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, caller
 
 EVALUATION_BASIS = {
@@ -14,6 +15,14 @@ EVALUATION_BASIS = {
     "unknown": "There is no estimate for one of them: it is known once one with the same parameters, data and model "
     "has ended.",
 }
+
+
+def time_text(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"≈ {duration(seconds)}"
+
+
+def memory_text(cost: Preflight) -> str:
+    return "unknown" if cost.memory_bytes is None else f"≈ {size(cost.memory_bytes)}"
 
 
 @st.cache_data(ttl=10, show_spinner=False)
