@@ -18,7 +18,7 @@ class MapSelection:
 
     @property
     def groups_text(self) -> str:
-        """How many of how many groups, such as "6 of 7 groups"."""
+        """The number of groups that are shown, and of all: such as "6 of 7 groups"."""
         shown, total = len(self.runs), len(self.runs) + self.left_out + self.without_model
         return counted(shown, "group") if shown == total else f"{shown} of {counted(total, 'group')}"
 

@@ -157,7 +157,7 @@ class Preflight(Answer):
     broker: str = Field(description='"ok", or what is wrong')
     data: list[PreflightData] = Field(description="the data sets that the runs need")
     notes: list[str] = Field(
-        default_factory=list, description="what the runs will take from the runs that they start from, in sentences"
+        default_factory=list, description="what the runs will do, and what they allow to find, in sentences"
     )
     cautions: list[LaunchCaution] = Field(
         default_factory=list, description="warnings that runs would carry, each with its field"
