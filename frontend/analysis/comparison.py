@@ -103,7 +103,7 @@ class Comparison:
         """Return the best of these groups, or of all, by result: see `best_groups`. None is the best whose difference
         from its baseline, or from a group that has it as its baseline, is undecided by the tests of these results."""
         shown = self.groups if groups is None else groups
-        runs = [run for group in self.groups for run in group.runs]
+        runs = all_runs(self)
         directions = {column: higher_is_better(runs, column) for column in columns}
         undecided = undecided_pairs(self.groups, self.baselines, self.tests(columns))
         return {column: shown[index] for column, index in best_groups(shown, directions, undecided).items()}
@@ -141,6 +141,11 @@ class Comparison:
                 for group in self.groups
             ]
         )
+
+
+def all_runs(comparison: Comparison) -> list[Run]:
+    """Return the runs in the order of the groups."""
+    return [run for group in comparison.groups for run in group.runs]
 
 
 def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = None) -> Comparison:
@@ -297,7 +302,7 @@ def tradeoff_columns(columns: Sequence[Column]) -> list[Column]:
 def dominated_groups(comparison: Comparison, x: Column, y: Column) -> dict[int, bool]:
     """Return by the `id` of each group with both results whether another one is at least as good in both and better in
     one; empty where a result has no direction."""
-    runs = [run for group in comparison.groups for run in group.runs]
+    runs = all_runs(comparison)
     more_x, more_y = higher_is_better(runs, x), higher_is_better(runs, y)
     if more_x is None or more_y is None:
         return {}

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from densitylab.backend.shared.statistics.bounds import SHARE
 from densitylab.backend.shared.statistics.groups import Column, higher_is_better
 from densitylab.backend.shared.statistics.selection import Constraint, Selection, select
-from densitylab.frontend.analysis.comparison import Comparison, selectable_columns, short_label
-from densitylab.frontend.analysis.tables import all_runs
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, selectable_columns, short_label
 from densitylab.frontend.client.catalog import Catalog
 
 ACCURACY_BUDGET = 0.02

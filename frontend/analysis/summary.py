@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import ALPHA
 from densitylab.backend.shared.statistics.table_tests import TableTest
-from densitylab.frontend.analysis.comparison import Comparison, short_label, text
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, short_label, text
 from densitylab.frontend.analysis.formatting import counted
-from densitylab.frontend.analysis.tables import BEST, all_runs, seeds_to_decide
+from densitylab.frontend.analysis.tables import BEST, seeds_to_decide
 from densitylab.frontend.client.catalog import Catalog
 
 _NAMED = 3  # groups in a sentence

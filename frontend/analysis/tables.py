@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
 from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
@@ -18,6 +18,7 @@ from densitylab.backend.shared.statistics.selection import (
 from densitylab.backend.shared.statistics.table_tests import TableTest
 from densitylab.frontend.analysis.comparison import (
     Comparison,
+    all_runs,
     column_label,
     method_label,
     short_label,
@@ -234,8 +235,3 @@ def _constrained(row: Selection, comparison: Comparison, catalog: Catalog) -> tu
             **({f"{label}, validation": cell(row.constrained.value, seeds=seeds)} if split == "validation" else {}),
         },
     )
-
-
-def all_runs(comparison: Comparison) -> list[Run]:
-    """Return the runs in the order of the groups."""
-    return [run for group in comparison.groups for run in group.runs]

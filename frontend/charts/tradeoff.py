@@ -3,8 +3,7 @@
 import plotly.graph_objects as go
 
 from densitylab.backend.shared.statistics.groups import Column, higher_is_better, mean_over_seeds
-from densitylab.frontend.analysis.comparison import Comparison, column_label, dominated_groups
-from densitylab.frontend.analysis.tables import all_runs
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, column_label, dominated_groups
 from densitylab.frontend.charts.figures import Point, RunPoint, scatter
 from densitylab.frontend.client.catalog import Catalog
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from densitylab.frontend.analysis.comparison import headline_columns
+from densitylab.frontend.analysis.comparison import all_runs, headline_columns
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.csv_table import to_csv
 from densitylab.frontend.analysis.formatting import counted, status_text
 from densitylab.frontend.analysis.summary import correction_text, star_text, summary_sentences
-from densitylab.frontend.analysis.tables import SEEDS, all_runs, numbers, summary
+from densitylab.frontend.analysis.tables import SEEDS, numbers, summary
 from densitylab.frontend.assets import template
 from densitylab.frontend.client import ApiClient, ApiError
 from densitylab.frontend.frozen.charts import chart

@@ -7,6 +7,7 @@ from densitylab.backend.shared.statistics.groups import Column, Group, higher_is
 from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, selection_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
+    all_runs,
     column_label,
     compare,
     dominated_groups,
@@ -22,7 +23,6 @@ from densitylab.frontend.analysis.selection_rule import (
     select_lambda,
 )
 from densitylab.frontend.analysis.summary import correction_text
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client import ApiClient
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.paper.contents import (

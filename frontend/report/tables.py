@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from densitylab.backend.shared.statistics.groups import flatten
-from densitylab.frontend.analysis.comparison import short_label
+from densitylab.frontend.analysis.comparison import all_runs, short_label
 from densitylab.frontend.analysis.formatting import number, status_text
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.report.evidence import Evidence
 

@@ -10,9 +10,8 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import MetricSeries
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.frontend.analysis.comparison import Comparison
+from densitylab.frontend.analysis.comparison import Comparison, all_runs
 from densitylab.frontend.analysis.curve_names import metric_label
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.charts.figures import BELOW, MAX_LEGEND, Point, XAxis, overlay
 from densitylab.frontend.charts.lambda_response import lambda_response, parallel_coordinates
 from densitylab.frontend.charts.tradeoff import tradeoff

@@ -7,9 +7,8 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Evaluation
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.frontend.analysis.comparison import Comparison, results_in_several_columns, short_label
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, results_in_several_columns, short_label
 from densitylab.frontend.analysis.formatting import joined, run_flags
-from densitylab.frontend.analysis.tables import all_runs
 from densitylab.frontend.ui.api import api, caller, catalog
 
 MAX_RUNS = 60  # whose evaluations are read

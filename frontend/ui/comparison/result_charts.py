@@ -11,6 +11,7 @@ from densitylab.backend.shared.statistics.groups import Column
 from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
+    all_runs,
     column_label,
     headline_columns,
     method_label,
@@ -27,7 +28,7 @@ from densitylab.frontend.analysis.selection_rule import (
     select_lambda,
 )
 from densitylab.frontend.analysis.summary import correction_text
-from densitylab.frontend.analysis.tables import all_runs, per_run, selections, tested_with
+from densitylab.frontend.analysis.tables import per_run, selections, tested_with
 from densitylab.frontend.charts.lambda_response import lines
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.chart_card import chart_card, downloads
