@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services import comparisons, studies
-from densitylab.backend.services.comparisons import ValuesPerImage
 from densitylab.backend.services.study_results import StudyResults
+from densitylab.backend.services.values_per_image import ValuesPerImage
 from densitylab.backend.shared.catalog import Catalog, StudyClaim, StudyFigure, StudyTable
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.contracts import comparisons as compared

@@ -9,6 +9,7 @@ from densitylab.backend.api.errors import responses
 from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.api.run_filters import Filters
 from densitylab.backend.services import comparisons
+from densitylab.backend.services.values_per_image import ValuesPerImage
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_EXPERIMENT, Id
 from densitylab.backend.shared.contracts.comparisons import Claim, ImageComparison, RunComparison
 from densitylab.backend.shared.errors import InvalidField
@@ -88,7 +89,7 @@ def check_claim(
     """Say whether the first group has a better result than the second at no more than a stated loss of test accuracy,
     and of a second result if one is named: yes, no or undecided, with the tests, the warnings, and the seeds that would
     decide it."""
-    per_image = comparisons.ValuesPerImage(session, store, request.app.state.sample_values)
+    per_image = ValuesPerImage(session, store, request.app.state.sample_values)
     return comparisons.claim(
         session, catalog, per_image, first, second, result, max_loss=accuracy_budget, constraint=constraint
     )
@@ -104,5 +105,5 @@ def compare_images(
     result: Result,
 ) -> ImageComparison:
     """Compare two runs on the same images: McNemar's test for right or wrong, a paired bootstrap for other values."""
-    per_image = comparisons.ValuesPerImage(session, store, request.app.state.sample_values)
+    per_image = ValuesPerImage(session, store, request.app.state.sample_values)
     return comparisons.image_comparison(session, per_image, first, second, result)

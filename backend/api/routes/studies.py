@@ -23,8 +23,8 @@ from densitylab.backend.api.resource_router import resource_router
 from densitylab.backend.broker.delivery import try_deliver
 from densitylab.backend.services import studies as service
 from densitylab.backend.services import study_reports
-from densitylab.backend.services.comparisons import ValuesPerImage
 from densitylab.backend.services.idempotency import DeletedSince
+from densitylab.backend.services.values_per_image import ValuesPerImage
 from densitylab.backend.shared import contracts
 from densitylab.backend.shared.contracts.fields import Key
 from densitylab.backend.shared.contracts.studies import (
