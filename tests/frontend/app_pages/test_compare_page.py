@@ -12,6 +12,7 @@ from densitylab.backend.shared.store import evaluations
 from densitylab.backend.shared.tables import EvaluationRow, RunRow
 from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
+from tests.frontend.constrained_runs import constrained_runs
 from tests.frontend.page_text import button, page_text, pictures
 
 pytestmark = pytest.mark.timeout(120)
@@ -257,14 +258,7 @@ def test_warnings_are_one_line_above_the_table(page, live_api):
 
 @pytest.fixture
 def constrained(live_api) -> list[int]:
-    """PGD accuracy grows with λ, and the leakage share, here the higher the better, falls at λ = 10."""
-    evaluations = [{"key": "pgd_linf", "params": {"epsilons": [0.05]}}, {"key": "leakage"}]
-    run_ids = live_api.launch({"evaluations": evaluations}, {"lambda_": [0, 1, 10], "seed": [0, 1]})
-    for index, run_id in enumerate(run_ids):
-        step, noise = index // 2, index % 2 / 1000
-        values = {"accuracy__accuracy": 0.9 - noise, "pgd_linf__accuracy": 0.1 + step / 10 + noise}
-        live_api.finish(run_id, **values, leakage__share=(0.5, 0.48, 0.3)[step] + noise)
-    return run_ids
+    return constrained_runs(live_api)
 
 
 def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constrained, impatient):

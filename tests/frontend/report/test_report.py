@@ -13,6 +13,7 @@ from densitylab.frontend.report import experiment_report as report_module
 from densitylab.frontend.report.experiment_report import collect, report, report_of_runs
 from densitylab.frontend.report.figures import report_figures
 from densitylab.frontend.report.html import render
+from tests.frontend.constrained_runs import constrained_runs
 
 ACCURACIES = (0.90, 0.91, 0.92, 0.80, 0.81, 0.8123456789)
 TRICKY = "</script><b>bold & loud</b>"
@@ -181,12 +182,7 @@ def test_the_maps_are_pictures_in_the_file(live_api, experiment, impatient):
 
 def test_the_report_has_the_rule_of_the_selected_lambda(live_api, impatient):
     """The first headline result alone would select λ = 10; the page asks for another one."""
-    evaluations = [{"key": "pgd_linf", "params": {"epsilons": [0.05]}}, {"key": "leakage"}]
-    run_ids = live_api.launch({"evaluations": evaluations}, {"lambda_": [0, 1, 10], "seed": [0, 1]})
-    for index, run_id in enumerate(run_ids):
-        step, noise = index // 2, index % 2 / 1000
-        values = {"accuracy__accuracy": 0.9 - noise, "pgd_linf__accuracy": 0.1 + step / 10 + noise}
-        live_api.finish(run_id, **values, leakage__share=(0.5, 0.48, 0.3)[step] + noise)
+    run_ids = constrained_runs(live_api)
     runs = live_api.client.runs_of(live_api.client.run(run_ids[0]).experiment)
     comparison = compare(runs, live_api.client.catalog())
     pgd, share = (
