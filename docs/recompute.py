@@ -159,7 +159,13 @@ def energy_pointing(item, a):
 
 def attack(item, a):
     columns = dict(zip(a["columns/epsilon"].tolist(), a["held"].T, strict=True))
-    values = {"accuracy": proportion(columns[float(item["params"]["epsilons"][0])])}
+    robust = columns[float(item["params"]["epsilons"][0])]
+    values = {"accuracy": proportion(robust)}
+    if "group" in a:
+        member = a["group"][:, None] == np.unique(a["group"])
+        values["worst_group"] = statistic(
+            lambda rows: (robust[rows] @ member.astype(float) / member.sum(axis=0)).min(axis=1), a["group"]
+        )
     values |= {name: proportion(a[name]) for name in ("white_box", "only_here") if name in a}
     return values, {"accuracy": [proportion(columns[x]) for x in item["curves"]["accuracy"]["x"]]}
 

@@ -47,7 +47,8 @@ def draw_search(
         persist_state="page",
         format_func=lambda name: _KINDS[name],
     )
-    results = _results(form, spec["evaluations"])
+    dataset = form.catalog.entry("dataset", spec["dataset"]["key"])
+    results = _results(form, spec["evaluations"], grouped=dataset is None or dataset.has_groups)
     if kind == "optuna":
         return True, draw_optuna(form, given if given and given.kind == "optuna" else None, spec, results, seeds)
     bracket = given if given and given.kind == "bracket" else None
@@ -55,7 +56,7 @@ def draw_search(
     return True, _draw_bracket(form, bracket, results, seeds, start)
 
 
-def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> list[SearchResult]:
+def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]], grouped: bool) -> list[SearchResult]:
     """Return the results of the chosen evaluations that are better one way."""
     return [
         SearchResult(
@@ -67,7 +68,7 @@ def _results(form: FormContext, evaluations: Sequence[Mapping[str, Any]]) -> lis
         for item in evaluations
         if item.get("split", "test") == "test" and (entry := form.catalog.entry("evaluation", item["key"])) is not None
         for metric in entry.metrics
-        if metric.higher_is_better is not None
+        if metric.higher_is_better is not None and (grouped or not metric.needs_groups)
     ]
 
 

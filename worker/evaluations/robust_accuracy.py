@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.batches import batches
-from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_samples, proportion
+from densitylab.worker.evaluations.result import (
+    Curve,
+    Flag,
+    Result,
+    Value,
+    at_chance,
+    few_samples,
+    proportion,
+    resampled,
+)
 from densitylab.worker.evaluations.subset import draw_subset
 
 Attack = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]  # (model, x, y, epsilon) -> x_adv
@@ -28,6 +37,8 @@ class Robustness:
         labels: (N,).
         classes: K.
         indices: (N,) of the images in the data set.
+        available: number of images in the data set.
+        groups: (N,); None where the data set has none.
     """
 
     epsilons: list[float]
@@ -35,6 +46,8 @@ class Robustness:
     labels: np.ndarray
     classes: int
     indices: np.ndarray
+    available: int
+    groups: np.ndarray | None
 
     def at(self, epsilon: float) -> np.ndarray:
         """Return (N,) bool, the images that are robust at `epsilon`."""
@@ -102,17 +115,19 @@ def measure_robustness(
             with torch.no_grad():
                 robust[part, number] = (polled(x_adv).argmax(dim=1) == y).cpu().numpy()
         each_batch(polled, x, y)
-    return Robustness(ascending, robust, data.labels[indices].cpu().numpy(), classes, indices)
+    groups = None if data.groups is None else data.groups[indices].cpu().numpy()
+    return Robustness(ascending, robust, data.labels[indices].cpu().numpy(), classes, indices, len(data), groups)
 
 
 def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Result:
     """Return the result of an attack.
 
     Returns:
-        value `accuracy` at the first requested epsilon; curve `accuracy` over 0 and all requested ones (Wilson); the
-        flags that apply to any attack; and the arrays `broken_at`, the smallest requested epsilon at which each image
-        was misclassified (0 for one that is misclassified unperturbed, inf for one that was robust throughout), and
-        `held` (N, E), the robust images, at the epsilons of `columns/epsilon`.
+        value `accuracy` at the first requested epsilon and, with groups, `worst_group`, the lowest of a group there
+        (bootstrap stratified by group; n: of that group); curve `accuracy` over 0 and all requested epsilons (Wilson);
+        the flags that apply to any attack; and the arrays `broken_at`, the smallest requested epsilon at which each
+        image was misclassified (0 for one that is misclassified unperturbed, inf for one that was robust throughout),
+        `held` (N, E), the robust images, at the epsilons of `columns/epsilon`, and, with groups, `group`.
     """
     shown = sorted({0.0, *map(float, requested)})
     robust = np.array([robustness.at(epsilon) for epsilon in shown])
@@ -120,7 +135,7 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
     count = robust.shape[1]
     points = [proportion(int(number), count, higher_is_better=True) for number in right]
     broken_at = np.where(robust.all(axis=0), np.inf, np.array(shown)[robust.argmin(axis=0)])
-    flags = few_samples(count) + at_chance(robust[0], robustness.classes)
+    flags = few_samples(count, robustness.available) + at_chance(robust[0], robustness.classes)
     rises = [i for i in range(len(shown) - 1) if right[i + 1] > right[i]]
     if rises:
         i = rises[0]
@@ -132,8 +147,18 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
                 "is too weak there. Next: more steps and restarts, or a smaller step size.",
             )
         )
+    values = {"accuracy": points[shown.index(float(requested[0]))]}
+    arrays = {
+        "indices": robustness.indices,
+        "broken_at": broken_at.astype(np.float32),
+        "held": robustness.robust,
+        "columns/epsilon": np.array(robustness.epsilons),
+    }
+    if robustness.groups is not None:
+        values["worst_group"] = _worst_group(robustness.at(requested[0]), robustness.groups)
+        arrays["group"] = robustness.groups
     return Result(
-        values={"accuracy": points[shown.index(float(requested[0]))]},
+        values=values,
         curves={
             "accuracy": Curve(
                 x=shown,
@@ -145,10 +170,21 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
             )
         },
         flags=flags,
-        arrays={
-            "indices": robustness.indices,
-            "broken_at": broken_at.astype(np.float32),
-            "held": robustness.robust,
-            "columns/epsilon": np.array(robustness.epsilons),
-        },
+        arrays=arrays,
+    )
+
+
+def _worst_group(robust: np.ndarray, groups: np.ndarray) -> Value:
+    """Return the lowest share of (N,) robust images in one of the groups that have images."""
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    one_hot = np.eye(len(sizes))[member]
+
+    def shares(of: np.ndarray) -> np.ndarray:
+        return of @ one_hot / sizes
+
+    return resampled(
+        lambda drawn: shares(robust[drawn]).min(axis=1),
+        groups,
+        n=int(sizes[shares(robust).argmin()]),
+        higher_is_better=True,
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from densitylab.backend.shared.catalog.entries import AttackEntry
+from densitylab.backend.shared.catalog.entries import AttackEntry, Metric
 from densitylab.backend.shared.catalog.params import Param
 
 STEPS = Param(name="steps", type="int", default=40, minimum=1, maximum=1000, label="Steps", help="Gradient steps.")
@@ -153,3 +153,12 @@ ATTACKS = (
         for key, (norm_key, norm, size) in zip(("autoattack", "autoattack_l2"), NORMS, strict=True)
     ),
 )
+
+
+def robust_accuracies(attack: str, norm: str, headline: int | None = None) -> tuple[Metric, ...]:
+    """Return the metrics of an evaluation by an attack: its accuracy, and that of the worst group."""
+    label = f"{attack} accuracy, {norm} ε = {{epsilons}}"
+    return (
+        Metric(name="accuracy", label=label, higher_is_better=True, headline=headline),
+        Metric(name="worst_group", label=f"Worst-group {label}", higher_is_better=True, needs_groups=True),
+    )

@@ -80,6 +80,7 @@ class Metric:
     label: str  # {param} stands for the value of the evaluation's parameter, of a list for its first number
     higher_is_better: bool | None = None
     headline: int | None = None  # position in the default tables; None: not in them
+    needs_groups: bool = False  # only data with groups have it
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ gives."""
 from dataclasses import replace
 
 from densitylab.backend.shared.catalog import evaluation_costs
-from densitylab.backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS
+from densitylab.backend.shared.catalog.attacks import PGD_PARAMS, QUERIES, STEPS, robust_accuracies
 from densitylab.backend.shared.catalog.cost import EvaluationCost
 from densitylab.backend.shared.catalog.entries import EvaluationEntry, Images, Metric, Plot, Rule
 from densitylab.backend.shared.catalog.evaluation_params import (
@@ -215,7 +215,7 @@ EVALUATIONS = (
         version=3,
         plots=attacked("L∞", "attack"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="PGD accuracy, L∞ ε = {epsilons}", higher_is_better=True, headline=3),),
+        metrics=robust_accuracies("PGD", "L∞", headline=3),
     ),
     EvaluationEntry(
         "pgd_l2",
@@ -232,7 +232,7 @@ EVALUATIONS = (
         version=3,
         plots=attacked("L2"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="PGD accuracy, L2 ε = {epsilons}", higher_is_better=True, headline=4),),
+        metrics=robust_accuracies("PGD", "L2", headline=4),
     ),
     EvaluationEntry(
         "square_linf",
@@ -245,7 +245,7 @@ EVALUATIONS = (
         params=(LINF, QUERIES, SAMPLES_500),
         plots=attacked("L∞"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="Square accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
+        metrics=robust_accuracies("Square", "L∞"),
     ),
     EvaluationEntry(
         "transfer_linf",
@@ -271,7 +271,7 @@ EVALUATIONS = (
         ),
         plots=attacked("L∞"),
         ranges=(SHARES,),
-        metrics=(Metric(name="accuracy", label="Transfer accuracy, L∞ ε = {epsilons}", higher_is_better=True),),
+        metrics=robust_accuracies("Transfer", "L∞"),
     ),
     *(
         EvaluationEntry(
@@ -285,9 +285,7 @@ EVALUATIONS = (
             version=version,
             plots=attacked(norm),
             ranges=(SHARES,),
-            metrics=(
-                Metric(name="accuracy", label=f"AutoAttack accuracy, {norm} ε = {{epsilons}}", higher_is_better=True),
-            ),
+            metrics=robust_accuracies("AutoAttack", norm),
         )
         for key, norm, sizes, version in (("linf", "L∞", LINF, 2), ("l2", "L2", L2, 1))
     ),

@@ -86,6 +86,7 @@ class CatalogMetric(Answer):
     )
     higher_is_better: bool | None = Field(description="null: neither")
     headline: int | None = Field(description="position in the default tables; null: not in them")
+    needs_groups: bool = Field(default=False, description="whether only data with groups have it")
 
 
 class CatalogRange(Answer):
