@@ -71,7 +71,7 @@ def accuracy(
     finite = np.isfinite(cross_entropy)
     # an image with NaN logits has no prediction
     correct = (predicted == labels) & finite
-    flags = few_samples(count)
+    flags = few_samples(count, len(data))
     if not finite.all():
         flags.append(
             Flag(

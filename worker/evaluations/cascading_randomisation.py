@@ -102,7 +102,7 @@ def cascading_randomisation(
     return Result(
         values,
         curves,
-        [*few_samples(count), *_zero_maps(columns)],
+        [*few_samples(count, len(data)), *_zero_maps(columns)],
         {
             "indices": indices,
             **{name: columns[-1][name].astype(np.float32) for name in MEASURES},

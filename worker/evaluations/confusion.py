@@ -96,7 +96,7 @@ def confusion(
             ),
             **{f"confusion_{c}": _row(matrix[c], int(sizes[c])) for c in present},
         },
-        flags=[*few_samples(count), *_without_images(sizes), *at_chance(correct, classes)],
+        flags=[*few_samples(count, len(data)), *_without_images(sizes), *at_chance(correct, classes)],
         arrays={"indices": indices, "label": labels, "predicted": predicted, "correct": correct},
     )
 

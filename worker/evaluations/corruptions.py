@@ -114,7 +114,7 @@ def corruptions(
         if theirs is not None:
             arrays["reference"] = theirs.mean(axis=2).astype(np.float32)
     classes = 1 + int(max(labels.max(initial=0), clean_labels.max(initial=0)))
-    return Result(values, curves, few_samples(len(labels)) + at_chance(clean, classes), arrays)
+    return Result(values, curves, few_samples(len(labels), len(corruptions.labels)) + at_chance(clean, classes), arrays)
 
 
 def _curve(x: tuple[int, ...], values: list[Value]) -> Curve:

@@ -81,7 +81,8 @@ def density(
             finite = numbers[np.isfinite(numbers)]
             values[f"{quantity}_{name}"] = mean_value(finite, np.zeros(len(finite)), higher_is_better=None)
             curves[f"{quantity}_{name}"] = curve
-    flags = few_samples(min(map(len, log_density.values())), of="of the smallest set")
+    fewest = min(map(len, log_density.values()))
+    flags = few_samples(fewest, len(data) if fewest == samples else fewest, of="of the smallest set")
     flat = int((gradient_norm["test"] == 0).sum())
     if flat > 0:
         flags.append(

@@ -72,7 +72,7 @@ def energy_pointing(
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
     labels = data.labels[indices].cpu().numpy()
     known = np.isfinite(arrays["energy"])
-    flags = few_samples(len(indices))
+    flags = few_samples(len(indices), len(data))
     if not known.all():
         flags.append(
             Flag(

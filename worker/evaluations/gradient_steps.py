@@ -149,7 +149,7 @@ def _evaluate(
         row = np.concatenate(drawn)
         values[name], arrays[name] = _point(row, labels), row.astype(np.float32)
         curves[name] = _curve("attribution", ascending, [values[name]] * len(ascending))
-    flags = few_samples(count)
+    flags = few_samples(count, len(data))
     if stuck > 0:
         flags.append(
             Flag(

@@ -132,8 +132,8 @@ def _crossed(data: Dataset, attributes: Sequence[str]) -> np.ndarray:
 
 
 def _flags(sizes: np.ndarray) -> list[Flag]:
-    empty = np.flatnonzero(sizes == 0)
-    flags = few_samples(int(sizes[sizes > 0].min(initial=sizes.max())), of="of the smallest group")
+    empty, smallest = np.flatnonzero(sizes == 0), int(sizes[sizes > 0].min(initial=sizes.max()))
+    flags = few_samples(smallest, smallest, of="of the smallest group")
     if len(empty) > 0:
         flags.append(
             Flag(

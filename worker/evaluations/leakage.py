@@ -82,7 +82,7 @@ def leakage(
     labels = data.labels[indices].cpu().numpy()
     finite, defined = np.isfinite(arrays["l2"]), np.isfinite(arrays["share"])
 
-    flags = few_samples(count)
+    flags = few_samples(count, len(data))
     if not finite.all():
         flags.append(
             Flag(

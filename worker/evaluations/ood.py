@@ -119,7 +119,8 @@ def ood(
         "train_images": _count(len(fitted_to) if train_head else 0),
     }
     curves: dict[str, Curve] = {}
-    flags = few_samples(min(count, len(others)), of="of the smaller set")
+    fewer = min(count, len(others))
+    flags = few_samples(fewer, len(data) if fewer == samples else fewer, of="of the smaller set")
     if train_head is None:
         flags.append(
             Flag(

@@ -140,7 +140,7 @@ def pixel_perturbation(
         values[f"difference_{metric}"] = mean_value(arrays[f"difference_{metric}"], labels, higher_is_better=True)
     values["unchanged_pixels"] = mean_value(unchanged, labels, higher_is_better=None)
     arrays["unchanged_pixels"] = unchanged
-    flags = [*few_samples(len(labels)), *at_chance(at_shares["most_first_correct"][:, 0], classes)]
+    flags = [*few_samples(len(labels), len(data)), *at_chance(at_shares["most_first_correct"][:, 0], classes)]
     return Result(
         values,
         curves,

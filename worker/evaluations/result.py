@@ -9,6 +9,8 @@ import numpy as np
 
 from densitylab.worker.evaluations.intervals import bootstrap, wilson
 
+ENOUGH_SAMPLES = 200
+
 
 @dataclass(frozen=True)
 class Value:
@@ -94,16 +96,25 @@ def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Valu
     return Value(successes / n, low, high, n, higher_is_better)
 
 
-def few_samples(n: int, of: str = "") -> list[Flag]:
-    """Return a flag if there are fewer than 200 samples; `of` names their set."""
-    if n >= 200:
+def few_samples(n: int, available: int, of: str = "") -> list[Flag]:
+    """Return a flag if there are fewer than 200 samples.
+
+    Args:
+        n: number of samples.
+        available: number of samples that the data set has.
+        of: names their set.
+    """
+    if n >= ENOUGH_SAMPLES:
         return []
-    what = f"{n} images {of}".rstrip()
+    images = f"{n} images {of}".rstrip()
+    remedy = "the data set has no more, so train more seeds"
+    if available > n:
+        remedy = f"evaluate on {'at least 200' if available >= ENOUGH_SAMPLES else f'all {available}'} images"
     return [
         Flag(
             "few_samples",
-            f"Evaluated on {what} only: the interval is wide, and a difference between models may be "
-            "chance. Next: evaluate on at least 200 images, or, where the data set has no more, train more seeds.",
+            f"Evaluated on {images} only: the interval is wide, and a difference between models may be chance. "
+            f"Next: {remedy}.",
         )
     ]
 

@@ -74,7 +74,7 @@ def sensitivity(
     measured = np.concatenate(parts) if parts else np.zeros(0)
     labels = data.labels[indices].cpu().numpy()
     known = np.isfinite(measured)
-    flags = few_samples(len(measured))
+    flags = few_samples(len(measured), len(data))
     if not known.all():
         flags.append(
             Flag(

@@ -99,7 +99,7 @@ def stability(
             numbers = measured[name if suffix == "_unchanged" else f"{name}{suffix}"]
             known = over & np.isfinite(numbers)
             values[f"{name}{suffix}"] = mean_value(numbers[known], labels[known], higher_is_better=direction)
-    flags = few_samples(len(changed))
+    flags = few_samples(len(changed), len(data))
     undefined = int((~np.isfinite(measured["cosine"])).sum())
     if undefined > 0:
         flags.append(
