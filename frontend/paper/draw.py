@@ -43,7 +43,10 @@ STYLE: Any = {  # of matplotlib
 }
 
 FRONT = "Pareto front; hollow: dominated"
+MARK = 3  # points, half the side of a point's square
+SIDES = ((0.7, 0.5), (0.7, -0.5), (-0.7, 0.5), (-0.7, -0.5), (1, 0), (-1, 0), (0, 1), (0, -1))  # of a point
 Row = dict[str, str]
+Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 
 @contextmanager
@@ -74,8 +77,6 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
     placed = _positions([row["x"] for row in rows])
     for axes, title in zip(grid, titles, strict=False):
         _panel(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
-        if layout["lambda_at_points"]:
-            _name_points(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
         if len(titles) > 1:
             axes.set_title(_wrapped(title, width / columns - 0.3))
     for axes in grid[len(titles) :]:
@@ -85,6 +86,10 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
     numbers = " (numbers: λ)" if layout["lambda_at_points"] else ""
     figure.supxlabel(_wrapped(layout["x_label"] + numbers, width))
     figure.set_figheight(HEIGHT * lines + 0.35 + _legend(figure, list(grid), width))
+    if layout["lambda_at_points"]:
+        figure.draw_without_rendering()  # gives the axes their final size
+        for axes, title in zip(grid, titles, strict=False):
+            _name_points(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
     return figure
 
 
@@ -131,25 +136,57 @@ def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axi
 
 
 def _name_points(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
-    """Write the λ of each point beside it in the colour of its line, on a side of its own for each of four lines; once
-    where several lines begin at one baseline."""
+    """Write the λ of each point beside it in the colour of its line, where neither another λ nor a point is; once where
+    several lines begin at one baseline. The axes have their final size, and the texts lie in them."""
+    in_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    places = {(placed.at(row["x"]), float(row["y"])): None for row in rows}
+    marks = {place: axes.transData.transform(place) * in_points for place in places}
+    taken = [(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in marks.values()]
+    left, bottom, right, top = (float(end) * in_points for end in axes.get_window_extent().extents)
+
+    def lost(box: Box) -> float:
+        whole = (box[2] - box[0]) * (box[3] - box[1])
+        return whole - _shared(box, (left, bottom, right, top)) + sum(_shared(box, other) for other in taken)
+
     named = set()
     for index, (label, color) in enumerate(colors.items()):
-        right, above = index % 4 < 2, index % 2 == 0
         for row in [row for row in rows if row["line"] == label and row["lambda"]]:
-            place = placed.at(row["x"]), float(row["y"])
-            if (place, row["lambda"]) not in named:
-                named.add((place, row["lambda"]))
-                axes.annotate(
-                    f"{float(row['lambda']):g}",
-                    place,
-                    xytext=(3 if right else -3, 2 if above else -2),
-                    textcoords="offset points",
-                    ha="left" if right else "right",
-                    va="bottom" if above else "top",
-                    color=color,
-                    zorder=4,
-                )
+            place, text = (placed.at(row["x"]), float(row["y"])), f"{float(row['lambda']):g}"
+            if (place, text) in named:
+                continue
+            named.add((place, text))
+            size = len(text) * CHARACTER * 72 + 1, float(POINTS)
+            # Another line's sides first, so that equal lines are named on different sides
+            sides = [*SIDES[index % len(SIDES) :], *SIDES[: index % len(SIDES)]]
+            offered = [(side, _box(marks[place], size, side)) for side in [*sides, *((2 * x, 2 * y) for x, y in sides)]]
+            (x, y), box = min(offered, key=lambda item: lost(item[1]))
+            taken.append(box)
+            axes.annotate(
+                text,
+                place,
+                xytext=(4 * x, 4 * y),
+                textcoords="offset points",
+                ha="center" if x == 0 else "left" if x > 0 else "right",
+                va="center" if y == 0 else "bottom" if y > 0 else "top",
+                color=color,
+                zorder=4,
+                in_layout=False,
+            )
+
+
+def _box(mark: Sequence[float], size: tuple[float, float], side: tuple[float, float]) -> Box:
+    """Return the box of a text of this size at this side of a point, in points."""
+    corner = [
+        at + 4 * way - (length / 2 if way == 0 else 0 if way > 0 else length)
+        for at, way, length in zip(mark, side, size, strict=True)
+    ]
+    return corner[0], corner[1], corner[0] + size[0], corner[1] + size[1]
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Return the area that two boxes share."""
+    wide, high = (min(one[axis + 2], other[axis + 2]) - max(one[axis], other[axis]) for axis in (0, 1))
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 class Axis:

@@ -1,11 +1,14 @@
 """Figures: what is drawn, that nothing is cut, and that lines can be told apart without colour."""
 
+import itertools
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.paper import draw
@@ -46,6 +49,41 @@ def test_nothing_is_cut_and_all_text_has_eight_points(panels: int, label: str):
             assert box.x0 >= -0.5 and box.x1 <= drawn.bbox.x1 + 0.5, text.get_text()
             assert box.y0 >= -0.5 and box.y1 <= drawn.bbox.y1 + 0.5, text.get_text()
         assert {text.get_fontsize() for text in shown} == {8}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_lambdas_at_points_lie_beside_each_other_and_in_the_axes(seed: int):
+    """Eight lines of four λ whose points crowd in a corner, as trade-offs do."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            **dict.fromkeys(("x_low", "x_high", "y_low", "y_high", "n", "runs"), ""),
+            **{"panel": "", "line": f"line {line}", "lambda": str(lambda_), "dominated": "no"},
+            **{"x": repr(1 - rng.gamma(2, 0.02)), "y": repr(1 - rng.gamma(2, 0.05))},
+        }
+        for line in range(8)
+        for lambda_ in (0.01, 0.1, 1.0, 10.0)
+    ]
+    colors = {f"line {line}": "C0" for line in range(8)}
+    shown = {"x_label": "x", "y_label": "y", "width": 6.5, "lambda_at_points": True, "colors": colors}
+    with draw.drawn(shown, rows) as drawn:
+        drawn.draw_without_rendering()
+        (axes,) = drawn.axes
+        boxes = [text.get_window_extent() for text in axes.texts]
+        inside = axes.get_window_extent()
+    assert len(boxes) == 32
+    overlapping = [one for one, other in itertools.combinations(boxes, 2) if _shared(one, other) > 0.1 * _area(other)]
+    assert len(overlapping) <= 2
+    assert all(_shared(box, inside) >= 0.9 * _area(box) for box in boxes)
+
+
+def _area(box: Bbox) -> float:
+    return box.width * box.height
+
+
+def _shared(one: Bbox, other: Bbox) -> float:
+    both = Bbox.intersection(one, other)
+    return 0.0 if both is None else _area(both)
 
 
 def test_the_legend_and_the_panels_do_not_overlap():
