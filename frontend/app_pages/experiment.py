@@ -16,7 +16,7 @@ from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
 from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
-from densitylab.frontend.ui.experiment_actions import show_experiment_actions
+from densitylab.frontend.ui.experiment_actions import show_cancel_and_retry, show_experiment_actions
 from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.kept_comparison import kept_comparison
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
@@ -228,6 +228,7 @@ def show_live() -> None:
     if not runs:
         return
     show_state(experiment, runs)
+    show_cancel_and_retry(runs)
     if experiment.search is not None:
         show_search(experiment.id)
     show_groups(comparison)

@@ -1,4 +1,4 @@
-"""The buttons of an experiment: compare, clone, add runs, edit, cancel, retry, archive, delete."""
+"""The buttons of an experiment: compare, copy, add runs, edit, archive, delete; and cancel and retry for its runs."""
 
 from collections.abc import Sequence
 
@@ -27,8 +27,7 @@ from densitylab.frontend.ui.status import flash
 def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], comparison: Comparison) -> None:
     """Draw the buttons in a row."""
     query = {"experiment": str(experiment.id)}
-    active = [run for run in runs if not run.status.final]
-    ended = [run for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
+    active = any(not run.status.final for run in runs)
     with st.container(horizontal=True):
         if st.button("Compare", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params=query)
@@ -43,18 +42,27 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
         show_adding(experiment, runs)
         _show_editor(experiment)
-        if active and st.button(f"Cancel {len(active)}", icon=":material/stop:"):
-            cancel([run.id for run in active])
-        if ended and st.button(f"Retry {len(ended)}", icon=":material/replay:"):
-            act(BulkAction.RETRY, [run.id for run in ended])
         if st.button("Unarchive" if experiment.archived else "Archive", icon=":material/archive:"):
             with show_api_errors():
                 api().change_experiment(experiment.id, ExperimentPatch(archived=not experiment.archived))
                 st.rerun()
         if st.button(
-            "Delete", icon=":material/delete:", disabled=bool(active), help="Cancel all runs before you delete them"
+            "Delete", icon=":material/delete:", disabled=active, help="Cancel all runs before you delete them"
         ):
             _confirm_delete(experiment, runs)
+
+
+def show_cancel_and_retry(runs: Sequence[Run]) -> None:
+    """Draw the buttons that act on the unfinished runs, and on the failed and cancelled ones, where there are any."""
+    active = [run.id for run in runs if not run.status.final]
+    ended = [run.id for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
+    if not active and not ended:
+        return
+    with st.container(horizontal=True):
+        if active and st.button(f"Cancel {len(active)}", icon=":material/stop:", key="cancel-runs"):
+            cancel(active)
+        if ended and st.button(f"Retry {len(ended)}", icon=":material/replay:", key="retry-runs"):
+            act(BulkAction.RETRY, ended)
 
 
 def _show_editor(experiment: Experiment) -> None:
