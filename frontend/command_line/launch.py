@@ -97,7 +97,7 @@ def cost(preflight: Preflight) -> str:
     time = "not known" if preflight.seconds is None else f"about {duration(preflight.seconds)}"
     known = preflight.evaluation_seconds
     evaluated = "an unknown time" if known is None else f"about {duration(known)}"
-    rough = ", within a factor of about three" if preflight.evaluation_basis in ("calibrated", "mixed") else ""
+    rough = ", within a factor of about two" if preflight.evaluation_basis in ("calibrated", "mixed") else ""
     memory = "not known" if preflight.memory_bytes is None else f"{size(preflight.memory_bytes)} for a run at most"
     lines = [
         f"runs      {preflight.runs}, {preflight.steps:,} steps in all",

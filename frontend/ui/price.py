@@ -10,8 +10,8 @@ from densitylab.frontend.ui.api import api, caller
 
 EVALUATION_BASIS = {
     "measured": "From finished evaluations of the same parameters, data and model.",
-    "calibrated": "Estimated from the network's size on an idle machine, right within a factor of about three.",
-    "mixed": "Partly from finished evaluations, partly estimated within a factor of about three on an idle machine.",
+    "calibrated": "Estimated from the network's size on an idle machine, right within a factor of about two.",
+    "mixed": "Partly from finished evaluations, partly estimated within a factor of about two on an idle machine.",
     "unknown": "There is no estimate for one of them: it is known once one with the same parameters, data and model "
     "has ended.",
 }

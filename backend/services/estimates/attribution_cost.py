@@ -78,4 +78,4 @@ def _calibrated(catalog: Catalog, run: Run) -> float | None:
         return None  # of a plug-in that is gone
     if network is None:
         return None
-    return network.multiplications / (cost_model.MULTIPLICATIONS_PER_SECOND * specs.cpu_threads(catalog, run.spec))
+    return cost_model.pass_seconds(network, specs.cpu_threads(catalog, run.spec))

@@ -1,10 +1,11 @@
 """Estimates of time and memory from the costs in catalog entries, for runs whose like has not been timed yet.
 
 A plain step is three passes through the network: forward, and backward by activations and by weights. A pass of one
-image takes the network's multiplications; one core of a present x86 CPU makes about 30 thousand million of them a
-second with torch (22 to 50, least on small networks). A step takes time for a batch of any size: each pass for its
-calls, and the optimizer for each parameter. So these times are right within a factor of two or three on a CPU, and do
-not apply to a GPU. tests/backend/services/test_cost_model.py compares them with the real networks.
+image takes the network's multiplications, of which one core of a present x86 CPU makes about 50 thousand million a
+second with torch (30 to 80), and the time to read and write its activations, which is most of it in narrow networks. A
+step takes time for a batch of any size: each pass for its calls, and the optimizer for each parameter. So these times
+are right within a factor of about two on a CPU, and do not apply to a GPU. tests/backend/services/test_cost_model.py
+compares the costs with the real networks, and benchmarks/step_estimates.py the times.
 """
 
 import math
@@ -24,7 +25,8 @@ from densitylab.backend.shared.catalog import (
 )
 from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES, Shape
 
-MULTIPLICATIONS_PER_SECOND = 30e9  # of one CPU core
+MULTIPLICATIONS_PER_SECOND = 50e9  # of one CPU core
+ACTIVATION_SECONDS = 3e-9  # of a pass, for each number that the network keeps
 PASS_SECONDS = 0.2e-3  # of a pass, for its calls
 EVALUATION_BATCH = 250  # images of a pass of an evaluation
 OPERATION_SECONDS = 1e-9  # of an evaluation's operation on a number of an image
@@ -51,7 +53,13 @@ def step_seconds(network: NetworkCost, passes: float, batch: int, cores: float) 
     """Return the time of a step on so many cores: a part for every step, and a part for each image. A run that shares
     its cores with others has less than one."""
     fixed = passes * PASS_SECONDS + network.parameters * PARAMETER_SECONDS
-    return fixed / min(1.0, cores) + batch * network.multiplications * passes / (MULTIPLICATIONS_PER_SECOND * cores)
+    return fixed / min(1.0, cores) + batch * passes * pass_seconds(network, cores)
+
+
+def pass_seconds(network: NetworkCost, cores: float) -> float:
+    """Return the time that one image adds to a pass on so many cores."""
+    on_one = network.multiplications / MULTIPLICATIONS_PER_SECOND + network.activations * ACTIVATION_SECONDS
+    return on_one / cores
 
 
 def copies(regularizer: RegularizerEntry, params: dict[str, Any], lambda_: float) -> float | None:
@@ -98,8 +106,8 @@ def evaluation_cost(
 def evaluation_seconds(network: NetworkCost, cost: EvaluationCost, images: int, shape: Shape, cores: float) -> float:
     """Return the time of an evaluation of so many images on so many cores, with `cost` for each of them."""
     calls = cost.passes * math.ceil(images / EVALUATION_BATCH) * PASS_SECONDS / min(1.0, cores)
-    multiplied = images * cost.passes * network.multiplications / MULTIPLICATIONS_PER_SECOND
-    return calls + (multiplied + images * math.prod(shape) * cost.operations * OPERATION_SECONDS) / cores
+    passed = images * cost.passes * pass_seconds(network, cores)
+    return calls + passed + images * math.prod(shape) * cost.operations * OPERATION_SECONDS / cores
 
 
 def _penalty(regularizer: RegularizerEntry, params: dict[str, Any]) -> PenaltyCost | None:

@@ -276,8 +276,8 @@ def _explain(catalog: Catalog, planned: list[RunSpec], paces: list[_Pace], setti
     how = {
         "measured": "from the throughput of finished runs of the same data, model, regularizer, batch size, precision "
         "and device, those of the last hour if there are any",
-        "calibrated": f"{calibrated}, right within a factor of about three",
-        "mixed": "partly from finished runs, partly estimated within a factor of about three, for a machine that is "
+        "calibrated": f"{calibrated}, right within a factor of about two",
+        "mixed": "partly from finished runs, partly estimated within a factor of about two, for a machine that is "
         "otherwise idle",
         "unknown": "no such run has finished yet, and there is no estimate for this model, regularizer, precision or "
         "device",

@@ -147,7 +147,7 @@ class Preflight(Answer):
     evaluation_basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(
         default="unknown",
         description="what `evaluation_seconds` rests on; measured: finished evaluations of the same parameters, data "
-        "and model; calibrated: the network's size, right within a factor of about three",
+        "and model; calibrated: the network's size, right within a factor of about two",
     )
     basis: Literal["measured", "calibrated", "mixed", "unknown"] = Field(description="what `seconds` rests on")
     basis_text: str = Field(description="the same, a sentence")
