@@ -1,5 +1,7 @@
 """The launch form's summary: price, errors, the button, and warnings."""
 
+from itertools import accumulate
+
 import streamlit as st
 
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, RunSpec
@@ -27,7 +29,7 @@ def draw_summary(
     """
     follow_jumps()
     if request is not None and cost is not None:
-        _draw_price(request, cost)
+        _draw_price(request, cost, catalog)
     for error in errors.errors:
         st.markdown(f":red[:material/error:] {jump_link(named(error), errors.anchor(error))}")
     launchable = request is not None and not errors.errors and (cost is None or cost.launchable)
@@ -60,7 +62,7 @@ def _label(request: ExperimentRequest | None) -> str:
     return "Start the search" if request.search is not None else f"Launch {counted(count_runs(request.sweep), 'run')}"
 
 
-def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
+def _draw_price(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -> None:
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
 
     def scaled(seconds: float | None) -> str:
@@ -86,6 +88,27 @@ def _draw_price(request: ExperimentRequest, cost: Preflight) -> None:
         help=f"{cost.memory_formula}. The worker's process has the libraries in memory besides.",
     )
     st.caption(f"{_around(request, cost)} · {escaped(cost.basis_text)}")
+    if most := _dearest(request, cost, catalog):
+        st.caption(most)
+
+
+def _dearest(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -> str:
+    """Return which of several regularizers takes most of the training; empty where none stands out."""
+    grids = request.sweep if isinstance(request.sweep, list) else []
+    counts = [count_runs(grid) for grid in grids]
+    known = [seconds for seconds in cost.seconds_per_run if seconds is not None]
+    if len(grids) < 2 or sum(counts) != len(known):
+        return ""
+    ends = list(accumulate(counts))
+    sums = [sum(known[end - count : end]) for end, count in zip(ends, counts, strict=True)]
+    largest = max(range(len(grids)), key=sums.__getitem__)
+    share = sums[largest] / sum(known)
+    if share < 1.5 * counts[largest] / len(known):
+        return ""
+    spec = RunSpec.model_validate(request.spec)
+    key = (grids[largest].get("regularizer") or [spec.regularizer.model_dump()])[0]["key"]
+    entry = catalog.entry("regularizer", key)
+    return f"{escaped(entry.label if entry else key)} takes {100 * share:.0f} % of the training."
 
 
 def _around(request: ExperimentRequest, cost: Preflight) -> str:

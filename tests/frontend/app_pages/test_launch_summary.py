@@ -239,3 +239,14 @@ def test_a_link_with_a_damaged_draft_fills_the_form_without_it(page):
     app = page.open("launch", unfold=False, preset="demo", draft="not a draft")
     assert "cannot be read" in " ".join(item.value for item in app.warning)
     assert launch_button(app).label == "Launch 9 runs"
+
+
+@pytest.mark.parametrize("other,said", [("adversarial_training", True), ("input_gradient", False)])
+def test_the_regularizer_that_takes_most_of_the_training_is_named(page, other, said):
+    """A step with an attack of ten steps takes many passes; both gradient penalties take equally many."""
+    sweep = [{"lambda_": [0.1, 1], "seed": [0]}, {"regularizer": [{"key": other}], "lambda_": [1], "seed": [0]}]
+    draft = encoded(
+        ExperimentRequest(name="two", spec={"evaluations": [], "regularizer": {"key": "marginal_density"}}, sweep=sweep)
+    )
+    text = page_text(page.open("launch", draft=draft)).replace("\\", "")
+    assert ("Adversarial training takes" in text) is said and (" % of the training." in text) is said
