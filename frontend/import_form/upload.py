@@ -33,6 +33,13 @@ def draw_upload(dataset: Mapping[str, Any]) -> None:
             task = api().inspect_file(file, file.name, InspectRequest(dataset=Component(**dataset)))
             st.query_params[INSPECTION] = str(task.id)
             st.rerun()
+    if file is None:
+        st.caption("A line of your training script writes such a file:")
+        st.code('torch.save(model.state_dict(), "model.pt")', language="python")
+        st.caption(
+            "The networks here whose weights fit are offered next. A network of your own comes as a plug-in: "
+            "docs/import.md has one in full."
+        )
 
 
 def inspection() -> Inspection | None:
