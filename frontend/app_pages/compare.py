@@ -168,7 +168,8 @@ if not first:
     st.info("None of these runs exists any more. Choose others on the Runs page.", icon=":material/lightbulb:")
     st.page_link("app_pages/runs.py", label="All runs", icon=":material/list:")
     st.stop()
-st.header(escaped(subject.name))
+if not subject.experiments:  # the choice above names them
+    st.header(escaped(subject.name))
 load_charts()
 live = count_unfinished(first) > 0
 whole = kept_comparison(first)
