@@ -25,7 +25,9 @@ from densitylab.backend.shared.statistics.groups import (
     differing_settings,
     group_runs,
     higher_is_better,
+    is_unused,
     mean_over_seeds,
+    repeated_text,
 )
 from densitylab.backend.shared.statistics.paired_tests import ImageTest, PairedTest, compare_images
 from densitylab.backend.shared.statistics.selection import (
@@ -99,7 +101,11 @@ def compare(
                 runs=[run.id for run in group.runs],
                 regularizer=group.settings.get("regularizer.key"),
                 lambda_=group.settings["lambda_"],
-                settings={name: group.settings[name] for name in varied if name in group.settings},
+                settings={
+                    name: group.settings[name]
+                    for name in varied
+                    if name in group.settings and not is_unused(name, group)
+                },
                 baseline=None if own is None else index[id(own)],
                 best=number == best,
                 result=_mean(mean_over_seeds(group, column)),
@@ -122,6 +128,8 @@ def compare(
         selection_text=selection_text(selection) if selection else "",
         differing_conditions=[contracts.DifferingCondition(condition=item.name, runs=item.runs) for item in conditions],
         conditions_text=conditions_text(conditions),
+        repeated_trainings=[ids for group in groups for ids in group.repeated],
+        repeated_text=repeated_text(groups),
     )
 
 
@@ -174,7 +182,7 @@ def claim(
         questions=[_question(*item) for item in zip(QUESTIONS, judged.questions, strict=False)],
         seeds=judged.seeds,
         seeds_needed=judged.seeds_needed,
-        flags=_flags(session, members, used),
+        flags=_flags(session, [first, second], used),
     )
 
 
@@ -301,8 +309,10 @@ def _image_test(pairs: Sequence[tuple[Values | None, Values | None]]) -> ImageTe
     return compare_images(first[known], second[known]) if known.any() else None
 
 
-def _flags(session: Session, members: Sequence[Run], used: Sequence[Column]) -> list[contracts.ClaimFlag]:
-    """Return the warnings of the runs and of the evaluations that gave these results, and what differs between runs."""
+def _flags(session: Session, sides: Sequence[Group], used: Sequence[Column]) -> list[contracts.ClaimFlag]:
+    """Return the warnings of the runs and of the evaluations that gave these results, what differs between runs, and
+    the runs that are one training."""
+    members = [run for group in sides for run in group.runs]
     carriers: dict[tuple[str, str], list[int]] = {}
     names = {column.result.partition(".")[0] for column in used}
     known = []
@@ -321,6 +331,9 @@ def _flags(session: Session, members: Sequence[Run], used: Sequence[Column]) -> 
     if conditions := differing_conditions(known, used):
         runs_apart = sorted({run for condition in conditions for ids in condition.runs.values() for run in ids})
         flags.append(contracts.ClaimFlag(key="other_conditions", text=conditions_text(conditions), runs=runs_apart))
+    if text := repeated_text(sides):
+        repeated = [run for group in sides for ids in group.repeated for run in ids]
+        flags.append(contracts.ClaimFlag(key="repeated_training", text=text, runs=repeated))
     return flags
 
 

@@ -9,12 +9,14 @@ from functools import cached_property
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import (
+    OF_PENALTY,
     Column,
     Group,
     baseline_for,
     differing_settings,
     group_runs,
     higher_is_better,
+    is_unused,
 )
 from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
@@ -54,15 +56,9 @@ class Comparison:
 
     def setting_text(self, name: str, group: Group, catalog: Catalog) -> str:
         """Return a setting of a group in words. The regularizer of a baseline is the name that it has in its label."""
-        if name == "regularizer.key" and self.called_baseline(group):
+        if name == "regularizer.key" and group.is_baseline and group.trained_here:
             return NO_REGULARIZER
-        return setting_text(name, group.settings, catalog)
-
-    def called_baseline(self, group: Group) -> bool:
-        """Return whether a group has no penalty and is called the baseline: not where several such groups differ in
-        their regularizers alone."""
-        plain = "regularizer.key" not in self.varied or self.labels[self.index_of(group)].startswith(NO_REGULARIZER)
-        return group.is_baseline and group.trained_here and plain
+        return "—" if is_unused(name, group) else setting_text(name, group.settings, catalog)
 
     def index_of(self, group: Group) -> int:
         """Return the group's index in `groups`."""
@@ -182,19 +178,17 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
 
 
 def _labels(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) -> list[str]:
-    """Return the settings of each group in words. Where regularizers differ, a baseline is called so unless there are
-    several that only their penalties, with λ = 0, tell apart."""
+    """Return the settings of each group in words. Where penalties differ, a baseline is called so."""
     labels = [settings_text(group.settings, varied, catalog) for group in groups]
-    if "regularizer.key" not in varied:
+    if not any(name.startswith(OF_PENALTY) for name in varied):
         return labels
-    others = [name for name in varied if name != "lambda_" and not name.startswith(("regularizer.", "schedule."))]
-    plain = [
+    others = [name for name in varied if name != "lambda_" and not name.startswith(OF_PENALTY)]
+    return [
         ", ".join(filter(None, [NO_REGULARIZER, settings_text(group.settings, others, catalog)]))
         if group.is_baseline and group.trained_here
         else label
         for group, label in zip(groups, labels, strict=True)
     ]
-    return [short if plain.count(short) == 1 else label for short, label in zip(plain, labels, strict=True)]
 
 
 def _distinct(labels: Sequence[str], groups: Sequence[Group]) -> list[str]:

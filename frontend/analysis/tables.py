@@ -7,7 +7,15 @@ import pandas as pd
 
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.statistics.estimates import Estimate
-from densitylab.backend.shared.statistics.groups import Column, difference, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.groups import (
+    Column,
+    Group,
+    difference,
+    higher_is_better,
+    is_unused,
+    mean_over_seeds,
+    newest_of_each_seed,
+)
 from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
 from densitylab.backend.shared.statistics.selection import (
     Selection,
@@ -65,12 +73,11 @@ def summary(
             {
                 setting_label(name, group.settings, catalog): comparison.setting_text(name, group, catalog)
                 for name in names
-                if (name in group.settings or "." not in name)
-                and not (group.is_baseline and name.startswith("regularizer.params."))
+                if (name in group.settings or "." not in name) and not is_unused(name, group)
             }
         )
-        finished = sum(run.status is Status.SUCCEEDED for run in group.runs) if group.trained_here else None
-        row = {SEEDS: "—" if finished is None else f"{finished} of {len(group.runs)}"}
+        finished = _finished(group) if group.trained_here else None
+        row = {SEEDS: "—" if finished is None else f"{finished} of {len(set(group.seeds))}"}
         for column, label in labels.items():
             row[label] = (BEST if best.get(column) is group else "") + cell(means[column][index], seeds=finished)
             if deltas and any(comparison.baselines):
@@ -83,6 +90,11 @@ def summary(
                 )
         rows.append(row)
     return pd.concat([pd.DataFrame(settings), pd.DataFrame(rows)], axis=1).fillna("—")
+
+
+def _finished(group: Group) -> int:
+    """Return the number of seeds of which a run is trained."""
+    return len({run.spec.seed for run in group.runs if run.status is Status.SUCCEEDED})
 
 
 def numbers(
@@ -109,7 +121,9 @@ def numbers(
             rows.append(
                 {
                     "group": label,
-                    **{name: group.settings.get(name) for name in comparison.varied},
+                    **{
+                        name: None if is_unused(name, group) else group.settings.get(name) for name in comparison.varied
+                    },
                     "runs": " ".join(str(run.id) for run in group.runs),
                     "result": column.result,
                     "label": column_text,
@@ -192,7 +206,7 @@ def selections(
     table = []
     for row in rows:
         split = row.accuracy_split
-        seeds = len(row.group.runs) if row.group else 0
+        seeds = _seeds(row.group) if row.group else 0
         tested = tests.get((comparison.index_of(row.group), result)) if row.group else None
         selected_by = cell(row.selected_by, seeds=seeds)
         beside, rested_on = _constrained(row, comparison, catalog)
@@ -207,7 +221,7 @@ def selections(
                 **beside,
                 "Test accuracy": cell(row.test_accuracy, seeds=seeds),
                 "λ within budget": f"{row.within} of {row.candidates}",
-                f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=len(row.baseline.runs)),
+                f"baseline accuracy, {split}": cell(row.baseline_accuracy, seeds=_seeds(row.baseline)),
                 f"accuracy, {split}": cell(row.accuracy, seeds=seeds),
                 "Δ accuracy": "—" if row.loss is None else f"{fixed(-100 * row.loss, 1, signed=True)} points",
                 **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
@@ -218,16 +232,20 @@ def selections(
     return pd.DataFrame(table)
 
 
+def _seeds(group: Group) -> int:
+    return len(newest_of_each_seed(group.runs))
+
+
 def _constrained(row: Selection, comparison: Comparison, catalog: Catalog) -> tuple[dict[str, str], dict[str, str]]:
     """Return the cells of the selection's second result: of the test images, and of those where it was compared."""
     if row.constrained is None:
         return {}, {}
     result, split = row.constrained.constraint.result, row.constrained.split
     label = short_label(result, comparison, catalog)
-    seeds = len(row.group.runs) if row.group else 0
+    seeds = _seeds(row.group) if row.group else 0
     change = difference(row.group, row.baseline, result) if row.group else None
     tested = mean_over_seeds(row.group, result) if row.group else None
-    baseline = cell(row.constrained.baseline, seeds=len(row.baseline.runs))
+    baseline = cell(row.constrained.baseline, seeds=_seeds(row.baseline))
     return (
         {label: cell(tested, seeds=seeds), f"Δ {label}": cell(change, seeds=seeds, signed=True)},
         {

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from densitylab.backend.shared.contracts import MetricSeries
 from densitylab.backend.shared.statistics.bounds import UNBOUNDED, Bounds, bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
+from densitylab.backend.shared.statistics.groups import newest_of_each_seed
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.charts.axes import number_axis
@@ -34,7 +35,7 @@ def group_curves(comparison: Comparison, series: Sequence[MetricSeries], x: XAxi
     drawn = []
     bounds = bounds_of_curve(series[0].name) if series else UNBOUNDED
     for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True):
-        seeds = [by_run[run.id] for run in group.runs if run.id in by_run]
+        seeds = [by_run[run.id] for run in newest_of_each_seed(run for run in group.runs if run.id in by_run)]
         steps = sorted(set.intersection(*(set(points) for points in seeds))) if seeds else []
         values = [estimate([points[step].value for points in seeds], bounds) for step in steps]
         if steps:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from densitylab.backend.shared.statistics.estimates import Estimate
-from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds
+from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds, repeated_text
 from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, selection_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
@@ -138,6 +138,8 @@ def _table(
     tests = correction_text(comparison, columns)
     if tests:
         notes = [*notes, f"{tests} No mean is bold where such a difference is undecided."]
+    if repeated := repeated_text(there):
+        notes = [*notes, repeated]
     return PaperTable(
         key=file_key(title.partition(",")[0]),
         title=title,

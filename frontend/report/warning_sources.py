@@ -1,6 +1,7 @@
 """The warnings of an experiment, each with the runs that it is about."""
 
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
+from densitylab.backend.shared.statistics.groups import repeated_text
 from densitylab.frontend.analysis.comparison import results_in_several_columns
 from densitylab.frontend.report.evidence import Evidence
 
@@ -22,5 +23,7 @@ def warning_sources(evidence: Evidence) -> dict[str, list[str]]:
         sources[f"{result} was evaluated with different parameters or on different data; each has its own column."] = []
     columns = evidence.columns
     if text := conditions_text(differing_conditions(evidence.runs, columns)):
+        sources[text] = []
+    if text := repeated_text(evidence.comparison.groups):
         sources[text] = []
     return sources

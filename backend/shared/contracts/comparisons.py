@@ -47,10 +47,12 @@ class ImageTest(Answer):
 
 
 class ComparedGroup(Answer):
-    """Runs that differ only in the seed."""
+    """Runs that differ only in the seed; those with λ = 0 may differ in the regularizer, which they do not use."""
 
     runs: list[int] = Field(description="numbers of the runs")
-    regularizer: str | None = Field(description="key of the regularizer; null: not known, of an imported model")
+    regularizer: str | None = Field(
+        description="key of the regularizer; of a baseline that of one run; null: not known, of an imported model"
+    )
     lambda_: float | None = Field(description="weight λ of the penalty; null: not known, of an imported model")
     settings: dict[str, Any] = Field(description="by dotted path: those in which the groups differ")
     baseline: int | None = Field(
@@ -141,6 +143,11 @@ class RunComparison(Answer):
         "known of a run differ from nothing",
     )
     conditions_text: str = Field(default="", description="the same in a sentence; empty: none")
+    repeated_trainings: list[list[int]] = Field(
+        default_factory=list,
+        description="runs with the same settings and seed, hence one training: only the newest with a result counts",
+    )
+    repeated_text: str = Field(default="", description="the same in a sentence; empty: none")
 
 
 class ClaimQuestion(Answer):

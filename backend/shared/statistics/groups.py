@@ -13,6 +13,9 @@ from densitylab.backend.shared.statistics.bounds import SHARE, Bounds, BoundsOf,
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate, estimate_proportion, wilson
 from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
 
+OF_PENALTY = ("regularizer.", "schedule.")  # prefixes of settings that have no part in a training with λ = 0
+_NAMED = 5  # trainings in a sentence
+
 
 @dataclass(frozen=True)
 class Column:
@@ -31,10 +34,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in the seed, or one model that was trained elsewhere."""
+    """Runs that differ only in the seed, or one model that was trained elsewhere. The runs of a baseline may differ in
+    the penalty too, which is not computed."""
 
-    settings: dict[str, Any]  # flat spec without the seed, and the hash of the data
-    runs: list[Run]
+    settings: dict[str, Any]  # flat spec of the first run without the seed, and the hash of the data
+    runs: list[Run]  # in the order of their numbers
     is_baseline: bool  # λ is 0, or the regularizer has no penalty
     bounds: BoundsOf = unbounded
 
@@ -75,11 +79,25 @@ class Group:
     def by_seed(self) -> dict[Column, dict[int | None, float]]:
         """Values by column and seed; of several runs with one seed the newest. None: the seed is not known."""
         known = self.trained_here
-        seeds = {run.id: run.spec.seed if known else None for run in sorted(self.runs, key=lambda run: run.id)}
+        seeds = {run.id: run.spec.seed if known else None for run in self.runs}
         return {
             column: {seed: values[run_id] for run_id, seed in seeds.items() if run_id in values}
             for column, values in self._values.items()
         }
+
+    @cached_property
+    def repeated(self) -> list[list[int]]:
+        """The runs of each seed that have the same result: one training, of which the newest run counts."""
+        found: dict[int, set[int]] = {}
+        for values in self._values.values():
+            own: dict[int, list[int]] = {}
+            for run in self.runs:
+                if run.id in values:
+                    own.setdefault(run.spec.seed, []).append(run.id)
+            for seed, ids in own.items():
+                if len(ids) > 1:
+                    found.setdefault(seed, set()).update(ids)
+        return [sorted(ids) for _, ids in sorted(found.items())]
 
     @cached_property
     def means(self) -> dict[Column, Estimate]:
@@ -160,32 +178,56 @@ def _start(run: Run) -> str:
 def group_runs(runs: Iterable[Run], plain: Collection[str] = (), bounds: BoundsOf = unbounded) -> list[Group]:
     """Return the groups in order of λ, baselines first.
 
-    A model that was trained elsewhere is a group of its own, behind those trained here.
+    Without a penalty the regularizer and the schedule of λ have no part in the training, so that runs which differ in
+    these alone are one baseline. A model that was trained elsewhere is a group of its own, behind those trained here.
 
     Args:
         runs: of any experiments.
         plain: keys of the regularizers without a penalty.
         bounds: the catalog's bounds of results, at which intervals over seeds end.
     """
-    groups: dict[str, Group] = {}
-    for run in runs:
+    members: dict[str, list[tuple[dict[str, Any], Run]]] = {}
+    for run in sorted(runs, key=lambda run: run.id):
         own = settings(run)
+        if own.get("regularizer.key") in plain:
+            own["lambda_"] = 0.0  # whatever the weight of no penalty is
         # A run that has not started has no data hash yet; it belongs to the group nevertheless
-        key = json.dumps({name: value for name, value in own.items() if name != "data_hash"}, sort_keys=True)
+        shared = _without_penalty(own) if own["lambda_"] == 0 else own
+        key = json.dumps({name: value for name, value in shared.items() if name != "data_hash"}, sort_keys=True)
         if run.origin is not Origin.TRAINED:
             key += f" {run.id}"
-        baseline = own["lambda_"] == 0 or own.get("regularizer.key") in plain
-        group = groups.setdefault(key, Group(own, [], baseline, bounds))
-        group.runs.append(run)
+        members.setdefault(key, []).append((own, run))
+    groups = []
+    for alike in members.values():
+        # A baseline has the settings of a run without a regularizer, if there is one
+        own = min(alike, key=lambda item: item[0].get("regularizer.key") not in plain)[0]
+        groups.append(Group(own, [run for _, run in alike], own["lambda_"] == 0, bounds))
     return sorted(
-        groups.values(),
+        groups,
         key=lambda group: (
             not group.trained_here,
             not group.is_baseline,
             group.settings.get("regularizer.key", ""),
             math.inf if group.settings["lambda_"] is None else group.settings["lambda_"],
-            min(run.id for run in group.runs),
+            group.runs[0].id,
         ),
+    )
+
+
+def newest_of_each_seed(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs of a group without those of which a newer one has the same seed."""
+    return list({run.spec.seed: run for run in sorted(runs, key=lambda run: run.id)}.values())
+
+
+def repeated_text(groups: Iterable[Group]) -> str:
+    """Return a sentence that names the runs which are one training; "" for none."""
+    repeated = [" and ".join(map(str, ids)) for group in groups for ids in group.repeated]
+    if not repeated:
+        return ""
+    more = f" and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
+    return (
+        f"Trained more than once with the same settings and seed: runs {'; '.join(repeated[:_NAMED])}{more}. Of each "
+        "only the newest run with a result counts."
     )
 
 
@@ -209,6 +251,11 @@ def _values(name: str, groups: Sequence[Group]) -> dict[str, set[str]]:
         if name in group.settings or (of_training and group.trained_here):
             values.setdefault(owner, set()).add(repr(group.settings.get(name)))
     return values
+
+
+def is_unused(name: str, group: Group) -> bool:
+    """Return whether the setting is a detail of a penalty, and the group has none."""
+    return group.is_baseline and name.startswith(OF_PENALTY) and name != "regularizer.key"
 
 
 def columns(runs: Iterable[Run]) -> list[Column]:
@@ -266,7 +313,8 @@ def baseline_for(group: Group, groups: Sequence[Group]) -> Group | None:
     """
     if group.is_baseline or group.settings["lambda_"] is None:
         return None
-    candidates = [other for other in groups if other.is_baseline and _setup(other) == _setup(group)]
+    setup = _setup(group)
+    candidates = [other for other in groups if other.is_baseline and _setup(other) == setup]
     if not candidates:
         return None
     return min(
@@ -279,8 +327,10 @@ def baseline_for(group: Group, groups: Sequence[Group]) -> Group | None:
 
 def _setup(group: Group) -> dict[str, Any]:
     """Return the settings that do not belong to the penalty; the columns tell different data apart."""
-    return {
-        name: value
-        for name, value in group.settings.items()
-        if name not in ("lambda_", "data_hash", "source") and not name.startswith(("regularizer.", "schedule."))
-    }
+    settings_ = _without_penalty(group.settings)
+    return {name: value for name, value in settings_.items() if name not in ("lambda_", "data_hash", "source")}
+
+
+def _without_penalty(settings_: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without the regularizer and the schedule of λ."""
+    return {name: value for name, value in settings_.items() if not name.startswith(OF_PENALTY)}

@@ -8,7 +8,13 @@ from typing import Literal
 from densitylab.backend.shared.contracts import EvaluationSplit, Status
 from densitylab.backend.shared.statistics.bounds import bounds_of_curve
 from densitylab.backend.shared.statistics.estimates import Estimate, estimate
-from densitylab.backend.shared.statistics.groups import Column, Group, baseline_for, mean_over_seeds
+from densitylab.backend.shared.statistics.groups import (
+    Column,
+    Group,
+    baseline_for,
+    mean_over_seeds,
+    newest_of_each_seed,
+)
 
 ACCURACY = "accuracy.accuracy"  # the one result that every trained run has
 Edge = Literal["lowest", "highest", "only"]
@@ -109,8 +115,8 @@ def validation_accuracy(group: Group) -> Estimate | None:
 
 def _last_of_curve(group: Group, curve: str) -> Estimate | None:
     """Return the mean over seeds of a proportion's curve at the last epoch; None where no trained run has it."""
-    trained = [run for run in group.runs if run.status is Status.SUCCEEDED]
-    return estimate([run.metrics[curve] for run in trained if curve in run.metrics], bounds_of_curve(curve))
+    trained = [run for run in group.runs if run.status is Status.SUCCEEDED and curve in run.metrics]
+    return estimate([run.metrics[curve] for run in newest_of_each_seed(trained)], bounds_of_curve(curve))
 
 
 def is_validation(column: Column) -> bool:

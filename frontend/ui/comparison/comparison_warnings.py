@@ -6,7 +6,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
-from densitylab.backend.shared.statistics.groups import Column
+from densitylab.backend.shared.statistics.groups import Column, repeated_text
 from densitylab.frontend.analysis.comparison import Comparison, all_runs, results_in_several_columns, short_label
 from densitylab.frontend.analysis.formatting import joined, run_flags
 from densitylab.frontend.ui.api import api, caller, catalog
@@ -34,7 +34,7 @@ def comparison_warnings(comparison: Comparison, columns: Sequence[Column]) -> li
     sentences += [f"{words}: run {joined(runs)}." for words, runs in flagged.items()]
     sentences += evaluation_warnings(comparison, columns)
     conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
-    return sentences + ([conditions] if conditions else [])
+    return sentences + list(filter(None, [conditions, repeated_text(comparison.groups)]))
 
 
 def evaluation_warnings(comparison: Comparison, columns: Sequence[Column]) -> list[str]:

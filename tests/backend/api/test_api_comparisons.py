@@ -118,6 +118,27 @@ def test_groups_tests_and_selected_lambda(client: TestClient, launched: dict[flo
     assert "not every run has a validation accuracy" in answer["selection_text"]
 
 
+def test_a_baseline_of_another_launch_is_the_same_training(
+    client: TestClient, launched: dict[float, list[int]], work: Any
+):
+    """Seed 0 of λ = 0 is trained again under another regularizer, with seed 3 beside it."""
+    asked = {"regularizer": {"key": "input_gradient"}, "lambda_": 0.0, "evaluations": [{"key": "leakage"}]}
+    again, further = work.launch(asked, sweep={"seed": [0, 3]})
+    for run_id in (again, further):
+        work.train(run_id)
+        finish(work, run_id, {"accuracy": np.ones(IMAGES), "leakage": np.full(IMAGES, 0.5)})
+    ids = [*(run for own in launched.values() for run in own), again, further]
+    answer = get(client, ids=ids, result="accuracy.accuracy")
+    first, *others = answer["groups"]
+    assert first["runs"] == [*launched[0.0], again, further] and [group["baseline"] for group in others] == [0, 0]
+    assert first["result"]["n"] == 4 and answer["differences"][0]["test"]["n"] == 3
+    assert answer["repeated_trainings"] == [[launched[0.0][0], again]]
+    assert f"runs {launched[0.0][0]} and {again}. Of each" in answer["repeated_text"]
+    asked = {"first": launched[1.0], "second": [*launched[0.0], again], "result": "accuracy.accuracy"}
+    claim = get(client, "/claim", **asked)
+    assert claim["seeds"] == 3 and "repeated_training" in [flag["key"] for flag in claim["flags"]]
+
+
 def test_a_chosen_baseline_and_a_wider_budget(client: TestClient, launched: dict[float, list[int]]):
     query = {"ids": [run for own in launched.values() for run in own], "result": "leakage.share"}
     wide = get(client, **query, accuracy_budget=0.3)

@@ -21,6 +21,7 @@ from densitylab.backend.shared.statistics.groups import (
     baseline_for,
     differing_settings,
     group_runs,
+    repeated_text,
 )
 from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.frontend.analysis.colors import NEUTRAL, PALETTE
@@ -118,11 +119,56 @@ def matched_runs(validation: bool = True) -> list[Run]:
 def test_a_baseline_is_the_same_spec_otherwise():
     runs = [make_run("none", 0, 0), make_run("a", 1, 0), make_run("a", 1, 0, model="cnn"), make_run("a", 0, 0)]
     groups = group_runs(runs)
-    by_id = {group.runs[0].id: group for group in groups}
-    none, ours, other, zero = (by_id[run.id] for run in runs)
-    assert baseline_for(ours, groups) is zero  # nearer than another regularizer
-    assert baseline_for(ours, [none, ours, other]) is none
+    none, ours, other, zero = (next(group for group in groups if run in group.runs) for run in runs)
+    assert none is zero and baseline_for(ours, groups) is none
     assert baseline_for(other, groups) is None  # no baseline with its model
+
+
+def two_experiments() -> list[Run]:
+    """Two regularizers, each with λ = 0 of its own; seed 0 of it is trained in both."""
+    runs = [
+        make_run(key, lambda_, seed, results=measured(accuracy + seed / 100, 0.1, 0.5))
+        for key, lambda_, seeds, accuracy in (
+            ("a", 0, (0, 1), 0.9),
+            ("a", 1, (0, 1, 2), 0.8),
+            ("b", 0, (0, 2), 0.9),
+            ("b", 1, (0, 1, 2), 0.7),
+        )
+        for seed in seeds
+    ]
+    for run in runs:
+        run.experiment = 1 if run.spec.regularizer.key == "a" else 2
+    return runs
+
+
+def test_baselines_of_several_experiments_are_one_that_every_method_is_compared_with():
+    runs = two_experiments()
+    found = compare(runs, NO_CATALOG)
+    assert found.labels == ["Baseline (no regularizer)", "a, λ 1", "b, λ 1"]
+    table = summary(found, [found.columns[0]], NO_CATALOG)
+    assert list(table["seeds done"]) == ["3 of 3"] * 3
+    delta = next(name for name in table if str(name).startswith("Δ"))
+    assert list(table[delta]) == ["baseline", "-0.100", "-0.200"]
+    by_group = {row["group"]: row for row in numbers(found, found.columns[:1], NO_CATALOG)}
+    assert [by_group[label]["difference_n"] for label in found.labels[1:]] == [3, 3]
+    assert repeated_text(found.groups) == (
+        f"Trained more than once with the same settings and seed: runs {runs[0].id} and {runs[5].id}. Of each only the "
+        "newest run with a result counts."
+    )
+    assert compare(runs[5:] + runs[:5], NO_CATALOG).labels == found.labels
+
+
+def test_a_baseline_has_no_details_of_a_penalty():
+    runs = two_experiments()
+    for run in runs[:2]:
+        run.spec.regularizer.params["power"], run.spec.schedule.key = 2, "cosine"
+    for run in runs[2:5]:
+        run.spec.regularizer.params["power"] = 1
+    found = compare(runs, NO_CATALOG)
+    assert found.labels[0] == "Baseline (no regularizer)" and "regularizer.params.power" in found.varied
+    baseline = summary(found, found.columns, NO_CATALOG).iloc[0]
+    assert (baseline["regularizer"], baseline["schedule"], baseline["power"]) == ("Baseline (no regularizer)", "—", "—")
+    assert numbers(found, found.columns, NO_CATALOG)[0]["schedule.key"] is None
 
 
 def test_a_chosen_baseline_comes_first_and_changes_no_colour():
@@ -144,7 +190,7 @@ def colors_by_group(runs: list[Run]) -> dict[tuple[str, float, str], str]:
 def test_a_group_has_the_same_colour_whatever_it_is_compared_with():
     runs = [make_run(key, lambda_, 0) for key in ("a", "b") for lambda_ in (0, 0.1, 1)]
     every = colors_by_group(runs)
-    assert len(set(every.values())) == 6 and every["a", 0, "mlp"] == NEUTRAL
+    assert len(set(every.values())) == 5 and every["a", 0, "mlp"] == NEUTRAL  # one baseline
     for kept in ([0, 1], [0, 2], [1, 2], [0, 2, 5], [2, 4], [0, 1, 3, 4]):
         for group, color in colors_by_group([runs[index] for index in kept]).items():
             assert color == every[group] or group[1] == 0
@@ -256,8 +302,8 @@ def test_a_baseline_is_called_so_where_regularizers_differ():
         "Baseline (no regularizer), cnn",
         "mlp, b, λ 2",
     ]
-    two = [make_run("a", 0, 0), make_run("b", 0, 0), make_run("b", 2, 0)]  # told apart by their penalties alone
-    assert compare(two, NO_CATALOG).labels == ["a, λ 0", "b, λ 0", "b, λ 2"]
+    two = [make_run("a", 0, 0), make_run("b", 0, 0), make_run("b", 2, 0)]
+    assert compare(two, NO_CATALOG).labels == ["Baseline (no regularizer)", "b, λ 2"]
     assert compare(runs[:2], NO_CATALOG).labels == ["λ 0", "λ 1"]
 
 
@@ -273,8 +319,8 @@ def test_tables_and_axes_name_the_regularizer_of_a_baseline_as_its_label_does():
     runs = [make_run("a", 0, 0, results=results), make_run("a", 1, 0, results=results)]
     runs.append(make_run("b", 2, 0, results=results))
     assert names(runs) == (["Baseline (no regularizer)", "a", "b"], ["Baseline (no regularizer)", "a", "b"])
-    runs.append(make_run("b", 0, 0, results=results))  # two that their regularizers alone tell apart
-    assert names(runs) == (["a", "b", "a", "b"], ["a", "b"])
+    runs.append(make_run("b", 0, 0, results=results))
+    assert names(runs) == (["Baseline (no regularizer)", "a", "b"], ["Baseline (no regularizer)", "a", "b"])
 
 
 def test_controls_stand_beside_shares():

@@ -38,6 +38,13 @@ def test_the_mean_is_taken_at_the_steps_that_all_seeds_have():
     assert list(mean_table(curves)["step"]) == [1, 3]
 
 
+def test_a_seed_that_is_trained_twice_counts_once():
+    found = found_of([1, 1, 1])
+    found.groups[0].runs[2].spec.seed = 1
+    (curve,) = group_curves(found, [series(1, {1: 2.0}), series(2, {1: 4.0}), series(3, {1: 6.0})], "step")
+    assert [(value.mean, value.n) for value in curve.values] == [(5.0, 2)]  # of 6 and 4, the newest of each seed
+
+
 def test_the_band_of_an_accuracy_ends_at_1():
     measured = [series(1, {1: 0.9}, "validation_accuracy"), series(2, {1: 0.98}, "validation_accuracy")]
     (curve,) = group_curves(found_of([1, 1]), measured, "step")

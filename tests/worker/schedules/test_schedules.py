@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.catalog import Catalog, ScheduleEntry
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.resolve import build_optimizer, component
 from densitylab.worker.schedules.budget import budget
@@ -28,6 +28,15 @@ CATALOG = Catalog.built_in()
 
 def over_ten_steps(schedule, lambda_=2.0, **params):
     return [schedule(lambda_, step, 10, ControllerState(), **params) for step in range(1, 11)]
+
+
+@pytest.mark.parametrize("key", [entry.key for entry in CATALOG.all(ScheduleEntry)])
+def test_zero_stays_zero(key):
+    schedule = component(CATALOG, "schedule", key, {}).function
+    state = ControllerState()
+    for step in range(1, 11):
+        assert schedule(0.0, step, 10, state) == 0
+        state = state.after(0.0, cross_entropy=2.0, squared_gradient_norm=3.0)
 
 
 def test_linear_warm_up():

@@ -16,6 +16,7 @@ from densitylab.backend.shared.statistics.groups import (
     flatten,
     group_runs,
     mean_over_seeds,
+    repeated_text,
 )
 from densitylab.backend.shared.statistics.selection import methods
 
@@ -96,6 +97,43 @@ def test_a_regularizer_without_a_penalty_is_a_baseline_whatever_the_weight_is() 
     runs = [make_run(1, lambda_=1, regularizer={"key": "a"}), make_run(2, lambda_=1, regularizer={"key": "b"})]
     assert [group.is_baseline for group in group_runs(runs, plain={"b"})] == [True, False]
     assert [group.is_baseline for group in group_runs(runs)] == [False, False]
+
+
+def test_runs_without_a_penalty_are_one_baseline_whatever_their_regularizer_and_schedule_are() -> None:
+    runs = [
+        make_run(1, lambda_=0, seed=0, regularizer={"key": "a", "params": {"power": 2}}),
+        make_run(2, lambda_=1, seed=0, regularizer={"key": "a", "params": {"power": 2}}),
+        make_run(3, lambda_=0, seed=1, regularizer={"key": "b"}, schedule={"key": "cosine"}),
+        make_run(4, lambda_=1, seed=0, regularizer={"key": "b"}, schedule={"key": "cosine"}),
+        make_run(5, lambda_=1, seed=2, regularizer={"key": "none"}),
+        make_run(6, lambda_=0, seed=0, algorithm={"key": "group_dro"}),
+        make_run(7, lambda_=0, seed=0, epochs=7),
+    ]
+    groups = group_runs(reversed(runs), plain={"none"})
+    by_runs = {tuple(run.id for run in group.runs): group for group in groups}
+    assert set(by_runs) == {(1, 3, 5), (2,), (4,), (6,), (7,)}  # algorithms and other settings stay apart
+    pooled = by_runs[1, 3, 5]
+    assert pooled.is_baseline and (pooled.settings["regularizer.key"], pooled.settings["lambda_"]) == ("none", 0)
+    assert baseline_for(by_runs[2,], groups) is baseline_for(by_runs[4,], groups) is pooled
+
+
+def test_a_training_that_occurs_twice_counts_once() -> None:
+    results = {"accuracy.accuracy": 0.0}
+    runs = [
+        make_run(number, lambda_=0, seed=seed, regularizer={"key": key}, results=results | {"accuracy.accuracy": value})
+        for number, key, seed, value in ((1, "a", 0, 0.5), (2, "a", 1, 0.7), (3, "b", 0, 0.5), (4, "b", 1, 0.8))
+    ]
+    runs.append(make_run(5, lambda_=0, seed=0, regularizer={"key": "c"}))  # without a result it takes no one's place
+    (group,) = group_runs(runs)
+    (column,) = columns(runs)
+    mean = mean_over_seeds(group, column)
+    assert mean is not None and (mean.n, mean.mean) == (2, pytest.approx(0.65))
+    assert group.repeated == [[1, 3], [2, 4]]
+    assert repeated_text([group]) == (
+        "Trained more than once with the same settings and seed: runs 1 and 3; 2 and 4. Of each only the newest run "
+        "with a result counts."
+    )
+    assert repeated_text(group_runs(runs[:2])) == ""
 
 
 @pytest.mark.parametrize(

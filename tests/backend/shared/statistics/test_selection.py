@@ -13,6 +13,7 @@ from densitylab.backend.shared.statistics.selection import (
     select,
     selection_text,
     unselected_text,
+    validation_accuracy,
 )
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
@@ -65,6 +66,15 @@ def test_validation_images_decide_about_accuracy_and_result():
     assert unselected_text(b) == "the accuracy is at least 4 points below the baseline's (validation images)"
     assert unselected_text(a) == ""
     assert "both on validation images" in selection_text([a, b]) and "optimistic" not in selection_text([a, b])
+
+
+def test_a_training_that_occurs_twice_has_one_validation_accuracy():
+    runs = [
+        make_run(key, 0, seed, validation=value) for key, seed, value in (("a", 0, 0.8), ("a", 1, 0.6), ("b", 0, 0.9))
+    ]
+    (baseline,) = group_runs(runs)
+    accuracy = validation_accuracy(baseline)
+    assert accuracy is not None and (accuracy.n, accuracy.mean) == (2, pytest.approx(0.75))  # of 0.9 and 0.6
 
 
 def test_a_loss_of_exactly_the_budget_is_within_it():
