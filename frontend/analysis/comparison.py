@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import (
     OF_PENALTY,
@@ -21,13 +21,16 @@ from densitylab.backend.shared.statistics.groups import (
 from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
 from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups, undecided_pairs
-from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, readable, result_label, within
+from densitylab.frontend.analysis.colors import NEUTRAL
+from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, counted, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.analysis.setting_names import setting_text, settings_text
 from densitylab.frontend.analysis.variants import differing_params
 from densitylab.frontend.client.catalog import Catalog
+
+_NAMED = 5  # groups in a sentence
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Comparison:
     baselines: list[Group | None]  # of each group; None for a baseline, and where there is none
     families: list[Family]  # of the groups with a penalty
     baseline: Group | None = None  # that all groups are compared with; None: each has its own
+    left_out: Sequence[tuple[str, Group]] = ()  # groups without results, with their labels
 
     def setting_text(self, name: str, group: Group, catalog: Catalog) -> str:
         """Return a setting of a group in words. The regularizer of a baseline is the name that it has in its label."""
@@ -72,7 +76,7 @@ class Comparison:
 
     @cached_property
     def _names(self) -> Counter[str | None]:
-        return Counter(run.name for group in self.groups for run in group.runs)
+        return Counter(run.name for run in all_runs(self))
 
     def settings_of(self, run: Run) -> str:
         """Return the label of the run's group with the run's seed, where it is known."""
@@ -82,7 +86,8 @@ class Comparison:
     @cached_property
     def group_of_run(self) -> dict[int, str]:
         """The label of each run's group."""
-        return {run.id: label for label, group in zip(self.labels, self.groups, strict=True) for run in group.runs}
+        labelled = [*zip(self.labels, self.groups, strict=True), *self.left_out]
+        return {run.id: label for label, group in labelled for run in group.runs}
 
     def tests(self, columns: Sequence[Column]) -> dict[tuple[int, Column], TableTest]:
         """Return the tests of all groups against their baselines in these results, see `against_baseline`."""
@@ -140,11 +145,26 @@ class Comparison:
 
 
 def all_runs(comparison: Comparison) -> list[Run]:
-    """Return the runs in the order of the groups."""
-    return [run for group in comparison.groups for run in group.runs]
+    """Return the runs in the order of the groups, then those of the groups that are left out."""
+    return [run for group in (*comparison.groups, *(group for _, group in comparison.left_out)) for run in group.runs]
 
 
-def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = None) -> Comparison:
+def left_out_text(comparison: Comparison) -> str:
+    """Return a sentence that names the groups which are left out; "" for none."""
+    labels = [label for label, _ in comparison.left_out]
+    if not labels:
+        return ""
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    have, runs = ("has", "its runs") if len(labels) == 1 else ("have", "their runs")
+    return (
+        f"{counted(len(labels), 'group')} {have} no results: all {runs} were cancelled or failed "
+        f"({'; '.join(labels[:_NAMED])}{more})."
+    )
+
+
+def compare(
+    runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = None, leave_out: bool = False
+) -> Comparison:
     """Group the runs and label what differs between the groups.
 
     Args:
@@ -152,13 +172,12 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
         catalog: the API's.
         baseline: a run of the group that all others are compared with; None: each group has its own baseline, the
             group with the same spec but without a penalty.
+        leave_out: leave out groups without results whose runs were all cancelled or failed, unless all are such groups.
     """
-    groups = group_runs(runs, catalog.plain(), catalog.bounds)
-    varied = differing_settings(groups)
-    if "lambda_" not in varied and any(group.settings["lambda_"] is not None for group in groups):
-        varied.insert(0, "lambda_")
-    if "source" not in varied and not all(group.trained_here for group in groups):
-        varied.insert(0, "source")
+    every = group_runs(runs, catalog.plain(), catalog.bounds)
+    groups = [group for group in every if not (leave_out and _is_lost(group))] or every
+    lost = [group for group in every if _is_lost(group)] if len(groups) < len(every) else []
+    varied = _varied(groups)
     families = _families(groups, varied, catalog)
     colors_of = group_colors(groups, families)
     chosen = next((group for group in groups if any(run.id == baseline for run in group.runs)), None)
@@ -170,11 +189,28 @@ def compare(runs: Sequence[Run], catalog: Catalog, *, baseline: int | None = Non
     labels = _distinct(_labels(groups, varied, catalog), groups)
     colors = [colors_of[id(group)] for group in groups]
     run_colors = {run.id: color for group, color in zip(groups, colors, strict=True) for run in group.runs}
+    run_colors |= {run.id: NEUTRAL for group in lost for run in group.runs}
     rank = {result: index for index, result in enumerate(catalog.headlines())}
-    of_runs = {run_id: found for group in groups for run_id, found in group.columns_by_run.items()}
+    of_runs = {run_id: found for group in every for run_id, found in group.columns_by_run.items()}
     present = dict.fromkeys(column for run in runs for column in of_runs[run.id])
     ranked = sorted(present, key=lambda column: rank.get(_by_key(column), len(rank)))
-    return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen)
+    left_out = list(zip(_labels(lost, _varied(every), catalog), lost, strict=True))
+    return Comparison(groups, varied, labels, colors, run_colors, ranked, baselines, families, chosen, left_out)
+
+
+def _is_lost(group: Group) -> bool:
+    ended = all(run.status in (Status.CANCELLED, Status.FAILED) for run in group.runs)
+    return ended and not any(run.results for run in group.runs)
+
+
+def _varied(groups: Sequence[Group]) -> list[str]:
+    """Return the settings that differ between the groups, and λ."""
+    varied = differing_settings(groups)
+    if "lambda_" not in varied and any(group.settings["lambda_"] is not None for group in groups):
+        varied.insert(0, "lambda_")
+    if "source" not in varied and not all(group.trained_here for group in groups):
+        varied.insert(0, "source")
+    return varied
 
 
 def _labels(groups: Sequence[Group], varied: Sequence[str], catalog: Catalog) -> list[str]:

@@ -172,19 +172,21 @@ if not subject.experiments:  # the choice above names them
     st.header(escaped(subject.name))
 load_charts()
 live = count_unfinished(first) > 0
-whole = kept_comparison(first)
+whole = kept_comparison(first, leave_out=True)
 actions = st.container(horizontal=True, key="comparison-actions")
 with actions:
     options = show_options(whole)
 first = options.shown(first)
 narrowed = options.runs is not None or options.baseline is not None
-first_comparison = kept_comparison(first, baseline=options.baseline) if narrowed else whole
+first_comparison = kept_comparison(first, baseline=options.baseline, leave_out=True) if narrowed else whole
 just_fetched = [first, first]  # for the first time that the two parts below are drawn
 
 
 def latest() -> tuple[list[Run], Comparison]:
     runs = just_fetched.pop() if just_fetched else options.shown(subject.fetch())
-    return runs, first_comparison if runs is first else kept_comparison(runs, baseline=options.baseline)
+    if runs is first:
+        return runs, first_comparison
+    return runs, kept_comparison(runs, baseline=options.baseline, leave_out=True)
 
 
 @fragment(run_every=2 * REFRESH_SECONDS if live else None)

@@ -12,6 +12,7 @@ from densitylab.frontend.analysis.comparison import (
     compare,
     dominated_groups,
     headline_columns,
+    left_out_text,
     method_label,
     tradeoff_columns,
 )
@@ -59,8 +60,9 @@ def comparison_paper(
         across: (x, y) of the figures of a result over another one; None: each of the usual ones over the accuracy.
         rule: of the selected λ; None: no table of selected λ.
     """
-    runs = all_runs(comparison)
-    tables = [_table("Means over seeds", _all_rows(comparison, catalog), columns, comparison, catalog, [])]
+    runs = [run for group in comparison.groups for run in group.runs]
+    left_out = list(filter(None, [left_out_text(comparison)]))
+    tables = [_table("Means over seeds", _all_rows(comparison, catalog), columns, comparison, catalog, left_out)]
     if rule is not None and (rows := select_lambda(comparison, rule)):
         limits = f"at most {100 * rule.max_loss:g} points of accuracy below its baseline"
         title_of_selected = f"The λ of each method, {limits}{constraint_text(rule, comparison, catalog)}"
@@ -88,7 +90,7 @@ def collect_experiment(client: ApiClient, experiment: int) -> Paper:
     """Fetch an experiment and return its paper output: the headline results, λ selected by the first one of known
     direction that is not the accuracy."""
     catalog = client.catalog()
-    comparison = compare(client.runs_of(experiment), catalog)
+    comparison = compare(client.runs_of(experiment), catalog, leave_out=True)
     columns = headline_columns(comparison, catalog)
     rule = default_rule(comparison, columns)
     return comparison_paper(comparison, columns, catalog, title=client.experiment(experiment).name, rule=rule)

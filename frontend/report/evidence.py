@@ -46,7 +46,7 @@ class Evidence:
 
     @cached_property
     def comparison(self) -> Comparison:
-        return compare(self.runs, self.catalog, baseline=self.baseline)
+        return compare(self.runs, self.catalog, baseline=self.baseline, leave_out=True)
 
     @cached_property
     def columns(self) -> list[Column]:

@@ -56,7 +56,7 @@ def collect_runs(
     experiments = [client.experiment(number) for number in dict.fromkeys(run.experiment for run in runs)]
     series = fetch_curves(client, [run.id for run in runs])
     evaluations = {run.id: client.evaluations(run.id) for run in runs}
-    comparison = compare(runs, catalog, baseline=baseline)
+    comparison = compare(runs, catalog, baseline=baseline, leave_out=True)
     wanted = {
         (run.id, item.name)
         for chart in evaluation_spreads(comparison, evaluations, catalog)

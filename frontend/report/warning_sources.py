@@ -2,7 +2,7 @@
 
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import repeated_text
-from densitylab.frontend.analysis.comparison import results_in_several_columns
+from densitylab.frontend.analysis.comparison import left_out_text, results_in_several_columns
 from densitylab.frontend.report.evidence import Evidence
 
 
@@ -24,6 +24,7 @@ def warning_sources(evidence: Evidence) -> dict[str, list[str]]:
     columns = evidence.columns
     if text := conditions_text(differing_conditions(evidence.runs, columns)):
         sources[text] = []
-    if text := repeated_text(evidence.comparison.groups):
-        sources[text] = []
+    for text in (repeated_text(evidence.comparison.groups), left_out_text(evidence.comparison)):
+        if text:
+            sources[text] = []
     return sources

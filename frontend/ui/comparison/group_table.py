@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.frontend.analysis.comparison import Comparison, column_label, short_label
+from densitylab.frontend.analysis.comparison import Comparison, column_label, left_out_text, short_label
 from densitylab.frontend.analysis.controls import controls_text
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.analysis.summary import star_text
@@ -44,6 +44,8 @@ def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
             f"{star_text(comparison, columns)} Δ: difference from the baseline, paired by seed; p values are in the "
             "download. Click a group or a point of a chart to open a run."
         )
+    if left_out := left_out_text(comparison):
+        st.caption(escaped(left_out))
     if columns and (controls := controls_text(comparison, columns, catalog())):
         st.caption(escaped(controls))
     folded("Sort the table", functools.partial(_show_sortable, table, comparison), key="sortable-groups")

@@ -13,6 +13,7 @@ from densitylab.backend.shared.contracts import (
     Origin,
     Run,
     RunSpec,
+    Status,
     Value,
 )
 from densitylab.backend.shared.statistics.estimates import estimate
@@ -29,6 +30,7 @@ from densitylab.frontend.analysis.comparison import (
     column_label,
     compare,
     headline_columns,
+    left_out_text,
     results_in_several_columns,
     tradeoff_columns,
 )
@@ -156,6 +158,33 @@ def test_baselines_of_several_experiments_are_one_that_every_method_is_compared_
         "newest run with a result counts."
     )
     assert compare(runs[5:] + runs[:5], NO_CATALOG).labels == found.labels
+
+
+def test_groups_that_ended_without_results_can_be_left_out():
+    runs = two_experiments()
+    running = make_run("c", 1, 0).model_copy(update={"status": Status.RUNNING, "results": {}})
+    lost = [
+        make_run(key, lambda_, seed).model_copy(update={"status": status, "results": {}})
+        for key, lambda_, seed, status in (
+            ("a", 10, 0, Status.CANCELLED),
+            ("a", 10, 1, Status.FAILED),
+            ("d", 1, 0, Status.CANCELLED),
+            ("b", 1, 5, Status.FAILED),  # its group has results
+        )
+    ]
+    found = compare([*runs, running, *lost], NO_CATALOG, leave_out=True)
+    assert found.labels == ["Baseline (no regularizer)", "a, λ 1", "b, λ 1", "c, λ 1"]
+    assert list(summary(found, found.columns, NO_CATALOG)["seeds done"]) == ["3 of 3", "3 of 3", "3 of 4", "0 of 1"]
+    assert left_out_text(found) == (
+        "2 groups have no results: all their runs were cancelled or failed (a, λ 10; d, λ 1)."
+    )
+    assert found.label_of(lost[0]) == "a, λ 10, seed 0" and lost[0].id in found.run_colors
+    assert left_out_text(compare([*runs, *lost[:2]], NO_CATALOG, leave_out=True)) == (
+        "1 group has no results: all its runs were cancelled or failed (a, λ 10)."
+    )
+    every = compare([*runs, *lost], NO_CATALOG)
+    assert left_out_text(every) == "" and len(every.labels) == 5
+    assert len(compare(lost[:3], NO_CATALOG, leave_out=True).labels) == 2  # all of them, rather than none
 
 
 def test_a_baseline_has_no_details_of_a_penalty():

@@ -10,6 +10,8 @@ from streamlit.testing.v1 import AppTest
 from densitylab.backend.shared.contracts import RunPatch
 from densitylab.backend.shared.store import evaluations
 from densitylab.backend.shared.tables import EvaluationRow, RunRow
+from densitylab.frontend.analysis.formatting import escaped
+from densitylab.frontend.paper.comparison import collect_experiment
 from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
 from tests.frontend.constrained_runs import constrained_runs
@@ -49,6 +51,23 @@ def test_every_section_stands_and_shows_its_numbers(page, experiment):
     assert shown["high"][0] == 1.0
     assert len(table(app, "run", "group", "seed")) == 6
     assert not any("identical" in column for column in app.dataframe[0].value.columns)
+
+
+def test_groups_whose_runs_were_cancelled_are_left_out(page, live_api, impatient):
+    """λ 0 and 0.1 are evaluated, λ 1 and λ 10 cancelled."""
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 0.1, 1, 10], "seed": [0, 1]})
+    for run_id in run_ids[:4]:
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+    for run_id in run_ids[4:]:
+        live_api.client.cancel_run(run_id)
+    experiment = live_api.client.run(run_ids[0]).experiment
+    app = page.open("compare", experiment=str(experiment))
+    words = "2 groups have no results: all their runs were cancelled or failed (λ 1; λ 10)."
+    assert escaped(words) in page_text(app)
+    assert list(table(app, "λ", "seeds done")["λ"]) == ["0", "0.1"]
+    assert words in report(live_api.client, experiment)
+    (means,) = collect_experiment(live_api.client, experiment).tables[:1]
+    assert [row.lambda_ for row in means.rows] == [0, 0.1] and words in means.notes
 
 
 def test_the_link_restores_the_view(page, experiment):
