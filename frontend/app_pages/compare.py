@@ -8,6 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns
+from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import correction_text, summary_sentences
@@ -53,9 +54,9 @@ def show_progress(runs: Sequence[Run], experiments: Sequence[int]) -> None:
     evaluations = Counter[Status]()
     for run in runs:
         evaluations.update(run.evaluation_counts)
-    ended = sum(count for status, count in evaluations.items() if status.final)
-    if ended < evaluations.total():
-        words += f" · {ended} of {evaluations.total()} evaluations done"
+    ended, total = evaluations_done(evaluations)
+    if ended < total:
+        words += f" · {ended} of {total} evaluations done"
     if left := time_left([api().experiment(number) for number in experiments]):
         words += f" · {left}"
     if all(run.status.final for run in runs):

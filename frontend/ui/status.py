@@ -6,6 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Status
+from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.analysis.time_left import time_left
 
@@ -36,9 +37,8 @@ def counts_text(counts: Mapping[Status, int]) -> str:
 
 def progress_text(experiment: Experiment) -> str:
     """Return what an unfinished experiment has done, and the time that it still takes."""
-    counts = experiment.evaluation_counts
-    done = sum(number for status, number in counts.items() if status.final)
-    evaluated = f", {done} of {sum(counts.values())} evaluations done" if counts else ""
+    done, total = evaluations_done(experiment.evaluation_counts)
+    evaluated = f", {done} of {total} evaluations done" if total else ""
     return f"{experiment.progress:.0%} trained{evaluated}, {time_left([experiment])}"
 
 

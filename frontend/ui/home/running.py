@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, Experiment, Run, Status
+from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name
 from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.status import counts_text, progress_text
@@ -46,8 +47,7 @@ def _show_experiment(experiment: Experiment) -> None:
                 for run in api().runs(experiment=experiment.id, status=Status.RUNNING, limit=2).items:
                     st.caption(f"{escaped(run_name(run, catalog()))}: {escaped(run.stage)}, {run.progress:.0%}")
             else:
-                counts = experiment.evaluation_counts
-                done, total = sum(n for status, n in counts.items() if status.final), sum(counts.values())
+                done, total = evaluations_done(experiment.evaluation_counts)
                 st.progress(done / total, text=text)
                 if current := _evaluation_at_work(experiment.id):
                     run, item = current

@@ -56,6 +56,18 @@ def test_what_is_evaluated_while_nothing_trains(page, empty_api):
     assert "0 of 1 evaluations done" in str([item.text for item in app.get("progress")])
 
 
+def test_evaluations_that_are_never_made_do_not_count(page, empty_api):
+    """Of three runs one is trained, one queued and one cancelled; each has an evaluation."""
+    trained, _, cancelled = empty_api.launch({"epochs": 2, "evaluations": []}, {"seed": [0, 1, 2]})
+    empty_api.finish(trained, accuracy__accuracy=0.9)
+    empty_api.client.cancel_run(cancelled)
+    experiment = str(empty_api.client.run(trained).experiment)
+    for app in (page.open("home"), page.open("experiment", experiment=experiment)):
+        assert "1 of 2 evaluations done" in str([item.text for item in app.get("progress")])
+    app = page.open("compare", experiment=experiment)
+    assert "1 of 2 evaluations done" in str([item.text for item in app.get("progress")])
+
+
 @pytest.mark.parametrize(("age", "expected"), [(1.0, True), (59.0, True), (61.0, False)])
 def test_missing_workers_are_no_warning_in_the_first_minute(monkeypatch, age, expected):
     monkeypatch.setattr(system_line, "first_seen", lambda: time.monotonic() - age)
