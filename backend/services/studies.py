@@ -21,6 +21,7 @@ from densitylab.backend.shared.contracts import studies as answers
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import InvalidField, InvalidRequest, NotFound
 from densitylab.backend.shared.settings import Settings
+from densitylab.backend.shared.statistics.shared_workers import seconds_together
 from densitylab.backend.shared.store import experiments as stored_experiments
 from densitylab.backend.shared.store import studies
 from densitylab.backend.shared.store.datasets import get as prepared
@@ -162,7 +163,7 @@ def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) ->
         and all(experiment.finished for experiment in there)
         and not any(map(waits, plans, stored.launches)),
         progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
-        eta_seconds=sum(filter(None, etas)) if etas and None not in etas else None,
+        eta_seconds=None if None in etas else seconds_together(there),
         owner=stored.owner,
         created_at=stored.created_at,
     )

@@ -101,6 +101,10 @@ class Experiment(Answer):
         default=0,
         description="unfinished evaluations that `eta_seconds` leaves out, since none of their kind has ended yet",
     )
+    workers: list[str] = Field(
+        default_factory=list,
+        description="names of the workers that `eta_seconds` counts on: at its tasks now, or within the last minute",
+    )
     request: dict[str, Any] = Field(default_factory=dict, description="as posted: a launch, an import or a logged run")
     additions: list[dict[str, Any]] = Field(default_factory=list, description="requests that added runs, in order")
     owner: str | None = Field(

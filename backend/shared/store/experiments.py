@@ -329,6 +329,7 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
                 progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
                 eta_seconds=time.seconds,
                 untimed_evaluations=time.untimed_evaluations,
+                workers=list(time.workers),
                 request=row.request,
                 additions=row.additions,
                 owner=row.owner,

@@ -2,11 +2,11 @@
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
 
-from sqlalchemy import Text, case, cast, distinct, func, literal_column, or_, select, true
+from sqlalchemy import Text, case, cast, func, literal_column, or_, select, true
 from sqlalchemy.orm import Session
 
 from densitylab.backend.shared.catalog.cost import PLAIN_PASSES
@@ -32,6 +32,7 @@ class TimeLeft:
 
     seconds: float | None = None
     untimed_evaluations: int = 0  # that the seconds leave out, since none of their kind has ended yet
+    workers: tuple[str, ...] = ()  # that are at work, by name
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class _Running:
 class _Work:
     """The tasks of an experiment, by what they take."""
 
-    workers: int = 0
+    workers: list[str] = field(default_factory=list)
     queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean progress
     running: list[_Running] = field(default_factory=list)
     trained: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean seconds
@@ -82,18 +83,20 @@ def of_experiments(session: Session, experiment_ids: Sequence[int], at: float) -
     _read_trainings(session, found, at)
     _read_evaluations(session, found)
     at_work = (
-        select(RunRow.experiment_id, func.count(distinct(TaskRow.worker)))
+        select(RunRow.experiment_id, TaskRow.worker)
+        .distinct()
         .join(TaskRow, TaskRow.run_id == RunRow.id)
         .where(
             RunRow.experiment_id.in_(experiment_ids),
             PRESENT,
             or_(TaskRow.status == Status.RUNNING, TaskRow.finished_at > at - _AT_WORK_SECONDS),
         )
-        .group_by(RunRow.experiment_id)
+        .order_by(TaskRow.worker)
     )
-    for experiment_id, workers in session.execute(at_work):
-        found[experiment_id].workers = workers
-    return {number: _estimated(work) for number, work in found.items()}
+    for experiment_id, worker in session.execute(at_work):
+        if worker is not None:
+            found[experiment_id].workers.append(worker)
+    return {number: replace(_estimated(work), workers=tuple(work.workers)) for number, work in found.items()}
 
 
 def _read_trainings(session: Session, found: dict[int, _Work], at: float) -> None:
@@ -178,7 +181,7 @@ def _estimated(work: _Work) -> TimeLeft:
         if kind not in typical:
             return TimeLeft()
         trainings += [typical[kind] * (1 - done)] * number
-    workers = max(1, work.workers)
+    workers = max(1, len(work.workers))
     at_once = max(workers, len(work.running))  # a worker may train several runs as one
     ends = side_by_side(trainings, [0.0] * at_once)
     if at_once > workers:

@@ -112,8 +112,9 @@ def test_evaluations_without_a_time_are_counted(work: Work, system: System):
     (run,) = work.launch({"evaluations": [{"key": "leakage"}]})
     held = work.start(run)
     with system.database.write() as session:
-        session.execute(update(TaskRow).where(TaskRow.id == held.task_id).values(eta_seconds=30.0))
-        assert time_left.of_experiments(session, [1], BEGAN)[1] == time_left.TimeLeft(30.0, 2)
+        of_run = update(TaskRow).where(TaskRow.id == held.task_id)
+        session.execute(of_run.values(eta_seconds=30.0, worker="first"))
+        assert time_left.of_experiments(session, [1], BEGAN)[1] == time_left.TimeLeft(30.0, 2, ("first",))
 
 
 def write_trainings(session: Session, runs: list[int], *each: dict[str, Any]) -> None:
