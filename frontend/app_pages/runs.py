@@ -10,12 +10,14 @@ from densitylab.frontend.analysis.formatting import counted
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
 from densitylab.frontend.ui.entry_points import fragment
+from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.runs.actions import show_actions
 from densitylab.frontend.ui.runs.filters import show_filters
 from densitylab.frontend.ui.runs.saved_views import show_saved_views
 from densitylab.frontend.ui.runs.table import run_row, show_runs_table
 
 PAGE, RUNNING, NAMED = 50, 50, 100
+TABLE = KeptRows("runs-table")
 
 
 def fetch(count: int) -> tuple[list[Run], int]:
@@ -40,32 +42,24 @@ def fetch(count: int) -> tuple[list[Run], int]:
     return runs, total
 
 
-def steady(runs: list[Run]) -> list[Run]:
-    """Return the runs to show; while rows are selected the same ones, so that no new run shifts the selection."""
-    shown: list[int] = st.session_state.get("runs_shown", [])
-    view = {**filters, "grouped": grouped}
-    if not selected_rows() or st.session_state.get("runs_filters") != view:
-        st.session_state["runs_filters"] = view
-        st.session_state["runs_shown"] = [run.id for run in runs]
-        return runs
+def kept_runs(runs: list[Run], count: int) -> list[Run]:
+    """Return the runs to show; while rows are selected the same ones in the same order, also those that the filters no
+    longer match."""
     by_id = {run.id: run for run in runs}
-    kept = [by_id[run_id] for run_id in shown if run_id in by_id]
-    if len(kept) < len(shown):  # a run was deleted: rows have moved, so the selection is not valid any more
-        st.session_state["runs_version"] = st.session_state.get("runs_version", 0) + 1
-        st.session_state["runs_shown"] = [run.id for run in runs]
+    view = {**filters, "grouped": grouped}
+    order = TABLE.order(list(by_id), view=view, wanted=count)
+    try:
+        kept = [by_id.get(run_id) or api().run(run_id) for run_id in order]
+        gone = any(run.archived != archived for run in kept)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        gone = True
+    if gone:  # the rows behind it have moved, so the selection is not valid any more
+        TABLE.clear()
+        TABLE.order(list(by_id), view=view, wanted=count)
         return runs
-    if len(kept) < len(runs):
-        st.caption(f"{counted(len(runs) - len(kept), 'newer run')} hidden while rows are selected.")
     return kept
-
-
-def table_key() -> str:
-    return f"runs-table-{st.session_state.get('runs_version', 0)}"
-
-
-def selected_rows() -> list[int]:
-    state = st.session_state.get(table_key())
-    return list(state.selection.rows) if state else []
 
 
 def rows_of(runs: list[Run]) -> list[dict[str, Any]]:
@@ -99,7 +93,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
 def show_runs() -> None:
     count = st.session_state.get("runs_wanted", PAGE)
     runs, total = fetch(count)
-    if not runs:
+    kept = kept_runs(runs, count)
+    if not kept:
         if any(value for name, value in filters.items() if name != "sort"):
             st.info("No run matches these filters.", icon=":material/filter_alt:")
         else:
@@ -114,8 +109,8 @@ def show_runs() -> None:
         st.caption(f"{counted(total, 'run')} in all{shown}.", width="content")
         columns = st.container(width="content")
     actions = st.container(key="runs-actions")
-    kept = steady(runs)
-    selected = show_runs_table(rows_of(kept), key=table_key(), grouped=grouped, columns_place=columns)
+    TABLE.show_caption(len({run.id for run in runs} - {run.id for run in kept}), "run")
+    selected = show_runs_table(rows_of(kept), key=TABLE.key, grouped=grouped, columns_place=columns)
     with actions:
         show_actions([kept[row] for row in selected], archived=archived)
     if len(runs) < total:

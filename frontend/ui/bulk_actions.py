@@ -78,8 +78,6 @@ def confirm_delete(runs: Sequence[int]) -> None:
     )
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:"):
-            # The rows of the table change, so its selection is reset
-            st.session_state["runs_version"] = st.session_state.get("runs_version", 0) + 1
             act(BulkAction.DELETE, runs)
         if st.button("Cancel", key="keep-runs"):
             st.rerun()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from densitylab.backend.shared.contracts import ExperimentPatch
+from densitylab.backend.shared.contracts import ExperimentPatch, RunsRequest
 from tests.frontend.page_text import button, page_text
 
 pytestmark = pytest.mark.timeout(120)
@@ -52,6 +52,45 @@ def test_a_running_run_stands_first_and_the_count_says_what_is_not_shown(page, l
     oldest_first = page.open("runs", experiment=experiment).selectbox(key="sort").set_value("id").run()
     page_text(oldest_first)
     assert list(oldest_first.dataframe[0].value["Run"]) == runs
+
+
+def tick(app, *rows: int):
+    app.session_state["runs-table-0"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_rows_stay_while_any_are_selected(page, live_api):
+    runs = live_api.launch(SMALL, {"seed": list(range(60))})
+    experiment = live_api.client.run(runs[0]).experiment
+    app = page.open("runs", experiment=str(experiment))
+    before = list(app.dataframe[0].value["Run"])
+    app = tick(app, 3)
+    live_api.client.add_runs(experiment, RunsRequest(seeds=[100, 101]))
+    live_api.start(runs[0])
+    live_api.client.cancel_run(before[49])
+    app = app.run()
+    assert list(app.dataframe[0].value["Run"]) == before
+    assert "cancelled" in app.dataframe[0].value["Status"].iloc[49]
+    text = page_text(app)
+    assert "The order is kept while rows are selected; 3 newer runs hidden." in text
+    app = button(app, "Show more").click().run()
+    shown = list(app.dataframe[0].value["Run"])
+    assert shown[:50] == before and len(shown) == 62 and not button(app, "Cancel 1").disabled
+    app = tick(app)
+    assert app.dataframe[0].value["Run"].iloc[0] == runs[0] and "order is kept" not in page_text(app)
+
+
+def test_a_selection_ends_with_its_rows(page, live_api):
+    runs = live_api.launch(SMALL, {"seed": [0, 1, 2]})
+    experiment = live_api.client.run(runs[0]).experiment
+    app = tick(page.open("runs", experiment=str(experiment)), 0)
+    page_text(app.selectbox(key="sort").set_value("id").run())  # other rows at the same positions
+    assert all(not item.label.startswith("Cancel") for item in app.button)
+    app = tick(page.open("runs", experiment=str(experiment)), 0)
+    live_api.finish(runs[1])
+    live_api.client.delete_run(runs[1])
+    app = app.run()
+    assert "order is kept" not in page_text(app) and len(app.dataframe[0].value) == 2
 
 
 def test_columns_are_chosen_in_the_link(page, experiment):
