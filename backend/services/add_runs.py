@@ -22,6 +22,7 @@ from densitylab.backend.shared.contracts import (
     Run,
     RunsPreflight,
     RunsRequest,
+    Status,
 )
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import Conflict, InvalidField, InvalidRequest, NotFound
@@ -99,6 +100,8 @@ def _require_one_kind(request: RunsRequest) -> None:
             "expected either a sweep, or seeds and lambdas; got " + ("both" if varied else "neither"),
             "/sweep" if varied else "",
         )
+    if request.sweep is not None and request.runs is not None:
+        raise InvalidField("expected runs beside seeds or lambdas only: a sweep goes over the launched spec", "/runs")
 
 
 def _missing(experiment_id: int) -> NotFound:
@@ -155,11 +158,12 @@ def _requested(
         spec = launched.request.get("spec", {}) if launched else {}
         return specs.plan(catalog, spec, request.sweep, inherit(session, catalog))
     kinds: dict[str, list[dict[str, Any]]] = {}  # the configurations, by all but seed and λ
-    for run in trained:
+    for run in _not_cancelled(trained) if request.runs is None else _chosen(trained, request.runs):
         stored = run.spec.model_dump()
         kinds.setdefault(_without(stored, "seed", "lambda_"), []).append(stored)
     swept = [group for group in kinds.values() if len({spec["lambda_"] for spec in group}) > 1]
-    chosen = list(kinds.values()) if request.lambdas is None or not swept else swept
+    every = request.lambdas is None or request.runs is not None or not swept
+    chosen = list(kinds.values()) if every else swept
     # Validated once for each configuration, not once for each seed
     return [
         item
@@ -171,6 +175,29 @@ def _requested(
             request.seeds or sorted({spec["seed"] for spec in group}),
         )
     ]
+
+
+def _chosen(trained: list[Run], run_ids: list[int]) -> list[Run]:
+    """Return the runs with these ids."""
+    by_id = {run.id: run for run in trained}
+    if wrong := [
+        FieldError(pointer=f"/runs/{index}", detail=f"the experiment has trained no run {run_id} here")
+        for index, run_id in enumerate(run_ids)
+        if run_id not in by_id
+    ]:
+        raise InvalidRequest(wrong)
+    return [by_id[run_id] for run_id in dict.fromkeys(run_ids)]
+
+
+def _not_cancelled(trained: list[Run]) -> list[Run]:
+    """Return the runs of the configurations that have a run that is not cancelled."""
+    by_configuration: dict[str, list[Run]] = {}
+    for run in trained:
+        by_configuration.setdefault(_without(run.spec.model_dump(), "seed"), []).append(run)
+    kept = [group for group in by_configuration.values() if any(run.status is not Status.CANCELLED for run in group)]
+    if trained and not kept:
+        raise InvalidField("all runs of this experiment are cancelled; name those to go by", "/runs")
+    return [run for group in kept for run in group]
 
 
 def _without(spec: dict[str, Any], *names: str) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Run, Status
-from densitylab.backend.shared.statistics.groups import mean_over_seeds
+from densitylab.backend.shared.statistics.groups import Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns, short_label, text
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, joined, number, status_text
@@ -16,9 +16,14 @@ from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
 from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
-from densitylab.frontend.ui.experiment_actions import show_cancel_and_retry, show_experiment_actions
+from densitylab.frontend.ui.experiment_actions import (
+    show_cancel_and_retry,
+    show_experiment_actions,
+    show_group_actions,
+)
 from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.kept_comparison import kept_comparison
+from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.query_params import query_int
 from densitylab.frontend.ui.search_progress import show_search
@@ -42,18 +47,24 @@ def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
             break
 
 
-def show_groups(comparison: Comparison) -> None:
-    """Draw a row per group of runs that differ only in the seed."""
+def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
+    """Draw a row per group of runs that differ only in the seed; return the selected groups."""
+    by_id = {min(run.id for run in group.runs): group for group in comparison.groups}
+    order = kept.order(list(by_id))
+    if not by_id.keys() >= set(order):  # a group is gone, and the positions of the rows with it
+        kept.clear()
+        order = kept.order(list(by_id))
+    groups = [by_id[number] for number in order]
     rows = []
     shown = {short_label(column, comparison, catalog()): column for column in headline_columns(comparison, catalog())}
-    for group, label in zip(comparison.groups, comparison.labels, strict=True):
+    for group in groups:
         counts: dict[Status, int] = {}
         for run in group.runs:
             counts[run.status] = counts.get(run.status, 0) + 1
         left = max((run.eta_seconds for run in group.runs if run.eta_seconds and not run.status.final), default=None)
         rows.append(
             {
-                "Group": label,
+                "Group": comparison.labels[comparison.index_of(group)],
                 "Seeds": joined(group.seeds) or "—",
                 "Runs": ", ".join(f"{count} {status_text(status)}" for status, count in counts.items()),
                 "Progress": round(100 * sum(run.progress for run in group.runs) / len(group.runs)),
@@ -64,15 +75,19 @@ def show_groups(comparison: Comparison) -> None:
     table = pd.DataFrame(rows)
     if all(run.status.final for group in comparison.groups for run in group.runs):
         table = table.drop(columns=["Progress", "Time left"])
-    st.dataframe(
+    kept.show_caption(len(by_id) - len(order), "group")
+    event = st.dataframe(
         table,
         hide_index=True,
-        key="groups",
+        key=kept.key,
+        on_select="rerun",
+        selection_mode="multi-row",
         column_config={
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Group": st.column_config.TextColumn(pinned=True),
         },
     )
+    return [groups[row] for row in event.selection.rows if row < len(groups)]
 
 
 def _blank(value: str) -> str:
@@ -228,10 +243,17 @@ def show_live() -> None:
     if not runs:
         return
     show_state(experiment, runs)
-    show_cancel_and_retry(runs)
+    actions = st.container()
     if experiment.search is not None:
         show_search(experiment.id)
-    show_groups(comparison)
+    groups = KeptRows(f"groups-{experiment.id}")
+    selected = show_groups(comparison, groups)
+    with actions:
+        if selected:
+            show_group_actions(experiment, selected, groups)
+        else:
+            show_cancel_and_retry(runs)
+            st.caption("Select groups at the left edge of the table to cancel, retry or add to these alone.")
     show_curves(comparison, runs)
     show_runs(comparison, runs)
 

@@ -64,6 +64,8 @@ def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Cata
 
 def _with(plan: Plan, addition: Mapping[str, Any]) -> Plan:
     """Return the plan with the seeds or the λ of a request that added runs; as it is with others, which are no grid."""
+    if addition.get("runs"):
+        return plan
     seeds, lambdas = addition.get("seeds"), addition.get("lambdas")
     if seeds and not lambdas:
         return replace(plan, grid={**plan.grid, "seed": _joined(plan.grid["seed"], seeds)})

@@ -12,11 +12,14 @@ from densitylab.backend.shared.contracts import (
     Run,
     RunsPreflight,
     RunsRequest,
+    Status,
 )
+from densitylab.frontend.analysis.comparison import Comparison, all_runs
 from densitylab.frontend.analysis.formatting import counted, escaped
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.price import EVALUATION_BASIS, memory_text, queue_text, time_text
 from densitylab.frontend.ui.status import flash
 from densitylab.frontend.ui.widgets import number_list, numbers_text
@@ -25,55 +28,114 @@ _SEEDS, _LAMBDAS = "Seeds", "λ"
 
 
 @fragment()
-def show_adding(experiment: Experiment, runs: Sequence[Run]) -> None:
-    """Draw the popover that adds seeds or λ, and its content while it is open."""
-    trained = [run for run in runs if run.origin is Origin.TRAINED]
-    popover = st.popover("Add seeds or λ", icon=":material/add:", disabled=not trained, key="adding", on_change="rerun")
+def show_adding(experiment: Experiment, comparison: Comparison) -> None:
+    """Draw the popover that adds seeds or λ to all groups but those whose runs are all cancelled, and its content while
+    it is open."""
+    trained = _trained(all_runs(comparison))
+    cancelled = [group for group in comparison.groups if all(run.status is Status.CANCELLED for run in group.runs)]
+    popover = st.popover(
+        "Add seeds or λ",
+        icon=":material/add:",
+        disabled=not trained or len(cancelled) == len(comparison.groups),
+        help="Select groups in the table to add to groups whose runs are all cancelled" if cancelled else None,
+        key="adding",
+        on_change="rerun",
+    )
     if not popover.open or not trained:
         return
     with popover:
-        errors = FieldErrors()
-        request, price = _draw_request(trained, errors), None
-        if request is not None:
-            with show_api_errors(errors):
-                price = api().preflight_runs(experiment.id, request)
-        if request is None or price is None:
-            return
-        _draw_price(price)
-        if st.button(
-            f"Add {counted(price.cost.runs, 'run')}",
-            icon=":material/add:",
-            type="primary",
-            disabled=not price.cost.runs or not price.cost.launchable,
-        ):
-            with show_api_errors(errors):
-                answer = api().add_runs(experiment.id, request)
-                flash(f"Added {counted(len(answer.added), 'run')}.")
-                st.rerun()
+        if cancelled:
+            st.caption(f"{counted(len(cancelled), 'group')} left out: all runs are cancelled.")
+        if _draw_adding(experiment, trained, "adding", of_groups=False):
+            st.rerun()
 
 
-def _draw_request(trained: Sequence[Run], errors: FieldErrors) -> RunsRequest | None:
-    """Draw the choice between seeds and λ and its values; return the request, None while it cannot be read."""
-    kind = st.segmented_control("Add", [_SEEDS, _LAMBDAS], default=_SEEDS, required=True, key="adding/kind")
+@fragment()
+def show_adding_to_groups(experiment: Experiment, runs: Sequence[Run], groups: int, table: KeptRows) -> None:
+    """Draw the popover that adds seeds or λ to the selected groups of the table, which have these runs, and its content
+    while it is open."""
+    trained = _trained(runs)
+    popover = st.popover(
+        f"Add seeds or λ to {counted(groups, 'group')}",
+        icon=":material/add:",
+        disabled=not trained,
+        key="adding-to-groups",
+        on_change="rerun",
+    )
+    if not popover.open or not trained:
+        return
+    with popover:
+        if _draw_adding(experiment, trained, "adding-to-groups", of_groups=True):
+            table.clear()  # so that the new groups are shown
+            st.rerun()
+
+
+def _trained(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.origin is Origin.TRAINED]
+
+
+def _draw_adding(experiment: Experiment, trained: Sequence[Run], key: str, *, of_groups: bool) -> bool:
+    """Draw the choice, the price and the button; return whether runs were added."""
+    errors = FieldErrors()
+    request, price = _draw_request(trained, key, errors, of_groups=of_groups), None
+    if request is not None:
+        with show_api_errors(errors):
+            price = api().preflight_runs(experiment.id, request)
+    if request is None or price is None:
+        return False
+    _draw_price(price)
+    if st.button(
+        f"Add {counted(price.cost.runs, 'run')}",
+        icon=":material/add:",
+        type="primary",
+        key=f"{key}/add",
+        disabled=not price.cost.runs or not price.cost.launchable,
+    ):
+        with show_api_errors(errors):
+            answer = api().add_runs(experiment.id, request)
+            flash(f"Added {counted(len(answer.added), 'run')}.")
+            return True
+    return False
+
+
+def _draw_request(trained: Sequence[Run], key: str, errors: FieldErrors, *, of_groups: bool) -> RunsRequest | None:
+    """Draw the choice between seeds and λ and its values; return the request, None while it cannot be read.
+
+    Args:
+        trained: the runs whose seeds or λ are continued.
+        key: of the widgets.
+        errors: of the request.
+        of_groups: whether the configurations of these runs alone are trained, all of which the user has selected.
+    """
+    kind = st.segmented_control("Add", [_SEEDS, _LAMBDAS], default=_SEEDS, required=True, key=f"{key}/kind")
     next_seed = max(run.spec.seed for run in trained) + 1
     if kind == _SEEDS:
         values = number_list(
-            "More seeds", [next_seed], key=f"adding/seeds/{next_seed}", kind=int, at="/seeds", errors=errors
+            "More seeds", [next_seed], key=f"{key}/seeds/{next_seed}", kind=int, at="/seeds", errors=errors
         )
         errors.show("/seeds")
-        st.caption("Every regularizer and every λ of the experiment is trained with each new seed.")
+        st.caption(
+            "The selected groups are trained with each new seed."
+            if of_groups
+            else "Every regularizer and every λ of the experiment is trained with each new seed."
+        )
     else:
         largest = max(run.spec.lambda_ for run in trained)
         values = number_list(
-            "More λ", [10 * largest or 0.1], key=f"adding/lambdas/{largest}", at="/lambdas", errors=errors
+            "More λ", [10 * largest or 0.1], key=f"{key}/lambdas/{largest}", at="/lambdas", errors=errors
         )
         errors.show("/lambdas")
-        st.caption("Each new λ is trained with all seeds, of the regularizers whose λ varies, or of all if none does.")
+        st.caption(
+            "Each new λ is trained with the other settings and the seeds of the selected groups."
+            if of_groups
+            else "Each new λ is trained with all seeds, of the regularizers whose λ varies, or of all if none does."
+        )
     if values is None:
         return None
     with errors.of_contract():
         chosen = {"seeds": values} if kind == _SEEDS else {"lambdas": values}
-        return RunsRequest.model_validate({**chosen, "duplicates": "skip"})
+        runs = {"runs": [run.id for run in trained]} if of_groups else {}
+        return RunsRequest.model_validate({**chosen, **runs, "duplicates": "skip"})
     return None
 
 

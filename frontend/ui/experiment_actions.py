@@ -12,14 +12,16 @@ from densitylab.backend.shared.contracts import (
     Run,
     Status,
 )
+from densitylab.backend.shared.statistics.groups import Group
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, size
-from densitylab.frontend.ui.add_runs import show_adding
+from densitylab.frontend.ui.add_runs import show_adding, show_adding_to_groups
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, cancel, freed_by_deleting
 from densitylab.frontend.ui.comparison.maps_button import maps_button
 from densitylab.frontend.ui.entry_points import dialog
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.label_editor import edit_notes_and_tags
 from densitylab.frontend.ui.status import flash
 
@@ -40,7 +42,7 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
             help="All regularizers, λ and seeds of this experiment, to edit and launch again",
         ):
             st.switch_page("app_pages/launch.py", query_params={"from": str(experiment.id)})
-        show_adding(experiment, runs)
+        show_adding(experiment, comparison)
         _show_editor(experiment)
         if st.button("Unarchive" if experiment.archived else "Archive", icon=":material/archive:"):
             with show_api_errors():
@@ -54,8 +56,7 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
 
 def show_cancel_and_retry(runs: Sequence[Run]) -> None:
     """Draw the buttons that act on the unfinished runs, and on the failed and cancelled ones, where there are any."""
-    active = [run.id for run in runs if not run.status.final]
-    ended = [run.id for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
+    active, ended = _active(runs), _ended(runs)
     if not active and not ended:
         return
     with st.container(horizontal=True):
@@ -63,6 +64,28 @@ def show_cancel_and_retry(runs: Sequence[Run]) -> None:
             cancel(active)
         if ended and st.button(f"Retry {len(ended)}", icon=":material/replay:", key="retry-runs"):
             act(BulkAction.RETRY, ended)
+
+
+def show_group_actions(experiment: Experiment, groups: Sequence[Group], table: KeptRows) -> None:
+    """Draw the buttons that act on the selected groups of the table alone."""
+    runs = [run for group in groups for run in group.runs]
+    active, ended = _active(runs), _ended(runs)
+    with st.container(horizontal=True):
+        if st.button(
+            f"Cancel {counted(len(active), 'run')}", icon=":material/stop:", key="cancel-groups", disabled=not active
+        ):
+            cancel(active)
+        if st.button(f"Retry {len(ended)}", icon=":material/replay:", key="retry-groups", disabled=not ended):
+            act(BulkAction.RETRY, ended)
+        show_adding_to_groups(experiment, runs, len(groups), table)
+
+
+def _active(runs: Sequence[Run]) -> list[int]:
+    return [run.id for run in runs if not run.status.final]
+
+
+def _ended(runs: Sequence[Run]) -> list[int]:
+    return [run.id for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
 
 
 def _show_editor(experiment: Experiment) -> None:

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, WithJsonSchema
 from pydantic import Tag as PydanticTag
 
 from densitylab.backend.shared.contracts.evaluations import Flag
-from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, DocumentedAs, Name, Notes, Request, Tags
+from densitylab.backend.shared.contracts.fields import IN_LISTS, Answer, DocumentedAs, Id, Name, Notes, Request, Tags
 from densitylab.backend.shared.contracts.searches import Search, SearchSummary
 from densitylab.backend.shared.contracts.spec import MAX_RUNS_PER_EXPERIMENT, RunSpec
 from densitylab.backend.shared.contracts.work import Priority, Status
@@ -50,7 +50,8 @@ class ExperimentRequest(Request):
 
 class RunsRequest(Request):
     """More runs for an experiment: a sweep over the spec that it was launched with, or its configurations with other
-    seeds and λ. New seeds apply to every configuration; new λ only to those whose λ was varied already, if any."""
+    seeds and λ. Configurations whose runs were all cancelled are left out. New seeds apply to every other one; new λ
+    only to those whose λ was varied already, if any. Or both apply to the configurations of chosen runs."""
 
     sweep: Sweep | None = Field(default=None, description="as in a launch; null: none")
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1), IN_LISTS]] | None = Field(
@@ -58,6 +59,13 @@ class RunsRequest(Request):
     )
     lambdas: list[Annotated[float, Field(ge=0, le=1e6), WithJsonSchema({"type": "number"})]] | None = Field(
         default=None, min_length=1, max_length=MAX_RUNS_PER_EXPERIMENT, description="more values of λ; null: none"
+    )
+    runs: list[Id] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_RUNS_PER_EXPERIMENT,
+        description="runs of the experiment whose configurations alone, cancelled or not, are trained with the seeds, "
+        "or with the λ and the seeds of these runs; null: none are chosen",
     )
     duplicates: Literal["refuse", "skip"] = Field(
         default="refuse", description="what to do about specs that the experiment has already"

@@ -98,6 +98,7 @@ def test_the_same_asked_by_four_at_once_is_added_once(client: TestClient):
 
 def test_a_wrong_request_is_named(client: TestClient):
     number = launched(client, sweep={"seed": list(range(300))})
+    own = client.get(f"{LAUNCH}/{number}").json()["runs"][0]
     for body, status, at in [
         ({}, 422, ""),
         ({"seeds": [500], "sweep": {"seed": [500]}}, 422, "/sweep"),
@@ -105,10 +106,50 @@ def test_a_wrong_request_is_named(client: TestClient):
         ({"seeds": [-1]}, 422, "/seeds/0"),
         ({"lambdas": [1e9]}, 422, "/lambdas/0"),
         ({"lambdas": [1.5]}, 422, ""),  # 300 more
+        ({"seeds": [500], "runs": []}, 422, "/runs"),
+        ({"seeds": [500], "runs": [own, own + 300]}, 422, "/runs/1"),
+        ({"sweep": {"seed": [500]}, "runs": [own]}, 422, "/runs"),
     ]:
         answer = client.post(f"{LAUNCH}/{number}/runs", json=body)
         assert answer.status_code == status and answer.json()["errors"][0]["pointer"] == at, body
     assert client.post(f"{LAUNCH}/{number + 1}/runs", json={"seeds": [1]}).status_code == 404
+
+
+def test_chosen_runs_are_trained_with_other_seeds_and_lambdas(client: TestClient):
+    number = launched(
+        client,
+        sweep=[{"regularizer.key": ["none"], "lambda_": [0], "seed": [0, 1]}, {"lambda_": [0.1, 1], "seed": [0, 1]}],
+    )
+    runs = client.get(f"{LAUNCH}/{number}").json()["runs"]
+    client.post(f"{LAUNCH}/{number}/runs", json={"seeds": [2], "runs": [runs[4]]})
+    assert points(client, number)[6:] == [("marginal_density", 1, 2)]
+    body = {"lambdas": [0, 10], "runs": [runs[0], runs[2], runs[3]], "duplicates": "skip"}
+    price = client.post(f"{LAUNCH}/{number}/runs/preflight", json=body).json()
+    client.post(f"{LAUNCH}/{number}/runs", json=body)
+    density = "marginal_density"
+    assert points(client, number)[7:] == [
+        ("none", 10, 0),
+        (density, 0, 0),
+        (density, 0, 1),
+        (density, 10, 0),
+        (density, 10, 1),
+    ]
+    assert [(item["lambda_"], item["seeds"]) for item in price["added"]] == [(10, [0]), (0, [0, 1]), (10, [0, 1])]
+
+
+def test_nothing_is_added_to_configurations_whose_runs_are_all_cancelled(client: TestClient):
+    number = launched(client, sweep={"lambda_": [0, 0.1, 1], "seed": [0, 1]})
+    runs = client.get(f"{LAUNCH}/{number}").json()["runs"]
+    for run in runs[:3]:  # λ = 0, and one seed of λ = 0.1
+        client.post(f"/api/v1/runs/{run}/cancel")
+    client.post(f"{LAUNCH}/{number}/runs", json={"seeds": [2]})
+    assert [point[1:] for point in points(client, number)[6:]] == [(0.1, 2), (1, 2)]
+    client.post(f"{LAUNCH}/{number}/runs", json={"seeds": [3], "runs": runs[:1]})
+    assert [point[1:] for point in points(client, number)[8:]] == [(0, 3)]
+    for run in client.get(f"{LAUNCH}/{number}").json()["runs"][3:]:
+        client.post(f"/api/v1/runs/{run}/cancel")
+    refused = client.post(f"{LAUNCH}/{number}/runs", json={"seeds": [4]})
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/runs"
 
 
 def test_the_price_of_more_runs_names_them_and_adds_none(client: TestClient):

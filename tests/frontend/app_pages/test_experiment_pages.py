@@ -5,7 +5,7 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from densitylab.backend.shared.contracts import ExperimentPatch
+from densitylab.backend.shared.contracts import ExperimentPatch, RunsRequest
 from densitylab.backend.shared.tables import TaskRow
 from tests.frontend.page_text import button, page_text
 
@@ -129,6 +129,48 @@ def test_seeds_that_add_nothing_cannot_be_added(page, sweep, text, sentence):
     app = field(adding(page, sweep), "More seeds").set_value(text).run()
     assert sentence in page_text(app)
     assert all(item.disabled for item in app.button if item.label.startswith("Add "))
+
+
+def select_groups(app, experiment: int, *rows: int):
+    app.session_state[f"groups-{experiment}-0"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_selected_groups_alone_are_cancelled_tried_again_and_added_to(page, live_api, sweep):
+    runs = [run.id for run in live_api.client.runs_of(sweep)]  # of λ = 0 and 0.5
+    app = select_groups(page.open("experiment", experiment=str(sweep)), sweep, 1)
+    assert "order is kept while rows are selected" in page_text(app)
+    assert {"Cancel 2 runs", "Retry 0"} <= {item.label for item in app.button}
+    page_text(button(app, "Cancel 2 runs").click().run())
+    assert live_api.client.run(runs[3]).status == "cancelled" and live_api.client.run(runs[0]).status == "succeeded"
+    app.session_state["adding-to-groups"] = True  # the popover is open
+    app = app.run()
+    text = page_text(field(app, "More seeds").set_value("7").run())
+    assert "λ = 0.5: seed 7 (1 run)" in text and "λ = 0: seed" not in text
+    page_text(app.button(key="adding-to-groups/add").click().run())
+    assert [run.spec.lambda_ for run in live_api.client.runs_of(sweep) if run.spec.seed == 7] == [0.5]
+
+
+def test_groups_whose_runs_are_all_cancelled_get_no_more_seeds(page, live_api):
+    runs = live_api.launch(SMALL, {"lambda_": [0, 0.5]})
+    number = live_api.client.run(runs[0]).experiment
+    live_api.client.cancel_run(runs[0])
+    app = adding(page, number)
+    assert "1 group left out: all runs are cancelled" in page_text(app) and "**1 new run**" in page_text(app)
+    page_text(button(app, "Add 1 run").click().run())
+    assert [run.spec.lambda_ for run in live_api.client.runs_of(number) if run.spec.seed == 1] == [0.5]
+
+
+def test_groups_keep_their_rows_while_one_is_selected(page, live_api, sweep):
+    app = select_groups(page.open("experiment", experiment=str(sweep)), sweep, 1)
+    live_api.client.add_runs(sweep, RunsRequest(lambdas=[0.1]))
+    app = app.run()
+    (groups,) = (table.value for table in app.dataframe if "Group" in table.value)
+    assert [name.rpartition(" ")[2] for name in groups["Group"]] == ["0", "0.5"]
+    assert "1 newer group hidden" in page_text(app) and "Cancel 2 runs" in {item.label for item in app.button}
+    app = select_groups(app, sweep)
+    (groups,) = (table.value for table in app.dataframe if "Group" in table.value)
+    assert len(groups) == 3 and "is kept" not in page_text(app)
 
 
 def test_the_time_left_is_the_same_on_every_page(page, live_api, sweep):
