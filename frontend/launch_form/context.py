@@ -29,6 +29,7 @@ class FormContext:
         start: Mapping[str, Any] | None = None,
         usable: Callable[[CatalogEntry], bool] = lambda entry: True,
         defaults: Mapping[str, Mapping[str, Any]] | None = None,
+        keep_edits: bool = False,
         settings: DeltaGenerator | None = None,
     ) -> dict[str, Any]:
         """Draw the choice of the spec's component `field` and its parameters; return {key, params}.
@@ -39,6 +40,7 @@ class FormContext:
             start: what the widgets start with, the spec's own unless given.
             usable: filters the catalog's entries.
             defaults: values by entry and parameter that stand in for the catalog's defaults.
+            keep_edits: whether a value that the user gave stays when its default changes.
             settings: where the parameters are drawn; None: below the choice.
         """
         return component(
@@ -51,5 +53,6 @@ class FormContext:
             errors=self.errors,
             usable=usable,
             defaults=defaults,
+            keep_edits=keep_edits,
             settings=settings,
         )

@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import CatalogEntry, ExperimentRequest, OptunaSearch, RunSpec, Search
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.launch_form.attack_epsilon import chosen_epsilon, following, usual_epsilon
+from densitylab.frontend.launch_form.attack_epsilon import chosen_epsilon, following, training_radii, usual_epsilon
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.evaluation_choice import draw_evaluations
 from densitylab.frontend.launch_form.extra_axis import draw_extra_axis
@@ -43,8 +43,8 @@ def draw_form(
         original: what the form began with, as it drew it; None: it draws it now.
         copied: whether the original is a run or an experiment, and not a preset.
     """
-    plan = form_plan(request)
-    form = FormContext(catalog, following(plan.spec, catalog), key, errors)
+    plan = following(form_plan(request), catalog)
+    form = FormContext(catalog, plan.spec, key, errors)
     with layout.essentials:
         data_cell, model_cell, regularizer_cell = st.columns(3)
         lambda_cell, seeds_cell, epochs_cell, batch_cell = st.columns([3, 2, 2, 2])
@@ -74,7 +74,7 @@ def draw_form(
         spec["batch_size"] = number_field("Batch size", form.spec["batch_size"], key=f"{key}/batch", whole=True)
         errors.show("/spec/batch_size")
     with training_box:
-        spec |= _draw_training(form, spec["model"], dataset)
+        spec |= _draw_training(form, spec["model"], dataset, epsilon)
     with layout.settings:
         searches, search = draw_search(form, request, spec, [int(seed) for seed in regularization.seeds or [0]])
         extra = draw_extra_axis(form, spec, plan.grid)
@@ -137,11 +137,17 @@ def _require_alone(search: OptunaSearch, regularization: Regularization, errors:
         errors.refuse("/search/parameters", "give one λ, or add λ to the parameters of the search")
 
 
-def _draw_training(form: FormContext, model: dict[str, Any], dataset: CatalogEntry | None) -> dict[str, Any]:
+def _draw_training(
+    form: FormContext, model: dict[str, Any], dataset: CatalogEntry | None, epsilon: float
+) -> dict[str, Any]:
     optimizer = _draw_optimizer(form, model)
     grouped = dataset is None or dataset.has_groups
     algorithm = form.component(
-        "algorithm", "Training algorithm", usable=lambda entry: grouped or entry.needs_groups_if != {}
+        "algorithm",
+        "Training algorithm",
+        usable=lambda entry: grouped or entry.needs_groups_if != {},
+        defaults=training_radii(form.catalog, "algorithm", epsilon),
+        keep_edits=True,
     )
     return {"optimizer": optimizer, "algorithm": algorithm}
 

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.analysis.formatting import escaped
-from densitylab.frontend.launch_form.attack_epsilon import training_defaults
+from densitylab.frontend.launch_form.attack_epsilon import training_radii
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.suggestion import draw_suggestion
 from densitylab.frontend.launch_form.sweeps import Grid, Method, log_spaced
@@ -48,9 +48,11 @@ def draw_regularization(
 ) -> Regularization:
     """Draw the main regularizer with its λ and seeds, and in the settings its parameters and the other regularizers.
     Those that train against attacks, and a λ schedule that does, begin with the radius `epsilon`."""
-    radii = {entry.key: training_defaults(entry, epsilon) for entry in form.catalog.entries("regularizer")}
+    radii = training_radii(form.catalog, "regularizer", epsilon)
     with cells.regularizer:
-        regularizer = form.component("regularizer", "Regularizer", settings=cells.settings, defaults=radii)
+        regularizer = form.component(
+            "regularizer", "Regularizer", settings=cells.settings, defaults=radii, keep_edits=True
+        )
     with cells.lambdas:
         entry = form.catalog.entry("regularizer", regularizer["key"])
         advice = _first_sweep(entry, grid["lambda_"])
@@ -79,8 +81,8 @@ def draw_regularization(
         with st.container(horizontal=True):
             _draw_log_spaced(form.key, entry)
             draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
-        attacking = {entry.key: training_defaults(entry, epsilon) for entry in form.catalog.entries("schedule")}
-        schedule = form.component("schedule", "λ schedule", defaults=attacking)
+        attacking = training_radii(form.catalog, "schedule", epsilon)
+        schedule = form.component("schedule", "λ schedule", defaults=attacking, keep_edits=True)
         others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1], radii)
     return Regularization({"regularizer": regularizer, "schedule": schedule}, lambdas, seeds, others)
 
@@ -165,6 +167,7 @@ def _draw_methods(
                 at=f"{at}/regularizer/0/params",
                 errors=form.errors,
                 defaults=defaults.get(entry.key),
+                keep_edits=True,
             )
             form.errors.show(at)
         if values is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from densitylab.backend.shared.contracts import ExperimentRequest
 from densitylab.frontend.client.catalog import Catalog
-from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, training_defaults
+from densitylab.frontend.launch_form.attack_epsilon import attack_defaults, attacking, in_linf, training_defaults
 from densitylab.frontend.launch_form.sweeps import form_plan
 
 
@@ -49,14 +49,9 @@ def radius_remarks(request: ExperimentRequest, catalog: Catalog) -> Iterator[Rem
     if not evaluated:
         return
     first, radii = next(iter(evaluated)), ", ".join(f"{value:.4g}" for value in evaluated)
-    parts = [(kind, plan.spec[kind], f"/spec/{kind}") for kind in ("regularizer", "schedule")]
-    parts += [
-        ("regularizer", method.component, f"/sweep/{number}/regularizer/0")
-        for number, method in enumerate(plan.methods, start=1)
-    ]
-    for kind, component, at in parts:
+    for kind, component, at in attacking(plan.spec, plan.methods):
         entry, params = catalog.entry(kind, component["key"]), component["params"]
-        if entry is None or params.get("p_norm", "inf") != "inf":
+        if entry is None or not in_linf(params):
             continue
         for name in training_defaults(entry, 0.0):
             radius = params.get(name)

@@ -244,11 +244,12 @@ def component(
     usable: Callable[[CatalogEntry], bool] = lambda entry: True,
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    keep_edits: bool = False,
     settings: DeltaGenerator | None = None,
 ) -> dict[str, Any]:
     """Draw the choice of an entry and its parameters; return {key, params}. `defaults` has values by entry and
-    parameter that stand in for the catalog's defaults; `settings` is where its summary and its parameters are drawn,
-    unless it is below the choice."""
+    parameter that stand in for the catalog's defaults, see `parameters`; `settings` is where its summary and its
+    parameters are drawn, unless it is below the choice."""
     entries = [entry for entry in catalog.entries(kind) if usable(entry)]
     keys = [entry.key for entry in entries]
     chosen = st.selectbox(
@@ -280,6 +281,7 @@ def component(
             errors=errors,
             dataset=dataset,
             defaults=(defaults or {}).get(chosen.key),
+            keep_edits=keep_edits,
         )
         errors.show(at)
     return {"key": chosen.key, "params": params}
@@ -295,12 +297,25 @@ def parameters(
     errors: FieldErrors,
     dataset: CatalogEntry | None = None,
     defaults: Mapping[str, Any] | None = None,
+    keep_edits: bool = False,
     in_row: int = 3,
 ) -> dict[str, Any]:
     """Draw the parameters of an entry, `in_row` beside each other; return their values. A parameter with a value in
-    `defaults`, which stands in for the catalog's, is drawn anew where that value changes."""
+    `defaults`, which stands in for the catalog's, is drawn anew where that value changes; with `keep_edits`, which is
+    for single numbers, only where the user has not given it another."""
     usual = {param.name: param.default for param in entry.params}
-    own = {name: value for name, value in (defaults or {}).items() if value != usual.get(name)}
+    own = dict(defaults or {})
+
+    def widget_key(name: str, default: Any) -> str:
+        return f"{key}/{name}" + (f"/{default}" if default != usual.get(name) else "")
+
+    for name, now in own.items() if keep_edits else ():
+        # The default that the widget began with, and whether it was given another value since
+        began, edited = st.session_state.get(f"{key}/{name}/default", (now, False))
+        value = st.session_state.get(widget_key(name, began), began)
+        edited = value != now and (edited or value != began)
+        own[name] = began if edited else now
+        st.session_state[f"{key}/{name}/default"] = (own[name], edited)
     values: dict[str, Any] = {}
     for start in range(0, len(entry.params), in_row):
         cells = st.columns(in_row)
@@ -309,7 +324,7 @@ def parameters(
                 values[param.name] = control(
                     param,
                     given.get(param.name, own.get(param.name, param.default)),
-                    key=f"{key}/{param.name}" + (f"/{own[param.name]}" if param.name in own else ""),
+                    key=widget_key(param.name, own.get(param.name, param.default)),
                     at=f"{at}/{param.name}",
                     catalog=catalog,
                     errors=errors,

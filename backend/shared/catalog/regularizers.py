@@ -313,7 +313,9 @@ REGULARIZERS = (
         "densitylab.worker.regularizers.fast_adversarial_training:fast_adversarial_training",
         first_lambdas=(0.5, 1.0),
         params=(
-            replace(BALL[1], help="Largest change of a pixel: 0.1 suits digits, 8/255 = 0.0314 photographs."),
+            replace(
+                BALL[1], maximum=1.0, help="Largest change of a pixel: 0.1 suits digits, 8/255 = 0.0314 photographs."
+            ),
             Param(
                 name="step_factor",
                 type="float",

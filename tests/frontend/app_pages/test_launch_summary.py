@@ -144,6 +144,41 @@ def test_all_attacks_follow_the_radius_of_the_first_evaluated_one_until_they_are
     assert radii()[1] == [0.2, 0.2] and "in training, " not in page_text(app)
 
 
+@pytest.mark.parametrize("label", ["Adversarial training", "Fast adversarial training", "TRADES"])
+def test_every_training_against_attacks_follows_the_evaluated_radius_until_it_is_edited(page, label):
+    app = page.open("launch")
+    regularizer = ending(app.selectbox, "/regularizer/key")
+    app = regularizer.set_value("Fast adversarial training" if label == "TRADES" else "TRADES").run()
+    app = ending(app.multiselect, "/methods").set_value([label]).run()
+
+    def trained():
+        return [item for item in app.number_input if "/epsilon" in item.key]
+
+    def evaluate_at(radius: str):
+        return next(item for item in app.text_input if "/epsilons" in (item.key or "")).set_value(radius).run()
+
+    app = evaluate_at("0.05")
+    assert [item.value for item in trained()] == [0.05, 0.05]
+    app = trained()[1].set_value(0.03).run()
+    app = evaluate_at("0.07")
+    assert [item.value for item in trained()] == [0.07, 0.03]
+    assert f"ε = 0.03 in training, 0.07 in evaluations: {label}" in page_text(app).replace("\\", "")
+    app = trained()[1].set_value(0.05).run()  # the value that it began with
+    assert [item.value for item in trained()] == [0.07, 0.05]
+
+
+def test_further_regularizers_of_a_copy_follow_the_evaluated_radius(page, live_api):
+    attack = {"key": "pgd_linf", "params": {"epsilons": [0.05]}}
+    fast = {"key": "fast_adversarial_training", "params": {"epsilon": 0.05}}
+    l2 = {"key": "adversarial_training", "params": {"epsilon": 0.05, "p_norm": "2"}}
+    spec, others = {"epochs": 2, "evaluations": [attack]}, [{"regularizer": [item]} for item in (fast, l2)]
+    runs = live_api.launch(spec, [{"lambda_": [0.1]}, *others])
+    app = page.open("launch", **{"from": str(live_api.client.run(runs[0]).experiment)})
+    app = next(item for item in app.text_input if "/epsilons" in (item.key or "")).set_value("0.3").run()
+    radii = {item.key.split("/")[2]: item.value for item in app.number_input if "/epsilon" in item.key}
+    assert radii == {"fast_adversarial_training": 0.3, "adversarial_training": 0.05}
+
+
 def test_in_a_copy_the_training_follows_the_evaluated_radius_too(page, live_api):
     attack = {"key": "pgd_linf", "params": {"epsilons": [0.05]}}
     adversarial = {"key": "adversarial_training", "params": {"epsilon": 0.05}}

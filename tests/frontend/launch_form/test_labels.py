@@ -121,6 +121,10 @@ ADVERSARIAL = {"key": "adversarial_training", "params": {"epsilon": 0.03}}
         ({"regularizer": {**ADVERSARIAL, "params": {"epsilon": 0.2}}}, []),  # one of the evaluated radii
         ({"regularizer": {**ADVERSARIAL, "params": {"epsilon": 0.5, "p_norm": "2"}}}, []),  # another ball
         (
+            {"regularizer": {"key": "fast_adversarial_training", "params": {"epsilon": 0.03}}},
+            [("/spec/regularizer/params/epsilon", {"regularizer.params.epsilon": 0.1})],
+        ),
+        (
             {"schedule": {"key": "robustness", "params": {"epsilon": 0.05}}},
             [("/spec/schedule/params/epsilon", {"schedule.params.epsilon": 0.1})],
         ),
