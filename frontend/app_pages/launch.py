@@ -14,6 +14,7 @@ from densitylab.frontend.launch_form.draft import (
     DRAFT,
     IDEMPOTENCY,
     ORIGINAL,
+    TYPED,
     form_key,
     is_copy,
     keep_draft,
@@ -89,7 +90,7 @@ request = draw_form(
     errors,
     layout,
     original=st.session_state.get(ORIGINAL),
-    copied=is_copy(),
+    typed=st.session_state.get(TYPED, ()),
 )
 if request is not None and count_runs(request.sweep) > MAX_RUNS_PER_EXPERIMENT:
     errors.refuse(

@@ -9,6 +9,7 @@ from densitylab.backend.shared.contracts import Experiment, ExperimentRequest, O
 from densitylab.frontend.analysis.formatting import counted, joined, readable
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.launch_form.extra_axis import sweepable
+from densitylab.frontend.launch_form.labels import COPY_OF, typed_labels
 from densitylab.frontend.launch_form.sweeps import Method, Plan, build_sweep, form_plan, set_value
 from densitylab.frontend.ui.widgets import numbers_text
 
@@ -19,10 +20,12 @@ _Point = tuple[str, float, int]  # regularizer, λ, seed
 
 @dataclass(frozen=True)
 class CopiedExperiment:
-    """A request with the runs of an experiment, and sentences on what it has less or more."""
+    """A request with the runs of an experiment, sentences on what it has less or more, and which of its name and its
+    tags a user has typed."""
 
     request: ExperimentRequest
     differences: list[str]
+    typed: frozenset[str]
 
 
 def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Catalog) -> CopiedExperiment:
@@ -31,7 +34,8 @@ def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Cata
     Raises:
         ValueError: the form cannot draw the experiment.
     """
-    posted = {**experiment.request, "name": f"Copy of {experiment.name}"[:_LONGEST_NAME]}
+    labels = {"name": f"{COPY_OF}{experiment.name}"[:_LONGEST_NAME], "tags": experiment.tags, "notes": experiment.notes}
+    posted = {**experiment.request, **labels}
     trained = [run for run in runs if run.origin is Origin.TRAINED]
     given = posted.get("spec") or {}
     if given.get("init_from") is not None and trained:
@@ -39,11 +43,12 @@ def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Cata
         spec = trained[0].spec.model_dump(mode="json")
         posted["spec"] = {**spec, **given, "init_from": spec["init_from"] | given["init_from"]}
     request = ExperimentRequest.model_validate(posted)
+    typed = typed_labels(experiment.name, experiment.tags, request, catalog)
     differences = []
     if others := len(runs) - len(trained):
         differences.append(f"{counted(others, 'run')} that DensityLab has not trained cannot be copied.")
     if request.search is not None:
-        return CopiedExperiment(request, [*differences, "The search begins anew: its runs are not copied."])
+        return CopiedExperiment(request, [*differences, "The search begins anew: its runs are not copied."], typed)
     plan = form_plan(request)
     for addition in experiment.additions:
         plan = _with(plan, addition)
@@ -59,7 +64,7 @@ def copied_experiment(experiment: Experiment, runs: Sequence[Run], catalog: Cata
     sweep = build_sweep(grid, plan.methods, path) if plan.methods else grid
     request = request.model_copy(update={"spec": plan.spec, "sweep": sweep})
     points = Counter((run.spec.regularizer.key, run.spec.lambda_, run.spec.seed) for run in trained)
-    return CopiedExperiment(request, [*differences, *_differences(points, _points(plan, path), catalog)])
+    return CopiedExperiment(request, [*differences, *_differences(points, _points(plan, path), catalog)], typed)
 
 
 def _with(plan: Plan, addition: Mapping[str, Any]) -> Plan:

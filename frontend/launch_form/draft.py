@@ -18,6 +18,7 @@ DEFAULT = PRESETS[0].request
 DRAFT, VERSION, IDEMPOTENCY = "launch_draft", "launch_version", "launch_idempotency"
 LINK, ORIGINAL, SAVED = "launch_link", "launch_original", "launch_saved"
 DIFFERENCES = "launch_differences"  # of a copy from its experiment, in sentences
+TYPED = "launch_typed"  # those of the name and the tags of a copy that do not stem from its settings
 COPIES = ("clone", "from")  # links to a copy of a run or an experiment
 STARTS = ("continue", "weights")  # links to start from a run, and modes of `init_from`
 MORE_EPOCHS = 5  # of a continued run, to begin with
@@ -27,6 +28,7 @@ def start_from(request: ExperimentRequest) -> None:
     """Fill the form with a request, which it is compared with from then on."""
     st.session_state.pop(ORIGINAL, None)
     st.session_state.pop(DIFFERENCES, None)
+    st.session_state.pop(TYPED, None)
     change_to(request)
 
 
@@ -84,10 +86,11 @@ def open_link() -> None:
     st.session_state[SAVED] = saved_draft()
     start_from(DEFAULT)
     differences: list[str] = []
+    typed = frozenset({"name", "tags"}) if is_copy() else frozenset()
     try:
         if (experiment_id := query_int("from")) is not None:
             copied = copied_experiment(api().experiment(experiment_id), api().runs_of(experiment_id), catalog())
-            request, differences = copied.request, copied.differences
+            request, differences, typed = copied.request, copied.differences, copied.typed
         else:
             request = _linked_request()
         form_plan(request)  # raises before anything is filled in
@@ -101,6 +104,7 @@ def open_link() -> None:
     else:
         start_from(request)
         st.session_state[DIFFERENCES] = differences
+        st.session_state[TYPED] = typed
 
 
 def _linked_request() -> ExperimentRequest:

@@ -1,6 +1,6 @@
 """The launch form: from the widgets to an experiment's request."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
@@ -30,7 +30,7 @@ def draw_form(
     layout: Layout,
     *,
     original: ExperimentRequest | None,
-    copied: bool,
+    typed: Collection[str],
 ) -> ExperimentRequest | None:
     """Draw the form; return its request, or None while a field cannot be read, which `errors` says.
 
@@ -41,7 +41,7 @@ def draw_form(
         errors: takes what is wrong, and shows it beside its field.
         layout: the places of essentials and settings.
         original: what the form began with, as it drew it; None: it draws it now.
-        copied: whether the original is a run or an experiment, and not a preset.
+        typed: see `labels_of`.
     """
     plan = following(form_plan(request), catalog)
     form = FormContext(catalog, plan.spec, key, errors)
@@ -85,7 +85,7 @@ def draw_form(
         unlabelled = _request(spec, regularization, extra, searches, search, errors)
         suited = Labels(request.name, list(request.tags))
         if unlabelled is not None and original is not None:
-            suited = labels_of(unlabelled, original, copied=copied, catalog=catalog)
+            suited = labels_of(unlabelled, original, typed=typed, catalog=catalog)
         labels = draw_labels(request, form, suited if unlabelled is not None else None)
     if unlabelled is None:
         return None

@@ -1,6 +1,6 @@
 """The launch form's name, tags, priority and notes. Name and tags follow the settings until they are edited."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,13 @@ import streamlit as st
 from densitylab.backend.shared.contracts import ExperimentRequest, Priority
 from densitylab.frontend.analysis.formatting import counted, readable
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.client.presets import PRESETS
 from densitylab.frontend.launch_form.changes import readable_changes
 from densitylab.frontend.launch_form.context import FormContext
 from densitylab.frontend.launch_form.sweeps import Method, Plan, form_plan
 from densitylab.frontend.ui.widgets import numbers_text
 
+COPY_OF = "Copy of "  # in front of the name of a copied experiment
 _LONGEST_NAME = 200
 _MOST_LISTED = 4  # values of a parameter
 _NO_TAGS = ("none",)  # keys of components that say nothing
@@ -27,34 +29,55 @@ class Labels:
     tags: list[str]
 
 
-def labels_of(request: ExperimentRequest, original: ExperimentRequest, *, copied: bool, catalog: Catalog) -> Labels:
+def labels_of(
+    request: ExperimentRequest, original: ExperimentRequest, *, typed: Collection[str] = (), catalog: Catalog
+) -> Labels:
     """Return the labels that suit the request's settings.
 
     Args:
         request: with the settings that the form shows.
         original: what the form began with, whose labels suit its settings.
-        copied: whether the original is a run or an experiment, and not a preset.
+        typed: those of "name" and "tags" that do not stem from the settings of the original: changes are added to the
+            name, the tags stay.
         catalog: the API's.
     """
     changed = readable_changes(original, request, catalog)
     if not changed:
         return Labels(original.name, list(original.tags))
-    if copied:
+    name, tags = original.name, list(original.tags)
+    if "name" in typed:
         differences = ", ".join(f"{change.label} {change.old} → {change.new}" for change in changed)
-        return Labels(_shortened(f"{original.name}: {differences}"), list(original.tags))
+        name = _shortened(f"{name}: {differences}")
+    else:
+        name = _described(request, catalog)
+    return Labels(name, tags if "tags" in typed else _keys(request))
+
+
+def typed_labels(name: str, tags: Sequence[str], launched: ExperimentRequest, catalog: Catalog) -> frozenset[str]:
+    """Return those of "name" and "tags" that the form has not given an experiment that was launched with these
+    settings, from them or as a preset's."""
+    while name.startswith(COPY_OF):
+        name = name.removeprefix(COPY_OF)
+    named = {_described(launched, catalog), *(preset.request.name for preset in PRESETS)}
+    tagged = [_keys(launched), *(preset.request.tags for preset in PRESETS)]
+    automatic = {"name": name in named, "tags": set(tags) in map(set, tagged)}
+    return frozenset(label for label, follows in automatic.items() if not follows)
+
+
+def _keys(request: ExperimentRequest) -> list[str]:
+    """Return the keys of data set, model and regularizers."""
     plan = form_plan(request)
     kinds = [plan.spec["dataset"]["key"], plan.spec["model"]["key"], *_regularizers(plan)]
-    return Labels(
-        _shortened(_described(request, plan, catalog)), [key for key in dict.fromkeys(kinds) if key not in _NO_TAGS]
-    )
+    return [key for key in dict.fromkeys(kinds) if key not in _NO_TAGS]
 
 
 def _regularizers(plan: Plan) -> list[str]:
     return [plan.spec["regularizer"]["key"], *(method.component["key"] for method in plan.methods)]
 
 
-def _described(request: ExperimentRequest, plan: Plan, catalog: Catalog) -> str:
+def _described(request: ExperimentRequest, catalog: Catalog) -> str:
     """Return data set and model, each regularizer with its λ, what else varies, and the seeds."""
+    plan = form_plan(request)
     searched = _searched(request)
     main = Method(plan.spec["regularizer"], plan.grid["lambda_"])
     seeds = plan.grid["seed"]
@@ -66,7 +89,7 @@ def _described(request: ExperimentRequest, plan: Plan, catalog: Catalog) -> str:
         *(_axis_text(path, values) for path, values in plan.grid.items() if path not in ("lambda_", "seed")),
         f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"),
     ]
-    return ", ".join(parts)
+    return _shortened(", ".join(parts))
 
 
 def _searched(request: ExperimentRequest) -> list[str]:

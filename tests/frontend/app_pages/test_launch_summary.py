@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.contracts import ExperimentPatch, ExperimentRequest
 from densitylab.frontend.launch_form.saved_draft import encoded
 from tests.frontend.app_pages.test_launch_page import ending, launched
 from tests.frontend.app_pages.test_refused_inputs import below
@@ -247,6 +247,30 @@ def test_name_and_tags_follow_the_settings_until_they_are_edited(page):
     assert "λ = 0, 2" in labels()[0]
     app = ending(app.text_input, "/lambda").set_value("0.1").run()
     assert labels() == ("Quick look", ["quick"])
+
+
+def test_labels_of_a_copied_experiment_follow_where_the_form_had_given_them(page, live_api):
+    def labels(app):
+        return ending(app.text_input, "/name").value, ending(app.multiselect, "/tags").value
+
+    form = page.open("launch")
+    form = ending(form.multiselect, "/methods").set_value(["Input-gradient regularization"]).run()
+    automatic = launched(launch_button(form).click().run(), live_api)
+    assert automatic.tags[2:] == ["marginal_density", "input_gradient"]
+    copied = {"from": str(automatic.id)}
+    app = page.open("launch", **copied)
+    assert labels(app) == (f"Copy of {automatic.name}", automatic.tags)
+    app = ending(app.multiselect, "/methods").set_value([]).run()
+    name, tags = labels(app)
+    assert tags == automatic.tags[:3] and "Input" not in name and "Copy" not in name
+
+    live_api.client.change_experiment(automatic.id, ExperimentPatch(name="Mine"))
+    app = ending(Page().open("launch", **copied).multiselect, "/methods").set_value([]).run()
+    name, tags = labels(app)
+    assert name.startswith("Copy of Mine: ") and tags == automatic.tags[:3]
+    live_api.client.change_experiment(automatic.id, ExperimentPatch(tags=["mine"]))
+    app = ending(Page().open("launch", **copied).multiselect, "/methods").set_value([]).run()
+    assert labels(app)[1] == ["mine"]
 
 
 def test_a_copy_and_its_changes_survive_a_reload_and_stand_first(page, live_api):

@@ -18,13 +18,13 @@ WITH_CNN = {**DEMO.request.spec, "model": {"key": "cnn"}}
 
 def test_unchanged_settings_keep_the_name_and_the_tags_of_the_start():
     renamed = DEMO.request.model_copy(update={"name": "another", "tags": [], "notes": "x"})
-    labels = labels_of(renamed, DEMO.request, copied=False, catalog=CATALOG)
+    labels = labels_of(renamed, DEMO.request, catalog=CATALOG)
     assert (labels.name, labels.tags) == (DEMO.request.name, ["demo"])
 
 
 def test_a_changed_preset_is_named_by_its_settings():
     changed = DEMO.request.model_copy(update={"spec": WITH_CNN, "sweep": {"lambda_": [0, 0.1], "seed": [0, 1]}})
-    labels = labels_of(changed, DEMO.request, copied=False, catalog=CATALOG)
+    labels = labels_of(changed, DEMO.request, catalog=CATALOG)
     assert labels.tags == ["blockmnist", "cnn", "marginal_density"]
     parts = [CATALOG.label(*item) for item in (("dataset", "blockmnist"), ("model", "cnn"))]
     assert labels.name == f"{parts[0]}, {parts[1]}, Marginal-density smoothing λ = 0, 0.1, 2 seeds"
@@ -33,14 +33,14 @@ def test_a_changed_preset_is_named_by_its_settings():
 def test_a_changed_copy_is_named_by_what_is_changed_and_keeps_its_tags():
     original = ExperimentRequest(name="Copy of run 7", spec={"epochs": 2, "lambda_": 0.1}, tags=["paper"])
     changed = original.model_copy(update={"spec": {"epochs": 3, "lambda_": 0.1}})
-    labels = labels_of(changed, original, copied=True, catalog=CATALOG)
+    labels = labels_of(changed, original, typed=("name", "tags"), catalog=CATALOG)
     assert labels.name == "Copy of run 7: Epochs 2 → 3" and labels.tags == ["paper"]
 
 
 def test_a_name_has_at_most_the_length_that_the_api_takes():
     methods = [{"regularizer": [{"key": key}], "lambda_": [0.1], "seed": [0]} for key in REGULARIZERS]
     many = DEMO.request.model_copy(update={"sweep": [{"lambda_": [0], "seed": [0]}, *methods]})
-    name = labels_of(many, DEMO.request, copied=False, catalog=CATALOG).name
+    name = labels_of(many, DEMO.request, catalog=CATALOG).name
     assert len(name) == 200 and ExperimentRequest(name=name)
 
 
@@ -80,7 +80,7 @@ DATA_AND_MODEL = f"{CATALOG.label('dataset', 'blockmnist')}, {CATALOG.label('mod
 def test_the_name_has_what_varies(changes, name):
     request = ExperimentRequest.model_validate({"spec": DEMO.request.spec, **changes})
     labels = {key: CATALOG.label("regularizer", key) for key in REGULARIZERS}
-    found = labels_of(request, DEMO.request, copied=False, catalog=CATALOG).name
+    found = labels_of(request, DEMO.request, catalog=CATALOG).name
     assert found == f"{DATA_AND_MODEL}, {name.format(**labels)}"
 
 
