@@ -1,15 +1,13 @@
 """The form's request in the page's link, so that it survives a reload."""
 
 import base64
-import functools
 import zlib
-from typing import Any
 
 import streamlit as st
 
 from densitylab.backend.shared.contracts import ExperimentRequest
-from densitylab.frontend.assets import read_asset
 from densitylab.frontend.launch_form.sweeps import form_plan
+from densitylab.frontend.ui.address import replace_parameter
 
 _NAME = "draft"  # of the parameter in the link
 # Of the link's parameter: reverse proxies take requests with a line of at most 8 KiB (nginx and Apache by default), and
@@ -18,17 +16,12 @@ _LONGEST_TEXT = 7_000
 _LONGEST_REQUEST = 100_000  # bytes of JSON
 
 
-@functools.cache
-def _component() -> Any:
-    return st.components.v2.component("densitylab_draft", js=read_asset("launch_form/saved_draft.js"))
-
-
 def save_draft(request: ExperimentRequest, original: ExperimentRequest) -> None:
     """Write the request into the browser's address where it differs from the one that the link fills the form with;
     call it once on a page."""
     text = "" if request == original else encoded(request)
     fits = len(text) <= _LONGEST_TEXT and len(_body(request)) <= _LONGEST_REQUEST
-    _component()(key="densitylab_draft", data={"name": _NAME, "value": text if fits else ""}, height=1)
+    replace_parameter(_NAME, text if fits else "")
     if not fits:
         st.warning(
             "This form is too long for the page's link: a reload or another page loses its changes. Shorter notes or "

@@ -98,6 +98,43 @@ def test_zoom_hidden_curves_a_selected_row_and_a_half_typed_word_survive_ten_ref
     assert int(chart.get_attribute("data-points")) > before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "choice"), [("compare", "Experiments"), ("experiment", "Metric")])
+def test_a_list_and_a_dialog_stay_open_over_ten_refreshes(running_system, tab, path, choice):
+    client = running_system.client
+    request = {"name": "many", "spec": {"epochs": 2000, "evaluations": []}, "sweep": {"seed": list(range(6))}}
+    launched = client.launch(request)
+    tab.goto(f"{running_system.page}/{path}?experiment={launched.id}")
+    cancel = tab.get_by_role("button", name="Cancel 6")
+    cancel.wait_for()
+    tab.get_by_role("combobox", name=choice).click()
+    tab.get_by_role("listbox").wait_for()
+    tab.wait_for_timeout(TEN_REFRESHES)
+    expect(tab.get_by_role("listbox")).to_be_visible()
+    tab.keyboard.press("Escape")
+    cancel.click()
+    dialog = tab.get_by_role("dialog", name="Cancel runs")
+    dialog.wait_for()
+    tab.wait_for_timeout(TEN_REFRESHES)
+    dialog.get_by_role("button", name="Cancel 6 runs").click()
+    expect(tab.get_by_text("Cancelling 6 of 6 runs.")).to_be_visible(timeout=PATIENCE)
+    expect(dialog).to_be_hidden()
+    assert client.experiment(launched.id).counts.get("queued", 0) == 0
+
+
+def test_back_leaves_compare_at_once(running_system, tab, experiment):
+    tab.goto(f"{running_system.page}/runs")
+    tab.get_by_role("textbox", name="Search").wait_for()
+    tab.wait_for_timeout(2_000)  # the listener comes with the component's script
+    tab.get_by_role("heading", name="Runs").click()
+    tab.keyboard.press("g")
+    tab.keyboard.press("c")
+    tab.wait_for_url("**/compare?experiment=*")
+    tab.go_back()
+    tab.wait_for_url("**/runs")
+    expect(tab.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+
+
 def test_a_page_opens_at_its_top_after_a_scrolled_page(running_system, tab, experiment):
     run = running_system.client.experiment(experiment).runs[0]
     main = tab.get_by_test_id("stMain")

@@ -8,11 +8,13 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Experiment, Run
 from densitylab.frontend.analysis.formatting import counted, joined
 from densitylab.frontend.client import ApiError
+from densitylab.frontend.ui.address import replace_parameter
 from densitylab.frontend.ui.api import api
 from densitylab.frontend.ui.query_params import query_ints
 
 OFFERED = 100  # experiments at once
 MAX_EXPERIMENTS = 12
+_BEGUN = "compared_experiments"  # which the choice begins with
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ def _chosen_runs(run_ids: Sequence[int]) -> Subject:
 
 
 def _chosen_experiments() -> Subject:
-    wanted = [item for item in map(_experiment, query_ints("experiment")[:MAX_EXPERIMENTS]) if item is not None]
+    linked = query_ints("experiment")[:MAX_EXPERIMENTS]
+    begun: list[int] = st.session_state.get(_BEGUN, [])
+    # Until the browser sends the address that this page has given itself
+    shown = begun if f"experiments-{joined(begun)}" in st.session_state else []
+    wanted = [item for item in map(_experiment, linked or shown) if item is not None]
     choice, search = st.columns([4, 1.4], vertical_alignment="bottom")
     text = search.text_input(
         "Find an experiment",
@@ -69,6 +75,7 @@ def _chosen_experiments() -> Subject:
         st.stop()
     offered = {item.id: item for item in [*wanted, *listed]}
     start = [item.id for item in wanted] or ([] if text else [listed[0].id])
+    st.session_state[_BEGUN] = start
     chosen = choice.multiselect(
         "Experiments",
         list(offered),
@@ -84,7 +91,9 @@ def _chosen_experiments() -> Subject:
     if not chosen:
         st.info("Choose an experiment above.", icon=":material/lightbulb:")
         st.stop()
-    if chosen != [item.id for item in wanted]:
+    if not linked and chosen == start:
+        replace_parameter("experiment", joined(chosen))  # nobody has chosen it
+    elif chosen != [item.id for item in wanted]:
         st.query_params["experiment"] = joined(chosen)
     name = ", ".join(offered[number].name for number in chosen)
     return Subject(
