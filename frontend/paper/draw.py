@@ -140,7 +140,7 @@ def _name_points(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed
     several lines begin at one baseline. The axes have their final size, and the texts lie in them."""
     in_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     places = {(placed.at(row["x"]), float(row["y"])): None for row in rows}
-    marks = {place: axes.transData.transform(place) * in_points for place in places}
+    marks = {place: [float(at) * in_points for at in axes.transData.transform(place)] for place in places}
     taken = [(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in marks.values()]
     left, bottom, right, top = (float(end) * in_points for end in axes.get_window_extent().extents)
 
