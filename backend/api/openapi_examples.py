@@ -23,6 +23,7 @@ _PARAMETERS: dict[str, Any] = {
     "image_size": 96,
     "baseline": 3,
     "archived": [False],
+    "has_model": True,
     "fields": ["id", "status", "results"],
     "created_after": "2026-11-01T00:00:00Z",
     "created_before": "2026-12-01T00:00:00Z",

@@ -13,7 +13,7 @@ class MapSelection:
     """The runs whose maps are drawn, and the groups that are not among them."""
 
     runs: list[Run]
-    without_model: int  # groups of which no run succeeded
+    without_model: int  # groups of which no run succeeded with a checkpoint
     left_out: int  # groups beyond the largest number
 
     @property
@@ -52,7 +52,7 @@ def one_of_each(
 
 
 def _first(group: Group) -> Run | None:
-    trained = [run for run in group.runs if run.status is Status.SUCCEEDED]
+    trained = [run for run in group.runs if run.status is Status.SUCCEEDED and run.checkpoint_step is not None]
     return min(trained, key=lambda run: (run.spec.seed, run.id), default=None)
 
 

@@ -4,37 +4,38 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.contracts import Experiment, Run, Status
 from densitylab.frontend.analysis.comparison import Family, compare
 from densitylab.frontend.analysis.formatting import labels_of, number
 from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.experiment_results import cached_runs
 from densitylab.frontend.ui.query_params import query_int
 
-LISTED = 200  # newest experiments
+LISTED, SEARCHED = 200, 5  # newest experiments: in the list, and for the first choice
 _EPSILON = 0.03
 
 
 def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
     """Draw the choice in the sidebar; return one run for each λ of a method, in order of λ, with their labels. Stop the
     page where there is none."""
-    experiments = {item.id: item for item in api().experiments(limit=LISTED).items}
+    experiments = {item.id: item for item in api().experiments(has_model=True, limit=LISTED).items}
     linked = query_int("experiment")
     if linked is not None and linked not in experiments:
         experiments[linked] = api().experiment(linked)
     if not experiments:
-        st.info("No experiment yet. The demo on the home page trains three λ.", icon=":material/lightbulb:")
+        st.info("No trained run yet. The demo on the home page trains three λ.", icon=":material/lightbulb:")
         st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
         st.stop()
     experiment = st.sidebar.selectbox(
         "Experiment",
         list(experiments),
-        key=in_link("experiment", linked or next(iter(experiments))),
+        key=in_link("experiment", linked or _first_with_slider(list(experiments.values()))),
         format_func=lambda item: f"{item}: {experiments[item].name}",
         on_change=write_link,
         args=("experiment",),
     )
-    families = _families(api().runs_of(experiment))
+    families = _families(cached_runs(experiments[experiment]))
     if not families:
         st.info(
             "The slider needs at least two trained runs that differ in λ: this experiment has none yet.",
@@ -46,6 +47,12 @@ def choose_runs_over_lambda() -> tuple[list[Run], list[RunColumn]]:
     seed = st.sidebar.selectbox("Seed", sorted(by_seed)) if len(by_seed) > 1 else next(iter(by_seed))
     chosen = by_seed[seed]
     return chosen, [RunColumn(run.id, f"λ {run.spec.lambda_:.4g}", "") for run in chosen]
+
+
+def _first_with_slider(experiments: Sequence[Experiment]) -> int:
+    """Return the newest experiment whose runs the slider can show, of the newest few; else the newest."""
+    few = experiments[:SEARCHED]
+    return next((item.id for item in few if _families(cached_runs(item))), experiments[0].id)
 
 
 def in_link(name: str, value: int) -> str:

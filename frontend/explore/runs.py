@@ -34,7 +34,8 @@ def choose_runs(purpose: str) -> list[Run]:
         persist_state="page",
         max_chars=200,
         placeholder="name, notes, tag or number",
-        help=f"The lists below have the newest that match: {OFFERED_RUNS} runs, {OFFERED_EXPERIMENTS} experiments.",
+        help=f"The lists below have the newest that match: {OFFERED_RUNS} runs, {OFFERED_EXPERIMENTS} "
+        "experiments with a trained model.",
     ).strip()
     choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     missing = []
@@ -65,7 +66,8 @@ def choose_runs(purpose: str) -> list[Run]:
             icon=":material/warning:",
         )
         put("runs", value("runs")[:MAX_RUNS])
-    experiments = {item.id: item for item in api().experiments(q=words or None, limit=OFFERED_EXPERIMENTS).items}
+    listed = api().experiments(q=words or None, has_model=True, limit=OFFERED_EXPERIMENTS)
+    experiments = {item.id: item for item in listed.items}
     with sidebar:
         chosen = st.multiselect(
             f"Runs (at most {MAX_RUNS})",

@@ -182,11 +182,17 @@ def list_experiments(
     q: Search = None,
     owner: OwnerNames = None,
     archived: Annotated[bool | None, Query(description="default: those that are not")] = False,
+    has_model: Annotated[
+        bool | None,
+        Query(description="whether a run that is not archived has succeeded and has a checkpoint; default: both"),
+    ] = None,
 ) -> Response:
     """Return the experiments, newest first."""
     before = None if cursor is None else cursors.decode(cursor, _SORT)[1]
     with database.read() as session:
-        rows = experiments.listing(session, before=before, limit=limit + 1, archived=archived, query=q, owners=owner)
+        rows = experiments.listing(
+            session, before=before, limit=limit + 1, archived=archived, query=q, owners=owner, has_model=has_model
+        )
     items = rows[:limit]
     more = cursors.encode(_SORT, items[-1].id, items[-1].id) if len(rows) > limit else None
     return raw_json.response(ExperimentPage(items=items, next_cursor=more).model_dump_json())

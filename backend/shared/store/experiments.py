@@ -19,6 +19,16 @@ from densitylab.backend.shared.store.times import to_datetime
 from densitylab.backend.shared.store.usually import PRESENT
 from densitylab.backend.shared.tables import ExperimentRow, MetricRow, RunRow, TaskRow
 
+_HAS_MODEL = exists().where(
+    RunRow.experiment_id == ExperimentRow.id,
+    RunRow.deleting.is_(False),
+    RunRow.archived.is_(False),
+    RunRow.checkpoint_step.is_not(None),
+    TaskRow.run_id == RunRow.id,
+    TaskRow.kind.in_(contracts.RUN_TASKS),
+    TaskRow.status == Status.SUCCEEDED,
+)
+
 
 def create(
     session: Session,
@@ -70,9 +80,15 @@ def listing(
     archived: bool | None = False,
     query: str | None = None,
     owners: Sequence[str] | None = None,
+    has_model: bool | None = None,
 ) -> list[contracts.Experiment]:
-    """Return experiments below the id `before`, newest first; of one of the owners, if there are any."""
+    """Return experiments below the id `before`, newest first; of one of the owners, if there are any.
+
+    `has_model`: whether a run that is not archived has succeeded and has a checkpoint; None: both.
+    """
     statement = select(ExperimentRow).where(ExperimentRow.deleting.is_(False))
+    if has_model is not None:
+        statement = statement.where(_HAS_MODEL if has_model else ~_HAS_MODEL)
     if archived is not None:
         statement = statement.where(ExperimentRow.archived.is_(archived))
     if owners:

@@ -83,11 +83,28 @@ class ExperimentRoutes(Sender):
         q: str | None = None,
         owner: str | Sequence[str] | None = None,
         archived: bool = False,
+        has_model: bool | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Listing[Experiment]:
-        """Return a page of experiments, newest first; `owner` is the name of the token that launched them."""
-        query = {"q": q, "owner": owner, "archived": archived or None, "limit": limit, "cursor": cursor}
+        """Return a page of experiments, newest first.
+
+        Args:
+            q: words in name, notes and tags.
+            owner: name of the token that launched them.
+            archived: whether only archived ones are returned.
+            has_model: whether a run that is not archived has succeeded and has a checkpoint; None: both.
+            limit: the largest number of experiments.
+            cursor: the `next_cursor` of the page before.
+        """
+        query = {
+            "q": q,
+            "owner": owner,
+            "archived": archived or None,
+            "has_model": has_model,
+            "limit": limit,
+            "cursor": cursor,
+        }
         return await self._list(Experiment, "/api/v1/experiments", query)
 
     @sync_and_async

@@ -131,6 +131,23 @@ def test_pages_go_through_all_experiments(client: TestClient):
     assert [item["name"] for item in client.get(LAUNCH, params={"q": "E3"}).json()["items"]] == ["e3"]
 
 
+def test_experiments_with_a_model(client: TestClient, work: Any):
+    waiting, trained, cancelled = (work.launch(sweep={"seed": [0, 1]}) for _ in range(3))
+    work.train(trained[1])
+    for run in cancelled:
+        client.post(f"/api/v1/runs/{run}/cancel").raise_for_status()
+
+    def listed(**query: Any) -> list[int]:
+        items = client.get(LAUNCH, params=query).raise_for_status().json()["items"]
+        return [run for item in items for run in item["runs"]]
+
+    assert listed(has_model=True) == trained
+    assert listed(has_model=False) == [*cancelled, *waiting]
+    assert listed() == [*cancelled, *trained, *waiting]
+    client.patch(f"/api/v1/runs/{trained[1]}", json={"archived": True}).raise_for_status()
+    assert listed(has_model=True) == []
+
+
 def test_an_experiment_is_renamed_and_archived(client: TestClient):
     number = client.post(LAUNCH, json={"name": "a"}).json()["id"]
     changed = client.patch(f"{LAUNCH}/{number}", json={"name": "b", "notes": "n", "tags": ["x"], "archived": True})

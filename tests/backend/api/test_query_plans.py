@@ -179,6 +179,7 @@ def test_one_run_curves_and_the_state_of_the_system(client: TestClient, runs_: l
         (f"/api/v1/runs/{runs_[0]}/metrics", {"max_points": 3, "since": 2}),
         ("/api/v1/metrics", {"run": runs_}),
         ("/api/v1/experiments", {}),
+        ("/api/v1/experiments", {"has_model": True}),
         ("/api/v1/experiments/1", {}),
         ("/api/v1/system", {}),
         ("/metrics", {}),

@@ -84,6 +84,7 @@ def make_run(
             for name, value in (results or {}).items()
         },
         provenance={"data_hash": data_hash},
+        checkpoint_step=10,
     )
 
 

@@ -28,9 +28,10 @@ def test_the_baseline_is_never_dropped_and_the_rest_is_counted(most):
     assert chosen.text == f"Groups not shown: {8 - most} beyond the {most} that fit."
 
 
-def test_a_group_without_a_model_is_said():
+@pytest.mark.parametrize("without", [{"status": Status.FAILED}, {"checkpoint_step": None}])
+def test_a_group_without_a_model_is_said(without):
     runs = [make_run("a", lambda_, 0) for lambda_ in (0, 1)]
-    runs[0] = runs[0].model_copy(update={"status": Status.FAILED})
+    runs[0] = runs[0].model_copy(update=without)
     chosen = one_of_each(group_runs(runs), 6)
     assert [run.spec.lambda_ for run in chosen.runs] == [1]
     assert chosen.text == "Groups not shown: 1 without a trained model."

@@ -224,11 +224,16 @@ def test_a_map_of_zeros_says_so(page, live_api, trained):
     assert "zero everywhere" in pictures(app)
 
 
-def test_without_runs_the_page_offers_the_newest_experiments(page, live_api, trained):
-    app = page.open("saliency")
+@pytest.mark.parametrize("name", ["saliency", "stability", "density"])
+def test_without_runs_the_page_offers_the_newest_experiments_with_a_model(page, live_api, trained, name):
+    live_api.launch({"evaluations": []}, {"seed": [0, 1]})
+    for run in live_api.launch({"evaluations": []}, {"lambda_": [0, 1]}):
+        live_api.client.cancel_run(run)
+    app = page.open(name)
     assert "Choose runs in the sidebar" in page_text(app)
     experiment = live_api.client.run(trained[0]).experiment
-    offer = next(item for item in app.button if item.label.startswith(f"Show experiment {experiment}: "))
+    offer = next(item for item in app.button if item.label.startswith("Show experiment "))
+    assert offer.label.startswith(f"Show experiment {experiment}: ")
     assert offer.click().run().multiselect(key="lab_runs").value == trained
 
 

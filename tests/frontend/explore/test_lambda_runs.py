@@ -21,3 +21,15 @@ def test_what_is_missing_stands_on_the_page_and_not_in_the_sidebar(live_api):
     assert not app.exception, app.exception[0].value
     assert any("at least two trained runs that differ in λ" in item.value for item in app.main.info)
     assert not app.sidebar.info and app.sidebar.selectbox[0].label == "Experiment"
+
+
+@pytest.mark.usefixtures("page")
+def test_it_begins_with_the_newest_experiment_that_has_two_lambdas(live_api):
+    trained = live_api.train({"evaluations": []}, {"lambda_": [0, 1]})
+    live_api.train({"evaluations": []})
+    for run in live_api.launch({"evaluations": []}, {"lambda_": [0, 1]}):
+        live_api.client.cancel_run(run)
+    app = AppTest.from_function(script, default_timeout=30).run()
+    assert not app.exception, app.exception[0].value
+    assert not app.main.info
+    assert app.sidebar.selectbox[0].value == live_api.client.run(trained[0]).experiment
