@@ -9,7 +9,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Density, DensityRequest, Status
 from densitylab.frontend.analysis.formatting import escaped, number
-from densitylab.frontend.charts.density import AXIS, change_at, line_chart, plane_chart, reading
+from densitylab.frontend.charts.density import AXIS, change_at, line_chart, plane_chart, plane_limit, reading
 from densitylab.frontend.explore import link
 from densitylab.frontend.explore.drawing import wait_for
 from densitylab.frontend.explore.images import choose_images
@@ -17,6 +17,7 @@ from densitylab.frontend.explore.pictures import StoredImage, distance_between, 
 from densitylab.frontend.explore.runs import choose_runs, class_names, columns
 from densitylab.frontend.maps.picture import images_html, picture
 from densitylab.frontend.maps.render import image_pixels
+from densitylab.frontend.maps.saliency_panels import color_scale_html
 from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.chart_card import show_table
@@ -24,7 +25,7 @@ from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 
-IMAGE_WIDTH = 112  # screen pixels
+IMAGE_WIDTH, PLANE_WIDTH = 112, 300  # screen pixels
 Direction = Literal["gradient", "random", "image"]
 _DIRECTIONS: dict[Direction, str] = {
     "gradient": "each run's ∇ log p(x)",
@@ -94,15 +95,21 @@ def label_text(label: int | None, class_names: Sequence[str]) -> str:
 def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
     """Draw the planes and, folded, the numbers."""
     st.caption(
-        "log p on the plane of the direction and an orthogonal random one, on one scale for all runs: red is higher "
-        "than at the image, blue lower. The cross marks the image."
+        "log p − log p(x) on the plane of the direction and an orthogonal random one, on one scale for all runs: red "
+        "is higher than at the image, blue lower. The cross marks the image."
     )
-    live_chart(
-        plane_chart(density, run_columns),
-        key="density-plane",
-        height=330,
-        label="log p on the plane of the direction and an orthogonal random direction, for each run",
-    )
+    limit = plane_limit(density)
+    st.html(color_scale_html(f"{limit:.3g}", signed=True))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for column in run_columns:
+            with st.container(width=PLANE_WIDTH, gap="xxsmall"):
+                st.markdown(escaped(column.label))
+                live_chart(
+                    plane_chart(density, column.run, limit),
+                    key=f"density-plane-{column.run}",
+                    height=PLANE_WIDTH,
+                    label=f"log p of {column.label} on the plane of the direction and an orthogonal random direction",
+                )
     by_run = {item.run: item for item in density.of_runs}
 
     def show_numbers() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from densitylab.backend.shared.contracts import Density, DensityOfRun
 from densitylab.frontend.analysis.formatting import number
@@ -96,11 +95,18 @@ def line_chart(density: Density, columns: Sequence[RunColumn], images: Mapping[s
             line={"color": column.color, "width": 2},
             hovertemplate="%{y:.4g}",
         )
-    for name, distance in images.items():
+    for index, (name, distance) in enumerate(images.items()):
+        # The names of two images stand on both sides, however near to each other; in the middle only while it is alone
+        outside = "left" if distance < 0.6 * density.request.extent else "right"
         figure.add_vline(
             x=distance,
             line={"color": "rgba(128,128,128,.8)", "width": 1, "dash": "dot"},
-            annotation={"text": name, "yanchor": "bottom", "font": {"size": 11}},
+            annotation={
+                "text": name,
+                "xanchor": "center" if len(images) == 1 else outside if index else "right",
+                "yanchor": "bottom",
+                "font": {"size": 11},
+            },
             annotation_position="top",
         )
     figure.update_xaxes(title={"text": AXIS, "standoff": 6}, automargin=True)
@@ -108,45 +114,43 @@ def line_chart(density: Density, columns: Sequence[RunColumn], images: Mapping[s
     return _plain(figure, "line")
 
 
-def plane_chart(density: Density, columns: Sequence[RunColumn]) -> go.Figure:
-    """Draw a heat map per run of the plane of the direction and an orthogonal random one, on one colour scale."""
-    by_run = {item.run: item for item in density.of_runs}
-    planes = {column.run: [relative(row, by_run[column.run]) for row in by_run[column.run].plane] for column in columns}
-    sizes = [abs(value) for plane in planes.values() for row in plane for value in row if value is not None]
-    limit = max(sizes, default=1.0) or 1.0
-    figure = make_subplots(
-        1, len(columns), subplot_titles=[column.label for column in columns], shared_yaxes=True, horizontal_spacing=0.02
+def plane_limit(density: Density) -> float:
+    """Return the largest difference from the image on the planes of all runs: the value at which the colours end."""
+    values = [value for item in density.of_runs for row in item.plane for value in relative(row, item)]
+    return max((abs(value) for value in values if value is not None), default=1.0) or 1.0
+
+
+def plane_chart(density: Density, run: int, limit: float) -> go.Figure:
+    """Draw a run's heat map of the plane of the direction and an orthogonal random one.
+
+    Args:
+        density: of the runs.
+        run: whose plane is drawn.
+        limit: the value at which the colours end.
+    """
+    item = next(item for item in density.of_runs if item.run == run)
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=[relative(row, item) for row in item.plane],
+        x=density.sides,
+        y=density.sides,
+        zmin=-limit,
+        zmax=limit,
+        colorscale=_COLORS,
+        showscale=False,
+        hovertemplate="along %{x:.3g}, orthogonal %{y:.3g}: %{z:.3g}<extra></extra>",
+        uid=str(run),
     )
-    for place, column in enumerate(columns, start=1):
-        figure.add_trace(
-            go.Heatmap(
-                z=planes[column.run],
-                x=density.sides,
-                y=density.sides,
-                zmin=-limit,
-                zmax=limit,
-                colorscale=_COLORS,
-                showscale=place == len(columns),
-                colorbar={"title": {"text": "log p − log p(x)"}},
-                hovertemplate="along %{x:.3g}, orthogonal %{y:.3g}: %{z:.3g}<extra></extra>",
-                uid=str(column.run),
-            ),
-            1,
-            place,
-        )
-        figure.add_scatter(
-            x=[0],
-            y=[0],
-            mode="markers",
-            marker={"symbol": "x", "color": "black", "size": 7},
-            hoverinfo="skip",
-            showlegend=False,
-            row=1,
-            col=place,
-        )
-    figure.update_xaxes(title={"text": "along the direction", "standoff": 6})
-    figure.update_yaxes(title={"text": "orthogonal", "standoff": 6}, col=1)
-    return _plain(figure, "plane")
+    figure.add_scatter(
+        x=[0],
+        y=[0],
+        mode="markers",
+        marker={"symbol": "x", "color": "black", "size": 7},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(title={"text": "along the direction", "standoff": 6}, automargin=True)
+    figure.update_yaxes(title={"text": "orthogonal", "standoff": 6}, automargin=True)
+    return _plain(figure, "plane").update_layout(margin={"t": 4})
 
 
 def _plain(figure: go.Figure, revision: str) -> go.Figure:

@@ -1,5 +1,6 @@
 """The saliency view as HTML: a card per image with one map per run, all on one colour scale."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -84,9 +85,25 @@ def _sizes(view: MapView, zoom: int) -> tuple[int, int]:
 def scale_html(view: MapView) -> str:
     """Return the colour bar of all maps."""
     limit = "limit" if view.display.own_scale else f"{view.limit():.3g}"
-    ticks = [f"−{limit}", "0", f"+{limit}"] if view.diverging else ["0", "", limit]
-    ends = ["lowers", "raises"] if view.diverging else []
-    bar = data_url(scale_pixels(256, 12, signed=view.diverging, palette=view.display.palette))
+    return color_scale_html(
+        limit,
+        signed=view.diverging,
+        palette=view.display.palette,
+        ends=["lowers", "raises"] if view.diverging else [],
+    )
+
+
+def color_scale_html(limit: str, *, signed: bool, palette: str | None = None, ends: Sequence[str] = ()) -> str:
+    """Return a colour bar with its ticks.
+
+    Args:
+        limit: the value at which the colours end.
+        signed: whether the bar begins at minus the limit; else at 0.
+        palette: of the colours; None: the default of its kind.
+        ends: the meaning of the two ends.
+    """
+    ticks = [f"−{limit}", "0", f"+{limit}"] if signed else ["0", "", limit]
+    bar = data_url(scale_pixels(256, 12, signed=signed, palette=palette))
     return template("maps/scale.html.jinja").render(style=panel_style(), bar=bar, ticks=ticks, ends=ends)
 
 

@@ -1,5 +1,7 @@
 """The saliency page against a real API process whose maps the test draws."""
 
+import re
+
 import pytest
 
 from densitylab.backend.shared.contracts import RunPatch
@@ -31,6 +33,14 @@ def test_maps_of_two_runs_from_the_request_to_the_pictures(page, live_api, train
     assert [item.label for item in app.main.get("download_button")] == ["CSV", "JSON"]
     numbers = app.dataframe[0].value
     assert list(numbers["run"]) == [trained[0], trained[0], trained[1], trained[1]]
+
+
+def test_the_pictures_of_an_image_share_the_rows_of_their_card(page, live_api, trained):
+    app = page.open("saliency", runs=",".join(map(str, trained)), samples="3,5")
+    page_text(app)
+    live_api.draw()
+    rows = re.findall(r'class="dl-row" style="--cell:(\d+)px;--count:(\d+)"', pictures(app.run()))
+    assert len(rows) == 2 and {count for _, count in rows} == {"3"}  # the image and its two maps
 
 
 def test_the_whole_view_is_the_link(page, live_api, trained):

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from densitylab.backend.shared.contracts import Density, DensityOfRun, DensityRequest, Status
-from densitylab.frontend.charts.density import change_at, line_chart, plane_chart, reading
+from densitylab.frontend.charts.density import change_at, line_chart, plane_chart, plane_limit, reading
 from densitylab.frontend.maps.view import RunColumn
 
 COLUMNS = [RunColumn(7, "λ 0", "#111111"), RunColumn(9, "λ 1", "#222222")]
@@ -32,15 +34,24 @@ def test_curves_are_differences_from_the_image():
 
 
 def test_planes_share_one_scale():
-    maps = [trace for trace in plane_chart(density(), COLUMNS).data if trace.type == "heatmap"]
-    assert [(trace.zmin, trace.zmax) for trace in maps] == [(-6, 6)] * 2
-    assert [list(row) for row in maps[0].z] == [[0, -6], [1, None]]
+    slices = density()
+    limit = plane_limit(slices)
+    first, second = (plane_chart(slices, column.run, limit).data[0] for column in COLUMNS)
+    assert limit == 6 and [(trace.zmin, trace.zmax) for trace in (first, second)] == [(-6, 6)] * 2
+    assert [list(row) for row in first.z] == [[0, -6], [1, None]]
 
 
 def test_the_images_on_the_line_are_marked():
     figure = line_chart(density(), COLUMNS, {"test image 0": 0.0, "test image 7": 0.8})
     assert [(note.text, note.x) for note in figure.layout.annotations] == [("test image 0", 0.0), ("test image 7", 0.8)]
     assert [line.x0 for line in figure.layout.shapes] == [0.0, 0.8]
+
+
+@pytest.mark.parametrize(("distance", "side"), [(0.1, "left"), (2.9, "left"), (3.1, "right"), (5.0, "right")])
+def test_the_names_of_two_images_do_not_overlap(distance, side):
+    notes = line_chart(density(), COLUMNS, {"test image 0": 0.0, "test image 7": distance}).layout.annotations
+    assert [note.xanchor for note in notes] == ["right", side]
+    assert line_chart(density(), COLUMNS, {"test image 0": 0.0}).layout.annotations[0].xanchor == "center"
 
 
 def test_a_sentence_names_the_flattest_and_the_steepest_run():
