@@ -18,6 +18,7 @@ from densitylab.frontend.ui.home.running import show_running
 from densitylab.frontend.ui.home.system_line import show_system_line, starting
 from densitylab.frontend.ui.live_chart import load_charts
 from densitylab.frontend.ui.status import status_badge
+from densitylab.frontend.ui.studies.pointer import show_pointer
 
 RECENT, EXPERIMENTS = 8, 20
 
@@ -104,6 +105,7 @@ st.markdown(
     "See what image classifiers rely on: train them with marginal-density smoothing or another regularizer, "
     "and compare saliency maps, accuracy and robustness."
 )
+show_pointer()
 load_charts()
 if not used:
     show_demo_button()

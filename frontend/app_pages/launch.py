@@ -31,6 +31,7 @@ from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.field_errors import FieldErrors
 from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.status import flash
+from densitylab.frontend.ui.studies.pointer import show_pointer
 
 
 def show_copy(request: ExperimentRequest | None) -> None:
@@ -80,6 +81,7 @@ title_cell, presets_cell = st.columns([4, 1], vertical_alignment="bottom")
 title_cell.title("Launch")
 with presets_cell, st.container(horizontal=True, horizontal_alignment="right"):
     draw_presets()
+show_pointer()
 open_link()
 copy_place = st.container()
 errors, layout = FieldErrors(), draw_layout()

@@ -56,15 +56,16 @@ class Line:
 
 
 def lines(comparison: Comparison, column: Column) -> list[Line]:
-    """Return a line per family with a known result; it begins at the baseline (λ = 0)."""
+    """Return a line per family of which a group has a known result; it begins at the baseline (λ = 0)."""
     drawn = []
     for family in comparison.families:
         groups = [(group.settings["lambda_"], group) for group in family.groups]
+        if not any(mean_over_seeds(group, column) for _, group in groups):
+            continue  # the baseline alone is no line of the family
         if groups[0][0] > 0 and family.origin is not None:
             groups.insert(0, (0.0, family.origin))
         points = [(lambda_, group, mean) for lambda_, group in groups if (mean := mean_over_seeds(group, column))]
-        if points:
-            drawn.append(Line(family.label, family.color, points))
+        drawn.append(Line(family.label, family.color, points))
     return drawn
 
 

@@ -427,6 +427,14 @@ def test_response_lines_begin_at_the_shared_baseline():
     assert len(dots.x) == 8 and set(dots.customdata) == set(found.run_colors)
 
 
+def test_a_method_without_results_has_no_line():
+    runs = matched_runs()
+    waiting = [run.model_copy(update={"results": {}}) if run.spec.regularizer.key == "b" else run for run in runs]
+    found = compare(waiting, NO_CATALOG)
+    pgd = next(column for column in found.columns if column.result == "pgd_linf.accuracy")
+    assert [line.label for line in lines(found, pgd)] == ["a"]
+
+
 def test_dominated_points_are_faint_in_the_direction_that_is_better():
     runs = [
         make_run("a", lambda_, 0, results=measured(accuracy, pgd, share))

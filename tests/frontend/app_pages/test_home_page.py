@@ -46,6 +46,26 @@ def test_what_is_at_work_the_newest_results_and_then_the_rest(page, empty_api):
     assert "- **Test accuracy:** " in text and "% trained" in str([item.text for item in app.get("progress")])
 
 
+def test_the_three_newest_experiments_with_results_and_one_chart(page, empty_api):
+    for accuracy, sweep in ((0.5, {"lambda_": [0, 1]}), (0.6, {"lambda_": [0, 1]}), (0.7, None), (0.8, None)):
+        for run_id in empty_api.launch({"epochs": 2, "evaluations": []}, sweep):
+            empty_api.finish(run_id, accuracy__accuracy=accuracy)
+    for run_id in empty_api.launch({"epochs": 2, "evaluations": []}, {"seed": [0, 1]}):
+        empty_api.client.cancel_run(run_id)
+    app = page.open("home")
+    text = page_text(app)
+    links = [(item.proto.label, item.proto.query_string) for item in app.get("page_link")]
+    assert [query for _, query in links if query.startswith("experiment=")] == [
+        "experiment=4",
+        "experiment=3",
+        "experiment=2",
+        "experiment=4%2C3%2C2",
+    ]
+    assert "Test accuracy\\: 0.8" in text and "Test accuracy\\: 0.7" in text and "Test accuracy\\: 0.5" not in text
+    assert len([item for item in links if "Studies" in item[0]]) == 1
+    assert len(app.get("bidi_component")) > 0
+
+
 def test_what_is_evaluated_while_nothing_trains(page, empty_api):
     (run,) = empty_api.launch({"epochs": 2, "evaluations": []})
     held = empty_api.start(run)
