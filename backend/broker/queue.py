@@ -17,7 +17,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from densitylab.backend.shared.contracts import ENTRIES_FIELD, WORKER_SECONDS, QueueName, queue_of
+from densitylab.backend.shared.contracts import ENTRIES_FIELD, LOAD_FIELD, WORKER_SECONDS, QueueName, queue_of
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import instance
 from densitylab.backend.shared.store.outbox import Undelivered
@@ -43,6 +43,7 @@ class LiveWorker:
     since: str  # ISO, UTC
     # (kind, key) of the optional entries that it has, each with the reason why it cannot be used; None: it can
     entries: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    load: tuple[float, int] | None = None  # load average of a minute, and processor cores, of its machine
 
 
 class Queue:
@@ -141,7 +142,7 @@ class Queue:
             keys = sorted(set().union(*members.values()))
             # A worker that was killed stays in the set, but its own key expires
             for key in keys:
-                pipeline.hmget(key, "hostname", "birth", ENTRIES_FIELD)
+                pipeline.hmget(key, "hostname", "birth", ENTRIES_FIELD, LOAD_FIELD)
                 pipeline.ttl(key)
             replies = pipeline.execute()
             entries = zip(keys, replies[::2], replies[1::2], strict=True)
@@ -152,8 +153,9 @@ class Queue:
                 queues=[name for name in QueueName if key in members[name]],
                 since=birth.decode(),
                 entries={_entry(name): reason for name, reason in json.loads(report or b"{}").items()},
+                load=tuple(json.loads(load)) if load else None,
             )
-            for key, (host, birth, report), seconds in entries
+            for key, (host, birth, report, load), seconds in entries
             # One with more seconds left dates from before the broker's clock was set back
             if birth is not None and seconds <= WORKER_SECONDS
         ]

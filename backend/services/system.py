@@ -84,6 +84,8 @@ def _worker(session: Session, worker: LiveWorker) -> contracts.Worker:
         queues=worker.queues,
         device=device,
         since=worker.since,
+        load=worker.load[0] if worker.load else None,
+        cores=worker.load[1] if worker.load else None,
         **(
             {}
             if task is None

@@ -5,6 +5,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import QueueName, System, Worker
 from densitylab.frontend.analysis.formatting import escaped, size
+from densitylab.frontend.analysis.machine_load import load_text, machine_loads
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
@@ -31,6 +32,12 @@ def show_workers(system: System) -> None:
     idle = [queue.value for queue in QueueName if queue not in served]
     if idle:
         st.warning(f"No worker serves these queues: {', '.join(idle)}.", icon=":material/warning:")
+
+
+def show_load(system: System) -> None:
+    """Draw the load of every machine that workers report."""
+    for load in machine_loads(system.workers):
+        st.caption(escaped(load_text(load)), help="Processes that compute or wait for a processor, mean of a minute.")
 
 
 def as_row(worker: Worker) -> dict[str, object]:
@@ -108,6 +115,7 @@ st.title("System")
 def show_system() -> None:
     system = api().system()
     show_workers(system)
+    show_load(system)
     show_services(system)
     show_plugins(system)
     show_versions(system)

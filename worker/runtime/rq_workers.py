@@ -24,7 +24,7 @@ from rq.worker import BaseWorker
 from sqlalchemy.exc import SQLAlchemyError
 
 from densitylab.backend.shared import parent_end
-from densitylab.backend.shared.contracts import ENTRIES_FIELD, WORKER_SECONDS
+from densitylab.backend.shared.contracts import ENTRIES_FIELD, LOAD_FIELD, WORKER_SECONDS
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.store import instance
 from densitylab.worker.runtime import stop_signal
@@ -107,9 +107,14 @@ class ResilientWorker(BaseWorker):
         self._no_more_runs = True
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Register again with each heartbeat: the broker may have lost its data, or this worker's entry has expired."""
+        """Register again with each heartbeat, with the load of the machine: the broker may have lost its data, or this
+        worker's entry has expired."""
         sent = self.connection.pipeline(transaction=False) if pipeline is None else pipeline
-        sent.hset(self.key, mapping={**self.serialize(), ENTRIES_FIELD: json.dumps(dict(self.entries))})
+        own = {
+            ENTRIES_FIELD: json.dumps(dict(self.entries)),
+            LOAD_FIELD: json.dumps([os.getloadavg()[0], os.cpu_count()]),
+        }
+        sent.hset(self.key, mapping={**self.serialize(), **own})
         worker_registration.register(self, sent)
         super().heartbeat(timeout, sent)
         if pipeline is None:

@@ -186,6 +186,7 @@ from densitylab.backend.shared.contracts.uploads import Upload
 from densitylab.backend.shared.contracts.violations import pointer, violations
 from densitylab.backend.shared.contracts.work import (
     ENTRIES_FIELD,
+    LOAD_FIELD,
     RUN_TASKS,
     TRAINING_QUEUES,
     WORKER_SECONDS,
@@ -201,6 +202,7 @@ from densitylab.backend.shared.suggestion import did_you_mean
 __all__ = [
     "CURVE_NAME",
     "ENTRIES_FIELD",
+    "LOAD_FIELD",
     "LOCAL_NAME",
     "MAX_CURVES_PER_RUN",
     "MAX_POINTS_PER_REQUEST",

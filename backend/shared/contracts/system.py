@@ -34,6 +34,12 @@ class Worker(Answer):
     )
     device_memory_bytes: int | None = Field(default=None, description="peak memory on its GPU; null: it uses none")
     since: datetime = Field(description="its start, UTC")
+    load: float | None = Field(
+        default=None,
+        description="processes that compute or wait for a processor on its machine, mean of a minute, when it last "
+        "reported; null: not reported",
+    )
+    cores: int | None = Field(default=None, description="processor cores of its machine; null: not reported")
 
 
 class Broker(Answer):

@@ -67,6 +67,7 @@ TRAINING_QUEUES = (QueueName.EVALUATE, QueueName.TRAIN_HIGH, QueueName.TRAIN, Qu
 
 
 WORKER_SECONDS = 90  # for which a worker's record with the broker lives after each heartbeat
+LOAD_FIELD = "densitylab_load"  # of that record: JSON, [load average of a minute, processor cores] of the machine
 ENTRIES_FIELD = "densitylab_entries"  # of a worker's record with the broker: JSON, see `worker.resolve.report`
 
 

@@ -1,5 +1,6 @@
 """Delivery, loss and outages with a real Valkey, and their repair by the reconciler."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from densitylab.backend.services import deletion
 from densitylab.backend.services.pruning import Retention
 from densitylab.backend.shared.artifacts import ArtifactStore
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import TRAINING_QUEUES, QueueName, Status, TaskKind
+from densitylab.backend.shared.contracts import LOAD_FIELD, TRAINING_QUEUES, QueueName, Status, TaskKind
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import attributions, instance, runs, tasks
@@ -74,6 +75,9 @@ def test_live_workers_are_counted_by_queue(system: System, rq_queues: Any):
     first.register_birth()
     second.register_birth()
     assert queue.workers() == {name: 2 * (name in TRAINING_QUEUES) for name in QueueName}
+    assert [worker.load for worker in queue.live_workers()] == [None, None]
+    connection.hset(first.key, LOAD_FIELD, json.dumps([1.5, 2]))
+    assert [worker.load for worker in queue.live_workers()] == [(1.5, 2), None]
     connection.delete(second.key)  # killed, and its key has expired
     assert queue.workers()[QueueName.TRAIN] == 1
 
