@@ -1,6 +1,6 @@
 """The data sets: status, sizes, example images, and registration of new ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -164,15 +164,24 @@ def show_examples(ready: Sequence[Dataset]) -> None:
     if not page.items:
         st.info("No images from this index on.", icon=":material/filter_alt:")
         return
-    st.html(images_html(dataset, page.items, masked))
-    for name, counts, names in (
-        ("class", dataset.class_counts, [class_name(dataset, label) for label in range(dataset.num_classes)]),
-        ("group", dataset.group_counts, dataset.group_names),
-    ):
-        if counts:
-            with st.expander(f"Images per {name} as a table"):
-                table = pd.DataFrame({split: counts[split] for split in SPLITS if split in counts}, index=names)
-                st.dataframe(table.rename_axis(name))
+    if dataset.group_counts:
+        images, groups = st.columns([5, 2], gap="medium")
+        with groups:
+            st.markdown("**Images per group**")
+            st.dataframe(counts_table(dataset.group_counts, dataset.group_names, "group"))
+    else:
+        images = st.container()
+    images.html(images_html(dataset, page.items, masked))
+    if dataset.class_counts:
+        names = [class_name(dataset, label) for label in range(dataset.num_classes)]
+        with st.expander("Images per class as a table"):
+            st.dataframe(counts_table(dataset.class_counts, names, "class"))
+
+
+def counts_table(counts: Mapping[str, Sequence[int]], names: Sequence[str], kind: str) -> pd.DataFrame:
+    """Return the number of images by split (columns) and by name of the class or group (rows)."""
+    table = pd.DataFrame({split: counts[split] for split in SPLITS if split in counts}, index=list(names))
+    return table.rename_axis(kind)
 
 
 def label_text(dataset: Dataset, sample: DatasetSample) -> str:

@@ -188,6 +188,7 @@ def test_a_data_set_with_groups_shows_their_counts_and_is_removed(page, live_api
     app = page.open("datasets")
     app = next(item for item in app.selectbox if item.label == "Data set").set_value("mine").run()
     assert "2 groups" in page_text(app) and "image 2, a, y" in images(app)
+    assert "**Images per group**" in page_text(app)  # beside the images, not folded
     assert any(list(table.value["train"]) == [3, 1] for table in app.dataframe)
     app = next(item for item in app.button if item.key == "remove-mine").click().run()
     assert "**Mine**, 10 B, is removed from the disk" in page_text(app)  # a dialog's own button needs a real browser
