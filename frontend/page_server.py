@@ -17,7 +17,7 @@ import streamlit as st
 from pydantic import ValidationError
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from streamlit import config
 from streamlit.starlette import App
@@ -26,6 +26,7 @@ from densitylab.backend.shared.asgi.path_prefix import PathPrefix
 from densitylab.backend.shared.asgi.security_headers import SecurityHeaders
 from densitylab.backend.shared.asgi.trusted_hosts import REFUSAL, TrustedHosts
 from densitylab.backend.shared.settings import Settings, explain
+from densitylab.frontend.document_title import DocumentTitle
 from densitylab.frontend.login_file import LoginFileError, login_file
 from densitylab.frontend.login_guard import LoginGuard
 from densitylab.frontend.same_origin import SameOrigin
@@ -57,7 +58,7 @@ def create_app(settings: Settings) -> App:
     file = login_file()
     return App(
         Path(__file__).with_name("streamlit_app.py"),
-        routes=[Route(f"/{LIBRARY}", _library)],
+        routes=[Route(f"/{LIBRARY}", _library), Route("/favicon.png", _icon)],
         on_script_error=show_unexpected,
         secrets=file.streamlit_secrets(settings.page_url) if file else None,
         lifespan=_below_prefix(settings.path_prefix) if file else None,
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> App:
             Middleware(TrustedHosts, allowed=settings.trusted_hosts, refusal=PlainTextResponse(REFUSAL, 400)),
             Middleware(SameOrigin, public_url=settings.public_url),
             Middleware(PathPrefix, prefix=settings.path_prefix),
+            Middleware(DocumentTitle),
             *([Middleware(LoginGuard, file=file)] if file else []),
         ],
     )
@@ -90,6 +92,10 @@ def show_unexpected(_: Exception) -> bool:
     """Show a sentence in place of the traceback, which is in the log, and of Streamlit's links to search engines."""
     st.error("An unexpected error; the log of the page has the details. Please report it.", icon=":material/error:")
     return True
+
+
+def _icon(_: Request) -> Response:
+    return FileResponse(Path(__file__).with_name("icon.png"))
 
 
 def _library(_: Request) -> Response:

@@ -18,6 +18,8 @@ from websockets.sync.client import connect
 from densitylab.frontend.ui.live_chart import LIBRARY
 from tests.servers import free_port, until
 
+ICON = Path(__file__).parents[2] / "frontend" / "icon.png"
+
 
 @contextmanager
 def served(folder: Path, **settings: str) -> Iterator[str]:
@@ -129,6 +131,13 @@ def test_settings_of_streamlit_that_lie_about_change_no_address(tmp_path: Path):
         assert get(address, "/_stcore/health").text == "ok"
         assert get(address, f"/{LIBRARY}").headers["content-type"].startswith("text/javascript")
         assert opens(address)
+
+
+@pytest.mark.parametrize("path", ["/lab/", "/lab/launch"])
+def test_the_document_has_title_and_icon_before_the_script_sets_them(page: str, path: str):
+    answer = get(page, path, Accept="text/html,*/*")
+    assert "<title>DensityLab</title>" in answer.text and int(answer.headers["content-length"]) == len(answer.content)
+    assert get(page, "/lab/favicon.png").content == ICON.read_bytes()
 
 
 def test_every_answer_keeps_frames_and_foreign_scripts_away(page: str):
