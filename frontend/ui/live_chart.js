@@ -35,6 +35,10 @@ export default function(component) {
     const back = style.getPropertyValue("--st-background-color").trim() || "#ffffff";
     const layout = figure.layout;
     layout.height = box.pending.height;
+    if (box.clientWidth < 560 && layout.legend) {  // on a phone a legend beside the plot leaves no room for it
+      const below = { orientation: "h", x: 0, xanchor: "left", y: -0.25, yanchor: "top", maxheight: 0.3 };
+      layout.legend = { ...layout.legend, ...below };
+    }
     layout.modebar = { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: line, activecolor: text };
     layout.font = { ...layout.font, color: text, family: style.getPropertyValue("--st-font").trim() || "sans-serif" };
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: back, bordercolor: line, font: { color: text } };
