@@ -1,6 +1,7 @@
 """The title of Streamlit's document, which a browser shows until the script has set that of the page."""
 
-from densitylab.backend.shared.asgi.types import App, Message, Receive, Scope, Send, header
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Of equal length, so that the headers stay right; the document is sent in one piece as far as its title
 _STREAMLIT, _OWN = b"    <title>Streamlit</title>", b"   <title>DensityLab</title>"
@@ -9,7 +10,7 @@ _STREAMLIT, _OWN = b"    <title>Streamlit</title>", b"   <title>DensityLab</titl
 class DocumentTitle:
     """ASGI middleware: give HTML documents, which are sent uncompressed, the title of this application."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,7 +25,7 @@ class DocumentTitle:
                 message["body"] = message.get("body", b"").replace(_STREAMLIT, _OWN)
             await send(message)
 
-        if scope["type"] == "http" and "text/html" in (header(scope, b"accept") or ""):
+        if scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", ""):
             headers = [item for item in scope["headers"] if item[0] != b"accept-encoding"]
             await self.app({**scope, "headers": headers}, receive, titled)
         else:

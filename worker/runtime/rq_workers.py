@@ -110,11 +110,8 @@ class ResilientWorker(BaseWorker):
         """Register again with each heartbeat, with the load of the machine: the broker may have lost its data, or this
         worker's entry has expired."""
         sent = self.connection.pipeline(transaction=False) if pipeline is None else pipeline
-        own = {
-            ENTRIES_FIELD: json.dumps(dict(self.entries)),
-            LOAD_FIELD: json.dumps([os.getloadavg()[0], os.cpu_count()]),
-        }
-        sent.hset(self.key, mapping={**self.serialize(), **own})
+        entries, load = json.dumps(dict(self.entries)), json.dumps([os.getloadavg()[0], os.cpu_count()])
+        sent.hset(self.key, mapping={**self.serialize(), ENTRIES_FIELD: entries, LOAD_FIELD: load})
         worker_registration.register(self, sent)
         super().heartbeat(timeout, sent)
         if pipeline is None:
