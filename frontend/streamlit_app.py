@@ -10,6 +10,7 @@ from densitylab.frontend.assets import read_asset
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.import_form.outcome import IMPORT
 from densitylab.frontend.ui.api import show_problem
+from densitylab.frontend.ui.history import keep_history
 from densitylab.frontend.ui.login import is_admitted, show_login, show_user
 from densitylab.frontend.ui.palette.palette import command_palette
 from densitylab.frontend.ui.scroll_to_top import scroll_to_top
@@ -62,6 +63,7 @@ if not is_admitted():
     st.stop()
 show_user()
 listen_for_shortcuts()
+keep_history()
 command_palette()
 scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models
 show_flash()

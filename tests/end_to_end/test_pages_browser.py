@@ -247,6 +247,23 @@ def test_a_run_deleted_in_another_window_is_reported(running_system, tab):
     expect(tab.get_by_role("link", name="All runs")).to_be_visible()
 
 
+def test_back_leads_from_a_page_that_a_button_opened_to_the_address_before(running_system, tab):
+    client = running_system.client
+    launched = client.launch(ExperimentRequest(name="back", spec={"epochs": 1, "evaluations": []}))
+    (run,) = launched.runs
+    tab.goto(f"{running_system.page}/run?run={run}")
+    for button, opened in (("Experiment", "experiment"), ("Compare", "compare")):
+        tab.get_by_role("button", name=button, exact=True).click()
+        tab.wait_for_url(f"**/{opened}?experiment={launched.id}")
+    tab.get_by_role("heading", name="Compare", level=1).wait_for()
+    tab.go_back()
+    tab.wait_for_url(f"**/experiment?experiment={launched.id}")
+    tab.get_by_role("heading", name="back", level=1).wait_for()
+    tab.go_back()
+    tab.wait_for_url(f"**/run?run={run}")
+    tab.get_by_role("heading", name=f"Run {run}").wait_for()
+
+
 def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running_system, tab):
     """Forms that Streamlit's own driver cannot reach, or whose popover must stay open while the row below changes."""
     client = running_system.client
