@@ -22,9 +22,10 @@ test: lint
 test-all: lint
 	$(call pytest)
 
-# Two processes with one thread each for tests that share nothing; afterwards, alone, those that start whole systems
+# Two processes with one thread each for tests that share nothing, in the order of the files, so that no long file of few
+# tests is left for the end; afterwards, alone, those that start whole systems
 define pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/end_to_end \
 	  --ignore tests/deployment $(1) $(ARGS)
 	$(BIN)/python -m pytest tests/end_to_end tests/deployment $(1) $(ARGS)
 endef

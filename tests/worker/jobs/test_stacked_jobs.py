@@ -87,6 +87,7 @@ def test_runs_that_differ_in_more_and_those_of_others_are_left(lab: Lab):
     assert statuses(lab, other) == [Status.QUEUED]
 
 
+@pytest.mark.slow
 def test_networks_with_batch_norm_whose_worker_ends_go_on_together_with_the_same_bits(lab: Lab):
     settings = {
         **LONG,
@@ -146,6 +147,7 @@ def test_a_diverged_run_fails_and_the_others_equal_their_single_runs(lab: Lab, m
             assert_close(lab, run_id, other)
 
 
+@pytest.mark.slow
 def test_a_run_whose_lease_is_lost_leaves_without_a_word(lab: Lab):
     runs = lab.launch_sweep(SWEEP, **LONG)
     taken = list(runs)[3]
@@ -160,6 +162,7 @@ def test_a_run_whose_lease_is_lost_leaves_without_a_word(lab: Lab):
     assert ended.pop(taken) == Status.CANCELLED and set(ended.values()) == {Status.SUCCEEDED}
 
 
+@pytest.mark.slow
 def test_runs_whose_worker_ends_go_on_together_with_the_same_bits(lab: Lab):
     reference, runs = lab.launch_sweep(SWEEP, **LONG), lab.launch_sweep(SWEEP, **LONG)
     train.run(next(iter(reference.values())))

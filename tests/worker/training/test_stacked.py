@@ -198,6 +198,7 @@ def test_a_member_equals_its_single_run_with_other_options(options: dict[str, An
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
+@pytest.mark.few(4)
 def test_a_member_with_batch_norm_has_the_weights_and_statistics_of_its_single_run(penalty: Any, options: Any):
     """Penalties pass a second time, in training mode without an update of the statistics, or in eval mode.
 
