@@ -13,10 +13,21 @@ from densitylab.frontend.client.catalog import Catalog
 _NAMED = 3  # groups in a sentence
 
 
-def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog: Catalog) -> list[tuple[str, str]]:
+def summary_sentences(
+    comparison: Comparison, columns: Sequence[Column], catalog: Catalog, *, preliminary: bool = False
+) -> list[tuple[str, str]]:
     """Return (result, sentence) for each result that two groups have: the groups that differ from their baselines by a
     paired t test over seeds, corrected over all tests of the columns (Holm, 5 %); without baselines, the best group.
-    Results with the same sentence stand together."""
+    Results with the same sentence stand together.
+
+    Args:
+        comparison: of runs.
+        columns: the results.
+        catalog: the API's.
+        preliminary: whether further results will come. The clearest difference so far is given then without a verdict,
+            since tests that are looked at again and again find differences by chance (Armitage et al. 1969), and their
+            number grows with the results.
+    """
     runs = all_runs(comparison)
     tests = comparison.tests(columns)
     count = _count(comparison, columns)
@@ -26,11 +37,14 @@ def summary_sentences(comparison: Comparison, columns: Sequence[Column], catalog
         if sum(mean_over_seeds(group, column) is not None for group in comparison.groups) < 2:
             continue
         own = {index: test for (index, other), test in tests.items() if other == column}
-        if own:
+        if preliminary:
+            sentence = _so_far(own, higher_is_better(runs, column), comparison)
+        elif own:
             sentence = _against_baseline(own, higher_is_better(runs, column), count, comparison)
         else:
             sentence = _best(best.get(column), comparison)
-        results.setdefault(sentence, []).append(short_label(column, comparison, catalog))
+        if sentence:
+            results.setdefault(sentence, []).append(short_label(column, comparison, catalog))
     return [("; ".join(labels), sentence) for sentence, labels in results.items()]
 
 
@@ -75,6 +89,17 @@ def same_difference_text(
 
 def _count(comparison: Comparison, columns: Sequence[Column]) -> int:
     return sum(test.p_adjusted is not None for test in comparison.tests(columns).values())
+
+
+def _so_far(tests: Mapping[int, TableTest], higher: bool | None, comparison: Comparison) -> str:
+    """Return the clearest difference; "" where no group has a seed in common with its baseline."""
+    if not tests:
+        return ""
+    index, clearest = _clearest(tests)
+    return (
+        f"so far the clearest difference from the baseline is {text(clearest.test, signed=True)}"
+        f"{_side(clearest, higher)} ({comparison.labels[index]}, {counted(clearest.test.n, 'seed')})."
+    )
 
 
 def _against_baseline(

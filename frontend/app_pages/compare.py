@@ -153,12 +153,17 @@ def show_paper(
     show_paper_downloads(name, make)
 
 
-def show_summary(comparison: Comparison, columns: Sequence[Column]) -> None:
-    """Say of each result what the tests allow to say."""
-    sentences = summary_sentences(comparison, columns, catalog())
+def show_summary(comparison: Comparison, columns: Sequence[Column], runs: int, unfinished: int) -> None:
+    """Say of each result what the tests allow to say; while runs are unfinished, what the results so far are."""
+    sentences = summary_sentences(comparison, columns, catalog(), preliminary=unfinished > 0)
     if sentences:
         st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
-    if sentences and (tests := correction_text(comparison, columns)):
+    if unfinished and comparison.columns:
+        st.caption(
+            f"Preliminary: {unfinished} of {counted(runs, 'run')} are not trained and evaluated yet. Whether "
+            "differences are established is said once all are."
+        )
+    elif sentences and (tests := correction_text(comparison, columns)):
         st.caption(tests)
 
 
@@ -206,9 +211,7 @@ def show_live() -> None:
     if options.results:
         columns = [column for column in comparison.columns if column.result in options.results]
     show_progress(runs, subject.experiments)
-    show_summary(comparison, columns)
-    if unfinished and comparison.columns:
-        st.caption(f"Preliminary: {unfinished} of {counted(len(runs), 'run')} are not trained and evaluated yet.")
+    show_summary(comparison, columns, len(runs), unfinished)
     table, charts, best, curves, plots, each = st.tabs(TABS, key="tab", bind="query-params")
     if not comparison.columns:
         for tab in (charts, best, plots):

@@ -82,6 +82,9 @@ def _draw_price(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -
         scaled(cost.evaluation_seconds),
         help=f"On the same workers, which evaluate a run once it is trained. {EVALUATION_BASIS[cost.evaluation_basis]}",
     )
+    if cost.seconds is not None and cost.evaluation_seconds is not None:
+        in_all = (cost.seconds + cost.evaluation_seconds) * cost.max_runs / cost.runs
+        right.metric("In all", up_to + time_text(in_all), help="Training and evaluations")
     left.metric(
         "Tensors per run",
         memory_text(cost),

@@ -1,7 +1,7 @@
 """Estimates of time and memory from the costs in catalog entries, for runs whose like has not been timed yet.
 
 A plain step is three passes through the network: forward, and backward by activations and by weights. A pass of one
-image takes the network's multiplications, of which one core of a present x86 CPU makes about 50 thousand million a
+image takes the network's multiplications, of which one core of a present x86 CPU makes about 60 thousand million a
 second with torch (30 to 80), and the time to read and write its activations, which is most of it in narrow networks. A
 step takes time for a batch of any size: each pass for its calls, and the optimizer for each parameter. So these times
 are right within a factor of about two on a CPU, and do not apply to a GPU. tests/backend/services/test_cost_model.py
@@ -25,8 +25,8 @@ from densitylab.backend.shared.catalog import (
 )
 from densitylab.backend.shared.catalog.cost import PLAIN_COPIES, PLAIN_PASSES, Shape
 
-MULTIPLICATIONS_PER_SECOND = 50e9  # of one CPU core
-ACTIVATION_SECONDS = 3e-9  # of a pass, for each number that the network keeps
+MULTIPLICATIONS_PER_SECOND = 60e9  # of one CPU core
+ACTIVATION_SECONDS = 6e-9  # of a pass, for each number that the network keeps
 PASS_SECONDS = 0.2e-3  # of a pass, for its calls
 EVALUATION_BATCH = 250  # images of a pass of an evaluation
 OPERATION_SECONDS = 1e-9  # of an evaluation's operation on a number of an image

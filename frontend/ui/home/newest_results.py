@@ -58,7 +58,9 @@ def _show(experiments: Sequence[Experiment], charted: Experiment, comparison: Co
             with st.container(gap="xxsmall"):
                 query = {"experiment": str(experiment.id)}
                 st.page_link("app_pages/compare.py", label=f"**{escaped(experiment.name)}**", query_params=query)
-                sentences = summary_sentences(comparison, columns, catalog()) if experiment is charted else []
+                sentences = []
+                if experiment is charted:
+                    sentences = summary_sentences(comparison, columns, catalog(), preliminary=not experiment.finished)
                 if sentences:
                     st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(text)}" for result, text in sentences))
                 else:

@@ -322,12 +322,15 @@ def test_results_are_preliminary_while_runs_are_unfinished(page, live_api):
     run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 1], "seed": [0, 1]})
     experiment = str(live_api.client.run(run_ids[0]).experiment)
     assert "Preliminary" not in page_text(page.open("compare", experiment=experiment))
-    for run_id in run_ids[:3]:
-        live_api.finish(run_id, accuracy__accuracy=0.9)
+    for run_id, accuracy in zip(run_ids[:3], (0.9, 0.9, 0.8), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=accuracy)
     text = page_text(page.open("compare", experiment=experiment))
     assert "Preliminary: 1 of 4 runs are not trained and evaluated yet." in text
-    live_api.finish(run_ids[3], accuracy__accuracy=0.9)
-    assert "Preliminary" not in page_text(page.open("compare", experiment=experiment))
+    assert "so far the clearest difference from the baseline is -0.100, towards worse (λ 1, 1 seed)" in text
+    assert "is established" not in text and "than the baseline" not in text
+    live_api.finish(run_ids[3], accuracy__accuracy=0.81)
+    text = page_text(page.open("compare", experiment=experiment))
+    assert "Preliminary" not in text and "so far" not in text and "baseline" in text
 
 
 def test_a_method_without_a_selected_lambda_says_why(page, live_api):
