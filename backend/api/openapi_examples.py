@@ -210,7 +210,12 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "PreviewRequest": {**_IMAGES, "path": "waterbirds", "preview": None, "hub": None},
     "PreviewForm": {"archive": "waterbirds.zip", "request": '{"image_size": [64, 64]}'},
     "RegistrationPreview": _PREVIEW,
-    "RunsRequest": {"sweep": {"lambda_": [0.3], "seed": [0, 1]}, "lambdas": [0.3], "priority": "normal"},
+    "RunsRequest": {
+        "sweep": {"lambda_": [0.3], "seed": [0, 1]},
+        "lambdas": [0.3],
+        "runs": [3, 4],
+        "priority": "normal",
+    },
     "WebhookRequest": {"format": "text"},
     "EarlyStop": {"patience": 5, "metric": "validation_accuracy"},
     "CompleteEarlyStop": {"patience": 5, "metric": "validation_accuracy"},
