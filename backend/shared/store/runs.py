@@ -39,20 +39,22 @@ def create(
     priority: contracts.Priority = contracts.Priority.NORMAL,
     owner: Caller = LOCAL,
 ) -> list[int]:
-    """Insert runs with their train tasks and their evaluations, all queued."""
+    """Insert runs with their train tasks and their evaluations, all queued: seed by seed, so that results of every
+    group can be compared early, and of each seed the runs without a penalty first. The runs keep the given order."""
     if not planned:
         return []
     run_ids = insert_runs(session, experiment_id, planned, provenance, owner)
+    ordered = sorted(zip(run_ids, planned, strict=True), key=lambda run: (run[1].spec.seed, run[1].spec.lambda_ != 0))
     at = now(session)
     train_ids = _insert_tasks(
-        session, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id in run_ids]
+        session, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id, _ in ordered]
     )
     events.note(session, TaskRow.run_id.in_(run_ids))
     queue_evaluations(
         session,
         [
             (run_id, train_ids[run_id][0], evaluation)
-            for run_id, item in zip(run_ids, planned, strict=True)
+            for run_id, item in ordered
             for evaluation in item.spec.evaluations
         ],
         priority,

@@ -37,6 +37,35 @@ def test_a_worker_takes_high_before_normal_before_low(client: TestClient, rq_que
     assert taken == expected
 
 
+def test_workers_take_runs_seed_by_seed_with_the_baseline_first(client: TestClient, rq_queues: Any):
+    sweep = {"lambda_": [1, 0], "seed": [0, 1, 2]}
+    launched = client.post(LAUNCH, json={"spec": {"evaluations": []}, "sweep": sweep}).json()
+    added = client.post(f"{LAUNCH}/{launched['id']}/runs", json={"seeds": [3, 4]}).json()["added"]
+    runs = [*launched["runs"], *added]
+    points = [(spec["lambda_"], spec["seed"]) for spec in (run(client, run_id)["spec"] for run_id in runs)]
+    assert points == [(1, 0), (1, 1), (1, 2), (0, 0), (0, 1), (0, 2), (1, 3), (1, 4), (0, 3), (0, 4)]
+    by_task = {run(client, run_id)["task"]: run_id for run_id in runs}
+    queues = rq_queues(TRAINING_QUEUES)
+    worker = SimpleWorker(queues, connection=queues[0].connection, serializer=JSONSerializer)
+    taken = [by_task[worker.dequeue_job_and_maintain_ttl(timeout=None)[0].args[0]] for _ in runs]
+    assert taken == [runs[place] for place in (3, 0, 4, 1, 5, 2, 8, 6, 9, 7)]
+
+
+def test_retried_runs_and_evaluations_go_seed_by_seed(client: TestClient, system: System):
+    sweep = {"lambda_": [1, 0], "seed": [0, 1, 2]}
+    runs = client.post(LAUNCH, json={"spec": {"evaluations": [{"key": "accuracy"}]}, "sweep": sweep}).json()["runs"]
+    for action in ("cancel", "retry"):
+        client.post("/api/v1/bulk/runs", json={"action": action, "runs": runs})
+    expected = [runs[place] for place in (3, 0, 4, 1, 5, 2)]
+    assert [run(client, run_id)["queue_position"] for run_id in expected] == [1, 2, 3, 4, 5, 6]
+    with system.database.write() as session:
+        session.execute(text("UPDATE tasks SET status = 'succeeded' WHERE kind = 'train'"))
+    with system.database.read() as session:
+        ready = [item.task_id for item in outbox.undelivered(session) if item.kind == "evaluate"]
+        of_task = {row.id: row.run_id for row in session.execute(text("SELECT id, run_id FROM tasks"))}
+    assert [of_task[task_id] for task_id in ready] == expected
+
+
 def test_a_queued_run_tells_its_place(client: TestClient, work: Any):
     low, normal, high = launch(client, "low", 2), launch(client, None), launch(client, "high")
     listed = client.get("/api/v1/runs", params={"sort": "id"}).json()["items"]
