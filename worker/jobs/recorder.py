@@ -94,7 +94,7 @@ class Recorder:
         """Attempt it once; return the error if the disk of the database is full, and there is no `also`."""
         try:
             with self._context.database.write() as session:
-                for recorder in recorders:
+                for recorder in sorted(recorders, key=lambda each: each._lease.task.task_id):  # as tasks are locked
                     recorder._lease.fence(session)
                 for recorder in recorders:
                     recorder._write_to(session)

@@ -63,15 +63,18 @@ def _reason(attempt: Attempt, member: Member) -> str | None:
 
 
 def _alike(context: Context, attempt: Attempt) -> dict[int, int]:
-    """Return the tasks of the runs that could train together with this one, by run."""
+    """Return the tasks of the runs that could train together with this one, by run, in the order
+    of the queue."""
     with context.database.read() as session:
         tasks = stacks.siblings(session, attempt.lease.task.task_id, _READ)
         others = runs.many(session, list(tasks))
     wanted, step = _shared(attempt.record.spec), attempt.state.step
     return {
-        run_id: tasks[run_id]
-        for run_id, other in others.items()
-        if (other.checkpoint_step or 0) == step and _shared(other.spec) == wanted
+        run_id: task_id
+        for run_id, task_id in tasks.items()
+        if (other := others.get(run_id)) is not None
+        and (other.checkpoint_step or 0) == step
+        and _shared(other.spec) == wanted
     }
 
 

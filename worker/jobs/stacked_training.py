@@ -27,7 +27,7 @@ def train_together(attempts: Sequence[Attempt], batches: Batches) -> None:
         attempts: at the same step, not begun; their leases are renewed elsewhere.
         batches: of the first one.
     """
-    present = sorted(attempts, key=lambda attempt: attempt.lease.task.task_id)  # the order in which rows are locked
+    present = sorted(attempts, key=lambda attempt: attempt.record.id)  # the order in which runs are locked
     try:
         with ExitStack() as stack:
             by_seed = {attempts[0].record.spec.seed: batches}

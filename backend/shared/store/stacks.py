@@ -22,9 +22,9 @@ from densitylab.backend.shared.tables import RunRow, TaskRow
 
 
 def siblings(session: Session, task_id: int, limit: int) -> dict[int, int]:
-    """Return the tasks by run, in order, of further trainings that can be claimed now: of the same experiment, network,
-    data set and regularizer as a claimed one. A training whose last two attempts came to nothing is left alone: its
-    process may have died for want of memory."""
+    """Return the tasks by run, in the order of the queue, of further trainings that can be claimed now: of the same
+    experiment, network, data set and regularizer as a claimed one. A training whose last two attempts came to nothing
+    is left alone: its process may have died for want of memory."""
     task = session.get_one(TaskRow, task_id)
     if task.run_id is None or task.fruitless >= MAX_FRUITLESS_ATTEMPTS:
         return {}
@@ -44,7 +44,7 @@ def siblings(session: Session, task_id: int, limit: int) -> dict[int, int]:
             TaskRow.fruitless < MAX_FRUITLESS_ATTEMPTS - 1,
             claimable(now(session)),
         )
-        .order_by(TaskRow.run_id)
+        .order_by(TaskRow.id)
         .limit(limit)
     )
     return {row.run_id: row.id for row in rows}

@@ -56,6 +56,12 @@ def test_queued_runs_alike_are_siblings(work: Work, database: Database):
     assert siblings(database, first) == {}
 
 
+def test_siblings_are_in_the_order_of_the_queue(work: Work, database: Database):
+    members = work.launch({}, {"lambda_": [1, 0], "seed": [0, 1, 2]})
+    first, *others = (members[place] for place in (3, 0, 4, 1, 5, 2))
+    assert list(siblings(database, train_tasks(database, [first])[0])) == others
+
+
 def test_runs_of_another_network_are_no_siblings(work: Work, database: Database):
     members = work.launch({}, {"model.key": ["mlp", "cnn"]})
     first, _ = train_tasks(database, members)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from densitylab.backend.shared import store
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.store import tasks
 from densitylab.backend.shared.tables import TaskRow
@@ -67,6 +69,27 @@ def test_runs_that_differ_in_the_sweep_alone_train_as_one(lab: Lab, monkeypatch:
         assert (run.attempt, run.checkpoint_step, run.progress) == (1, alone.checkpoint_step, 1.0)
         assert run.provenance.keys() - alone.provenance.keys() == {"stacked"}
         assert [item.status for item in lab.evaluations(run_id).values()] == [Status.QUEUED]
+
+
+def test_a_write_locks_all_tasks_and_then_all_runs_in_the_order_of_their_ids(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    locked: list[tuple[str, int]] = []
+    fence, set_metrics = tasks.fence, store.runs.set_metrics
+
+    def fenced(session: Session, claim: tasks.Claim) -> None:
+        locked.append(("task", claim.task_id))
+        fence(session, claim)
+
+    def written(session: Session, run_id: int, latest: dict[str, float]) -> None:
+        locked.append(("run", run_id))
+        set_metrics(session, run_id, latest)
+
+    monkeypatch.setattr(tasks, "fence", fenced)
+    monkeypatch.setattr(store.runs, "set_metrics", written)
+    runs = lab.launch_sweep({"lambda_": [1.0, 0.0], "seed": [0, 1]}, evaluations=[])
+    train.run(min(runs.values()))
+    assert list(runs.values()) != sorted(runs.values())
+    in_order = [("task", number) for number in sorted(runs.values())] + [("run", number) for number in runs]
+    assert any(locked[start : start + 8] == in_order for start in range(len(locked)))
 
 
 def test_on_a_cpu_runs_train_alone_by_default(lab: Lab, monkeypatch: pytest.MonkeyPatch):
