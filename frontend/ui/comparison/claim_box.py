@@ -12,6 +12,7 @@ from densitylab.frontend.analysis.selection_rule import SelectionRule, constrain
 from densitylab.frontend.analysis.summary import same_difference_text
 from densitylab.frontend.ui.api import api, caller, catalog, show_api_errors
 from densitylab.frontend.ui.comparison.claim_tests import budget_text, show_claim_tests
+from densitylab.frontend.ui.comparison.live_choice import chosen_option, live_choice
 
 _SHOWN = {"yes": st.success, "no": st.error, "undecided": st.info}
 
@@ -37,9 +38,16 @@ def show_claim(
         return
     st.header("Claim")
     left, right = st.columns(2)
-    place = next((index for index, group in enumerate(known.values()) if group is best), 1)
-    first = known[left.selectbox("Group A", list(known), index=place, key="first", bind="query-params")]
-    second = known[right.selectbox("Group B", list(known), index=0, key="second", bind="query-params")]
+    labels = list(known)
+    baselines = [label for label, group in known.items() if comparison.is_baseline(group)]
+    a = next((label for label, group in known.items() if group is best), None)
+    firsts = [*([a] if a else []), *(label for label in labels if label not in baselines), *labels]
+    taken = chosen_option("second", labels)
+    label = live_choice("Group A", labels, next(item for item in firsts if item != taken), key="first", cell=left)
+    first = known[label]
+    own = comparison.baselines[comparison.index_of(first)]
+    seconds = sorted((item for item in labels if item != label), key=lambda item: known[item] is not own)
+    second = known[live_choice("Group B", labels, seconds[0], key="second", cell=right)]
     if first is second:
         st.caption("Choose two groups.")
         return

@@ -15,6 +15,7 @@ from densitylab.frontend.ui.api import caller, catalog
 from densitylab.frontend.ui.cached_arrays import cached_sample_arrays
 from densitylab.frontend.ui.chart_card import chart_card
 from densitylab.frontend.ui.comparison.comparison_warnings import MAX_RUNS, evaluations_of
+from densitylab.frontend.ui.comparison.live_choice import live_choice
 
 
 def show_evaluation_plots(
@@ -34,7 +35,8 @@ def show_evaluation_plots(
     if not curves and not violins:
         return
     st.header("Per-metric plots")
-    label = st.selectbox("Plot", [*curves, *violins], key="measured", bind="query-params")  # the key is part of links
+    labels = [*curves, *violins]
+    label = live_choice("Plot", labels, labels[0], key="measured")  # the key is part of links
 
     def open_point(click: object) -> None:
         opens(*parse_click(str(click)))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
@@ -39,6 +38,7 @@ from densitylab.frontend.ui.comparison.cached_figures import (
 )
 from densitylab.frontend.ui.comparison.claim_box import show_claim
 from densitylab.frontend.ui.comparison.comparison_warnings import evaluation_warnings
+from densitylab.frontend.ui.comparison.live_choice import chosen_option, live_choice
 from densitylab.frontend.ui.comparison.open_run import open_run
 from densitylab.frontend.ui.warning_line import show_warning_line
 
@@ -81,16 +81,25 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     """Draw two scatter plots of two chosen results each; return these, (x, y)."""
     shown: list[tuple[Column, Column]] = []
     if not tradeoff_columns(comparison.columns):
-        return shown  # a choice that is made before there is a result would stay
+        return shown
     st.header("Trade-offs")
-    preferred = [column.result for column in tradeoff_columns(headline_columns(comparison, catalog()))]
+    known = {short_label(column, comparison, catalog()): column for column in comparison.columns}
+    labels = list(known)
+    preferred = tradeoff_columns(headline_columns(comparison, catalog()))
+    accuracies = [label for label, column in known.items() if column.result == ACCURACY]
+    ups = sorted(
+        (label for label in labels if label not in accuracies), key=lambda label: known[label] not in preferred
+    )
     for index, cell in enumerate(st.columns(2)):
         with cell:
             x_cell, y_cell = st.columns(2)
-            y = _choose_column("y-axis", comparison, f"up{index + 1}", preferred[index:], y_cell)
-            x = _choose_column("x-axis", comparison, f"across{index + 1}", (ACCURACY,), x_cell)
+            x_key = f"across{index + 1}"
+            up = _other_than(chosen_option(x_key, labels), [*ups[index:], *ups, *labels])
+            up = live_choice("y-axis", labels, up, key=f"up{index + 1}", cell=y_cell)
+            across = live_choice("x-axis", labels, _other_than(up, [*accuracies, *labels]), key=x_key, cell=x_cell)
+            names = [across, up]
+            x, y = (known[name] for name in names)
             shown.append((x, y))
-            names = [short_label(column, comparison, catalog()) for column in (x, y)]
             figure, points = cached_tradeoff(comparison.fingerprint, names, comparison, x, y)
             table = pd.DataFrame(
                 [
@@ -136,8 +145,10 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
         return None
     heading = st.empty()
     result_cell, budget_cell, constraint_cell, limit_cell = st.columns([3, 2, 3, 2])
-    headlines = [item.result for item in headline_columns(comparison, catalog()) if item.result != ACCURACY]
-    column = _choose_column("Result", comparison, "best", headlines, result_cell, offered)
+    by_label = {short_label(item, comparison, catalog()): item for item in offered}
+    headlines = headline_columns(comparison, catalog())
+    start = next((label for label, item in by_label.items() if item in headlines), next(iter(by_label)))
+    column = by_label[live_choice("Result", list(by_label), start, key="best", cell=result_cell)]
     budget = budget_cell.number_input("Accuracy budget (points)", 0.0, 100.0, 2.0, 0.5, key="loss", bind="query-params")
     offered = constraint_columns(comparison, column, catalog())
     names = {short_label(item, comparison, catalog()): item for item in offered}
@@ -207,17 +218,6 @@ def show_parallel_coordinates(comparison: Comparison, columns: Sequence[Column])
     st.caption(f"One line per run in the colour of its group. Drag along an axis to filter the lines.{missing}")
 
 
-def _choose_column(
-    label: str,
-    comparison: Comparison,
-    key: str,
-    preferred: Sequence[str],
-    cell: DeltaGenerator,
-    columns: Sequence[Column] | None = None,
-) -> Column:
-    """Draw the choice of a result; it starts with the first preferred one."""
-    columns = comparison.columns if columns is None else columns
-    names = {short_label(column, comparison, catalog()): column for column in columns}
-    results = [column.result for column in columns]
-    start = next((results.index(result) for result in preferred if result in results), 0)
-    return names[cell.selectbox(label, list(names), index=start, key=key, bind="query-params")]
+def _other_than(taken: str | None, labels: Sequence[str]) -> str:
+    """Return the first label that is not taken; the taken one where there is no other."""
+    return next((label for label in labels if label != taken), labels[0])

@@ -7,13 +7,14 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from densitylab.backend.shared.contracts import RunPatch
+from densitylab.backend.shared.contracts import RunPatch, Value
 from densitylab.backend.shared.store import evaluations
 from densitylab.backend.shared.tables import EvaluationRow, RunRow
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.paper.comparison import collect_experiment
 from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
+from densitylab.frontend.ui.comparison import live_choice
 from tests.frontend.constrained_runs import constrained_runs
 from tests.frontend.page_text import button, page_text, pictures
 
@@ -355,3 +356,64 @@ def test_there_is_no_trade_off_of_a_result_with_itself(page, experiment, live_ap
     app = page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment))
     assert "Trade-offs" not in page_text(app)
     assert "Trade-offs" in page_text(page.open("compare", experiment=str(experiment)))
+
+
+def choices(app: AppTest) -> dict[str, str]:
+    return {item.key: item.value for item in app.selectbox if item.key}
+
+
+@pytest.fixture
+def arriving(live_api) -> list[int]:
+    """Runs with λ 0, 0.1 and 1 whose PGD accuracy is not there yet; by their leakage λ 0.1 is the best."""
+    spec = {"evaluations": [{"key": "pgd_linf"}, {"key": "leakage"}]}
+    run_ids = live_api.launch(spec, {"lambda_": [0, 0.1, 1], "seed": [0]})
+    for run_id, share in zip(run_ids, (0.4, 0.5, 0.45), strict=True):
+        live_api.finish(run_id, accuracy__accuracy=0.9, leakage__share=share)
+    return run_ids
+
+
+def add_pgd(live_api, run_ids: list[int]) -> None:
+    """By PGD accuracy λ 1 is the best."""
+    for run_id, accuracy in zip(run_ids, (0.1, 0.2, 0.3), strict=True):
+        value = Value(value=accuracy, low=accuracy - 0.01, high=accuracy + 0.01, n=1000, higher_is_better=True)
+        live_api.measured(run_id, "pgd_linf", values={"accuracy": value})
+
+
+def test_defaults_follow_the_results_as_they_come(page, live_api, arriving):
+    app = page.open("compare", experiment=str(live_api.client.run(arriving[0]).experiment))
+    before = choices(app)
+    assert before["up1"] == before["up2"] == "Leakage, share" and before["across2"] == "Test accuracy"
+    assert (before["first"], before["second"]) == ("λ 0.1", "λ 0")
+    add_pgd(live_api, arriving)
+    after = choices(app.run())
+    assert {after["up1"], after["up2"]} == {"PGD accuracy, L∞ ε = 0.1", "Leakage, share"}
+    assert after["best"] == "PGD accuracy, L∞ ε = 0.1" and (after["first"], after["second"]) == ("λ 1", "λ 0")
+    assert not {"up1", "up2", "best", "first", "second"} & set(app.query_params)
+
+
+def test_a_refresh_that_began_before_a_default_changed_is_no_choice(page, live_api, arriving, monkeypatch):
+    monkeypatch.setattr(live_choice, "_LATE", 600.0)
+    app = page.open("compare", experiment=str(live_api.client.run(arriving[0]).experiment))
+    former = choices(app)["up1"]
+    add_pgd(live_api, arriving)
+    app = app.run()
+    app = app.selectbox(key="up1").set_value(former).run()
+    assert choices(app)["up1"] == "PGD accuracy, L∞ ε = 0.1"
+
+
+def test_what_was_chosen_stays_as_results_come(page, live_api, arriving):
+    """The trade-off in the page, by a choice that ends at the default, and Group B in the link."""
+    app = page.open("compare", experiment=str(live_api.client.run(arriving[0]).experiment), second="λ 1")
+    app = app.selectbox(key="up1").set_value("Test accuracy").run()
+    assert choices(app)["across1"] == "Leakage, share"
+    app = app.selectbox(key="up1").set_value("Leakage, share").run()
+    add_pgd(live_api, arriving)
+    after = choices(app.run())
+    assert after["up1"] == "Leakage, share" and after["across1"] == "Test accuracy"
+    assert after["second"] == "λ 1" and after["first"] == "λ 0.1"  # the best one is taken
+
+
+def test_the_groups_of_a_claim_differ(page, live_api, arriving):
+    app = page.open("compare", experiment=str(live_api.client.run(arriving[0]).experiment))
+    app = app.selectbox(key="first").set_value("λ 0").run()
+    assert choices(app)["second"] == "λ 0.1"
