@@ -417,3 +417,15 @@ def test_the_groups_of_a_claim_differ(page, live_api, arriving):
     app = page.open("compare", experiment=str(live_api.client.run(arriving[0]).experiment))
     app = app.selectbox(key="first").set_value("λ 0").run()
     assert choices(app)["second"] == "λ 0.1"
+
+
+def test_results_are_offered_under_the_labels_of_the_table(page, live_api, constrained):
+    experiment = str(live_api.client.run(constrained[0]).experiment)
+    app = page.open("compare", experiment=experiment, results="pgd linf: accuracy")  # a link of before
+    picker = app.multiselect(key="results")
+    assert {"PGD accuracy, L∞ ε = 0.05", "Test accuracy", "Leakage, share"} <= set(picker.options)
+    assert picker.value == ["pgd_linf.accuracy"]
+    app = picker.set_value(["leakage.share"]).run()
+    assert app.multiselect(key="results").value == ["leakage.share"]
+    app = type(page)().open("compare", experiment=experiment, results="PGD accuracy, L∞ ε = 0.05")
+    assert app.multiselect(key="results").value == ["pgd_linf.accuracy"]
