@@ -46,7 +46,7 @@ def test_a_sweep_makes_a_run_for_every_point(client: TestClient):
     ]
 
 
-def test_tasks_are_in_the_order_of_the_runs_and_their_evaluations(client: TestClient, system: System):
+def test_tasks_are_seed_by_seed_and_in_the_order_of_the_evaluations(client: TestClient, system: System):
     evaluations = [{"key": "leakage"}, {"key": "pgd_linf"}]
     body = {"spec": {"evaluations": evaluations}, "sweep": {"lambda_": [0, 0.1], "seed": [0, 1, 2]}}
     members = client.post(LAUNCH, json=body).json()["runs"]
@@ -57,10 +57,11 @@ def test_tasks_are_in_the_order_of_the_runs_and_their_evaluations(client: TestCl
             .join(TaskRow, TaskRow.id == EvaluationRow.task_id)
             .order_by(TaskRow.id)
         ).all()
-    assert [task.run_id for task in trainings] == members
+    queued = [members[place] for place in (0, 3, 1, 4, 2, 5)]
+    assert [task.run_id for task in trainings] == queued
     waits_for = {task.run_id: task.id for task in trainings}
     assert [(run, name) for run, name, _ in rows] == [
-        (run, name) for run in members for name in ("accuracy", "leakage", "pgd_linf")
+        (run, name) for run in queued for name in ("accuracy", "leakage", "pgd_linf")
     ]
     assert all(task.run_id == run and task.after_task == waits_for[run] for run, _, task in rows)
 
