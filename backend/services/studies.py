@@ -148,7 +148,9 @@ def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) ->
     labels = {item.key: item.label for item in plans}
     own = [(item, None if item.experiment is None else found.get(item.experiment)) for item in stored.launches]
     there = [experiment for _, experiment in own if experiment is not None]
-    runs = sum(len(experiment.runs) for experiment in there)
+    runs = [
+        sum(number for status, number in experiment.counts.items() if not status.unsuccessful) for experiment in there
+    ]
     etas = [experiment.eta_seconds for experiment in there if not experiment.finished]
     return answers.Study(
         id=stored.id,
@@ -162,7 +164,7 @@ def _describe(stored: StoredStudy, found: Mapping[int, contracts.Experiment]) ->
         finished=bool(there)
         and all(experiment.finished for experiment in there)
         and not any(map(waits, plans, stored.launches)),
-        progress=sum(experiment.progress * len(experiment.runs) for experiment in there) / runs if runs else 0.0,
+        progress=sum(experiment.progress * n for experiment, n in zip(there, runs, strict=True)) / max(sum(runs), 1),
         eta_seconds=None if None in etas else seconds_together(there),
         owner=stored.owner,
         created_at=stored.created_at,

@@ -47,8 +47,8 @@ TABS = ("Table", "Charts", "Best λ and claims", "Training curves", "Per-metric 
 
 
 def show_progress(runs: Sequence[Run], experiments: Sequence[int]) -> None:
-    """Draw how far the runs are, and the time left of all runs of their experiments; of runs that were chosen one by
-    one, when the next training ends."""
+    """Draw how far the runs are that are neither cancelled nor failed, and the time left of all runs of their
+    experiments; of runs that were chosen one by one, when the next training ends."""
     counts = {status: sum(run.status is status for run in runs) for status in Status}
     words = " · ".join(f"{status_text(status)} {count}" for status, count in counts.items() if count)
     evaluations = Counter[Status]()
@@ -62,7 +62,8 @@ def show_progress(runs: Sequence[Run], experiments: Sequence[int]) -> None:
     if all(run.status.final for run in runs):
         st.caption(f"{counted(len(runs), 'run')}: {words}")
         return
-    done = sum(1.0 if run.status.final else run.progress for run in runs) / len(runs)
+    expected = [run for run in runs if not run.status.unsuccessful]
+    done = sum(run.progress for run in expected) / len(expected)
     known = [run.eta_seconds for run in runs if run.eta_seconds is not None]
     if known and not experiments:
         words += f" · next training ends in {duration(min(known))}"

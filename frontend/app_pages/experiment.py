@@ -61,13 +61,14 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
         counts: dict[Status, int] = {}
         for run in group.runs:
             counts[run.status] = counts.get(run.status, 0) + 1
+        expected = [run for run in group.runs if not run.status.unsuccessful] or group.runs
         left = max((run.eta_seconds for run in group.runs if run.eta_seconds and not run.status.final), default=None)
         rows.append(
             {
                 "Group": comparison.labels[comparison.index_of(group)],
                 "Seeds": joined(group.seeds) or "—",
                 "Runs": ", ".join(f"{count} {status_text(status)}" for status, count in counts.items()),
-                "Progress": round(100 * sum(run.progress for run in group.runs) / len(group.runs)),
+                "Progress": round(100 * sum(run.progress for run in expected) / len(expected)),
                 "Time left": "" if left is None else duration(left),
                 **{result: _blank(text(mean_over_seeds(group, column))) for result, column in shown.items()},
             }

@@ -46,7 +46,8 @@ def done_share(study: Study) -> float:
     """Return the completed share of a study: of its training, and of its evaluations."""
     if study.finished:
         return 1.0
-    evaluations = _counts(study, "evaluation_counts")
+    counts = _counts(study, "evaluation_counts")
+    evaluations = {status: number for status, number in counts.items() if status is not Status.CANCELLED}
     ended = sum(number for status, number in evaluations.items() if status.final)
     share = ended / sum(evaluations.values()) if evaluations else study.progress
     return min(_TRAINING * study.progress + (1 - _TRAINING) * share, 0.999)

@@ -99,7 +99,7 @@ class Experiment(Answer):
     finished: bool = Field(
         default=False, description="whether every run and evaluation has ended, and a search launches no more"
     )
-    progress: float = Field(default=0.0, description="mean over its runs, 0 to 1")
+    progress: float = Field(default=0.0, description="mean over its runs that are neither cancelled nor failed, 0 to 1")
     eta_seconds: float | None = Field(
         default=None,
         description="estimated seconds until its runs are trained and evaluated if no other work comes first; null if "

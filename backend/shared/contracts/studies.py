@@ -46,7 +46,7 @@ class Study(Answer):
     datasets: dict[str, str] = Field(description="data sets in place of the study's own, by the study's key")
     launches: list[StudyLaunch] = Field(description="its experiments")
     finished: bool = Field(description="whether something was launched, and all of it has ended")
-    progress: float = Field(description="mean over its runs, 0 to 1")
+    progress: float = Field(description="mean over its runs that are neither cancelled nor failed, 0 to 1")
     eta_seconds: float | None = Field(description="estimated seconds of training and evaluations left; null: not known")
     owner: str | None = Field(description="who launched it")
     created_at: datetime = Field(description="time of the launch, UTC")

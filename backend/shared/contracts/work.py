@@ -21,6 +21,11 @@ class Status(StrEnum):
     def final(self) -> bool:
         return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
+    @property
+    def unsuccessful(self) -> bool:
+        """Whether it has ended without a result."""
+        return self in (Status.FAILED, Status.CANCELLED)
+
 
 class TaskKind(StrEnum):
     """The kinds of work; each has a job of the same name in `densitylab.worker.jobs`."""

@@ -329,6 +329,8 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
         by_status = groups.get(row.id, {})
         evaluation_counts = evaluated.get(row.id, {})
         time = left.get(row.id, time_left.TimeLeft())
+        expected = [item for status, item in by_status.items() if not Status(status).unsuccessful]
+        number = sum(item.number for item in expected)
         belonging = sorted(json.loads(f"[{','.join(item.ids for item in by_status.values())}]"))
         answers.append(
             contracts.Experiment(
@@ -342,7 +344,7 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
                 evaluation_counts=evaluation_counts,
                 search=_search_summary(row),
                 finished=row.search_status != "running" and row.id not in left,
-                progress=sum(item.progress for item in by_status.values()) / len(belonging) if belonging else 0.0,
+                progress=sum(item.progress for item in expected) / number if number else 0.0,
                 eta_seconds=time.seconds,
                 untimed_evaluations=time.untimed_evaluations,
                 workers=list(time.workers),

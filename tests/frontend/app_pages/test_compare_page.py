@@ -429,3 +429,18 @@ def test_results_are_offered_under_the_labels_of_the_table(page, live_api, const
     assert app.multiselect(key="results").value == ["leakage.share"]
     app = type(page)().open("compare", experiment=experiment, results="PGD accuracy, L∞ ε = 0.05")
     assert app.multiselect(key="results").value == ["pgd_linf.accuracy"]
+
+
+def test_progress_leaves_out_cancelled_and_failed_runs(page, live_api):
+    """Of four runs one is trained, one waits, one is cancelled and one failed."""
+    run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0], "seed": [0, 1, 2, 3]})
+    live_api.finish(run_ids[0], accuracy__accuracy=0.9)
+    live_api.client.cancel_run(run_ids[1])
+    live_api.fail(run_ids[2], "broken")
+    number = live_api.client.run(run_ids[0]).experiment
+    assert live_api.client.experiment(number).progress == 0.5
+    for name in ("compare", "experiment"):
+        (bar,) = page.open(name, experiment=str(number)).get("progress")
+        assert bar.value == 50
+    (groups,) = (table.value for table in page.app.dataframe if "Group" in table.value)
+    assert list(groups["Progress"]) == [50]

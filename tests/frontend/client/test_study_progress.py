@@ -43,3 +43,10 @@ def test_the_time_left_follows_from_what_was_done_so_far():
 def test_without_time_passed_the_time_left_is_that_of_the_api_or_not_known():
     assert study_state(study(), 0, 0.0).remaining_seconds is None
     assert study_state(study(eta_seconds=40), 0, 0.0).remaining_seconds == 40
+
+
+def test_cancelled_evaluations_are_not_awaited():
+    counts = {Status.SUCCEEDED: 4, Status.QUEUED: 4, Status.CANCELLED: 8}
+    launch = study().launches[0].model_copy(update={"evaluation_counts": counts})
+    state = study_state(study().model_copy(update={"launches": [launch], "progress": 0.5}), 0, 0.0)
+    assert state.done == pytest.approx(0.5)
