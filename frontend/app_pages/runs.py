@@ -108,8 +108,9 @@ def show_runs() -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{counted(total, 'run')} in all{shown}.", width="content")
         columns = st.container(width="content")
-    actions = st.container(key="runs-actions")
-    TABLE.show_caption(len({run.id for run in runs} - {run.id for run in kept}), "run")
+    actions = st.container()
+    hidden = len({run.id for run in runs} - {run.id for run in kept})
+    TABLE.show_caption(hidden, "run", hint="Select rows at the left edge; the buttons apply to them.")
     selected = show_runs_table(rows_of(kept), key=TABLE.key, grouped=grouped, columns_place=columns)
     with actions:
         show_actions([kept[row] for row in selected], archived=archived)

@@ -55,8 +55,11 @@ class KeptRows:
         """Select no row."""
         st.session_state[f"{self.name}/version"] = st.session_state.get(f"{self.name}/version", 0) + 1
 
-    def show_caption(self, hidden: int, noun: str) -> None:
-        """Say that the order is kept while rows are selected, and how many rows are hidden meanwhile."""
+    def show_caption(self, hidden: int, noun: str, *, hint: str = "") -> None:
+        """Say that the order is kept while rows are selected, and how many rows are hidden meanwhile; before, in the
+        same place, the hint."""
         if self.selected:
             more = f"; {counted(hidden, f'newer {noun}')} hidden" if hidden else ""
             st.caption(f"The order is kept while rows are selected{more}.")
+        elif hint:
+            st.caption(hint)

@@ -15,12 +15,8 @@ _TAGGED = "runs_tagged"
 
 
 def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
-    """Draw the buttons for the selected runs. `archived`: whether the page shows archived runs."""
-    if not chosen:
-        st.caption(
-            "Select rows at the left edge to open, compare, cancel, retry, clone, name, tag, archive or delete them."
-        )
-        return
+    """Draw the buttons for the selected runs, disabled while there are none, so that the table below stays in place.
+    `archived`: whether the page shows archived runs."""
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
     ended = [run for run in chosen if run.status in (Status.FAILED, Status.CANCELLED)]
@@ -29,7 +25,7 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
     with st.container(horizontal=True):
         if st.button("Open", icon=":material/show_chart:", disabled=len(chosen) != 1):
             st.switch_page("app_pages/run.py", query_params={"run": str(ids[0])})
-        if st.button(f"Compare {len(ids)}", icon=":material/scatter_plot:"):
+        if st.button(f"Compare {len(ids)}", icon=":material/scatter_plot:", disabled=not chosen):
             st.switch_page("app_pages/compare.py", query_params={"runs": joined(ids)})
         if st.button(
             f"Maps of {len(stored)}",
@@ -45,11 +41,11 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
             cancel([run.id for run in active])
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
             act(BulkAction.RETRY, [run.id for run in ended])
-        if len(chosen) == 1:
-            _show_renaming(chosen[0])
+        _show_renaming(chosen)
         _show_tagging(chosen)
         move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
-        if st.button(f"{'Unarchive' if archived else 'Archive'} {len(ids)}", icon=":material/archive:"):
+        label = f"{'Unarchive' if archived else 'Archive'} {len(ids)}"
+        if st.button(label, icon=":material/archive:", disabled=not chosen):
             act(move, ids)
         if st.button(
             f"Delete {len(final)}",
@@ -60,20 +56,26 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
             confirm_delete([run.id for run in final])
 
 
-def _show_renaming(run: Run) -> None:
+def _show_renaming(chosen: Sequence[Run]) -> None:
+    popover = st.popover("Name", icon=":material/edit:", disabled=len(chosen) != 1)
+    if len(chosen) != 1:
+        return
     fields = FieldErrors()
-    with st.popover("Name", icon=":material/edit:"), st.form("name", border=False):
-        name = edit_name(run, fields)
+    with popover, st.form("name", border=False):
+        name = edit_name(chosen[0], fields)
         if st.form_submit_button("Save", icon=":material/save:"):
             with show_api_errors(fields):
-                api().change_run(run.id, RunPatch(name=name))
+                api().change_run(chosen[0].id, RunPatch(name=name))
                 st.rerun()
 
 
 def _show_tagging(chosen: Sequence[Run]) -> None:
+    popover = st.popover(f"Tag {len(chosen)}", icon=":material/label:", disabled=not chosen)
+    if not chosen:
+        return
     fields = FieldErrors()
     tagged = st.session_state.get(_TAGGED, 0)  # times: each empties the field
-    with st.popover(f"Tag {len(chosen)}", icon=":material/label:"), st.form("tag", border=False):
+    with popover, st.form("tag", border=False):
         tag = st.text_input(
             "Tag", max_chars=50, placeholder="letters, digits, - _ . :", key=f"tag-{tagged}", persist_state="page"
         )

@@ -85,7 +85,7 @@ def test_a_selection_ends_with_its_rows(page, live_api):
     experiment = live_api.client.run(runs[0]).experiment
     app = tick(page.open("runs", experiment=str(experiment)), 0)
     page_text(app.selectbox(key="sort").set_value("id").run())  # other rows at the same positions
-    assert all(not item.label.startswith("Cancel") for item in app.button)
+    assert {item.label: item.disabled for item in app.button}["Cancel 0"]
     app = tick(page.open("runs", experiment=str(experiment)), 0)
     live_api.finish(runs[1])
     live_api.client.delete_run(runs[1])
@@ -119,3 +119,15 @@ def test_rarer_filters_are_in_a_popover_that_says_how_many_are_set(page, experim
     labels = [block.proto.popover.label for block in app.main if block.type == "popover"]
     assert labels[0] == "2 more filters" and "Columns" in labels
     assert "Progress" not in app.dataframe[0].value  # all runs are done
+
+
+def test_the_buttons_for_selected_rows_are_there_before_one_is_selected(page, experiment):
+    app = page.open("runs")
+    buttons = {item.label.rstrip(" 0123456789"): item.disabled for item in app.button}
+    names = ("Open", "Compare", "Maps of", "Clone", "Cancel", "Retry", "Archive", "Delete")
+    assert all(buttons[name] for name in names)
+    captions = len(app.caption)
+    app = tick(app, 0)
+    assert len(app.caption) == captions
+    after = {item.label.rstrip(" 0123456789"): item.disabled for item in app.button}
+    assert after.keys() >= buttons.keys() and not after["Open"] and not after["Archive"]
