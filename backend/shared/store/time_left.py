@@ -57,7 +57,7 @@ class _Work:
     """The tasks of an experiment, by what they take."""
 
     workers: list[str] = field(default_factory=list)
-    queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean progress
+    queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean progress, first in queue first
     running: list[_Running] = field(default_factory=list)
     trained: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean seconds
     unevaluated: dict[tuple[str, ...], list[float]] = field(default_factory=dict)  # progress of each
@@ -118,6 +118,7 @@ def _read_trainings(session: Session, found: dict[int, _Work], at: float) -> Non
         )
         .where(TaskRow.status.in_((Status.QUEUED, Status.SUCCEEDED)))
         .group_by(RunRow.experiment_id, RunRow.regularizer, weighted, TaskRow.status)
+        .order_by(func.min(TaskRow.id))
     )
     for row in session.execute(counted):
         work, kind = found[row.experiment_id], _kind(row)
@@ -177,10 +178,12 @@ def _estimated(work: _Work) -> TimeLeft:
         if run.left is None and run.kind not in typical:
             return TimeLeft()
         trainings.append(typical[run.kind] * (1 - run.progress) if run.left is None else run.left)
+    queued: list[tuple[float, float]] = []  # the place in the queue, where each seed has all kinds, and the seconds
     for kind, (number, done) in work.queued.items():
         if kind not in typical:
             return TimeLeft()
-        trainings += [typical[kind] * (1 - done)] * number
+        queued += [(place / number, typical[kind] * (1 - done)) for place in range(number)]
+    trainings += [seconds for _, seconds in sorted(queued, key=lambda item: item[0])]
     workers = max(1, len(work.workers))
     at_once = max(workers, len(work.running))  # a worker may train several runs as one
     ends = side_by_side(trainings, [0.0] * at_once)

@@ -97,9 +97,9 @@ def test_the_estimate_is_right_from_the_first_steps_on(estimates: list[tuple[flo
     trained = [answer for right, answer in estimates if right < 40]
     assert trained and all(answer.untimed_evaluations == 0 for answer in trained)
     for right, answer in estimates[1:]:
-        evaluations = answer.untimed_evaluations * EVALUATION / 2
+        evaluations = answer.untimed_evaluations * EVALUATION / 2  # less where a worker without a training does them
         assert answer.seconds is not None  # also while a worker loads, or has a moment without work
-        assert answer.seconds + evaluations == pytest.approx(right, abs=12), right
+        assert answer.seconds - 12 <= right <= answer.seconds + evaluations + 12
 
 
 def test_the_estimate_does_not_jump_between_runs(estimates: list[tuple[float, time_left.TimeLeft]]):
