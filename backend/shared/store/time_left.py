@@ -57,7 +57,7 @@ class _Work:
     """The tasks of an experiment, by what they take."""
 
     workers: list[str] = field(default_factory=list)
-    queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean progress, first in queue first
+    queued: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number, mean progress; in their order
     running: list[_Running] = field(default_factory=list)
     trained: dict[_Kind, tuple[int, float]] = field(default_factory=dict)  # number and mean seconds
     unevaluated: dict[tuple[str, ...], list[float]] = field(default_factory=dict)  # progress of each
