@@ -59,13 +59,15 @@ def summary(
     *,
     all_settings: bool = False,
     deltas: bool = True,
+    stars: bool = True,
 ) -> pd.DataFrame:
-    """Return a row per group: the settings that differ, the seeds, and each result with its difference."""
+    """Return a row per group: the settings that differ, the seeds, and each result with its difference; with a star at
+    the best if `stars`."""
     names = comparison.varied
     if all_settings:
         names = list(dict.fromkeys(name for group in comparison.groups for name in group.settings))
     means = {column: [mean_over_seeds(group, column) for group in comparison.groups] for column in chosen}
-    best = comparison.best(chosen)
+    best = comparison.best(chosen) if stars else {}
     labels = {column: short_label(column, comparison, catalog) for column in chosen}
     settings, rows = [], []
     for index, (group, baseline) in enumerate(zip(comparison.groups, comparison.baselines, strict=True)):

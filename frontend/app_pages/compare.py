@@ -219,7 +219,7 @@ def show_live() -> None:
             tab.caption("No results yet: they come with the evaluations after the training.")
     with table:  # first, since it is the tab that is open; the warnings above it take a request for each run
         warnings = st.container()
-        show_group_table(comparison, columns)
+        show_group_table(comparison, columns, preliminary=unfinished > 0)
     with best:
         rule = show_selection(comparison, columns)
         remember_rule(rule)

@@ -30,19 +30,26 @@ class TableCell:
     delta: bool  # whether it is a difference from the baseline
 
 
-def show_group_table(comparison: Comparison, columns: Sequence[Column]) -> None:
-    """Draw the table, in which each group's name opens one of its runs, and below it the same table to sort."""
+def show_group_table(comparison: Comparison, columns: Sequence[Column], *, preliminary: bool) -> None:
+    """Draw the table, in which each group's name opens one of its runs, and below it the same table to sort. While the
+    results are preliminary no group is marked as the best."""
     table = summary(
-        comparison, columns, catalog(), all_settings=st.session_state["identical"], deltas=st.session_state["deltas"]
+        comparison,
+        columns,
+        catalog(),
+        all_settings=st.session_state["identical"],
+        deltas=st.session_state["deltas"],
+        stars=not preliminary,
     )
     st.html(table_html(table, comparison, columns))
     if not columns:
         st.caption("Results appear as evaluations finish. Click a group to open one of its runs.")
     else:
+        stars = "" if preliminary else f"{star_text(comparison, columns)} "
         st.caption(
-            f"Mean, with ± the half-width of the 95 % Student-t interval over finished seeds, or the interval's ends. "
-            f"{star_text(comparison, columns)} Δ: difference from the baseline, paired by seed; p values are in the "
-            "download. Click a group or a point of a chart to open a run."
+            "Mean, with ± the half-width of the 95 % Student-t interval over finished seeds, or the interval's ends. "
+            f"{stars}Δ: difference from the baseline, paired by seed; p values are in the download. Click a group or a "
+            "point of a chart to open a run."
         )
     if left_out := left_out_text(comparison):
         st.caption(escaped(left_out))

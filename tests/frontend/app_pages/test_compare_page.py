@@ -328,10 +328,10 @@ def test_results_are_preliminary_while_runs_are_unfinished(page, live_api):
     text = page_text(page.open("compare", experiment=experiment))
     assert "Preliminary: 1 of 4 runs are not trained and evaluated yet." in text
     assert "so far the clearest difference from the baseline is -0.100, towards worse (λ 1, 1 seed)" in text
-    assert "is established" not in text and "than the baseline" not in text
+    assert "is established" not in text and "than the baseline" not in text and "★" not in text
     live_api.finish(run_ids[3], accuracy__accuracy=0.81)
     text = page_text(page.open("compare", experiment=experiment))
-    assert "Preliminary" not in text and "so far" not in text and "baseline" in text
+    assert "Preliminary" not in text and "so far" not in text and "★" in text
 
 
 def test_a_method_without_a_selected_lambda_says_why(page, live_api):
