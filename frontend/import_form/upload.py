@@ -35,7 +35,7 @@ def draw_upload(dataset: Mapping[str, Any]) -> None:
             st.rerun()
     if file is None:
         st.caption("A line of your training script writes such a file:")
-        st.code('torch.save(model.state_dict(), "model.pt")', language="python")
+        st.code('torch.save(model.state_dict(), "model.pt")', language=None)  # colours of Python are too pale
         st.caption(
             "The networks here whose weights fit are offered next. A network of your own comes as a plug-in: "
             "docs/import.md has one in full."

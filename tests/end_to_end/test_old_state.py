@@ -20,6 +20,8 @@ import torch
 from densitylab.backend.shared.contracts import AttributionRequest, Samples, Status
 from tests.end_to_end.systems import RunningSystem, started
 
+pytestmark = pytest.mark.slow
+
 STATE = Path(__file__).parents[1] / "data" / "state-0.1.0.zip"
 
 

@@ -18,6 +18,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
         yield system
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_sweep_trains_as_one_and_survives_the_kill_of_its_process(system: System):
     database = Database(system.settings.database_url)
