@@ -240,7 +240,7 @@ def _obstacle(members: Sequence[Run], baseline: set[int]) -> str:
             return f"Run {run.id} was cancelled: retry it, or stop the search."
         if run.status is Status.FAILED and run.id in baseline:
             return f"Run {run.id} of the baseline failed: retry it, or stop the search."
-        if run.measured and {Status.FAILED, Status.CANCELLED} & set(run.evaluation_counts):
+        if run.measured and any(status.unsuccessful for status in run.evaluation_counts):
             return f"An evaluation of run {run.id} did not succeed: repeat it, or stop the search."
     return ""
 

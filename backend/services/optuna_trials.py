@@ -93,7 +93,7 @@ def obstacle(trials: Sequence[Trial]) -> str:
     for run in (run for trial in trials if trial.state == "running" for run in trial.runs):
         if run.status is Status.CANCELLED:
             return f"Run {run.id} was cancelled: retry it, or stop the search."
-        if run.measured and {Status.FAILED, Status.CANCELLED} & set(run.evaluation_counts):
+        if run.measured and any(status.unsuccessful for status in run.evaluation_counts):
             return f"An evaluation of run {run.id} did not succeed: repeat it, or stop the search."
     return ""
 
@@ -132,7 +132,7 @@ def _trial(
 
 def _ended(run: Run) -> bool:
     """Return whether the run failed, or is trained with every evaluation; any other one waits, if only for a person."""
-    unsuccessful = {Status.FAILED, Status.CANCELLED} & set(run.evaluation_counts)
+    unsuccessful = any(status.unsuccessful for status in run.evaluation_counts)
     return run.status is Status.FAILED or (run.measured and not unsuccessful)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from densitylab.backend.shared.contracts import Run, Status
+from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import (
     OF_PENALTY,
@@ -199,8 +199,7 @@ def compare(
 
 
 def _is_lost(group: Group) -> bool:
-    ended = all(run.status in (Status.CANCELLED, Status.FAILED) for run in group.runs)
-    return ended and not any(run.results for run in group.runs)
+    return all(run.status.unsuccessful and not run.results for run in group.runs)
 
 
 def _varied(groups: Sequence[Group]) -> list[str]:

@@ -8,7 +8,6 @@ from densitylab.frontend.client.durations import duration
 
 _TRAINING = 0.6  # share of a run's time; the evaluations take the rest
 _LEAST = 0.02  # progress since the call from which the time left is estimated
-_UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class StudyState:
             f"{self.done:4.0%}  {runs.get(Status.SUCCEEDED, 0)} of {sum(runs.values())} trained, "
             f"{evaluations.get(Status.SUCCEEDED, 0)} of {sum(evaluations.values())} evaluations"
         )
-        failed = sum(counts.get(status, 0) for counts in (runs, evaluations) for status in _UNSUCCESSFUL)
+        ended = [*runs.items(), *evaluations.items()]
+        failed = sum(number for status, number in ended if status.unsuccessful)
         if failed:
             line += f", {failed} failed or cancelled"
         if self.done < 1 and self.remaining_seconds is not None:

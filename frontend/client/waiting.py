@@ -13,7 +13,6 @@ from densitylab.frontend.client.resources.experiments import ExperimentRoutes
 from densitylab.frontend.client.resources.runs import RunRoutes
 
 _TRAINING = 0.6  # share of a run's time; the evaluations take the rest
-_UNSUCCESSFUL = {Status.FAILED, Status.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ class WaitRoutes(ExperimentRoutes, RunRoutes):
         return [
             item
             for run in runs
-            if run.status is Status.SUCCEEDED and set(run.evaluation_counts) & _UNSUCCESSFUL
+            if run.status is Status.SUCCEEDED and any(status.unsuccessful for status in run.evaluation_counts)
             for item in await self.evaluations(run.id)
-            if item.status in _UNSUCCESSFUL
+            if item.status.unsuccessful
         ]
 
 

@@ -10,7 +10,6 @@ from densitylab.backend.shared.contracts import (
     ExperimentPatch,
     Origin,
     Run,
-    Status,
 )
 from densitylab.backend.shared.statistics.groups import Group
 from densitylab.frontend.analysis.comparison import Comparison
@@ -85,7 +84,7 @@ def _active(runs: Sequence[Run]) -> list[int]:
 
 
 def _ended(runs: Sequence[Run]) -> list[int]:
-    return [run.id for run in runs if run.status in (Status.FAILED, Status.CANCELLED)]
+    return [run.id for run in runs if run.status.unsuccessful]
 
 
 def _show_editor(experiment: Experiment) -> None:

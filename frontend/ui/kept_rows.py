@@ -28,7 +28,7 @@ class KeptRows:
 
     @property
     def selected(self) -> bool:
-        """Whether any row is selected."""
+        """True while a row is selected."""
         state = st.session_state.get(self.key)
         return state is not None and bool(state["selection"]["rows"])
 

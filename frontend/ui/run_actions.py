@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import Origin, Run, RunPatch, Status
+from densitylab.backend.shared.contracts import Origin, Run, RunPatch
 from densitylab.frontend.analysis.formatting import joined, size
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import freed_by_deleting
@@ -22,8 +22,7 @@ def show_run_actions(run: Run) -> None:
                 flash("Cancelling: the run stops within seconds and keeps its last checkpoint.")
                 st.rerun()
         trained = run.origin is Origin.TRAINED
-        ended = run.status in (Status.FAILED, Status.CANCELLED)
-        if trained and ended and st.button("Retry", icon=":material/replay:"):
+        if trained and run.status.unsuccessful and st.button("Retry", icon=":material/replay:"):
             with show_api_errors():
                 api().retry_run(run.id)
                 flash("Queued again; the run continues from its last checkpoint, if it has one.")

@@ -23,7 +23,7 @@ class Status(StrEnum):
 
     @property
     def unsuccessful(self) -> bool:
-        """Whether it has ended without a result."""
+        """True of work that has ended without a result."""
         return self in (Status.FAILED, Status.CANCELLED)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, BulkAction, Origin, Run, RunPatch, Status
+from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, BulkAction, Origin, Run, RunPatch
 from densitylab.frontend.analysis.formatting import joined
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, cancel, confirm_delete
@@ -19,7 +19,7 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
     `archived`: whether the page shows archived runs."""
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
-    ended = [run for run in chosen if run.status in (Status.FAILED, Status.CANCELLED)]
+    ended = [run for run in chosen if run.status.unsuccessful]
     final = [run for run in chosen if run.status.final]
     stored = [run for run in chosen if run.checkpoint_step is not None]
     with st.container(horizontal=True):
