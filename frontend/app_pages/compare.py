@@ -8,12 +8,12 @@ import streamlit as st
 from densitylab.backend.shared.contracts import Run, Status
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns
-from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name, status_text
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.analysis.summary import correction_text, summary_sentences
 from densitylab.frontend.analysis.time_left import time_left
 from densitylab.frontend.client.durations import duration
+from densitylab.frontend.client.evaluation_progress import evaluations_done
 from densitylab.frontend.frozen.experiment import freeze_experiment
 from densitylab.frontend.paper.comparison import comparison_paper
 from densitylab.frontend.paper.contents import Paper

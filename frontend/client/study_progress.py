@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.contracts.studies import Study
 from densitylab.frontend.client.durations import duration
+from densitylab.frontend.client.evaluation_progress import evaluations_done
 
 _TRAINING = 0.6  # share of a run's time; the evaluations take the rest
 _LEAST = 0.02  # progress since the call from which the time left is estimated
@@ -46,10 +47,8 @@ def done_share(study: Study) -> float:
     """Return the completed share of a study: of its training, and of its evaluations."""
     if study.finished:
         return 1.0
-    counts = _counts(study, "evaluation_counts")
-    evaluations = {status: number for status, number in counts.items() if status is not Status.CANCELLED}
-    ended = sum(number for status, number in evaluations.items() if status.final)
-    share = ended / sum(evaluations.values()) if evaluations else study.progress
+    ended, expected = evaluations_done(_counts(study, "evaluation_counts"))
+    share = ended / expected if expected else study.progress
     return min(_TRAINING * study.progress + (1 - _TRAINING) * share, 0.999)
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Status
-from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.analysis.time_left import time_left
+from densitylab.frontend.client.evaluation_progress import evaluations_done
 
 # Each status has an icon and a colour; the word always goes with them
 _ICONS: dict[Status, tuple[str, Literal["gray", "blue", "green", "red", "orange"]]] = {

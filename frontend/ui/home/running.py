@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Evaluation, Experiment, Run, Status
-from densitylab.frontend.analysis.evaluation_progress import evaluations_done
 from densitylab.frontend.analysis.formatting import counted, escaped, run_name
+from densitylab.frontend.client.evaluation_progress import evaluations_done
 from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.status import counts_text, progress_text
 
