@@ -79,7 +79,7 @@ def summary(
             }
         )
         finished = _finished(group) if group.trained_here else None
-        row = {SEEDS: "—" if finished is None else f"{finished} of {len(set(group.seeds))}"}
+        row = {SEEDS: "—" if finished is None else f"{finished} of {_seeds(group)}"}
         for column, label in labels.items():
             row[label] = (BEST if best.get(column) is group else "") + cell(means[column][index], seeds=finished)
             if deltas and any(comparison.baselines):

@@ -49,7 +49,7 @@ def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
 
 def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     """Draw a row per group of runs that differ only in the seed; return the selected groups."""
-    by_id = {min(run.id for run in group.runs): group for group in comparison.groups}
+    by_id = {group.runs[0].id: group for group in comparison.groups}
     order = kept.order(list(by_id))
     if not by_id.keys() >= set(order):  # a group is gone, and the positions of the rows with it
         kept.clear()

@@ -83,8 +83,8 @@ def _draw_price(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -
         help=f"On the same workers, which evaluate a run once it is trained. {EVALUATION_BASIS[cost.evaluation_basis]}",
     )
     if cost.seconds is not None and cost.evaluation_seconds is not None:
-        in_all = (cost.seconds + cost.evaluation_seconds) * cost.max_runs / cost.runs
-        right.metric("In all", up_to + time_text(in_all), help="Training and evaluations")
+        in_all = up_to + scaled(cost.seconds + cost.evaluation_seconds)
+        right.metric("In all", in_all, help="Training and evaluations")
     left.metric(
         "Tensors per run",
         memory_text(cost),

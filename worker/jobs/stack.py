@@ -63,8 +63,8 @@ def _reason(attempt: Attempt, member: Member) -> str | None:
 
 
 def _alike(context: Context, attempt: Attempt) -> dict[int, int]:
-    """Return the tasks of the runs that could train together with this one, by run, in the order
-    of the queue."""
+    """Return the tasks of the runs that could train together with this one, by run, in the order of the
+    queue."""
     with context.database.read() as session:
         tasks = stacks.siblings(session, attempt.lease.task.task_id, _READ)
         others = runs.many(session, list(tasks))
