@@ -21,6 +21,7 @@ from densitylab.worker.evaluations.result import (
     proportion,
     resampled,
 )
+from densitylab.worker.evaluations.worst_group import worst_group
 
 
 def groups(
@@ -78,21 +79,17 @@ def groups(
     if train_share.sum() == 0:
         train_share[:] = 1
 
-    def value(statistic: Callable[[np.ndarray], np.ndarray], n: int, higher_is_better: bool) -> Value:
+    def value(statistic: Callable[[np.ndarray], np.ndarray], higher_is_better: bool) -> Value:
         """Return a statistic of (r, G) group accuracies, with its interval."""
         return resampled(
-            lambda drawn: statistic(correct[drawn] @ member / sizes[present]),
-            group,
-            n=n,
-            higher_is_better=higher_is_better,
+            lambda drawn: statistic(correct[drawn] @ member / sizes[present]), group, higher_is_better=higher_is_better
         )
 
-    worst = min(present, key=lambda g: rights[g] / sizes[g], default=None)
     values = {
-        "worst": value(lambda a: a.min(axis=1), 0 if worst is None else int(sizes[worst]), True),
-        "mean": value(lambda a: a @ sizes[present] / len(data), len(data), True),
-        "mean_train": value(lambda a: a @ train_share / train_share.sum(), len(data), True),
-        "gap": value(lambda a: a.max(axis=1) - a.min(axis=1), len(data), False),
+        "worst": worst_group(correct, group),
+        "mean": value(lambda a: a @ sizes[present] / len(data), True),
+        "mean_train": value(lambda a: a @ train_share / train_share.sum(), True),
+        "gap": value(lambda a: a.max(axis=1) - a.min(axis=1), False),
         **{f"group_{g}": group_value for g, group_value in enumerate(each)},
     }
     return Result(

@@ -12,17 +12,9 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.batches import batches
-from densitylab.worker.evaluations.result import (
-    Curve,
-    Flag,
-    Result,
-    Value,
-    at_chance,
-    few_samples,
-    proportion,
-    resampled,
-)
+from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_samples, proportion
 from densitylab.worker.evaluations.subset import draw_subset
+from densitylab.worker.evaluations.worst_group import worst_group
 
 Attack = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]  # (model, x, y, epsilon) -> x_adv
 
@@ -155,7 +147,7 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         "columns/epsilon": np.array(robustness.epsilons),
     }
     if robustness.groups is not None:
-        values["worst_group"] = _worst_group(robustness.at(requested[0]), robustness.groups)
+        values["worst_group"] = worst_group(robustness.at(requested[0]), robustness.groups)
         arrays["group"] = robustness.groups
     return Result(
         values=values,
@@ -171,20 +163,4 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         },
         flags=flags,
         arrays=arrays,
-    )
-
-
-def _worst_group(robust: np.ndarray, groups: np.ndarray) -> Value:
-    """Return the lowest share of (N,) robust images in one of the groups that have images."""
-    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    one_hot = np.eye(len(sizes))[member]
-
-    def shares(of: np.ndarray) -> np.ndarray:
-        return of @ one_hot / sizes
-
-    return resampled(
-        lambda drawn: shares(robust[drawn]).min(axis=1),
-        groups,
-        n=int(sizes[shares(robust).argmin()]),
-        higher_is_better=True,
     )
