@@ -63,10 +63,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of the process's first request
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start a headless Chromium.
+    """Start a headless Chromium for the tests of one file.
 
+    Playwright's event loop runs in the thread of the tests until it ends, where `asyncio.run` would fail meanwhile.
     Where there is none the test is skipped, or fails if DENSITYLAB_REQUIRE_BROWSER is set.
     """
     path = next(filter(None, map(shutil.which, _BROWSERS)), None)

@@ -458,10 +458,15 @@ def dead_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def forgotten() -> Iterator[None]:
-    """The page forgets to which API it was connected, before and after."""
-    st.cache_resource.clear()
+    """The page forgets its connection and the API's answers before and after; a later API may have the same port."""
+
+    def forget() -> None:
+        st.cache_resource.clear()
+        st.cache_data.clear()
+
+    forget()
     yield
-    st.cache_resource.clear()
+    forget()
 
 
 @pytest.fixture(scope="session", autouse=True)
