@@ -56,7 +56,7 @@ def check(
     every = experiments.plan(session, catalog, request)
     require_available(queue, catalog, experiments.optional_entries(every))
     cost = price(session, catalog, queue, settings, every)
-    told = None if request.search is not None else seed_notes.note([item.spec for item in every])
+    told = None if request.search is not None else seed_notes.note([item.spec for item in every], catalog)
     notes = cost.notes if told is None else [*cost.notes, told]
     return cost.model_copy(update={"max_runs": max_runs(request, cost.runs), "notes": notes})
 

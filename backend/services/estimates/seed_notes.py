@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 
+from densitylab.backend.shared.catalog import Catalog, EvaluationEntry
 from densitylab.backend.shared.contracts import RunSpec
 from densitylab.backend.shared.statistics.estimates import t_quantile
 from densitylab.backend.shared.statistics.paired_tests import ALPHA
@@ -11,9 +12,9 @@ from densitylab.backend.shared.statistics.paired_tests import ALPHA
 _ENOUGH = 5  # seeds, with which a difference of some two standard deviations is established
 
 
-def note(planned: Sequence[RunSpec]) -> str | None:
-    """Return what the seeds of planned runs allow to find in one result; None for five or more, and where no group is
-    compared with λ = 0."""
+def note(planned: Sequence[RunSpec], catalog: Catalog) -> str | None:
+    """Return what the seeds of planned runs allow to find among the default results, which a comparison tests together;
+    None for five or more seeds, and where no group is compared with λ = 0."""
     seeds: dict[str, set[int]] = {}
     baselines = set()
     for spec in planned:
@@ -26,11 +27,21 @@ def note(planned: Sequence[RunSpec]) -> str | None:
         return None
     if fewest == 1:
         return "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
-    of = "The difference from λ = 0" if compared == 1 else f"Of {compared} differences from λ = 0, the clearest"
+    results = _default_results(planned[0], catalog)
+    tests = compared * results
+    factors = f" ({compared} groups × {results} results)" if min(compared, results) > 1 else ""
+    of = "The difference from λ = 0" if tests == 1 else f"Of {tests} differences from λ = 0{factors}, the clearest"
     return (
-        f"{of} is established with {fewest} seeds if it is {least_difference(fewest, compared):.2g} times its standard "
-        f"deviation over seeds, with {_ENOUGH} seeds if it is {least_difference(_ENOUGH, compared):.2g} times."
+        f"{of} is established with {fewest} seeds if it is {least_difference(fewest, tests):.2g} times its standard "
+        f"deviation over seeds, with {_ENOUGH} seeds if it is {least_difference(_ENOUGH, tests):.2g} times."
     )
+
+
+def _default_results(spec: RunSpec, catalog: Catalog) -> int:
+    """Return the number of results of the spec's evaluations that the default tables have; at least 1."""
+    tested = (item for item in spec.evaluations if item.split != "validation")
+    metrics = [metric for item in tested for metric in catalog.find(EvaluationEntry, item.key).metrics]
+    return max(sum(metric.headline is not None for metric in metrics), 1)
 
 
 def least_difference(seeds: int, tests: int) -> float:

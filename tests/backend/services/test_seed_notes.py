@@ -7,11 +7,18 @@ import pytest
 from scipy import stats
 
 from densitylab.backend.services.estimates.seed_notes import least_difference, note
-from densitylab.backend.shared.contracts import RunSpec
+from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
+
+CATALOG = Catalog.built_in()
 
 
-def planned(lambdas: list[float], seeds: int) -> list[RunSpec]:
-    return [RunSpec(lambda_=value, seed=seed) for value in lambdas for seed in range(seeds)]
+def planned(lambdas: list[float], seeds: int, *evaluations: str) -> list[RunSpec]:
+    return [
+        RunSpec(lambda_=value, seed=seed, evaluations=[EvaluationSpec(key=key) for key in evaluations])
+        for value in lambdas
+        for seed in range(seeds)
+    ]
 
 
 @pytest.mark.parametrize(("seeds", "tests"), [(2, 1), (2, 6), (3, 4), (5, 12)])
@@ -26,20 +33,30 @@ def test_the_least_difference_is_that_of_the_t_test(seeds: int, tests: int):
 
 
 def test_a_launch_says_what_its_seeds_allow_to_find():
-    assert note(planned([0.0, 1.0], 1)) == (
+    assert note(planned([0.0, 1.0], 1), CATALOG) == (
         "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
     )
-    assert note(planned([0.0, 1.0], 2)) == (
+    assert note(planned([0.0, 1.0], 2), CATALOG) == (
         "The difference from λ = 0 is established with 2 seeds if it is 9 times its standard deviation over seeds, "
         "with 5 seeds if it is 1.2 times."
     )
-    assert note(planned([0.0, 1.0, 10.0, 100.0], 3)) == (
+    assert note(planned([0.0, 1.0, 10.0, 100.0], 3), CATALOG) == (
         "Of 3 differences from λ = 0, the clearest is established with 3 seeds if it is 4.4 times its standard "
         "deviation over seeds, with 5 seeds if it is 1.8 times."
     )
+    assert note(planned([0.0, 1.0], 3, "accuracy", "pgd_linf"), CATALOG) == (
+        f"Of 2 differences from λ = 0, the clearest is established with 3 seeds if it is {least_difference(3, 2):.2g} "
+        "times its standard deviation over seeds, with 5 seeds if it is 1.6 times."
+    )
+
+
+def test_it_counts_the_tests_of_the_default_table():
+    told = note(planned([0.0, 1.0, 10.0], 3, "accuracy", "groups", "pgd_linf"), CATALOG)
+    assert told is not None and told.startswith("Of 6 differences from λ = 0 (2 groups × 3 results), the clearest is ")
+    assert f"{least_difference(5, 6):.2g} times." in told
 
 
 def test_it_says_nothing_where_there_is_no_question():
-    assert note(planned([0.0, 1.0], 5)) is None
-    assert note(planned([1.0, 10.0], 2)) is None
-    assert note(planned([0.0], 2)) is None
+    assert note(planned([0.0, 1.0], 5), CATALOG) is None
+    assert note(planned([1.0, 10.0], 2), CATALOG) is None
+    assert note(planned([0.0], 2), CATALOG) is None
