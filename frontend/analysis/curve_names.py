@@ -8,6 +8,8 @@ METRIC_LABELS = {
     "train_accuracy": "accuracy, training",
     "validation_accuracy": "accuracy, validation",
     "validation_worst_group": "worst-group accuracy, validation",
+    "validation_fgsm_accuracy": "FGSM accuracy, validation",
+    "validation_pgd_accuracy": "PGD accuracy, validation",
     "validation_robust_share": "robust share, validation",
     "gradient_norm": "‖∇ log p(x)‖",
     "gradient_norm_log_prob": "‖∇ log p(y|x)‖",

@@ -29,7 +29,8 @@ class Panel:
 PANELS = (
     Panel("Loss", ("loss", "cross_entropy", "validation_cross_entropy"), "nats"),
     Panel("Accuracy", ("train_accuracy", "validation_accuracy", "validation_worst_group"), "accuracy"),
-    Panel("Penalty", ("penalty",), "‖∇ log p‖ᵏ, before λ"),
+    Panel("Adversarial accuracy", ("validation_fgsm_accuracy", "validation_pgd_accuracy"), "accuracy, validation"),
+    Panel("Penalty", ("penalty",), "before λ"),
     Panel("Gradient norms", ("gradient_norm", "gradient_norm_log_prob", "gradient_norm_margin"), "L2, [0, 1] pixels"),
 )
 SECONDARY_PANELS = (

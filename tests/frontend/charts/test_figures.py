@@ -11,7 +11,7 @@ from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.colors import PALETTE, lambda_shade, lighter, palette
 from densitylab.frontend.charts import figures
-from densitylab.frontend.charts.figures import PANELS, Panel, Point, RunPoint, overlay, scatter
+from densitylab.frontend.charts.figures import PANELS, Panel, Point, RunPoint, overlay, panels_of, scatter
 
 
 def curves(*arguments, **options):
@@ -142,3 +142,10 @@ def test_a_point_at_the_end_of_an_axis_is_whole():
 
 def test_lighter_ends_at_white():
     assert lighter("#0072B2", 0) == "#0072B2" and lighter("#0072B2", 1) == "#FFFFFF"
+
+
+def test_the_accuracies_of_a_training_against_attacks_share_a_panel():
+    names = ("validation_fgsm_accuracy", "validation_pgd_accuracy")
+    (panel,) = panels_of(names)
+    figure = curves(panel, [series(name) for name in names])
+    assert [trace.name for trace in figure.data] == ["FGSM accuracy, validation", "PGD accuracy, validation"]
