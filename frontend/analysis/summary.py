@@ -147,8 +147,11 @@ def _against_baseline(
 
 
 def _clearest(tests: Mapping[int, TableTest]) -> tuple[int, TableTest]:
-    """Return the group whose difference has the smallest p value, and its test."""
-    return min(tests.items(), key=lambda item: 1.0 if item[1].test.p is None else item[1].test.p)
+    """Return the group whose difference has the smallest p value, and its test; where none is tested or several have
+    the same, that with the largest difference."""
+    return min(
+        tests.items(), key=lambda item: (1.0 if item[1].test.p is None else item[1].test.p, -abs(item[1].test.mean))
+    )
 
 
 def _side(tested: TableTest, higher: bool | None) -> str:

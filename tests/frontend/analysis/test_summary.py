@@ -63,6 +63,12 @@ def test_the_clearest_difference_is_named_with_its_side_and_not_the_largest():
     assert ", towards worse (λ 1)" in worse
 
 
+def test_of_differences_that_cannot_be_tested_yet_the_largest_is_the_clearest():
+    comparison = compare(runs({0: [0.5], 1: [0.7], 10: [0.2], 100: [0.6]}), NO_CATALOG)
+    ((_, words),) = summary_sentences(comparison, comparison.columns, NO_CATALOG, preliminary=True)
+    assert "-0.300, towards worse (λ 10, 1 seed)" in words
+
+
 def test_groups_that_are_not_told_apart_are_counted():
     clear = [value + 0.2 + 0.001 * index for index, value in enumerate(BASE)]
     words = sentence(runs({0: BASE, 0.1: [0.60, 0.41, 0.65, 0.40], 1: clear}))
