@@ -89,7 +89,7 @@ def _described(request: ExperimentRequest, catalog: Catalog) -> str:
         *(_axis_text(path, values) for path, values in plan.grid.items() if path not in ("lambda_", "seed")),
         f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"),
     ]
-    return _shortened(", ".join(parts))
+    return _shortened("; ".join(parts))
 
 
 def _searched(request: ExperimentRequest) -> list[str]:

@@ -27,7 +27,7 @@ def test_a_changed_preset_is_named_by_its_settings():
     labels = labels_of(changed, DEMO.request, catalog=CATALOG)
     assert labels.tags == ["blockmnist", "cnn", "marginal_density"]
     parts = [CATALOG.label(*item) for item in (("dataset", "blockmnist"), ("model", "cnn"))]
-    assert labels.name == f"{parts[0]}, {parts[1]}, Marginal-density smoothing λ = 0, 0.1, 2 seeds"
+    assert labels.name == f"{parts[0]}; {parts[1]}; Marginal-density smoothing λ = 0, 0.1; 2 seeds"
 
 
 def test_a_changed_copy_is_named_by_what_is_changed_and_keeps_its_tags():
@@ -44,7 +44,7 @@ def test_a_name_has_at_most_the_length_that_the_api_takes():
     assert len(name) == 200 and ExperimentRequest(name=name)
 
 
-DATA_AND_MODEL = f"{CATALOG.label('dataset', 'blockmnist')}, {CATALOG.label('model', 'mlp')}"
+DATA_AND_MODEL = f"{CATALOG.label('dataset', 'blockmnist')}; {CATALOG.label('model', 'mlp')}"
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,23 @@ DATA_AND_MODEL = f"{CATALOG.label('dataset', 'blockmnist')}, {CATALOG.label('mod
                     {"regularizer": [{"key": "jacobian"}], "lambda_": [0.1, 3], "seed": [0, 1]},
                 ]
             },
-            "Marginal-density smoothing λ = 0, 1, {jacobian} λ = 0.1, 3, 2 seeds",
+            "Marginal-density smoothing λ = 0, 1; {jacobian} λ = 0.1, 3; 2 seeds",
         ),
         (
             {"sweep": [{"lambda_": [1], "seed": [4]}, {"regularizer": [{"key": "none"}], "lambda_": [0], "seed": [4]}]},
-            "Marginal-density smoothing λ = 1, {none}, seed 4",
+            "Marginal-density smoothing λ = 1; {none}; seed 4",
         ),
         (
             {"sweep": {"lambda_": [0, 0.1, 1, 10, 100], "model.params.hidden": [64, 128]}},
-            "Marginal-density smoothing λ = 0 to 100 (5 values), hidden = 64, 128, seed 0",
+            "Marginal-density smoothing λ = 0 to 100 (5 values); hidden = 64, 128; seed 0",
         ),
         (
             {"sweep": {"model.params.activation": ["relu", "gelu"]}},
-            "Marginal-density smoothing λ = 0.1, activation = relu, gelu, seed 0",
+            "Marginal-density smoothing λ = 0.1; activation = relu, gelu; seed 0",
         ),
         (
             {"sweep": None, "search": {"kind": "bracket", "result": "leakage.leakage", "seeds": [0, 1]}},
-            "Marginal-density smoothing, search for λ, 2 seeds",
+            "Marginal-density smoothing; search for λ; 2 seeds",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_the_name_has_what_varies(changes, name):
     request = ExperimentRequest.model_validate({"spec": DEMO.request.spec, **changes})
     labels = {key: CATALOG.label("regularizer", key) for key in REGULARIZERS}
     found = labels_of(request, DEMO.request, catalog=CATALOG).name
-    assert found == f"{DATA_AND_MODEL}, {name.format(**labels)}"
+    assert found == f"{DATA_AND_MODEL}; {name.format(**labels)}"
 
 
 def test_changes_have_the_labels_of_the_form():
