@@ -193,6 +193,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "text": "More images are robust at a larger epsilon: the attack is too weak.",
         "runs": [3, 4],
     },
+    "SelectedLambda": {"few_seeds": [2]},
     "CatalogPlugin": {"package": "densitylab-example", "version": "0.1.0"},
     "InstalledPlugin": {
         "package": "densitylab-example",

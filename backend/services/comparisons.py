@@ -349,6 +349,7 @@ def _selected(row: Selection, index: dict[int, int]) -> contracts.SelectedLambda
         lambda_=None if row.group is None else row.group.settings["lambda_"],
         edge=row.edge,
         candidates=row.candidates,
+        few_seeds=[index[id(group)] for group in row.few_seeds],
         within_budget=row.within,
         accuracy_split=row.accuracy_split,
         result_split=row.result_split,

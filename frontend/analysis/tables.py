@@ -20,6 +20,7 @@ from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
 from densitylab.backend.shared.statistics.selection import (
     Selection,
     edge_text,
+    few_seeds_text,
     seeds_text,
     unselected_text,
 )
@@ -212,6 +213,7 @@ def selections(
         tested = tests.get((comparison.index_of(row.group), result)) if row.group else None
         selected_by = cell(row.selected_by, seeds=seeds)
         beside, rested_on = _constrained(row, comparison, catalog)
+        notes = unselected_text(row), edge_text(row.edge), seeds_text(row, result), few_seeds_text(row)
         table.append(
             {
                 "method": method_label(row.method.groups[0], comparison.varied, catalog),
@@ -228,7 +230,7 @@ def selections(
                 "Δ accuracy": "—" if row.loss is None else f"{fixed(-100 * row.loss, 1, signed=True)} points",
                 **({f"{label}, validation": selected_by} if row.result_split == "validation" else {}),
                 **rested_on,
-                "note": "; ".join(filter(None, (unselected_text(row), edge_text(row.edge), seeds_text(row, result)))),
+                "note": "; ".join(filter(None, notes)),
             }
         )
     return pd.DataFrame(table)

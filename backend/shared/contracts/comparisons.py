@@ -90,7 +90,12 @@ class SelectedLambda(Answer):
     edge: Literal["lowest", "highest", "only"] | None = Field(
         description="where the λ is an end of the candidates, so that one beyond may be better; null: it is none"
     )
-    candidates: int = Field(description="number of λ whose accuracy and result are known")
+    candidates: int = Field(description="number of λ whose accuracy and result are known over enough seeds")
+    few_seeds: list[int] = Field(
+        default_factory=list,
+        description="indices in `groups` of λ that are no candidates, since they have fewer than three seeds and "
+        "another λ of the method has more",
+    )
     within_budget: int = Field(
         description="number of them within the accuracy budget, and within the limit of the second result"
     )

@@ -23,6 +23,7 @@ _CURVES = {  # of training on validation images, by (evaluation, value) of the r
     ("groups", "worst"): "validation_worst_group",
 }
 _TOLERANCE = 1e-9  # a loss of exactly the budget is within it
+_ENOUGH_SEEDS = 3  # of a candidate; fewer do where no λ of its method has more
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ class Selection:
 
     method: Method
     baseline: Group
-    candidates: int  # groups whose accuracy and result are known
+    candidates: int  # groups whose accuracy and result are known over enough seeds
     within: int  # of them, those within the budget, and within the limit of the second result
     accuracy_split: EvaluationSplit  # where accuracies were compared with the budget
     result_split: EvaluationSplit  # where results were compared
     baseline_accuracy: Estimate  # on accuracy_split
+    few_seeds: tuple[Group, ...] = ()  # no candidates, since they have fewer than three seeds and another λ has more
     constrained: Constrained | None = None  # None: the selection has no second result
     least_loss: float | None = None  # of a candidate's accuracy; None, as below, where a candidate is within the budget
     least_worse: float | None = None  # of the second result, if candidates are within the budget, but not that limit
@@ -171,7 +173,8 @@ def select(
     validation images.
 
     Where some candidate has no accuracy, or no result, on validation images, the test images take their place for all
-    methods, and the rows say so. So it is with the second result.
+    methods, and the rows say so. So it is with the second result. A λ with fewer than three seeds is no candidate where
+    another λ of its method has more: the best of few seeds is often the best by chance.
 
     Args:
         groups: all groups of the comparison, baselines too.
@@ -237,20 +240,23 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
     constrained = _constrained(baseline, figures)
     if reference is None or not known or (figures.constraint is not None and constrained is None):
         return None
-    affordable = [item for item in known if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
+    enough = min(_ENOUGH_SEEDS, max(value.n for _, _, value in known))
+    candidates = [item for item in known if item[2].n >= enough]
+    affordable = [item for item in candidates if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
     within = [item for item in affordable if _keeps(constrained, figures.constrained(item[0]))]
     row = Selection(
         method=method,
         baseline=baseline,
-        candidates=len(known),
+        candidates=len(candidates),
         within=len(within),
         accuracy_split=figures.accuracy_split,
         result_split=figures.result_split,
         baseline_accuracy=reference,
+        few_seeds=tuple(group for group, _, value in known if value.n < enough),
         constrained=constrained,
     )
     if not within:
-        least_loss = min(reference.mean - accuracy.mean for _, accuracy, _ in known)
+        least_loss = min(reference.mean - accuracy.mean for _, accuracy, _ in candidates)
         losses = [_worse(constrained, figures.constrained(group)) for group, _, _ in affordable]
         return replace(row, least_loss=least_loss, least_worse=min(losses, default=None))
     group, accuracy, value = max(within, key=lambda item: item[2].mean if higher else -item[2].mean)
@@ -313,6 +319,14 @@ def seeds_text(row: Selection, result: Column) -> str:
     return f"{own} of the {most} seeds of another λ: chance favours the best of few seeds" if 0 < own < most else ""
 
 
+def few_seeds_text(row: Selection) -> str:
+    """Return which λ are no candidates for their few seeds; "" where there are none."""
+    if not row.few_seeds:
+        return ""
+    lambdas = ", ".join(f"{group.settings['lambda_']:g}" for group in row.few_seeds)
+    return f"λ {lambdas} left out: fewer than {_ENOUGH_SEEDS} seeds, and fewer than another λ"
+
+
 def unselected_text(row: Selection) -> str:
     """Return why no λ of the method is selected: how far the nearest one is from a limit; "" where one is."""
     if row.least_worse is not None and row.constrained is not None:
@@ -350,6 +364,10 @@ def selection_text(rows: Sequence[Selection]) -> str:
     if any(row.constrained and row.constrained.split == "test" for row in rows):
         parts.append(
             "The second result was compared on the test images, since not every run has it on validation images."
+        )
+    if any(row.few_seeds for row in rows):
+        parts.append(
+            f"A λ with fewer than {_ENOUGH_SEEDS} seeds is no candidate where another λ of its method has more."
         )
     if any(row.edge for row in rows):
         parts.append("A λ at an end of its grid may not be the method's best.")

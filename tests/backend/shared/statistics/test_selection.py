@@ -8,6 +8,7 @@ from densitylab.backend.shared.statistics.selection import (
     Constraint,
     Selection,
     edge_text,
+    few_seeds_text,
     methods,
     seeds_text,
     select,
@@ -28,7 +29,7 @@ ROWS = [
 ]
 
 
-def launched(*, validation: bool = True, pgd_on_validation: bool = True) -> list[Run]:
+def launched(*, validation: bool = True, pgd_on_validation: bool = True, seeds: int = 2) -> list[Run]:
     return [
         make_run(
             name,
@@ -39,7 +40,7 @@ def launched(*, validation: bool = True, pgd_on_validation: bool = True) -> list
             | ({"pgd_validation.accuracy": own} if pgd_on_validation else {}),
         )
         for name, lambda_, accuracy, test, own, pgd in ROWS
-        for seed in (0, 1)
+        for seed in range(seeds)
     ]
 
 
@@ -86,12 +87,39 @@ def test_a_loss_of_exactly_the_budget_is_within_it():
     assert "end of its grid" in selection_text([a, b])
 
 
+def without(runs: list[Run], lambda_: float, *seeds: int) -> list[Run]:
+    """Leave out these seeds of a λ of the regularizer a."""
+    return [
+        run
+        for run in runs
+        if (run.spec.regularizer.key, run.spec.lambda_) != ("a", lambda_) or run.spec.seed not in seeds
+    ]
+
+
 def test_a_lambda_with_fewer_seeds_than_another_one_says_so():
-    runs = [run for run in launched() if (run.spec.lambda_, run.spec.seed) != (1, 1) or run.spec.regularizer.key != "a"]
+    runs = without(launched(seeds=4), 1, 0)
     a, b = choice(runs, 0.02)
-    assert lambda_of(a) == 1
-    assert seeds_text(a, column(runs)) == "1 of the 2 seeds of another λ: chance favours the best of few seeds"
+    assert lambda_of(a) == 1 and a.few_seeds == () and few_seeds_text(a) == ""
+    assert seeds_text(a, column(runs)) == "3 of the 4 seeds of another λ: chance favours the best of few seeds"
     assert seeds_text(b, column(runs)) == "" == seeds_text(choice(launched(), 0.02)[0], column(runs))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_a_lambda_with_too_few_seeds_is_no_candidate(seeds: int):
+    runs = without(launched(seeds=seeds), 1, *range(1, seeds))
+    a, b = choice(runs, 0.02)
+    assert (lambda_of(a), a.within, a.candidates, a.edge) == (10, 2, 3, None)
+    assert [group.settings["lambda_"] for group in a.few_seeds] == [1] and b.few_seeds == ()
+    assert few_seeds_text(a) == "λ 1 left out: fewer than 3 seeds, and fewer than another λ"
+    assert "fewer than 3 seeds is no candidate" in selection_text([a, b])
+    (nothing, _) = choice(without(launched(seeds=seeds), 0.1, *range(1, seeds)), -0.02)
+    assert nothing.group is None and nothing.least_loss == pytest.approx(0.01)  # that of λ 1, not of λ 0.1
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_are_enough_where_no_lambda_has_more(seeds: int):
+    a, _ = choice(launched(seeds=seeds), 0.02)
+    assert (lambda_of(a), a.candidates, a.few_seeds) == (1, 4, ())
 
 
 def test_the_lowest_lambda_is_an_edge_too():
