@@ -106,14 +106,14 @@ def few_samples(n: int, available: int, of: str = "") -> list[Flag]:
     """
     if n >= ENOUGH_SAMPLES:
         return []
-    images = f"{n} images {of}".rstrip()
+    images = f"images {of}".rstrip()
     remedy = "the data set has no more, so train more seeds"
     if available > n:
-        remedy = f"evaluate on {'at least 200' if available >= ENOUGH_SAMPLES else f'all {available}'} images"
+        remedy = f"evaluate on {'at least 200' if available >= ENOUGH_SAMPLES else f'all {available}'} {images}"
     return [
         Flag(
             "few_samples",
-            f"Evaluated on {images} only: the interval is wide, and a difference between models may be chance. "
+            f"Evaluated on {n} {images} only: the interval is wide, and a difference between models may be chance. "
             f"Next: {remedy}.",
         )
     ]

@@ -31,6 +31,7 @@ class Robustness:
         indices: (N,) of the images in the data set.
         available: number of images in the data set.
         groups: (N,); None where the data set has none.
+        group_sizes: (G,) numbers of images in the data set; None where it has no groups.
     """
 
     epsilons: list[float]
@@ -40,6 +41,7 @@ class Robustness:
     indices: np.ndarray
     available: int
     groups: np.ndarray | None
+    group_sizes: np.ndarray | None
 
     def at(self, epsilon: float) -> np.ndarray:
         """Return (N,) bool, the images that are robust at `epsilon`."""
@@ -107,8 +109,17 @@ def measure_robustness(
             with torch.no_grad():
                 robust[part, number] = (polled(x_adv).argmax(dim=1) == y).cpu().numpy()
         each_batch(polled, x, y)
-    groups = None if data.groups is None else data.groups[indices].cpu().numpy()
-    return Robustness(ascending, robust, data.labels[indices].cpu().numpy(), classes, indices, len(data), groups)
+    all_groups = None if data.groups is None else data.groups.cpu().numpy()
+    return Robustness(
+        ascending,
+        robust,
+        data.labels[indices].cpu().numpy(),
+        classes,
+        indices,
+        len(data),
+        groups=None if all_groups is None else all_groups[indices],
+        group_sizes=None if all_groups is None else np.bincount(all_groups),
+    )
 
 
 def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Result:
@@ -146,9 +157,10 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         "held": robustness.robust,
         "columns/epsilon": np.array(robustness.epsilons),
     }
-    if robustness.groups is not None:
+    if robustness.groups is not None and robustness.group_sizes is not None:
         values["worst_group"] = worst_group(robustness.at(requested[0]), robustness.groups)
         arrays["group"] = robustness.groups
+        flags += _few_of_a_group(robustness.groups, robustness.group_sizes)
     return Result(
         values=values,
         curves={
@@ -164,3 +176,11 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         flags=flags,
         arrays=arrays,
     )
+
+
+def _few_of_a_group(groups: np.ndarray, available: np.ndarray) -> list[Flag]:
+    present, sizes = np.unique(groups, return_counts=True)
+    if not len(sizes):
+        return []
+    smallest = sizes.argmin()
+    return few_samples(int(sizes[smallest]), int(available[present[smallest]]), of="of the smallest group")

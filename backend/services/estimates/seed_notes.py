@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from densitylab.backend.shared.catalog import Catalog, EvaluationEntry
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, EvaluationEntry
 from densitylab.backend.shared.contracts import RunSpec
 from densitylab.backend.shared.statistics.estimates import t_quantile
 from densitylab.backend.shared.statistics.paired_tests import ALPHA
@@ -41,7 +41,8 @@ def _default_results(spec: RunSpec, catalog: Catalog) -> int:
     """Return the number of results of the spec's evaluations that the default tables have; at least 1."""
     tested = (item for item in spec.evaluations if item.split != "validation")
     metrics = [metric for item in tested for metric in catalog.find(EvaluationEntry, item.key).metrics]
-    return max(sum(metric.headline is not None for metric in metrics), 1)
+    grouped = catalog.find(DatasetEntry, spec.dataset.key).has_groups
+    return max(sum(item.headline is not None and (grouped or not item.needs_groups) for item in metrics), 1)
 
 
 def least_difference(seeds: int, tests: int) -> float:

@@ -156,9 +156,21 @@ ATTACKS = (
 
 
 def robust_accuracies(attack: str, norm: str, headline: int | None = None) -> tuple[Metric, ...]:
-    """Return the metrics of an evaluation by an attack: its accuracy, and that of the worst group."""
+    """Return the metrics of an evaluation by an attack: its accuracy, and that of the worst group.
+
+    Args:
+        attack, norm: in the labels.
+        headline: position of the accuracy in the default tables; the worst group's comes next. None: in none.
+    """
     label = f"{attack} accuracy, {norm} ε = {{epsilons}}"
+    after = None if headline is None else headline + 1
     return (
         Metric(name="accuracy", label=label, higher_is_better=True, headline=headline),
-        Metric(name="worst_group", label=f"Worst-group {label}", higher_is_better=True, needs_groups=True),
+        Metric(
+            name="worst_group",
+            label=f"Worst-group {label}",
+            higher_is_better=True,
+            headline=after,
+            needs_groups=True,
+        ),
     )

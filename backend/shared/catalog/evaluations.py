@@ -198,8 +198,8 @@ EVALUATIONS = (
         ),
         ranges=(at_least_zero("l2*"), SHARES),
         metrics=(
-            Metric(name="l2", label="Leakage, L2 norm", higher_is_better=False, headline=5),
-            Metric(name="share", label="Leakage, share", higher_is_better=False, headline=6),
+            Metric(name="l2", label="Leakage, L2 norm", higher_is_better=False, headline=7),
+            Metric(name="share", label="Leakage, share", higher_is_better=False, headline=8),
             Metric(name="ratio", label="Leakage, ratio of norms", higher_is_better=False),
             Metric(name="mass", label="Leakage, share of absolute values", higher_is_better=False),
         ),
@@ -232,7 +232,7 @@ EVALUATIONS = (
         version=3,
         plots=attacked("L2"),
         ranges=(SHARES,),
-        metrics=robust_accuracies("PGD", "L2", headline=4),
+        metrics=robust_accuracies("PGD", "L2", headline=5),
     ),
     EvaluationEntry(
         "square_linf",

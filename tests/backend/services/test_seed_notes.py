@@ -8,14 +8,19 @@ from scipy import stats
 
 from densitylab.backend.services.estimates.seed_notes import least_difference, note
 from densitylab.backend.shared.catalog import Catalog
-from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
+from densitylab.backend.shared.contracts import Component, EvaluationSpec, RunSpec
 
 CATALOG = Catalog.built_in()
 
 
-def planned(lambdas: list[float], seeds: int, *evaluations: str) -> list[RunSpec]:
+def planned(lambdas: list[float], seeds: int, *evaluations: str, dataset: str = "blockmnist") -> list[RunSpec]:
     return [
-        RunSpec(lambda_=value, seed=seed, evaluations=[EvaluationSpec(key=key) for key in evaluations])
+        RunSpec(
+            dataset=Component(key=dataset),
+            lambda_=value,
+            seed=seed,
+            evaluations=[EvaluationSpec(key=key) for key in evaluations],
+        )
         for value in lambdas
         for seed in range(seeds)
     ]
@@ -51,9 +56,9 @@ def test_a_launch_says_what_its_seeds_allow_to_find():
 
 
 def test_it_counts_the_tests_of_the_default_table():
-    told = note(planned([0.0, 1.0, 10.0], 3, "accuracy", "groups", "pgd_linf"), CATALOG)
-    assert told is not None and told.startswith("Of 6 differences from λ = 0 (2 groups × 3 results), the clearest is ")
-    assert f"{least_difference(5, 6):.2g} times." in told
+    told = note(planned([0.0, 1.0, 10.0], 3, "accuracy", "groups", "pgd_linf", dataset="textured_digits"), CATALOG)
+    assert told is not None and told.startswith("Of 8 differences from λ = 0 (2 groups × 4 results), the clearest is ")
+    assert f"{least_difference(5, 8):.2g} times." in told
 
 
 def test_it_says_nothing_where_there_is_no_question():

@@ -26,6 +26,10 @@ def images(pixels, groups):
     return Dataset(pixels[:, None, None, None], labels, groups=None if groups is None else torch.tensor(groups))
 
 
+def data_of(groups):
+    return images([20 + 200 * (index % 2) for index in range(len(groups))], groups)
+
+
 def attacked(model, data, **params):
     return pgd_linf_accuracy(model, data, steps=3, generator=torch.Generator(), **HOOKS, **params)
 
@@ -48,6 +52,24 @@ def test_it_is_of_the_same_images_as_the_accuracy(brightness):
     result = attacked(brightness, data, epsilons=[0.1], samples=20)
     assert len(result.arrays["group"]) == 20 == result.values["accuracy"].n
     assert result.values["worst_group"].value == 0 and result.values["worst_group"].n == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "samples", "images", "remedy"),
+    [
+        ((600, 90), None, 90, "the data set has no more, so train more seeds."),
+        ((600, 90), 345, 45, "evaluate on all 90 images of the smallest group."),
+        ((600, 300), 450, 150, "evaluate on at least 200 images of the smallest group."),
+        ((600, 300), None, None, None),
+    ],
+)
+def test_few_images_of_the_smallest_group_are_said(brightness, sizes, samples, images, remedy):
+    groups = [index for index, size in enumerate(sizes) for _ in range(size)]
+    result = attacked(brightness, data_of(groups), epsilons=[0.1], samples=samples)
+    found = [flag.text for flag in result.flags if flag.key == "few_samples"]
+    assert len(found) == (images is not None)
+    for text in found:
+        assert f"on {images} images of the smallest group only" in text and text.endswith(f"Next: {remedy}")
 
 
 def test_data_without_groups_have_none(brightness):
