@@ -1,6 +1,7 @@
 """The values behind a result, for each image."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.groups import Column
 
 Values = NDArray[np.float64]
+InGroups = tuple[Values, Values]  # values and groups of the images
 
 
 class ValuesPerImage:
@@ -26,20 +28,43 @@ class ValuesPerImage:
 
         NaN stands for images without a value, None where no such values are stored.
         """
-        name, result = column.result.partition(".")[0], run.results[column.result]
-        for values in self._candidates(run, name, column):
-            if values is not None:
-                known = np.isfinite(values)
-                if result.value is not None and known.any() and np.isclose(values[known].mean(), result.value, 1e-4):
-                    return np.where(known, values, np.nan)
+        for values in self._candidates(run, column):
+            known = np.isfinite(values)
+            if known.any() and _is_result(run, column, values[known].mean()):
+                return np.where(known, values, np.nan)
         return None
 
-    def _candidates(self, run: Run, name: str, column: Column) -> list[Values | None]:
-        def stored(array: str) -> Values | None:
-            return stored_array(self._session, self._store, self._cache, run, name, array, False)
+    def of_groups(self, run: Run, column: Column) -> InGroups | None:
+        """Return the values of which the run's result is the lowest mean of a group, and the groups, by the image's
+        index in its split.
 
-        broken_at, epsilons = stored("broken_at"), json.loads(column.params).get("epsilons")
-        robust = None
-        if broken_at is not None and epsilons:
-            robust = np.where(np.isnan(broken_at), np.nan, broken_at > epsilons[0] * (1 + 1e-6))
-        return [stored(column.value), robust, stored("correct")]
+        NaN stands for images without a value, None where no such values are stored.
+        """
+        group = self._stored(run, column, "group")
+        if group is None:
+            return None
+        for values in self._candidates(run, column):
+            known = np.isfinite(values) & np.isfinite(group)
+            means = [values[known & (group == number)].mean() for number in np.unique(group[known])]
+            if means and _is_result(run, column, min(means)):
+                return np.where(known, values, np.nan), np.where(known, group, np.nan)
+        return None
+
+    def _candidates(self, run: Run, column: Column) -> Iterator[Values]:
+        found = self._stored(run, column, column.value), self._robust(run, column), self._stored(run, column, "correct")
+        yield from (values for values in found if values is not None)
+
+    def _robust(self, run: Run, column: Column) -> Values | None:
+        broken_at, epsilons = self._stored(run, column, "broken_at"), json.loads(column.params).get("epsilons")
+        if broken_at is None or not epsilons:
+            return None
+        return np.where(np.isnan(broken_at), np.nan, broken_at > epsilons[0] * (1 + 1e-6))
+
+    def _stored(self, run: Run, column: Column, array: str) -> Values | None:
+        name = column.result.partition(".")[0]
+        return stored_array(self._session, self._store, self._cache, run, name, array, False)
+
+
+def _is_result(run: Run, column: Column, value: np.floating) -> bool:
+    result = run.results[column.result].value
+    return result is not None and bool(np.isclose(value, result, 1e-4))

@@ -34,10 +34,11 @@ class SeedTest(Answer):
 
 
 class ImageTest(Answer):
-    """A test between two runs on the same images: McNemar for right or wrong, else a paired bootstrap of the mean."""
+    """A test between two runs on the same images: McNemar for right or wrong, a bootstrap stratified by group for the
+    result of a worst group, else a paired bootstrap of the mean."""
 
     name: Literal["mcnemar", "bootstrap"] = Field(description="which test")
-    difference: float = Field(description="mean over the images, first minus second")
+    difference: float = Field(description="first minus second, of means over the images or of the worst groups")
     low: float = Field(description="lower end of the bootstrap's 95 % interval")
     high: float = Field(description="upper end of the bootstrap's 95 % interval")
     n: int = Field(description="number of images with a value under both")

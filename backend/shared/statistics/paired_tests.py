@@ -1,8 +1,8 @@
 """Paired tests by seed and by image, Holm's correction, effect sizes, and the number of seeds for a decision."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +54,7 @@ class ImageTest:
     """A test between two runs on the same n images."""
 
     name: str  # "mcnemar" or "bootstrap"
-    difference: float  # mean over the images
+    difference: float  # mean over the images, or of their worst groups
     low: float
     high: float
     n: int
@@ -150,20 +150,60 @@ def compare_images(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Ima
     if a.shape != b.shape or a.ndim != 1 or len(a) == 0:
         raise ValueError(f"expected two arrays (N,) of the same images, got {a.shape} and {b.shape}")
     differences = a - b
-    means = _resampled_means(differences, seed)
-    low, high = (float(point) for point in np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2]))
-    mean, n = float(differences.mean()), len(differences)
+    tested = _bootstrap(float(differences.mean()), _resampled_means(differences, seed), len(differences))
     if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
         ours, theirs = int((differences > 0).sum()), int((differences < 0).sum())
-        return ImageTest("mcnemar", mean, low, high, n, mcnemar(ours, theirs), ours, theirs)
-    tail = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (int(tail) + 1) / (len(means) + 1))  # Davison, Hinkley 1997, section 4.2: never 0
-    return ImageTest("bootstrap", mean, low, high, n, p, None, None)
+        return replace(tested, name="mcnemar", p=mcnemar(ours, theirs), only_first=ours, only_second=theirs)
+    return tested
+
+
+def compare_worst_groups(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, seed: int = 0) -> ImageTest:
+    """Compare the lowest mean of a group under two models on the same images, as the mean difference over seeds: a
+    bootstrap stratified by group (Efron, Tibshirani 1993, section 8.3).
+
+    Args:
+        first: (S, N) a number per seed and image, S and N at least 1.
+        second: (S, N) the other model's, in the same order.
+        groups: (N,) of each image.
+        seed: of the resamples.
+
+    Raises:
+        ValueError: the shapes differ, or there is no image.
+    """
+    values, members = np.stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)]), np.asarray(groups)
+    if values.ndim != 3 or members.shape != values.shape[2:] or not values.size:
+        raise ValueError(f"expected two arrays (S, N) and the groups (N,), got {values.shape[1:]} and {members.shape}")
+    rng = np.random.default_rng(seed)
+    lowest = np.full(values.shape[:2], np.inf)
+    resampled = np.full((*values.shape[:2], RESAMPLES), np.inf)
+    for group in np.unique(members):
+        own = values[..., members == group]
+        size = own.shape[-1]
+        lowest = np.minimum(lowest, own.mean(axis=-1))
+        for begin, count in _blocks(size):
+            weights = rng.multinomial(size, np.full(size, 1 / size), count) / size
+            block = resampled[..., begin : begin + count]
+            np.minimum(block, own @ weights.T, out=block)
+    draws = (resampled[0] - resampled[1]).mean(axis=0)
+    return _bootstrap(float((lowest[0] - lowest[1]).mean()), draws, len(members))
+
+
+def _bootstrap(difference: float, draws: NDArray[np.float64], n: int) -> ImageTest:
+    low, high = (float(point) for point in np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2]))
+    tail = min((draws <= 0).sum(), (draws >= 0).sum())
+    p = min(1.0, 2 * (int(tail) + 1) / (len(draws) + 1))  # Davison, Hinkley 1997, section 4.2: never 0
+    return ImageTest("bootstrap", difference, low, high, n, p, None, None)
 
 
 def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return the means of RESAMPLES draws with replacement."""
     rng = np.random.default_rng(seed)
-    rows = max(1, 2_000_000 // len(values))  # bounds the memory
-    counts = [min(rows, RESAMPLES - begin) for begin in range(0, RESAMPLES, rows)]
-    return np.concatenate([values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts])
+    n = len(values)
+    return np.concatenate([values[rng.integers(0, n, (count, n))].mean(axis=1) for _, count in _blocks(n)])
+
+
+def _blocks(size: int) -> Iterator[tuple[int, int]]:
+    """Yield the beginnings and lengths of blocks of the resamples of `size` values, which bound the memory."""
+    rows = max(1, 2_000_000 // size)
+    for begin in range(0, RESAMPLES, rows):
+        yield begin, min(rows, RESAMPLES - begin)

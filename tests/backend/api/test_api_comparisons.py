@@ -16,11 +16,17 @@ from densitylab.backend.shared.tables import RunRow
 
 COMPARISON = "/api/v1/comparison"
 IMAGES = 400
+GROUP = np.arange(IMAGES) % 3 // 2  # of each image: a third of them is in group 1
 
 
 def proportion(value: float) -> Value:
     low, high = wilson(value, IMAGES)
     return Value(value=value, low=low, high=high, n=IMAGES, higher_is_better=True)
+
+
+def worst(array: np.ndarray) -> float:
+    """Return the lowest mean of a group."""
+    return min(float(array[group == GROUP].mean()) for group in (0, 1))
 
 
 def finish(work: Any, run_id: int, results: dict[str, Any], flags: tuple[str, ...] = ()) -> None:
@@ -34,7 +40,7 @@ def finish(work: Any, run_id: int, results: dict[str, Any], flags: tuple[str, ..
         epsilon = item.params.get("epsilons", [0])[0]
         arrays = {
             "accuracy": {"correct": array > 0},
-            "pgd_linf": {"broken_at": np.where(array > 0, np.inf, np.float32(epsilon))},
+            "pgd_linf": {"broken_at": np.where(array > 0, np.inf, np.float32(epsilon)), "group": GROUP},
             "leakage": {"share": array},
         }[item.name]
         np.savez(file, **arrays)
@@ -42,6 +48,9 @@ def finish(work: Any, run_id: int, results: dict[str, Any], flags: tuple[str, ..
         size = work.system.store.write(location, file.getvalue())
         name = "share" if item.name == "leakage" else "accuracy"
         value = Value(value=float(array.mean()), n=IMAGES, higher_is_better=False)
+        values = {name: value if name == "share" else proportion(float(array.mean()))}
+        if item.name == "pgd_linf":
+            values["worst_group"] = proportion(worst(array))
         with work.system.database.write() as session:
             tasks.fence(session, held)
             run_artifacts.put_artifact(
@@ -50,7 +59,7 @@ def finish(work: Any, run_id: int, results: dict[str, Any], flags: tuple[str, ..
             evaluations.store(
                 session,
                 item.id,
-                values={name: value if name == "share" else proportion(float(array.mean()))},
+                values=values,
                 curves={},
                 flags=[Flag(key=flag, text=f"{flag}.") for flag in flags],
                 seconds=0.1,
@@ -211,6 +220,28 @@ def test_one_seed_decides_nothing(client: TestClient, launched: dict[float, list
     assert answer["questions"][0]["images"]["name"] == "mcnemar"
 
 
+def test_a_claim_about_the_worst_group_is_tested_over_images_too(
+    client: TestClient, launched: dict[float, list[int]], work: Any
+):
+    answer = get(
+        client,
+        "/claim",
+        first=launched[1.0],
+        second=launched[0.0],
+        result="pgd_linf.worst_group",
+        accuracy_budget=0.05,
+    )
+    assert answer["text"] == f"Yes, over 3 seeds and {IMAGES} images."
+    images = answer["questions"][0]["images"]
+    robust = {}
+    for run_id in (*launched[1.0], *launched[0.0]):
+        file = io.BytesIO(work.system.store.read(f"runs/{run_id}/evaluations/pgd_linf.npz"))
+        robust[run_id] = worst(np.isinf(np.load(file)["broken_at"]).astype(float))
+    expected = np.mean([robust[one] - robust[other] for one, other in zip(launched[1.0], launched[0.0], strict=True)])
+    assert images["difference"] == pytest.approx(expected) and (images["name"], images["n"]) == ("bootstrap", IMAGES)
+    assert 0 < images["low"] < expected < images["high"] and images["p"] < 0.01
+
+
 def test_two_runs_image_by_image(client: TestClient, launched: dict[float, list[int]], work: Any):
     first, second = launched[1.0][0], launched[0.0][0]
     answer = get(client, "/images", first=first, second=second, result="pgd_linf.accuracy")["test"]
@@ -242,7 +273,7 @@ def test_images_are_matched_by_their_indices(client: TestClient, launched: dict[
             "",
             {"result": "pgd_l2.accuracy"},
             "/query/result",
-            "known: accuracy.accuracy, leakage.share, pgd_linf.accuracy",
+            "known: accuracy.accuracy, leakage.share, pgd_linf.accuracy, pgd_linf.worst_group",
         ),
         ("", {"result": "accuracy"}, "/query/result", ""),
         ("", {"result": "accuracy.accuracy", "accuracy_budget": 2}, "/query/accuracy_budget", ""),

@@ -9,6 +9,7 @@ from scipy import stats
 from densitylab.backend.shared.statistics.paired_tests import (
     MOST_SEEDS,
     compare_images,
+    compare_worst_groups,
     holm,
     mcnemar,
     paired_t,
@@ -103,6 +104,45 @@ def test_other_values_are_compared_by_a_paired_bootstrap(shift: float):
     # Close to the t test's, as the mean of 300 values is nearly normal
     assert test.p == pytest.approx(stats.ttest_rel(first, second).pvalue, abs=0.03)
     assert test.p > 0
+
+
+def test_worst_groups_are_compared_by_a_bootstrap_stratified_by_group():
+    """Beside a bootstrap that draws the images of each group by their indices."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat([0, 4, 7], [150, 60, 90])
+    shares = np.array([[0.8, 0.6, 0.62], [0.75, 0.5, 0.55]])[:, np.repeat([0, 1, 2], [150, 60, 90])]
+    first, second = (rng.random((2, 300)) < shares[side] for side in (0, 1))
+
+    def difference(drawn: np.ndarray) -> float:
+        worst = [
+            np.min([values[:, drawn][:, groups[drawn] == group].mean(axis=1) for group in (0, 4, 7)], axis=0)
+            for values in (first, second)
+        ]
+        return float((worst[0] - worst[1]).mean())
+
+    draws = [
+        difference(np.concatenate([rng.choice(np.flatnonzero(groups == group), n) for group, n in sizes]))
+        for sizes in [((0, 150), (4, 60), (7, 90))] * 2000
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    test = compare_worst_groups(first, second, groups)
+    assert test.difference == pytest.approx(difference(np.arange(300))) and test.n == 300
+    assert test.name == "bootstrap" and test.low == pytest.approx(low, abs=0.015)
+    assert test.high == pytest.approx(high, abs=0.015)
+
+
+def test_of_one_group_the_worst_group_is_the_mean():
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(0.2, 1, (2, 400))
+    means, worst = compare_images(first, second), compare_worst_groups(first[None], second[None], np.zeros(400))
+    assert worst.difference == pytest.approx(means.difference)
+    spread = means.high - means.low
+    assert (worst.low, worst.high) == pytest.approx((means.low, means.high), abs=0.05 * spread)
+
+
+def test_groups_of_other_images_are_refused():
+    with pytest.raises(ValueError, match="groups"):
+        compare_worst_groups(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(4))
 
 
 def test_arrays_of_other_images_are_refused():
