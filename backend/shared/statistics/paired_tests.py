@@ -181,7 +181,8 @@ def compare_worst_groups(first: ArrayLike, second: ArrayLike, groups: ArrayLike,
         size = own.shape[-1]
         lowest = np.minimum(lowest, own.mean(axis=-1))
         for begin, count in _blocks(size):
-            weights = rng.multinomial(size, np.full(size, 1 / size), count) / size
+            drawn = rng.integers(0, size, (count, size)) + size * np.arange(count)[:, None]
+            weights = np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size) / size
             block = resampled[..., begin : begin + count]
             np.minimum(block, own @ weights.T, out=block)
     draws = (resampled[0] - resampled[1]).mean(axis=0)
