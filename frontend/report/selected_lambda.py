@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from densitylab.backend.shared.statistics.selection import selection_text
+from densitylab.frontend.analysis.best_method import best_method_text
 from densitylab.frontend.analysis.comparison import column_label
 from densitylab.frontend.analysis.selection_rule import constraint_text, default_rule, select_lambda
 from densitylab.frontend.analysis.summary import correction_text
@@ -28,9 +29,14 @@ def selected_lambda(evidence: Evidence) -> SelectedLambda | None:
     if rule is None or not rows:
         return None
     label = column_label(rule.result, comparison, catalog)
+    texts = (
+        best_method_text(rows, comparison, rule.result),
+        selection_text(rows),
+        correction_text(comparison, tested_with(evidence.columns, rule.result)),
+    )
     limits = f"{100 * rule.max_loss:g} points accuracy loss{constraint_text(rule, comparison, catalog)}"
     return SelectedLambda(
         f"{label}: best at ≤ {limits}",
         as_text(selections(rows, comparison, rule.result, catalog, shown=evidence.columns)),
-        f"{selection_text(rows)} {correction_text(comparison, tested_with(evidence.columns, rule.result))}".strip(),
+        " ".join(filter(None, texts)),
     )

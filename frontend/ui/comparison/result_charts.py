@@ -8,6 +8,7 @@ import streamlit as st
 
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
+from densitylab.frontend.analysis.best_method import best_method_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     all_runs,
@@ -173,6 +174,8 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
         st.caption("No candidates yet: the accuracy or one of these results is missing.")
         return None
     table = selections(rows, comparison, column, catalog(), shown=columns)
+    if told := best_method_text(rows, comparison, column):
+        st.markdown(escaped(told))
     show_warning_line(evaluation_warnings(comparison, rule.results))
     pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
     st.dataframe(table, hide_index=True, column_config=pinned)

@@ -1,0 +1,60 @@
+"""The methods at their selected λ in a sentence: which one is the best, and from which others it is apart."""
+
+from collections.abc import Sequence
+
+from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better
+from densitylab.backend.shared.statistics.selection import Selection
+from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, text
+from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.tables import seeds_to_decide
+
+
+def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: Column) -> str:
+    """Return the method that is the best by what λ were selected by, and its differences from the others on the test
+    images: paired t tests by seed, corrected together (Holm, 5 %). "" where fewer than two methods have a λ.
+
+    Args:
+        rows: the best first.
+        comparison: the groups.
+        result: by which λ were selected.
+    """
+    best, *others = [row.group for row in rows if row.group is not None] or [None]
+    if best is None or not others:
+        return ""
+    higher = bool(higher_is_better(all_runs(comparison), result))
+    tests = against_baseline([best] * len(others), others, [result])
+    against = {index: tests.get((index, result)) for index in range(len(others))}
+
+    def named(group: Group) -> str:
+        return comparison.labels[comparison.index_of(group)]
+
+    def listed(words: str, wanted: str) -> str:
+        found = [
+            f"{named(others[index])}{_difference(test)}"
+            for index, test in against.items()
+            if _side(test, higher) == wanted
+        ]
+        return f" {words} {', '.join(found)}." if found else ""
+
+    return (
+        f"Selected as the best: {named(best)}."
+        + listed("It is better than", "better")
+        + listed("It is worse than", "worse")
+        + listed("Undecided against", "undecided")
+        + f" Differences on test images, {counted(len(others), 'test')} corrected together (Holm)."
+    )
+
+
+def _side(test: TableTest | None, higher: bool) -> str:
+    if test is None or not test.established:
+        return "undecided"
+    return "better" if (test.test.mean > 0) == higher else "worse"
+
+
+def _difference(test: TableTest | None) -> str:
+    """Return the difference in parentheses, and how many seeds would decide it."""
+    if test is None:
+        return " (no seed in common)"
+    needed = seeds_to_decide(test)
+    return f" ({text(test.test, signed=True)}{f'; {needed} seeds would decide' if needed else ''})"
