@@ -18,6 +18,7 @@ from densitylab.frontend.ui.widgets import numbers_text
 COPY_OF = "Copy of "  # in front of the name of a copied experiment
 _LONGEST_NAME = 200
 _MOST_LISTED = 4  # values of a parameter
+_MOST_NAMED = 2  # regularizers; more are counted
 _NO_TAGS = ("none",)  # keys of components that say nothing
 
 
@@ -76,15 +77,21 @@ def _regularizers(plan: Plan) -> list[str]:
 
 
 def _described(request: ExperimentRequest, catalog: Catalog) -> str:
-    """Return data set and model, each regularizer with its λ, what else varies, and the seeds."""
+    """Return data set and model, up to two regularizers with their λ or else their number, what else varies, and the
+    seeds."""
     plan = form_plan(request)
     searched = _searched(request)
-    main = Method(plan.spec["regularizer"], plan.grid["lambda_"])
+    methods = Method(plan.spec["regularizer"], plan.grid["lambda_"]), *plan.methods
+    penalised = [key for key in _regularizers(plan) if key not in _NO_TAGS]
     seeds = plan.grid["seed"]
     parts = [
         catalog.label("dataset", plan.spec["dataset"]["key"]),
         catalog.label("model", plan.spec["model"]["key"]),
-        *(_method_text(method, catalog, with_lambdas=not searched) for method in (main, *plan.methods)),
+        *(
+            [_method_text(method, catalog, with_lambdas=not searched) for method in methods]
+            if len(methods) <= _MOST_NAMED
+            else [counted(len(penalised), "regularizer")]
+        ),
         *searched,
         *(_axis_text(path, values) for path, values in plan.grid.items() if path not in ("lambda_", "seed")),
         f"seed {seeds[0]}" if len(seeds) == 1 else counted(len(seeds), "seed"),
