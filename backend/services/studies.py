@@ -97,14 +97,17 @@ def check(
     """Return the estimated cost of a study; store nothing. Raises InvalidRequest as a launch does."""
     definition = _definition(catalog, request)
     launches = []
+    workers = 0
     for item in definition.size.launches:
         wanted, state = _possible(session, catalog, definition, item, request.datasets)
         runs = most = 0
         seconds: float | None = 0.0
+        evaluating: float | None = 0.0
         if wanted is not None:
             try:
                 cost = preflight.check(session, catalog, queue, settings, wanted)
-                runs, most, seconds = cost.runs, cost.max_runs, cost.seconds
+                runs, most, seconds, evaluating = cost.runs, cost.max_runs, cost.seconds, cost.evaluation_seconds
+                workers = cost.workers
             except InvalidRequest as refused:
                 state = replace(state, left_out=str(refused))
         launches.append(
@@ -114,21 +117,33 @@ def check(
                 runs=runs,
                 max_runs=most,
                 seconds=seconds,
+                evaluation_seconds=evaluating,
+                spec=_with_replaced_datasets(item.spec, request.datasets),
+                sweep=item.sweep,
+                search=None if item.search is None else dict(item.search),
+                of_selected=[with_replaced(evaluation, request.datasets) for evaluation in item.of_selected],
                 left_out=state.left_out,
                 prepare=state.prepare,
             )
         )
-    known = [item.seconds for item in launches if item.seconds is not None]
     return answers.StudyPreflight(
         version=definition.version,
         datasets=sorted(_datasets_of(definition)),
         runs=sum(item.runs for item in launches),
         max_runs=sum(item.max_runs for item in launches),
-        seconds=sum(known) if len(known) == len(launches) else None,
+        seconds=_sum_of_known([item.seconds for item in launches]),
+        evaluation_seconds=_sum_of_known([item.evaluation_seconds for item in launches]),
+        workers=workers,
         stated_minutes=definition.size.minutes,
         hardware=definition.size.hardware,
         launches=launches,
     )
+
+
+def _sum_of_known(seconds: Sequence[float | None]) -> float | None:
+    """Return the sum; None where one is not known."""
+    known = [value for value in seconds if value is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def describe(session: Session, stored: StoredStudy) -> answers.Study:
@@ -282,17 +297,15 @@ def _possible(
 ) -> tuple[ExperimentRequest | None, StoredLaunch]:
     """Return the request of a launch without evaluations against data sets that are missing, and what is left out; None
     where the data set to train on is missing."""
-    key = item.spec["dataset"]["key"]
-    spec = {**item.spec, "dataset": {**item.spec["dataset"], "key": replaced.get(key, key)}}
+    spec = _with_replaced_datasets(item.spec, replaced)
     missing = _missing(session, catalog, spec["dataset"])
     if missing:
         return None, StoredLaunch(item.key, left_out=missing, prepare=_prepare_path(spec["dataset"]["key"]))
     kept, left_out, prepare = [], [], None
-    for evaluation in item.spec.get("evaluations", ()):
-        own = with_replaced(evaluation, replaced)
+    for own in spec["evaluations"]:
         against = own["params"].get("against")
         if against and (reason := _missing(session, catalog, against)):
-            left_out.append(f"{evaluation.get('name', evaluation['key'])}: {reason}")
+            left_out.append(f"{own.get('name', own['key'])}: {reason}")
             prepare = prepare or _prepare_path(against["key"])
         else:
             kept.append(own)
@@ -307,6 +320,13 @@ def _possible(
         }
     )
     return request, StoredLaunch(item.key, left_out=" ".join(left_out), prepare=prepare)
+
+
+def _with_replaced_datasets(spec: Mapping[str, Any], replaced: Mapping[str, str]) -> dict[str, Any]:
+    """Return the spec of a launch with the data sets that take the place of its own."""
+    key = spec["dataset"]["key"]
+    evaluations = [with_replaced(item, replaced) for item in spec.get("evaluations", ())]
+    return {**spec, "dataset": {**spec["dataset"], "key": replaced.get(key, key)}, "evaluations": evaluations}
 
 
 def _prepare_path(key: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densitylab.backend.shared.contracts.catalog import CatalogStudySetting
+from densitylab.backend.shared.contracts.catalog import CatalogStudySetting, StudySizeName
 from densitylab.backend.shared.contracts.comparisons import SeedMean, Verdict
 from densitylab.backend.shared.contracts.studies import (
     Study,
@@ -29,6 +29,7 @@ READING_NOTE = (
     "Mean ± half-width of the 95 % Student-t interval over seeds, or the mean with the ends of its interval. "
     f"{BEST.strip()}: best mean, apart from all others (paired t tests by seed, Holm's correction over the table, 5 %)."
 )
+SIZE_LABELS: Mapping[StudySizeName, str] = {"minutes": "minutes", "hours": "hours", "gpu": "GPU"}
 VERDICTS: Mapping[Verdict, str] = {"yes": "✓ yes", "no": "✕ no", "undecided": "? undecided"}
 
 
@@ -152,7 +153,8 @@ def study_line(report: StudyReport) -> str:
     """Return size, version, date and hardware in a line."""
     study = report.study
     hardware = ", ".join(report.devices) or "no run has been trained"
-    return f"Size: {study.size} · version {study.version} · {study.created_at:%Y-%m-%d} · trained on {hardware}"
+    size = SIZE_LABELS[study.size]
+    return f"Size: {size} · version {study.version} · {study.created_at:%Y-%m-%d} · trained on {hardware}"
 
 
 def price_text(minutes: float) -> str:

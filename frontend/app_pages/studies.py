@@ -5,7 +5,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts.studies import Study, StudyReport
 from densitylab.frontend.analysis.formatting import by_owner, escaped
-from densitylab.frontend.analysis.study_text import replaced_text, settings_table
+from densitylab.frontend.analysis.study_text import SIZE_LABELS, replaced_text, settings_table
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, caller
 from densitylab.frontend.ui.entry_points import fragment
@@ -58,8 +58,8 @@ def show_study(study_id: int) -> None:
     st.title(escaped(first.label))
     replaced = f" · {escaped(replaced_text(first))}" if first.datasets else ""
     st.caption(
-        f"study {first.id} · size {first.size} · version {first.version} · {first.created_at:%Y-%m-%d %H:%M} UTC"
-        f"{by_owner(first.owner)}{replaced}"
+        f"study {first.id} · size {SIZE_LABELS[first.size]} · version {first.version} · "
+        f"{first.created_at:%Y-%m-%d %H:%M} UTC{by_owner(first.owner)}{replaced}"
     )
     st.markdown(f"**{escaped(first.question)}**")
     load_charts()

@@ -60,6 +60,16 @@ class StudyLaunchPreflight(Answer):
     runs: int = Field(description="number of runs; of a search that of its first ones; 0: left out")
     max_runs: int = Field(description="largest number of runs; above `runs` for a search alone")
     seconds: float | None = Field(description="seconds of training on the live workers; null: not known")
+    evaluation_seconds: float | None = Field(
+        default=None, description="seconds of the evaluations of every run on the live workers; null: not known"
+    )
+    spec: dict[str, Any] = Field(default_factory=dict, description="what all runs have in common, as in a launch")
+    sweep: Any = Field(default=None, description="what varies, as in a launch; null: nothing")
+    search: dict[str, Any] | None = Field(default=None, description="search for λ, as in a launch; null: none")
+    of_selected: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="further evaluations, as in a spec, of baselines and of each method at its selected λ alone",
+    )
     left_out: str = Field(default="", description="why it, or a part of it, would not be launched; empty: it would")
     prepare: str | None = Field(default=None, description="path to POST to, if a data set is missing; null: none is")
 
@@ -72,6 +82,12 @@ class StudyPreflight(Answer):
     runs: int = Field(description="number of runs that the launch begins with")
     max_runs: int = Field(description="largest number of runs")
     seconds: float | None = Field(description="seconds of training on the live workers; null: not known")
+    evaluation_seconds: float | None = Field(
+        default=None,
+        description="seconds of the evaluations on the live workers, without those of the selected λ alone; null: not "
+        "known",
+    )
+    workers: int = Field(default=0, description="number of live training workers")
     stated_minutes: float = Field(description="minutes that the study states for its hardware, evaluations included")
     hardware: str = Field(description="the hardware of `stated_minutes`")
     launches: list[StudyLaunchPreflight] = Field(description="its experiments")

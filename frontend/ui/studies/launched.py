@@ -4,6 +4,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts.studies import Study
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped
+from densitylab.frontend.analysis.study_text import SIZE_LABELS
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.studies.state import is_active, show_progress
@@ -40,6 +41,6 @@ def _show_study(study: Study) -> None:
             )
             runs = counted(sum(item.runs for item in study.launches), "run")
             created = f"{study.created_at:%Y-%m-%d %H:%M} UTC{by_owner(study.owner)}"
-            st.caption(f"study {study.id} · size {study.size} · {runs} · {created}")
+            st.caption(f"study {study.id} · size {SIZE_LABELS[study.size]} · {runs} · {created}")
         with state:
             show_progress(study)

@@ -1,26 +1,29 @@
-"""The launch of a study: its price first, and what would be left out."""
+"""The launch of a study: what it would launch, its price, and what would be left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts.catalog import CatalogEntry, CatalogStudySize
 from densitylab.backend.shared.contracts.studies import StudyLaunchPreflight, StudyPreflight
 from densitylab.frontend.analysis.formatting import as_sentence, counted, escaped
+from densitylab.frontend.analysis.study_plan import evaluation_lines, plan_table
 from densitylab.frontend.analysis.study_text import price_text
-from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
+from densitylab.frontend.ui.price import time_text
 
 _OWN = ""  # the study's own data set
 
 
 def show_launch(entry: CatalogEntry, size: CatalogStudySize) -> None:
-    """Draw the price of the study at this size, the choice of other data sets, and the button."""
+    """Draw the content and the price of the study at this size, the choice of other data sets, and the button."""
     with show_api_errors():
         cost = api().preflight_study(entry.key, size.key)
         replaced = _choose_datasets(cost, f"{entry.key}-{size.key}")
         if replaced:
             cost = api().preflight_study(entry.key, size.key, datasets=replaced)
+        _show_plan(cost.launches)
         _show_cost(cost)
         _show_left_out(cost.launches)
         with st.container(horizontal=True):
@@ -56,17 +59,34 @@ def _choose_datasets(cost: StudyPreflight, key: str) -> Mapping[str, str]:
     return replaced
 
 
+def _show_plan(launches: Sequence[StudyLaunchPreflight]) -> None:
+    table = plan_table(launches, catalog())
+    st.table(pd.DataFrame(table.rows, columns=table.columns).map(escaped), hide_index=True)
+    for line in evaluation_lines(launches, catalog()):
+        st.markdown(f"**Evaluations** of {escaped(line)}.")
+
+
 def _show_cost(cost: StudyPreflight) -> None:
-    runs, stated, here = st.columns(3)
+    """Draw the price as the page Launch does."""
     most = f" to {cost.max_runs:,}" if cost.max_runs > cost.runs else ""
+
+    def scaled(seconds: float | None) -> str:
+        if seconds is None or not cost.runs:
+            return time_text(None)
+        return f"{'up to ' if most else ''}{time_text(seconds * cost.max_runs / cost.runs)}"
+
+    in_all = None if cost.seconds is None or cost.evaluation_seconds is None else cost.seconds + cost.evaluation_seconds
+    runs, training, evaluations, both = st.columns(4)
     runs.metric("Runs", f"{cost.runs:,}{most}")
-    stated.metric(
-        f"Price on {cost.hardware}",
-        price_text(cost.stated_minutes),
-        help="As the study states it, evaluations included",
+    training.metric("Training", scaled(cost.seconds), help=f"On {counted(cost.workers, 'training worker')}.")
+    evaluations.metric(
+        "Evaluations",
+        scaled(cost.evaluation_seconds),
+        help="On the same workers, which evaluate a run once it is trained.",
     )
-    known = "unknown" if cost.seconds is None or not cost.runs else f"about {duration(cost.seconds)}"
-    here.metric("Training here", known, help="On the workers that are running, without the evaluations")
+    both.metric("In all", scaled(in_all), help="Training and evaluations, without those at the selected λ alone.")
+    if scaled(in_all) == time_text(None):
+        st.caption(f"The study states {price_text(cost.stated_minutes)} on {cost.hardware}, evaluations included.")
 
 
 def _show_left_out(launches: list[StudyLaunchPreflight]) -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts.catalog import CatalogEntry
 from densitylab.frontend.analysis.formatting import escaped
-from densitylab.frontend.analysis.study_text import price_text
+from densitylab.frontend.analysis.study_text import SIZE_LABELS, price_text
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.studies.launching import show_launch
 
@@ -30,9 +30,10 @@ def _show_offer(entry: CatalogEntry) -> None:
     text.caption(escaped(entry.summary + origin))
     with sizes:
         for size in entry.sizes:
+            name = SIZE_LABELS[size.key]
             st.page_link(
                 "app_pages/studies.py",
-                label=f"{size.key}: {price_text(size.minutes)} on {size.hardware}",
+                label=f"{name[:1].upper()}{name[1:]}: {price_text(size.minutes)} on {size.hardware}",
                 icon=":material/rocket_launch:",
                 query_params={"key": entry.key, "size": size.key},
             )

@@ -31,21 +31,46 @@ def test_every_study_is_offered_with_its_question_and_the_price_of_each_size(pag
     links = [link.proto.label for link in app.get("page_link")]
     for entry in live_api.client.catalog().entries("study"):
         assert entry.question in plain(text)
-    assert "minutes: about 9 min on two CPU cores" in links
-    assert "hours: about 2 h on two CPU cores" in links
+    assert "Minutes: about 9 min on two CPU cores" in links
+    assert "Hours: about 2 h on two CPU cores" in links
+    assert "GPU: about 10 h on one data-centre GPU" in links
 
 
 def test_the_price_is_shown_and_the_launch_leads_to_the_study(page, live_api):
     live_api.prepare()
     app = page.open("studies", key="leakage", size="minutes")
     metrics = {item.label: item.value for item in app.metric}
-    assert metrics["Runs"] == "45" and metrics["Price on two CPU cores"] == "about 9 min"
+    assert metrics["Runs"] == "45"
+    assert all(metrics[name].startswith("≈ ") for name in ("Training", "Evaluations", "In all"))
     app = button(app, "Launch 45 runs").click().run()
     text = page_text(app)
     newest = live_api.client.studies().items[0]
     assert (newest.key, newest.size) == ("leakage", "minutes")
     assert app.title[0].value == "Feature leakage" and "45 queued" in text
     assert "The study has not finished" in text
+
+
+def test_what_a_study_would_launch_is_listed(page):
+    app = page.open("studies", key="robustness", size="minutes")
+    text = plain(page_text(app))
+    plan = app.table[0].value.map(plain)
+    methods = dict(zip(plan["methods"], plan["λ"], strict=False))
+    assert list(plan["part"]) == ["Digits, MLP, GELU"] * 2 + ["Digits, CNN, GELU"] * 2
+    assert plan["network"][0] == "MLP, activation gelu" and set(plan["seeds"]) == {"0, 1, 2"}
+    assert methods["None (baseline)"] == "0"
+    assert list(plan["λ"]) == ["0", "3, 30", "0", "0.3, 3"]
+    assert "Marginal-density smoothing; Input-gradient regularization, target logit; " in plan["methods"][1]
+    assert "PGD L∞ (ε 0.1, images 300) on test and validation images" in text
+    assert "At the selected λ alone: Adversarial accuracy, PGD L2 (ε 1, images 300)" in text
+
+
+def test_a_search_and_a_launch_that_is_not_possible_are_listed_too(page):
+    app = page.open("studies", key="robustness", size="hours")
+    text = plain(page_text(app))
+    plan = app.table[0].value.map(plain)
+    assert plan["λ"][0] == "searched by half decades from 0.3, at most 5 of each method"
+    assert "AutoAttack L∞ (ε 2/255, images 200)" in text
+    assert "The study states about 1.3 h on two CPU cores" in text
 
 
 def test_a_missing_data_set_is_named_with_what_to_do_and_nothing_can_be_launched(page):
