@@ -21,7 +21,7 @@ from densitylab.backend.shared.statistics.groups import (
 from densitylab.backend.shared.statistics.pareto import dominated
 from densitylab.backend.shared.statistics.selection import ACCURACY, is_validation, methods
 from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline, best_groups, undecided_pairs
-from densitylab.frontend.analysis.colors import NEUTRAL
+from densitylab.frontend.analysis.colors import NEUTRAL, lambda_dash, seed_dash
 from densitylab.frontend.analysis.formatting import NO_REGULARIZER, between, counted, readable, result_label, within
 from densitylab.frontend.analysis.group_colors import family_colors, group_colors
 from densitylab.frontend.analysis.group_names import group_names, with_group_name
@@ -82,6 +82,16 @@ class Comparison:
         """Return the label of the run's group with the run's seed, where it is known."""
         seed = seed_of(run)
         return self.group_of_run[run.id] + ("" if seed is None else f", seed {seed}")
+
+    @cached_property
+    def dashes(self) -> list[str]:
+        """The dash of each group's lines."""
+        return [lambda_dash(None if group.is_baseline else group.settings["lambda_"]) for group in self.groups]
+
+    @cached_property
+    def run_dashes(self) -> dict[int, str]:
+        """The dash of each run's lines, which tells the seeds of a group apart."""
+        return {run.id: seed_dash(seed_of(run)) for run in all_runs(self)}
 
     @cached_property
     def group_of_run(self) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Colours of groups: a regularizer has the same one in every comparison, paler for smaller λ."""
+"""Colours of groups: a regularizer has the same one in every comparison, paler for smaller λ and darker for larger."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -124,6 +124,7 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
         series,
         names,
         comparison.run_colors,
+        comparison.run_dashes,
         x=axes.x,
         log_x=axes.log_x,
         log_y=axes.log_y,

@@ -64,7 +64,8 @@ def evaluation_charts(
     """
     drawn: dict[ChartKey, tuple[CatalogPlot, list[Trace]]] = {}
     flags: dict[ChartKey, dict[str, list[int]]] = {}
-    for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True):
+    groups = zip(comparison.labels, comparison.colors, comparison.dashes, comparison.groups, strict=True)
+    for label, color, dash, group in groups:
         gathered: dict[ChartKey, tuple[CatalogPlot, list[RunCurve]]] = {}
         for run in group.runs:
             for key, plot, curve in _curves(run, evaluations.get(run.id, ()), catalog):
@@ -72,7 +73,7 @@ def evaluation_charts(
                 for text in curve.flags:
                     flags.setdefault(key, {}).setdefault(text, []).append(run.id)
         for key, (plot, members) in gathered.items():
-            drawn.setdefault(key, (plot, []))[1].extend(_traces(label, color, members, comparison))
+            drawn.setdefault(key, (plot, []))[1].extend(_traces(label, color, dash, members, comparison))
     labels = {key: chart_label(key, drawn) for key in drawn}
     return [
         EvaluationChart(labels[key], plot.model_copy(update={"title": labels[key]}), traces, flags.get(key, {}))
@@ -114,7 +115,7 @@ def _curves(
     return curves
 
 
-def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Comparison) -> list[Trace]:
+def _traces(label: str, color: str, dash: str, members: Sequence[RunCurve], comparison: Comparison) -> list[Trace]:
     """Return the mean over seeds where all have the same x values, else one trace per run."""
     members = list(
         {member.run.spec.seed: member for member in members}.values()
@@ -129,6 +130,7 @@ def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Com
                 _clicks(member),
                 member.bounds,
                 member.x_names,
+                comparison.run_dashes[member.run.id] if len(members) > 1 else dash,
             )
             for member in members
         ]
@@ -143,7 +145,7 @@ def _traces(label: str, color: str, members: Sequence[RunCurve], comparison: Com
             "high": [mean.high if mean else None for mean in means],
         }
     )
-    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first), first.bounds, first.x_names)]
+    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first), first.bounds, first.x_names, dash)]
 
 
 def _clicks(member: RunCurve) -> list[str]:

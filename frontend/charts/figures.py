@@ -137,6 +137,7 @@ def overlay(
     series: Sequence[MetricSeries],
     names: Mapping[int, str],
     colors: Mapping[int, str],
+    dashes: Mapping[int, str],
     *,
     x: XAxis = "step",
     log_x: bool = False,
@@ -183,7 +184,7 @@ def overlay(
                 "marker": {"size": 4},
                 "mode": "lines+markers" if few and len(item.points) < 60 else "lines",
                 "hovertemplate": "%{y:.4g}" if groups is None else f"%{{y:.4g}}<extra>{names[item.run]}</extra>",
-                "line": {"color": colors[item.run], "width": 1.6},
+                "line": {"color": colors[item.run], "width": 1.6, "dash": dashes[item.run]},
                 "customdata": [item.run] * len(item.points),
             }
         )

@@ -23,6 +23,7 @@ class GroupCurve:
 
     label: str
     color: str
+    dash: str
     opens: int  # the run that a click opens
     steps: list[int]
     x: list[float]  # the mean over seeds of the x-axis
@@ -34,7 +35,8 @@ def group_curves(comparison: Comparison, series: Sequence[MetricSeries], x: XAxi
     by_run = {item.run: {point.step: point for point in item.points} for item in series if item.points}
     drawn = []
     bounds = bounds_of_curve(series[0].name) if series else UNBOUNDED
-    for label, color, group in zip(comparison.labels, comparison.colors, comparison.groups, strict=True):
+    groups = zip(comparison.labels, comparison.colors, comparison.dashes, comparison.groups, strict=True)
+    for label, color, dash, group in groups:
         seeds = [by_run[run.id] for run in newest_of_each_seed(run for run in group.runs if run.id in by_run)]
         steps = sorted(set.intersection(*(set(points) for points in seeds))) if seeds else []
         values = [estimate([points[step].value for points in seeds], bounds) for step in steps]
@@ -43,6 +45,7 @@ def group_curves(comparison: Comparison, series: Sequence[MetricSeries], x: XAxi
                 GroupCurve(
                     label,
                     color,
+                    dash,
                     group.runs[0].id,
                     steps,
                     [fmean(getattr(points[step], x) for points in seeds) for step in steps],
@@ -105,7 +108,7 @@ def mean_curves(
             uid=curve.label,
             mode="lines+markers" if len(curve.x) < 60 else "lines",
             marker={"size": 4},
-            line={"color": curve.color, "width": 2},
+            line={"color": curve.color, "width": 2, "dash": curve.dash},
             customdata=[curve.opens] * len(curve.x),
             text=[f"{curve.label}, mean of {value.n}" for value in curve.values],
             hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",

@@ -30,6 +30,7 @@ class Trace:
     clicks: Sequence[str | int | None] = ()
     bounds: Bounds = UNBOUNDED  # of the values
     x_names: Sequence[str] = ()  # of x = 0, 1, ...; empty: x is a number
+    dash: str = "solid"  # of a line
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def _line(figure: go.Figure, trace: Trace) -> None:
         name=trace.label,
         uid=trace.label,
         legendgroup=trace.label,
-        line={"color": trace.color, "width": 2},
+        line={"color": trace.color, "width": 2, "dash": trace.dash},
         marker={"size": 7},
         customdata=list(trace.clicks) or None,
         hovertemplate=f"{trace.label}<br>%{{x:.4g}}: %{{y:.4g}}<extra></extra>",
@@ -304,7 +305,7 @@ def _steps(figure: go.Figure, trace: Trace) -> None:
         uid=trace.label,
         fill="tozeroy",
         fillcolor=translucent(trace.color, 0.15),
-        line={"color": trace.color, "width": 1.6, "shape": "hvh"},
+        line={"color": trace.color, "width": 1.6, "shape": "hvh", "dash": trace.dash},
         customdata=list(trace.clicks) or None,
         hovertemplate=f"{trace.label}<br>%{{x:.4g}}: %{{y:.4g}}<extra></extra>",
     )

@@ -59,7 +59,9 @@ def _training(evidence: Evidence) -> Iterator[go.Figure]:
     for metric in dict.fromkeys(item.name for item in evidence.series):
         series = [item for item in evidence.series if item.name == metric and item.points]
         if series:
-            figure = overlay(metric_label(metric), metric_label(metric), series, names, comparison.run_colors)
+            figure = overlay(
+                metric_label(metric), metric_label(metric), series, names, comparison.run_colors, comparison.run_dashes
+            )
             yield figure.update_layout(legend=BELOW, showlegend=len(series) <= MAX_LEGEND)
 
 

@@ -20,7 +20,7 @@ from densitylab.frontend.paper.figures import STYLE_LOCK
 
 WIDTH, HEIGHT = 5.2, 2.6  # inches, without title and legend
 _PER_PIXEL = 0.62  # points of matplotlib per pixel of Plotly
-_DASHES: Mapping[str | None, Any] = {"dash": (0, (5, 2)), "dot": (0, (1, 1.5))}
+_DASHES: Mapping[str | None, Any] = {"dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 1.5, 1, 1.5))}
 _MARKERS = {"diamond": "D", "diamond-open": "D", "x-open": "X", "square-open": "s"}
 _NUMBERED = re.compile(r' id="[a-zA-Z0-9.]+_\d+"')  # the same in every figure
 _POSITIONS, _LONG = re.compile(r'( (?:d|x|y|transform)=)"([^"]*)"'), re.compile(r"-?\d+\.\d+")

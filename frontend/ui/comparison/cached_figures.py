@@ -66,6 +66,7 @@ def cached_curves(
         _series,
         {run.id: _comparison.label_of(run) for run in all_runs(_comparison)},
         _comparison.run_colors,
+        _comparison.run_dashes,
         x=options.x,
         log_x=options.log_x,
         log_y=options.log_y,

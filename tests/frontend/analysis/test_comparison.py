@@ -228,6 +228,16 @@ def test_a_group_has_the_same_colour_whatever_it_is_compared_with():
     assert [family.color for family in cells.families] == [every["a", 1, "mlp"], every["b", 1, "mlp"]]
 
 
+def test_dashes_tell_the_weights_and_the_seeds_apart_whatever_is_missing():
+    runs = [make_run("a", lambda_, seed) for lambda_ in (0, 1, 3, 10) for seed in (0, 1)]
+    every = compare(runs, NO_CATALOG)
+    assert every.dashes == ["solid", "solid", "dash", "dot"]
+    assert [every.run_dashes[run.id] for run in runs] == ["solid", "dash"] * 4
+    fewer = compare(runs[3:], NO_CATALOG)
+    assert all(fewer.run_dashes[run.id] == every.run_dashes[run.id] for run in runs[3:])
+    assert fewer.dashes == every.dashes[1:]
+
+
 def test_a_regularizer_of_the_catalog_has_its_place_in_the_palette():
     entries = [
         CatalogEntry.model_construct(key=key, label=key, params=[], penalises=key != "none")

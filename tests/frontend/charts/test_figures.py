@@ -9,7 +9,7 @@ import pytest
 
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries
 from densitylab.backend.shared.statistics.estimates import Estimate
-from densitylab.frontend.analysis.colors import PALETTE, lambda_shade, lighter, palette
+from densitylab.frontend.analysis.colors import PALETTE, lambda_dash, lambda_shade, lighter, palette
 from densitylab.frontend.charts import figures
 from densitylab.frontend.charts.figures import PANELS, Panel, Point, RunPoint, overlay, panels_of, scatter
 
@@ -64,14 +64,23 @@ def test_the_panels_show_each_metric_once():
 
 
 def test_an_overlay_has_a_line_per_run_in_its_colour():
-    figure = overlay("t", "u", [series("loss", 2), series("loss", 1)], {1: "a", 2: "b"}, {1: "#111111", 2: "#222222"})
+    figure = overlay(
+        "t",
+        "u",
+        [series("loss", 2), series("loss", 1)],
+        {1: "a", 2: "b"},
+        {1: "#111111", 2: "#222222"},
+        {1: "solid", 2: "dash"},
+    )
     assert [(trace.name, trace.line.color) for trace in figure.data] == [("a", "#111111"), ("b", "#222222")]
 
 
 def test_the_legend_of_many_runs_lists_their_groups():
     members = [series("loss", run) for run in (1, 2, 3)]
     names, colors = {1: "λ 0, seed 0", 2: "λ 0, seed 1", 3: "λ 1, seed 0"}, dict.fromkeys((1, 2, 3), "#111111")
-    figure = overlay("t", "u", members, names, colors, groups={1: "λ 0", 2: "λ 0", 3: "λ 1"})
+    figure = overlay(
+        "t", "u", members, names, colors, dict.fromkeys(names, "solid"), groups={1: "λ 0", 2: "λ 0", 3: "λ 1"}
+    )
     assert [(trace.name, trace.legendgroup, trace.showlegend) for trace in figure.data] == [
         ("λ 0", "λ 0", True),
         ("λ 0", "λ 0", False),
@@ -110,26 +119,58 @@ def test_colours_are_the_same_whatever_the_order():
     assert all(a != b for a, b in itertools.combinations(PALETTE, 2))
 
 
+def luminance(color: str) -> float:
+    """Return the relative luminance of WCAG 2."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, bright = sorted((luminance(one), luminance(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
 def test_a_smaller_weight_is_paler_whatever_the_others_are():
-    shades = [lambda_shade(PALETTE[0], lambda_) for lambda_ in (10, 1, 0.1, 0.01, 1e-3, 1e-6, 1e-300)]
-    assert shades[0] == shades[1] == PALETTE[0] and shades[-1] == shades[-2] == lighter(PALETTE[0], 0.7)
-    assert len(set(shades[1:5])) == 4
-    assert shades[2] == lighter(PALETTE[0], 0.7 / 3)
+    weights = (1e300, 100, 10, 1, 0.1, 0.01, 1e-6, 1e-300)
+    for color in PALETTE:
+        shades = [lambda_shade(color, lambda_) for lambda_ in weights]
+        assert shades[3] == color and shades[-1] == lighter(color, 0.6)
+        brightness = [luminance(shade) for shade in shades]
+        assert brightness == sorted(brightness)
+
+
+@pytest.mark.parametrize("color", PALETTE[:6])
+@pytest.mark.parametrize("pair", [(1, 10), (0.3, 3), (0.1, 1), (0.3, 1), (1, 3)])
+def test_neighbouring_weights_are_told_apart_on_both_backgrounds(color, pair):
+    pale, dark = (lambda_shade(color, lambda_) for lambda_ in pair)
+    assert contrast(pale, dark) > 1.25
+    assert lambda_dash(pair[0]) != lambda_dash(pair[1])
+    assert all(
+        contrast(shade, background) > 1.75
+        for shade in (pale, dark)
+        for background in ("#FFFFFF", "#11161C")
+        if pair[0] > 0.1
+    )
+
+
+def test_a_line_of_a_baseline_is_solid():
+    assert lambda_dash(0) == lambda_dash(None) == lambda_dash(1) == "solid"
 
 
 @pytest.mark.parametrize("name", ["accuracy", "validation_accuracy", "train_accuracy", "validation_worst_group"])
 def test_the_axis_of_a_share_ends_at_0_and_1(name):
-    axis = overlay("t", "u", [series(name)], {1: "a"}, {1: "#111111"}).layout.yaxis
+    axis = overlay("t", "u", [series(name)], {1: "a"}, {1: "#111111"}, {1: "solid"}).layout.yaxis
     assert (axis.autorangeoptions.clipmin, axis.autorangeoptions.clipmax) == (0, 1)
     panel = curves(Panel("t", (name,), "u"), [series(name)]).layout.yaxis
     assert (panel.autorangeoptions.clipmin, panel.autorangeoptions.clipmax) == (0, 1)
 
 
 def test_a_loss_has_no_end_and_no_axis_has_an_si_prefix():
-    figure = overlay("t", "u", [series("loss")], {1: "a"}, {1: "#111111"}, log_y=True)
+    figure = overlay("t", "u", [series("loss")], {1: "a"}, {1: "#111111"}, {1: "solid"}, log_y=True)
     assert figure.layout.yaxis.autorangeoptions.clipmax is None
     assert figure.layout.yaxis.exponentformat == figure.layout.xaxis.exponentformat == "power"
-    logarithmic = overlay("t", "u", [series("accuracy")], {1: "a"}, {1: "#111111"}, log_y=True)
+    logarithmic = overlay("t", "u", [series("accuracy")], {1: "a"}, {1: "#111111"}, {1: "solid"}, log_y=True)
     assert logarithmic.layout.yaxis.autorangeoptions.clipmax is None
 
 

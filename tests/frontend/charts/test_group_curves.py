@@ -58,6 +58,14 @@ def test_one_seed_has_a_line_and_no_band():
     assert figure.layout.yaxis.type == "log"
 
 
+def test_curves_of_one_regularizer_differ_in_colour_and_dash():
+    found = found_of([0, 1, 10])
+    curves = group_curves(found, [series(run, {1: 1.0, 2: 2.0}) for run in (1, 2, 3)], "step")
+    figure = mean_curves("loss", curves, x="step", log_x=False, log_y=False, smoothing=0.0)
+    assert len({trace.line.color for trace in figure.data}) == 3
+    assert [trace.line.dash for trace in figure.data] == ["solid", "solid", "dot"]
+
+
 def test_smoothing_leaves_the_raw_mean_faint():
     curves = group_curves(found_of([1, 1]), [series(1, {1: 4.0, 2: 2.0}), series(2, {1: 4.0, 2: 2.0})], "step")
     band, raw, smooth = mean_curves("loss", curves, x="step", log_x=False, log_y=False, smoothing=0.5).data
