@@ -12,7 +12,7 @@ from densitylab.frontend.ui.api import catalog
 
 
 def show_paper_downloads(name: str, make: Callable[[], Paper]) -> None:
-    """Draw a menu of files; each is made when its button is pressed.
+    """Draw a row of files, folded; each is made when its button is pressed.
 
     Args:
         name: of the files.
@@ -31,10 +31,11 @@ def show_paper_downloads(name: str, make: Callable[[], Paper]) -> None:
             icon=":material/download:",
             on_click="ignore",
             help=help_text,
-            width="stretch",
         )
 
-    with st.popover("For a paper", icon=":material/article:"):
+    # Not a popover: it would stay open, in the corner of the page, while another tab hides its button
+    folded = st.expander("For a paper", icon=":material/article:")
+    with folded, st.container(horizontal=True):
         button(
             "Tables (LaTeX)",
             ".tex",

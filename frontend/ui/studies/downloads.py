@@ -35,8 +35,8 @@ def show_downloads(report: StudyReport) -> None:
             on_click="ignore",
             help="The report as text",
         )
-        show_paper_downloads(name, lambda: collect_study(client, report))
         show_frozen_page(name, lambda: freeze_study(client, report.study.id))
+    show_paper_downloads(name, lambda: collect_study(client, report))
 
 
 def _page_address() -> str:
