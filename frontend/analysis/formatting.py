@@ -214,6 +214,22 @@ def joined(values: Sequence[int]) -> str:
     return ",".join(str(value) for value in values)
 
 
+def ranges(numbers: Sequence[int]) -> str:
+    """Return the numbers with consecutive ones joined, such as 1–3, 7."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("–".join(map(str, part)) for part in parts)
+
+
+def runs_text(numbers: Sequence[int]) -> str:
+    """Return the numbers of runs with the noun."""
+    return f"{'run' if len(numbers) == 1 else 'runs'} {ranges(numbers)}"
+
+
 def escaped(text: str) -> str:
     """Escape the text for Markdown."""
     for character in "\\`*_{}[]<>#$~|:":

@@ -17,7 +17,7 @@ from densitylab.backend.shared.contracts.studies import (
 )
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.curve_names import metric_label
-from densitylab.frontend.analysis.formatting import readable, result_label
+from densitylab.frontend.analysis.formatting import ranges, readable, result_label
 from densitylab.frontend.analysis.setting_names import setting_label, settings_text
 from densitylab.frontend.analysis.tables import BEST, cell
 from densitylab.frontend.client.catalog import Catalog
@@ -165,14 +165,3 @@ def price_text(minutes: float) -> str:
 def replaced_text(study: Study) -> str:
     """Return which data sets were taken in place of the study's own; "" where none was."""
     return ", ".join(f"{other} in place of {own}" for own, other in study.datasets.items())
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Return the numbers with consecutive ones joined, such as 1–3, 7."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ", ".join("–".join(map(str, part)) for part in parts)

@@ -9,7 +9,7 @@ from densitylab.backend.shared.contracts import Experiment, Run, Status
 from densitylab.backend.shared.statistics.groups import Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns, short_label, text
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
-from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, joined, number, status_text
+from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, number, ranges, status_text
 from densitylab.frontend.charts.figures import overlay
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
@@ -66,7 +66,7 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
         rows.append(
             {
                 "Group": comparison.labels[comparison.index_of(group)],
-                "Seeds": joined(group.seeds) or "—",
+                "Seeds": ranges(group.seeds) or "—",
                 "Runs": ", ".join(f"{count} {status_text(status)}" for status, count in counts.items()),
                 "Progress": round(100 * sum(run.progress for run in expected) / len(expected)),
                 "Time left": "" if left is None else duration(left),
@@ -86,6 +86,7 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
         column_config={
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Group": st.column_config.TextColumn(pinned=True),
+            "Runs": st.column_config.TextColumn(width=230),  # it grows while the runs change their status
         },
     )
     return [groups[row] for row in event.selection.rows if row < len(groups)]

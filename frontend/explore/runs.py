@@ -7,7 +7,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import MAX_RUNS_PER_ATTRIBUTION, Run, Status
 from densitylab.backend.shared.statistics.groups import group_runs
 from densitylab.frontend.analysis.comparison import compare
-from densitylab.frontend.analysis.formatting import escaped, joined, run_name
+from densitylab.frontend.analysis.formatting import escaped, run_name, runs_text
 from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.analysis.origins import seed_of
 from densitylab.frontend.client import ApiError
@@ -49,7 +49,7 @@ def choose_runs(purpose: str) -> list[Run]:
                 missing.append(run_id)
     if missing:
         st.error(
-            f"Not found: run {joined(missing)}. It may have been deleted; the others are shown.",
+            f"Not found: {runs_text(missing)}. It may have been deleted; the others are shown.",
             icon=":material/link_off:",
         )
         put("runs", [run_id for run_id in value("runs") if run_id not in missing])

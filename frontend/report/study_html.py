@@ -3,11 +3,11 @@
 from markupsafe import Markup
 
 from densitylab.backend.shared.contracts.studies import StudyReport
+from densitylab.frontend.analysis.formatting import ranges
 from densitylab.frontend.analysis.study_text import (
     READING_NOTE,
     VERDICTS,
     column_labels,
-    ranges,
     replaced_text,
     result_table,
     runs_table,

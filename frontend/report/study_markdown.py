@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from densitylab.backend.shared.contracts.studies import StudyReport
+from densitylab.frontend.analysis.formatting import ranges
 from densitylab.frontend.analysis.study_text import (
     READING_NOTE,
     TextTable,
     claims_table,
-    ranges,
     replaced_text,
     result_table,
     results_table,

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import SearchProgress
-from densitylab.frontend.analysis.formatting import counted, escaped, joined, number, readable
+from densitylab.frontend.analysis.formatting import counted, escaped, number, ranges, readable
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.status import flash
@@ -56,7 +56,7 @@ def _table(search: SearchProgress) -> pd.DataFrame:
             "Within the budget": within[item.within_budget],
             f"{search.result}, validation": number(item.value),
             "Best so far": "yes" if item.best else "",
-            "Runs": joined(item.runs),
+            "Runs": ranges(item.runs),
         }
         for item in search.candidates
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import SearchProgress
-from densitylab.frontend.analysis.formatting import joined, number
+from densitylab.frontend.analysis.formatting import number, ranges
 from densitylab.frontend.charts.trials import parameter_name, parameter_value, trials_chart
 from densitylab.frontend.ui.api import api
 from densitylab.frontend.ui.live_chart import live_chart
@@ -51,7 +51,7 @@ def _table(search: SearchProgress) -> pd.DataFrame:
                 },
                 "Validation accuracy": number(item.accuracy),
                 "Why": item.reason,
-                "Runs": joined(item.runs),
+                "Runs": ranges(item.runs),
             }
         )
     return pd.DataFrame(rows)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from densitylab.frontend.analysis.formatting import counted, escaped
 
-_SHOWN = 110  # characters of a sentence beside others
+_SHOWN = 300  # characters of a sentence in the line
 
 
 def show_warning_line(sentences: Sequence[str]) -> None:

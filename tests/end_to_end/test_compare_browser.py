@@ -102,6 +102,7 @@ def test_the_report_opens_without_a_network(running_system, browser, experiment,
     reader.context.close()
 
 
+WHOLE = "tables => tables.every(table => table.scrollWidth <= table.clientWidth && table.clientWidth > 0)"
 FITS = """() => [...document.querySelectorAll('.densitylab-groups')].every(
     box => box.scrollWidth <= box.clientWidth && [...box.querySelectorAll('th, td')].every(
         cell => cell.scrollWidth <= cell.clientWidth + 1))"""
@@ -113,6 +114,14 @@ def test_no_cell_of_the_table_is_cut_and_a_group_opens_its_run(running_system, b
     page.goto(f"{running_system.page}/compare?experiment={experiment}")
     page.locator(".densitylab-groups table").wait_for()
     assert page.evaluate(FITS)
+    page.get_by_text("For a paper").click()
+    expect(page.get_by_role("button", name="Tables (LaTeX)")).to_be_visible()
+    page.get_by_role("tab", name="Best λ and claims").click()
+    expect(page.get_by_role("button", name="Tables (LaTeX)")).to_be_hidden()
+    tables = page.get_by_test_id("stTable")
+    expect(tables).to_have_count(2)  # the selected λ and the tests of the claim
+    assert tables.evaluate_all(WHOLE)
+    page.get_by_role("tab", name="Table").click()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth <= 390")
     page.locator(".densitylab-groups a").first.click()

@@ -19,3 +19,8 @@ def pictures(app: AppTest) -> str:
 
 def button(app: AppTest, label: str) -> Any:
     return next(item for item in app.button if item.label == label)
+
+
+def plain(text: str) -> str:
+    """Return the text without the escapes of Markdown."""
+    return text.replace("\\", "")

@@ -6,7 +6,8 @@ import streamlit as st
 from densitylab.backend.shared.contracts.comparisons import Claim, ClaimQuestion
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.comparison import text
-from densitylab.frontend.analysis.formatting import escaped, fixed, joined
+from densitylab.frontend.analysis.formatting import escaped, fixed, runs_text
+from densitylab.frontend.ui.wrapped_table import wrapped_table
 
 
 def budget_text(accuracy_budget: float) -> str:
@@ -27,11 +28,9 @@ def show_claim_tests(claim: Claim, result: str, constraint: str = "") -> None:
         "accuracy": f"costs at most {budget_text(claim.accuracy_budget)}",
         "constraint": f"at most {100 * claim.constraint_budget:g} points worse: {constraint}",
     }
-    st.dataframe(
-        pd.DataFrame([_row(question, words[question.question]) for question in claim.questions]), hide_index=True
-    )
+    wrapped_table(pd.DataFrame([_row(question, words[question.question]) for question in claim.questions]))
     for flag in claim.flags:
-        st.warning(f"{escaped(flag.text)} Runs: {joined(flag.runs)}.", icon=":material/warning:")
+        st.warning(f"{escaped(flag.text)} {runs_text(flag.runs).capitalize()}.", icon=":material/warning:")
 
 
 def _row(question: ClaimQuestion, words: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from densitylab.backend.shared.contracts import Evaluation
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column, repeated_text
 from densitylab.frontend.analysis.comparison import Comparison, all_runs, results_in_several_columns, short_label
-from densitylab.frontend.analysis.formatting import joined, run_flags
+from densitylab.frontend.analysis.formatting import run_flags, runs_text
 from densitylab.frontend.ui.api import api, caller, catalog
 
 MAX_RUNS = 60  # whose evaluations are read
@@ -31,7 +31,7 @@ def comparison_warnings(comparison: Comparison, columns: Sequence[Column]) -> li
     for run in all_runs(comparison):
         for words in run_flags(run):
             flagged.setdefault(words, []).append(run.id)
-    sentences += [f"{words}: run {joined(runs)}." for words, runs in flagged.items()]
+    sentences += [f"{words}: {runs_text(runs)}." for words, runs in flagged.items()]
     sentences += evaluation_warnings(comparison, columns)
     conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
     return sentences + list(filter(None, [conditions, repeated_text(comparison.groups)]))
@@ -47,4 +47,4 @@ def evaluation_warnings(comparison: Comparison, columns: Sequence[Column]) -> li
         for item in evaluations_of(caller(), run.id, repr(run.results)):
             for flag in item.flags if item.name in labels else ():
                 flagged.setdefault((item.name, flag.text), []).append(run.id)
-    return [f"{'; '.join(labels[name])}: {text} (run {joined(runs)})" for (name, text), runs in flagged.items()]
+    return [f"{'; '.join(labels[name])}: {text} ({runs_text(runs)})" for (name, text), runs in flagged.items()]

@@ -7,7 +7,7 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts import Run
 from densitylab.frontend.analysis.comparison import Comparison
-from densitylab.frontend.analysis.formatting import counted, escaped, joined
+from densitylab.frontend.analysis.formatting import counted, escaped, runs_text
 from densitylab.frontend.charts.evaluation_curves import EvaluationChart, evaluation_charts, parse_click
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, draw_spreads, evaluation_spreads, sample_spreads
 from densitylab.frontend.charts.results import curve_table, description, draw, spread_table
@@ -78,4 +78,4 @@ def show_evaluation_plots(
             )
         )
     for text, ids in chosen.flags.items():
-        st.warning(f"{escaped(text)} (run {joined(ids)})", icon=":material/warning:")
+        st.warning(f"{escaped(text)} ({runs_text(ids)})", icon=":material/warning:")

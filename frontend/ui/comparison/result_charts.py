@@ -42,6 +42,7 @@ from densitylab.frontend.ui.comparison.comparison_warnings import evaluation_war
 from densitylab.frontend.ui.comparison.live_choice import chosen_option, live_choice
 from densitylab.frontend.ui.comparison.open_run import open_run
 from densitylab.frontend.ui.warning_line import show_warning_line
+from densitylab.frontend.ui.wrapped_table import wrapped_table
 
 MAX_RESPONSES, MAX_AXES, MAX_LINES = 6, 6, 60
 NO_CONSTRAINT = "none"
@@ -177,8 +178,7 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
     if told := best_method_text(rows, comparison, column):
         st.markdown(escaped(told))
     show_warning_line(evaluation_warnings(comparison, rule.results))
-    pinned = {name: st.column_config.TextColumn(pinned=True) for name in ("method", "λ")}
-    st.dataframe(table, hide_index=True, column_config=pinned)
+    wrapped_table(table)
     for row in rows:
         if row.group is None:
             method = method_label(row.method.groups[-1], comparison.varied, catalog())

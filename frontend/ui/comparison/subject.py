@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Run
-from densitylab.frontend.analysis.formatting import counted, joined
+from densitylab.frontend.analysis.formatting import counted, joined, ranges, runs_text
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.address import replace_parameter
 from densitylab.frontend.ui.api import api
@@ -47,8 +47,8 @@ def _chosen_runs(run_ids: Sequence[int]) -> Subject:
                 raise
             missing.append(run_id)
     if missing:
-        st.warning(f"Not found: run {joined(missing)}. It may have been deleted.", icon=":material/link_off:")
-    return Subject(f"Runs {joined(existing)}", [], lambda: [api().run(run_id) for run_id in existing])
+        st.warning(f"Not found: {runs_text(missing)}. It may have been deleted.", icon=":material/link_off:")
+    return Subject(f"Runs {ranges(existing)}", [], lambda: [api().run(run_id) for run_id in existing])
 
 
 def _chosen_experiments() -> Subject:

@@ -6,8 +6,8 @@ import streamlit as st
 
 from densitylab.backend.shared.contracts.comparisons import Verdict
 from densitylab.backend.shared.contracts.studies import StudyClaim, StudyReport
-from densitylab.frontend.analysis.formatting import escaped, joined, readable
-from densitylab.frontend.analysis.study_text import column_label, ranges
+from densitylab.frontend.analysis.formatting import escaped, joined, readable, runs_text
+from densitylab.frontend.analysis.study_text import column_label
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.comparison.claim_tests import show_claim_tests
 
@@ -40,7 +40,7 @@ def _show_answer(claim: StudyClaim, labels: Mapping[str, str], *, key: str) -> N
     with links, st.container(horizontal=True, gap="small"):
         for name, runs in (("first", claim.first), ("second", claim.second)):
             if runs:
-                _compare_link(f"{name}: {_runs(runs)}", runs)
+                _compare_link(f"{name}: {runs_text(runs)}", runs)
         if claim.first and claim.second:
             _compare_link("compare", claim.first + claim.second, icon=":material/scatter_plot:")
     if claim.claim is not None:
@@ -51,7 +51,3 @@ def _show_answer(claim: StudyClaim, labels: Mapping[str, str], *, key: str) -> N
 
 def _compare_link(label: str, runs: Sequence[int], icon: str | None = None) -> None:
     st.page_link("app_pages/compare.py", label=label, icon=icon, query_params={"runs": joined(runs)})
-
-
-def _runs(runs: Sequence[int]) -> str:
-    return f"{'run' if len(runs) == 1 else 'runs'} {ranges(runs)}"

@@ -12,6 +12,7 @@ from densitylab.frontend.analysis.study_plan import evaluation_lines, plan_table
 from densitylab.frontend.analysis.study_text import price_text
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
 from densitylab.frontend.ui.price import time_text
+from densitylab.frontend.ui.wrapped_table import wrapped_table
 
 _OWN = ""  # the study's own data set
 
@@ -61,7 +62,7 @@ def _choose_datasets(cost: StudyPreflight, key: str) -> Mapping[str, str]:
 
 def _show_plan(launches: Sequence[StudyLaunchPreflight]) -> None:
     table = plan_table(launches, catalog())
-    st.table(pd.DataFrame(table.rows, columns=table.columns).map(escaped), hide_index=True)
+    wrapped_table(pd.DataFrame(table.rows, columns=table.columns))
     for line in evaluation_lines(launches, catalog()):
         st.markdown(f"**Evaluations** of {escaped(line)}.")
 

@@ -16,13 +16,16 @@ from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
 from densitylab.frontend.ui.comparison import live_choice
 from tests.frontend.constrained_runs import constrained_runs
-from tests.frontend.page_text import button, page_text, pictures
+from tests.frontend.page_text import button, page_text, pictures, plain
 
 pytestmark = pytest.mark.timeout(120)
 
 
 def table(app: AppTest, *columns: str):
-    return next(item.value for item in app.dataframe if set(columns) <= set(item.value.columns))
+    """Return the first table with these columns, without the escapes of Markdown."""
+    tables = [item.value for item in app.dataframe]
+    tables += [item.value.rename(columns=plain).map(plain) for item in app.table]
+    return next(item for item in tables if set(columns) <= set(item.columns))
 
 
 @pytest.fixture
@@ -304,19 +307,21 @@ def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constr
     assert "best at ≤ 2 points accuracy loss, with Leakage, share at most 5 points worse" in made
 
 
-def test_few_images_are_said_above_the_tables_of_their_result(page, live_api, constrained):
+def test_few_images_are_said_in_full_above_the_tables_of_their_result(page, live_api, constrained):
+    text = "Evaluated on 100 images only: the interval is wide. Next: the data set has no more, so train more seeds."
     with live_api.database.write() as session:
         for run_id in constrained[:2]:
             evaluation = evaluations.named(session, run_id, "pgd_linf")
             row = session.get_one(EvaluationRow, evaluation.id)
-            row.flags = [{"key": "few_samples", "text": "Evaluated on 100 images only."}]
+            row.flags = [{"key": "few_samples", "text": text}]
     experiment = str(live_api.client.run(constrained[0]).experiment)
     app = page.open("compare", experiment=experiment)
-    words = f"PGD accuracy, L∞ ε = 0.05\\: Evaluated on 100 images only. (run {constrained[0]},{constrained[1]})"
-    assert page_text(app).count(words) >= 2  # above the groups, and above the selected λ
+    words = f"PGD accuracy, L∞ ε = 0.05: {text} (runs {constrained[0]}–{constrained[1]})"
+    assert plain(page_text(app)).count(words) >= 2  # above the groups, and above the selected λ
+    assert [plain(item.label) for item in app.expander].count(f"1 warning: {words}") == 2
     app.multiselect(key="results").set_value(["accuracy.accuracy"])
     app = app.selectbox(key="best").set_value("Leakage, share").run()
-    assert words not in page_text(app)
+    assert words not in plain(page_text(app))
 
 
 def test_results_are_preliminary_while_runs_are_unfinished(page, live_api):

@@ -49,7 +49,7 @@ def test_one_experiment_groups_its_seeds_and_draws_its_runs_together(page, sweep
     text = page_text(app)
     assert "4 runs" in text and "the disk is full" in text
     (groups,) = (table.value for table in app.dataframe if "Group" in table.value)
-    assert list(groups["Seeds"]) == ["0,1", "0,1"]
+    assert list(groups["Seeds"]) == ["0–1", "0–1"]
     assert groups["Runs"][0] == "1 ✓ succeeded, 1 ✕ failed"
     (curves,) = (table.value for table in app.dataframe if "loss" in table.value)
     assert len(curves) == 3 and set(curves["Step"]) == {10}

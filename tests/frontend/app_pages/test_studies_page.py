@@ -5,7 +5,7 @@ from urllib.parse import unquote
 import pytest
 
 from densitylab.frontend.analysis.formatting import joined
-from tests.frontend.page_text import button, page_text
+from tests.frontend.page_text import button, page_text, plain
 
 pytestmark = pytest.mark.timeout(240)
 CLAIM = "Marginal-density smoothing has a smaller share of leakage than no penalty"
@@ -14,11 +14,6 @@ CLAIM = "Marginal-density smoothing has a smaller share of leakage than no penal
 @pytest.fixture
 def finished(leakage_study) -> int:
     return leakage_study.id
-
-
-def plain(text: str) -> str:
-    """Return the text without the escapes of Markdown."""
-    return text.replace("\\", "")
 
 
 def opened(page, study: int):
@@ -112,7 +107,7 @@ def test_claims_name_their_answer_their_tests_and_both_groups(page, live_api, fi
     links = [link.proto.query_string for link in app.get("page_link")]
     for runs in (first.first, first.second, first.first + first.second):
         assert any(unquote(link).endswith(f"runs={joined(runs)}") for link in links)
-    assert any("p (t test)" in table.value for table in app.dataframe)
+    assert any("p (t test)" in table.value for table in app.table)
 
 
 def test_tables_have_a_row_for_each_method_at_its_selected_weight(page, finished):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from densitylab.backend.shared.contracts.studies import StudyReport
-from densitylab.frontend.analysis.study_text import ranges
+from densitylab.frontend.analysis.formatting import ranges
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.report.study_html import study_html
 from densitylab.frontend.report.study_markdown import study_markdown
