@@ -230,7 +230,7 @@ def scatter(
                 "mode": "lines",
                 "uid": "front",
                 "name": "Pareto front",
-                "line": {"color": "rgba(128,128,128,0.7)", "width": 1, "dash": "dot"},
+                "line": {"color": "rgba(128,128,128,0.3)", "width": 4},
                 "hoverinfo": "skip",
             }
         )

@@ -55,7 +55,7 @@ def figure_caption(figure: PaperFigure) -> str:
     if any(point.dominated for point in points):
         front = (
             " Hollow marks are dominated: another one is at least as good in both results and better in one. The "
-            "dotted line joins the others, the Pareto front."
+            "broad grey line joins the others, the Pareto front."
         )
     return f"{as_sentence(figure.title)} Marks are means over seeds (n = {n}){bars}.{lines}{numbers}{front}"
 

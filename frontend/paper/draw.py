@@ -7,8 +7,10 @@ figures/NAME.svg. It needs matplotlib alone.
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 POINTS = 8  # size of all text
 CHARACTER = 0.55 * POINTS / 72  # inches, a mean
@@ -44,6 +47,8 @@ STYLE: Any = {  # of matplotlib
 
 FRONT = "Pareto front; hollow: dominated"
 MARK = 3  # points, half the side of a point's square
+BAR = 1  # points, half the width of an interval's bar with room beside it
+TICK = 0.3  # inches between the λ of an axis
 SIDES = ((0.7, 0.5), (0.7, -0.5), (-0.7, 0.5), (-0.7, -0.5), (1, 0), (-1, 0), (0, 1), (0, -1))  # of a point
 Row = dict[str, str]
 Box = tuple[float, float, float, float]  # left, bottom, right, top
@@ -74,7 +79,7 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
     width = layout["width"]
     figure = Figure(figsize=(width, 1), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
-    placed = _positions([row["x"] for row in rows])
+    placed = _positions([row["x"] for row in rows], width / columns - 0.7)
     for axes, title in zip(grid, titles, strict=False):
         _panel(axes, [row for row in rows if row["panel"] == title], layout["colors"], placed)
         if len(titles) > 1:
@@ -96,7 +101,7 @@ def _figure(layout: dict[str, Any], rows: Sequence[Row]) -> Figure:
 def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
     front = sorted({(placed.at(row["x"]), float(row["y"])) for row in rows if row["dominated"] == "no"})
     if any(row["dominated"] == "yes" for row in rows):
-        axes.plot(*zip(*front, strict=True), color="0.5", linestyle=":", linewidth=1, zorder=0, label=FRONT)
+        axes.plot(*zip(*front, strict=True), color="0.85", linewidth=3, zorder=0, label=FRONT)
     for index, (label, color) in enumerate(colors.items()):
         points = [row for row in rows if row["line"] == label]
         if not points:
@@ -136,12 +141,16 @@ def _panel(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axi
 
 
 def _name_points(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed: "Axis") -> None:
-    """Write the λ of each point beside it in the colour of its line, where neither another λ nor a point is; once where
-    several lines begin at one baseline. The axes have their final size, and the texts lie in them."""
+    """Write the λ of each point beside it in the colour of its line, where no other λ, no point and no interval is,
+    once where several lines begin at one baseline. The axes have their final size, and the texts lie in them."""
     in_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     places = {(placed.at(row["x"]), float(row["y"])): None for row in rows}
     marks = {place: [float(at) * in_points for at in axes.transData.transform(place)] for place in places}
     taken = [(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in marks.values()]
+    for row in rows:
+        for low, high in _intervals(row, placed):
+            (x_low, y_low), (x_high, y_high) = axes.transData.transform([low, high]) * in_points
+            taken.append((x_low - BAR, y_low - BAR, x_high + BAR, y_high + BAR))
     left, bottom, right, top = (float(end) * in_points for end in axes.get_window_extent().extents)
 
     def lost(box: Box) -> float:
@@ -171,7 +180,17 @@ def _name_points(axes: Axes, rows: Sequence[Row], colors: dict[str, str], placed
                 color=color,
                 zorder=4,
                 in_layout=False,
+                path_effects=[withStroke(linewidth=1.5, foreground="white")],
             )
+
+
+def _intervals(row: Row, placed: "Axis") -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Yield the ends of the point's intervals."""
+    x, y = placed.at(row["x"]), float(row["y"])
+    if row["x_low"]:
+        yield (float(row["x_low"]), y), (float(row["x_high"]), y)
+    if row["y_low"]:
+        yield (x, float(row["y_low"])), (x, float(row["y_high"]))
 
 
 def _box(mark: Sequence[float], size: tuple[float, float], side: tuple[float, float]) -> Box:
@@ -197,7 +216,8 @@ class Axis:
         self.ticks = ticks  # None: as matplotlib chooses
 
 
-def _positions(values: Sequence[str]) -> Axis:
+def _positions(values: Sequence[str], inches: float) -> Axis:
+    """Return the positions of the values on an axis of this length."""
     try:
         numbers = sorted({float(value) for value in values})
     except ValueError:
@@ -214,8 +234,10 @@ def _positions(values: Sequence[str]) -> Axis:
         return left if float(value) == 0 else math.log10(float(value))
 
     decades = [10.0**power for power in range(math.ceil(left + 1), math.floor(at(str(positive[-1]))) + 1)]
-    shown = decades if len(decades) > 1 else positive
-    every = math.ceil(len(shown) / 4)  # at most four, which fit below a narrow panel
+    gaps = [math.log10(after / before) for before, after in pairwise(positive)]
+    fit = min(gaps) * inches / (math.log10(positive[-1]) - left) >= TICK
+    shown = positive if fit or len(decades) < 2 else decades
+    every = 1 if fit else math.ceil(len(shown) / 4)  # at most four, which fit below a narrow panel
     ticks = {math.log10(number): f"{number:g}" for number in shown[::every]}
     return Axis(at, {left: "0", **ticks} if numbers[0] == 0 else ticks)
 
@@ -254,7 +276,8 @@ def _points(handle: Any) -> int:
 
 
 def _wrapped(text: str, inches: float) -> str:
-    return fill(text, max(int(inches / CHARACTER), 8))
+    """Break the text into lines, but not within "ε = 0.05", nor before an arrow."""
+    return fill(re.sub(r" (?=[=↑↓ε])|(?<==) ", "\N{NO-BREAK SPACE}", text), max(int(inches / CHARACTER), 8))
 
 
 def main() -> None:

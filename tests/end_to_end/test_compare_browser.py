@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from densitylab.backend.shared.contracts import ExperimentRequest
+from tests.end_to_end.expanders import open_expander
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 90_000  # milliseconds
@@ -114,9 +115,10 @@ def test_no_cell_of_the_table_is_cut_and_a_group_opens_its_run(running_system, b
     page.goto(f"{running_system.page}/compare?experiment={experiment}")
     page.locator(".densitylab-groups table").wait_for()
     assert page.evaluate(FITS)
-    page.get_by_text("For a paper").click()
+    open_expander(page.get_by_text("For a paper"))
     expect(page.get_by_role("button", name="Tables (LaTeX)")).to_be_visible()
     page.get_by_role("tab", name="Best λ and claims").click()
+    page.wait_for_url("**tab=Best*")
     expect(page.get_by_role("button", name="Tables (LaTeX)")).to_be_hidden()
     tables = page.get_by_test_id("stTable")
     expect(tables).to_have_count(2)  # the selected λ and the tests of the claim

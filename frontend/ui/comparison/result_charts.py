@@ -130,7 +130,7 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
             )
     st.caption(
         "Diamonds: means over seeds with 95 % intervals. Dots: single runs. Faint groups are dominated: another group "
-        "is at least as good in both results and better in one. The dotted line joins the Pareto front."
+        "is at least as good in both results and better in one. The broad grey line joins the Pareto front."
     )
     return shown
 

@@ -143,6 +143,54 @@ def test_lambda_zero_is_at_the_left_end_of_a_logarithmic_axis():
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "0.1", "1", "10"]
 
 
+def test_every_lambda_has_a_tick_where_there_is_room():
+    lambdas = (0.0, 0.3, 1.0, 3.0, 10.0)
+    line = [PaperPoint(lambda_, Estimate(0.5, 0.4, 0.6, 3), lambda_, [1]) for lambda_ in lambdas]
+    item = replace(figure(), panels=[PaperPanel("", {"a": line})])
+    with opened(item) as drawn:
+        assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["0", "0.3", "1", "3", "10"]
+    with opened(replace(item, panels=item.panels * 3)) as drawn:  # narrow ones, and the same panel thrice
+        assert len(drawn.axes[0].get_xticklabels()) <= 5
+    crowded = [replace(line[1], x=lambda_) for lambda_ in (0.1, 0.11, 1.0, 10.0, 100.0)]
+    with opened(replace(item, panels=[PaperPanel("", {"a": crowded})])) as drawn:
+        assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["0.1", "1", "10", "100"]
+
+
+def test_a_label_breaks_neither_within_the_strength_nor_before_the_arrow():
+    item = replace(figure(), y_label="PGD accuracy, L∞ ε = 0.05 ↑")
+    with opened(item) as drawn:
+        text = drawn.axes[0].get_ylabel().replace("\N{NO-BREAK SPACE}", " ")
+    assert text.split("\n") == ["PGD accuracy,", "L∞ ε = 0.05 ↑"]
+
+
+def test_no_interval_strikes_through_a_lambda():
+    points_ = [
+        PaperPoint(Estimate(x, x - 2, x + 2, 3), Estimate(x, x - 2, x + 2, 3), lambda_, [1], dominated=False)
+        for x, lambda_ in ((1.0, 0.1), (4.0, 1.0), (7.0, 10.0))
+    ]
+    item = replace(figure(), panels=[PaperPanel("", {"a": points_})])
+    with opened(item) as drawn:
+        drawn.draw_without_rendering()
+        (axes,) = drawn.axes
+        bars = [segment for item in axes.containers[0].lines[2] for segment in item.get_segments()]
+        ends = [Bbox(axes.transData.transform(segment)) for segment in bars]
+        boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 3 and len(ends) == 6
+    for box, end in itertools.product(boxes, ends):
+        assert end.x1 < box.x0 or end.x0 > box.x1 or end.y1 < box.y0 or end.y0 > box.y1
+
+
+def test_the_pareto_front_looks_like_no_line_of_a_method():
+    points_ = [
+        PaperPoint(Estimate(x, None, None, 3), Estimate(y, None, None, 3), x, [1], dominated=x > 1)
+        for x, y in ((0.0, 2.0), (1.0, 3.0), (2.0, 1.0))
+    ]
+    item = replace(figure(), panels=[PaperPanel("", {"a": points_})])
+    with opened(item) as drawn:
+        front = next(line for line in drawn.axes[0].lines if line.get_label() == draw.FRONT)
+        assert front.get_linestyle() == "-" and front.get_linewidth() > 2
+
+
 def test_settings_that_are_no_numbers_have_a_place_each():
     norms = [PaperPoint(norm, Estimate(0.5, 0.4, 0.6, 3), 0.1, [1]) for norm in ("1", "2", "inf")]
     item = replace(figure(), panels=[PaperPanel("", {"a": norms, "b": norms[1:]})])
