@@ -10,6 +10,7 @@ from densitylab.backend.shared.statistics.estimates import estimate
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import readable
 from densitylab.frontend.analysis.group_names import names_of_x
+from densitylab.frontend.charts.figures import FEW_SEEDS
 from densitylab.frontend.charts.results import Trace, images_link, plots_by_title, trace_label
 from densitylab.frontend.client.catalog import Catalog
 
@@ -145,7 +146,19 @@ def _traces(label: str, color: str, dash: str, members: Sequence[RunCurve], comp
             "high": [mean.high if mean else None for mean in means],
         }
     )
-    return [Trace(f"{label}, mean of {len(members)}", color, curve, _clicks(first), first.bounds, first.x_names, dash)]
+    few = len(members) <= FEW_SEEDS
+    return [
+        Trace(
+            f"{label}, mean of {len(members)}",
+            color,
+            curve,
+            _clicks(first),
+            first.bounds,
+            first.x_names,
+            dash,
+            bars=few,
+        )
+    ]
 
 
 def _clicks(member: RunCurve) -> list[str]:

@@ -1,7 +1,7 @@
 """Plotly figures of training curves and scatter plots; the page adds the colours of its theme."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -43,6 +43,7 @@ SECONDARY_PANELS = (
 GROUP_WEIGHTS = "group_weight_"  # beginning of the curves that share a panel, one of each group
 MAX_OTHER_PANELS = 24  # of curves with names of a training loop elsewhere
 MAX_LEGEND = 12
+FEW_SEEDS = 2  # whose interval is drawn as a bar: a band would cover all other curves
 MAX_MARKERS = 600  # of a chart; each is an element of the page
 # Room for the axis labels; where it is too small, Plotly draws a second time
 MARGIN = {"l": 58, "r": 30, "t": 40, "b": 50}
@@ -289,6 +290,12 @@ def whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
         "thickness": 1.2,
         "visible": any(item.high is not None for item in estimates),
     }
+
+
+def bars_of_few(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
+    """Return the intervals over two seeds as thin error bars of a trace; those over more are bands."""
+    barred = [item if item.n <= FEW_SEEDS else replace(item, low=None, high=None) for item in estimates]
+    return whiskers(barred, translucent(color, 0.6)) | {"thickness": 1}
 
 
 def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:

@@ -14,7 +14,7 @@ from densitylab.backend.shared.statistics.groups import newest_of_each_seed
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.charts.axes import number_axis
-from densitylab.frontend.charts.figures import BELOW, MARGIN, X_LABELS, XAxis, smoothed
+from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, X_LABELS, XAxis, bars_of_few, smoothed
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ def mean_curves(
     smoothing: float,
     bounds: Bounds = UNBOUNDED,
 ) -> go.Figure:
-    """Draw the curves with their bands; smoothing applies to the mean, and the raw mean stays, faint. The y-axis ends
-    at the bounds of the values."""
+    """Draw the curves with their intervals: bands, or bars where there are two seeds. Smoothing applies to the mean,
+    and the raw mean stays, faint. The y-axis ends at the bounds of the values."""
     figure = go.Figure()
     for curve in curves:
         banded = [
             (at, value)
             for at, value in zip(curve.x, curve.values, strict=True)
-            if value.low is not None and (value.low > 0 or not log_y)
+            if value.low is not None and value.n > FEW_SEEDS and (value.low > 0 or not log_y)
         ]  # a log axis has no values below zero
         if banded:
             figure.add_scatter(
@@ -109,6 +109,7 @@ def mean_curves(
             mode="lines+markers" if len(curve.x) < 60 else "lines",
             marker={"size": 4},
             line={"color": curve.color, "width": 2, "dash": curve.dash},
+            error_y=bars_of_few(curve.values, curve.color),
             customdata=[curve.opens] * len(curve.x),
             text=[f"{curve.label}, mean of {value.n}" for value in curve.values],
             hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",

@@ -1,8 +1,9 @@
 """Results over λ on a logarithmic axis with a position for λ = 0: response curves and parallel coordinates."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import plotly.graph_objects as go
 
@@ -13,7 +14,7 @@ from densitylab.frontend.analysis.comparison import Comparison, column_label, sh
 from densitylab.frontend.analysis.origins import lambda_of
 from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.charts.axes import number_axis
-from densitylab.frontend.charts.figures import BELOW, MARGIN
+from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, bars_of_few
 from densitylab.frontend.client.catalog import Catalog
 
 
@@ -70,14 +71,14 @@ def lines(comparison: Comparison, column: Column) -> list[Line]:
 
 
 def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *, title: str = "") -> go.Figure:
-    """Draw the result over λ: means, bands of the 95 % intervals over seeds, and each run as a dot."""
+    """Draw the result over λ: means, the 95 % intervals over seeds as bands, over two seeds as bars, and each run as a
+    dot."""
     drawn = lines(comparison, column)
     axis = lambda_axis(lambda_ for line in drawn for lambda_, _, _ in line.points)
     figure = go.Figure()
     for line in drawn:
         x = [axis.position(lambda_) for lambda_, _, _ in line.points]
-        banded = [(at, mean) for at, (_, _, mean) in zip(x, line.points, strict=True) if mean.half_width is not None]
-        if len(banded) > 1:
+        for number, banded in enumerate(_bands(x, line)):
             figure.add_scatter(
                 x=[at for at, _ in banded] + [at for at, _ in reversed(banded)],
                 y=[mean.high for _, mean in banded] + [mean.low for _, mean in reversed(banded)],
@@ -87,7 +88,7 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
                 hoverinfo="skip",
                 mode="lines",
                 name=f"{line.label}, interval",
-                uid=f"{line.label}-band",
+                uid=f"{line.label}-band-{number}",
                 showlegend=False,
                 legendgroup=line.label,
             )
@@ -115,6 +116,7 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
                 "symbol": "diamond",
                 "color": [comparison.colors[comparison.index_of(group)] for _, group, _ in line.points],
             },
+            error_y=bars_of_few([mean for _, _, mean in line.points], line.color),
             showlegend=False,
             customdata=[group.runs[0].id for _, group, _ in line.points],
             text=[
@@ -162,6 +164,15 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
     bounds = catalog.bounds(column.evaluation, column.value)
     figure.update_yaxes(number_axis(column_label(column, comparison, catalog), bounds))
     return figure
+
+
+def _bands(x: Sequence[float], line: Line) -> Iterator[list[tuple[float, Estimate]]]:
+    """Yield the stretches of neighbouring points whose intervals are drawn as a band."""
+    placed = [(at, mean) for at, (_, _, mean) in zip(x, line.points, strict=True)]
+    for banded, stretch in groupby(placed, lambda item: item[1].n > FEW_SEEDS and item[1].half_width is not None):
+        points = list(stretch)
+        if banded and len(points) > 1:
+            yield points
 
 
 def _shown(drawn: Sequence[Line]) -> list[tuple[float, Group]]:

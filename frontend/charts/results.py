@@ -31,6 +31,7 @@ class Trace:
     bounds: Bounds = UNBOUNDED  # of the values
     x_names: Sequence[str] = ()  # of x = 0, 1, ...; empty: x is a number
     dash: str = "solid"  # of a line
+    bars: bool = False  # the intervals of a line are bars, not a band
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _line(figure: go.Figure, trace: Trace) -> None:
         for x, low, high in zip(curve.x, _bounds(curve.low, curve), _bounds(curve.high, curve), strict=True)
         if low is not None and high is not None
     ]
-    if banded:
+    if banded and not trace.bars:
         figure.add_scatter(
             x=[x for x, *_ in banded] + [x for x, *_ in reversed(banded)],
             y=[high for *_, high in banded] + [low for _, low, _ in reversed(banded)],
@@ -277,6 +278,9 @@ def _line(figure: go.Figure, trace: Trace) -> None:
         legendgroup=trace.label,
         line={"color": trace.color, "width": 2, "dash": trace.dash},
         marker={"size": 7},
+        error_y=_whiskers(curve.y, _bounds(curve.low, curve), _bounds(curve.high, curve), translucent(trace.color, 0.6))
+        if trace.bars
+        else None,
         customdata=list(trace.clicks) or None,
         hovertemplate=f"{trace.label}<br>%{{x:.4g}}: %{{y:.4g}}<extra></extra>",
     )

@@ -31,6 +31,22 @@ def test_response_lines_begin_at_the_shared_baseline():
     assert len(dots.x) == 8 and set(dots.customdata) == set(found.run_colors)
 
 
+def test_the_interval_over_two_seeds_is_a_bar_between_bands():
+    seeds = {0: 3, 0.1: 3, 1: 2, 10: 3}
+    runs = [
+        make_run("a", lambda_, seed, results=measured(0.9, 0.1 * seed, 0.5))
+        for lambda_, number in seeds.items()
+        for seed in range(number)
+    ]
+    found = compare(runs, NO_CATALOG)
+    pgd = next(column for column in found.columns if column.result == "pgd_linf.accuracy")
+    figure = lambda_response(found, pgd, NO_CATALOG)
+    (band,) = [trace for trace in figure.data if trace.fill == "toself"]
+    assert sorted(set(band.x)) == pytest.approx([-2, -1])  # λ = 0 and 0.1; no band passes over λ = 1
+    means = next(trace for trace in figure.data if trace.uid == "a-means")
+    assert [length > 0 for length in means.error_y.array] == [False, False, True, False]
+
+
 def test_a_method_without_results_has_no_line():
     runs = matched_runs()
     waiting = [run.model_copy(update={"results": {}}) if run.spec.regularizer.key == "b" else run for run in runs]

@@ -1,5 +1,6 @@
 """Curves of evaluations over runs and their seeds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from densitylab.backend.shared.contracts import (
 )
 from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.charts.evaluation_curves import evaluation_charts, parse_click
+from densitylab.frontend.charts.results import draw
 from densitylab.frontend.client.catalog import Catalog
 
 PLOT = CatalogPlot(
@@ -67,13 +69,17 @@ def measured(
     ]
 
 
-def test_seeds_that_share_their_points_become_a_mean_with_a_band():
+def test_seeds_that_share_their_points_become_a_mean_with_its_interval():
     runs = [run(1, seed=0), run(2, seed=1)]
     (chart,) = evaluation_charts(compare(runs, OFFERED), {1: measured([0.8, 0.4]), 2: measured([0.6, 0.6])}, OFFERED)
     (trace,) = chart.traces
     assert trace.curve.y == pytest.approx([0.7, 0.5])
     assert trace.curve.high[0] == pytest.approx(0.7 + 12.7062 * 0.1, abs=1e-3)  # Student's t with one degree of freedom
-    assert trace.label.endswith("mean of 2")
+    assert trace.label.endswith("mean of 2") and trace.bars
+    (line,) = draw(chart.plot, [trace]).data  # no band over two seeds
+    assert line.error_y.array[0] == pytest.approx(12.7062 * 0.1, abs=1e-3)
+    (band, line) = draw(chart.plot, [replace(trace, bars=False)]).data
+    assert band.fill == "toself" and line.error_y.array is None
 
 
 def test_the_band_of_a_share_ends_at_its_bounds():

@@ -1,5 +1,7 @@
 """Mean curves over seeds against means worked by hand."""
 
+import pytest
+
 from densitylab.backend.shared.contracts import MetricPoint, MetricSeries, Run, RunSpec
 from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.charts.group_curves import group_curves, mean_curves, mean_table, run_table
@@ -66,8 +68,17 @@ def test_curves_of_one_regularizer_differ_in_colour_and_dash():
     assert [trace.line.dash for trace in figure.data] == ["solid", "solid", "dot"]
 
 
+def test_the_interval_over_two_seeds_is_a_bar_that_covers_no_other_curve():
+    curves = group_curves(found_of([1, 1]), [series(1, {1: 4.0}), series(2, {1: 6.0})], "step")
+    (line,) = mean_curves("loss", curves, x="step", log_x=False, log_y=False, smoothing=0.0).data
+    assert line.error_y.array[0] == pytest.approx(12.706, abs=1e-3)
+    curves = group_curves(found_of([1, 1, 1]), [series(run, {1: 4.0 + run}) for run in (1, 2, 3)], "step")
+    band, line = mean_curves("loss", curves, x="step", log_x=False, log_y=False, smoothing=0.0).data
+    assert band.fill == "toself" and line.error_y.array == (0,)
+
+
 def test_smoothing_leaves_the_raw_mean_faint():
-    curves = group_curves(found_of([1, 1]), [series(1, {1: 4.0, 2: 2.0}), series(2, {1: 4.0, 2: 2.0})], "step")
+    curves = group_curves(found_of([1, 1, 1]), [series(run, {1: 4.0, 2: 2.0}) for run in (1, 2, 3)], "step")
     band, raw, smooth = mean_curves("loss", curves, x="step", log_x=False, log_y=False, smoothing=0.5).data
     assert band.fill == "toself" and raw.y == (4.0, 2.0) and raw.opacity < 1
     assert smooth.y == (4.0, (4 * 0.5 + 2) / 1.5)
