@@ -1,7 +1,7 @@
 """Estimated time of the evaluations of runs."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
@@ -9,6 +9,8 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from densitylab.backend.services.estimates import cost_model
+from densitylab.backend.services.estimates.capacity import Capacity
+from densitylab.backend.services.estimates.training_cost import on_cpu
 from densitylab.backend.shared.catalog import Catalog, DatasetEntry, EvaluationEntry, ModelEntry, network_cost
 from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
 from densitylab.backend.shared.store import datasets, evaluation_times
@@ -18,14 +20,20 @@ Basis = Literal["measured", "calibrated", "unknown"]
 
 @dataclass(frozen=True)
 class EvaluationTime:
-    """Seconds of all evaluations of a run; None with the basis "unknown"."""
+    """Seconds of the evaluations of a run, and what they rest on."""
 
-    seconds: float | None
+    each: tuple[float | None, ...]  # in the order of the spec; None: not known
     basis: Basis
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds of all; None with the basis "unknown"."""
+        known = [value for value in self.each if value is not None]
+        return sum(known) if len(known) == len(self.each) else None
 
 
 def evaluation_times_of(
-    session: Session, catalog: Catalog, planned: Sequence[RunSpec], cores: Callable[[RunSpec], float | None]
+    session: Session, catalog: Catalog, capacity: Capacity, planned: Sequence[RunSpec]
 ) -> list[EvaluationTime]:
     """Return the time of each run's evaluations: medians of finished ones with the same parameters, data and model, and
     for others the cost model's estimate.
@@ -33,9 +41,10 @@ def evaluation_times_of(
     Args:
         session: of the database.
         catalog: with the costs of evaluations and networks.
+        capacity: of the workers that evaluate the runs.
         planned: complete specs.
-        cores: gives the CPU cores of a run; None where the cost model does not apply.
     """
+    at_most = capacity.cores / capacity.at_once(len(planned))
     medians: dict[str, dict[str, float]] = {}
     estimates: dict[tuple[str, str], float | None] = {}
     answers = []
@@ -53,13 +62,11 @@ def evaluation_times_of(
                 measured += 1
                 continue
             if (kind, key) not in estimates:
-                estimates[kind, key] = _calibrated(session, catalog, spec, item, cores(spec))
+                cores = min(capacity.threads_of(catalog, spec), at_most)
+                estimates[kind, key] = _calibrated(session, catalog, spec, item, cores)
             seconds.append(estimates[kind, key])
-        complete = [value for value in seconds if value is not None]
-        if len(complete) < len(seconds):
-            answers.append(EvaluationTime(None, "unknown"))
-        else:
-            answers.append(EvaluationTime(sum(complete), "measured" if measured == len(seconds) else "calibrated"))
+        basis: Basis = "measured" if measured == len(seconds) else "unknown" if None in seconds else "calibrated"
+        answers.append(EvaluationTime(tuple(seconds), basis))
     return answers
 
 
@@ -74,14 +81,14 @@ def _key(key: str, params: Mapping[str, Any], split: str) -> str:
     return json.dumps([key, params, split], sort_keys=True)
 
 
-def _calibrated(
-    session: Session, catalog: Catalog, spec: RunSpec, item: EvaluationSpec, cores: float | None
-) -> float | None:
+def _calibrated(session: Session, catalog: Catalog, spec: RunSpec, item: EvaluationSpec, cores: float) -> float | None:
+    if not on_cpu(session, spec):
+        return None  # the cost model does not apply to GPUs
     dataset = catalog.dataset(spec.dataset.key, spec.dataset.params)
     network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, dataset)
     images = _images(session, dataset, spec, item)
     cost = cost_model.evaluation_cost(catalog, catalog.find(EvaluationEntry, item.key), item.params, dataset)
-    if cores is None or network is None or images is None or cost is None or dataset.shape is None:
+    if network is None or images is None or cost is None or dataset.shape is None:
         return None
     return cost_model.evaluation_seconds(network, cost, images, dataset.shape, cores)
 
