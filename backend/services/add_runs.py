@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import preflight
+from densitylab.backend.services.estimates.capacity import Capacity
+from densitylab.backend.services.estimates.expected_times import with_expected_times
 from densitylab.backend.services.experiments import ensure_prepared, optional_entries
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
@@ -35,6 +37,7 @@ def add_runs(
     database: Database,
     catalog: Catalog,
     queue: Queue,
+    settings: Settings,
     experiment_id: int,
     request: RunsRequest,
     provenance: dict[str, str],
@@ -60,11 +63,13 @@ def add_runs(
         except InvalidRequest as invalid:
             raise invalid if request.sweep is not None else _in_the_request(invalid) from None
         ensure_prepared(session, catalog, new)
+        new = with_expected_times(session, catalog, capacity, new)
         added = experiments.add_runs(
             session, experiment_id, posted, new, dict(provenance), request.priority, key.caller
         )
         return [added, skipped]
 
+    capacity = Capacity.find(queue, settings)
     posted = request.model_dump(mode="json", exclude_defaults=True)
     added, skipped = once(database, key, {"experiment": experiment_id, "runs": posted}, make).made
     return added, skipped

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services import datasets, optuna_runs
 from densitylab.backend.services.availability import require_available
+from densitylab.backend.services.estimates.capacity import Capacity
+from densitylab.backend.services.estimates.expected_times import with_expected_times
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.initial_weights import inherit, with_sources
 from densitylab.backend.services.search_runs import first_runs, validation_result
@@ -17,6 +19,7 @@ from densitylab.backend.shared.catalog import Catalog, EvaluationEntry
 from densitylab.backend.shared.contracts import Component, EvaluationSpec, ExperimentRequest, FieldError, OptunaSearch
 from densitylab.backend.shared.database import Database
 from densitylab.backend.shared.errors import InvalidRequest
+from densitylab.backend.shared.settings import Settings
 from densitylab.backend.shared.store import experiments, runs
 from densitylab.backend.shared.store.idempotency import Key
 
@@ -25,6 +28,7 @@ def launch(
     database: Database,
     catalog: Catalog,
     queue: Queue,
+    settings: Settings,
     request: ExperimentRequest,
     provenance: dict[str, str],
     key: Key,
@@ -43,7 +47,15 @@ def launch(
         planned = plan(session, catalog, request)
     require_available(queue, catalog, optional_entries(planned))
     posted = request.model_dump(exclude_unset=True)
-    make = partial(insert, catalog=catalog, request=request, planned=planned, provenance=provenance, owner=key.caller)
+    make = partial(
+        insert,
+        catalog=catalog,
+        capacity=Capacity.find(queue, settings),
+        request=request,
+        planned=planned,
+        provenance=provenance,
+        owner=key.caller,
+    )
     return once(database, key, posted, make).made
 
 
@@ -51,6 +63,7 @@ def insert(
     session: Session,
     *,
     catalog: Catalog,
+    capacity: Capacity,
     request: ExperimentRequest,
     planned: Sequence[specs.Planned],
     provenance: dict[str, str],
@@ -59,6 +72,7 @@ def insert(
     """Insert the experiment with its planned runs, and begin its search; return its id. Raises as `launch` does."""
     ready = with_sources(session, catalog, planned, lock=True)
     ensure_prepared(session, catalog, ready)
+    ready = with_expected_times(session, catalog, capacity, ready)
     row = experiments.create(
         session,
         name=request.name,
@@ -69,6 +83,7 @@ def insert(
         provenance=provenance,
         priority=request.priority,
         owner=owner,
+        workers=capacity.workers,
     )
     if isinstance(request.search, OptunaSearch):
         optuna_runs.begin(session, row.id, request, request.search, ready, provenance)

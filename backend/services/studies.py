@@ -10,6 +10,7 @@ from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services import datasets, experiments
 from densitylab.backend.services.availability import require_available
 from densitylab.backend.services.estimates import preflight
+from densitylab.backend.services.estimates.capacity import Capacity
 from densitylab.backend.services.idempotency import once
 from densitylab.backend.services.study_evaluations import waits, with_replaced
 from densitylab.backend.shared import contracts, specs
@@ -35,6 +36,7 @@ def launch(
     database: Database,
     catalog: Catalog,
     queue: Queue,
+    settings: Settings,
     request: answers.StudyRequest,
     provenance: dict[str, str],
     key: Key,
@@ -52,15 +54,23 @@ def launch(
             _plan(session, catalog, queue, definition, item, request.datasets) for item in definition.size.launches
         ]
 
+    capacity = Capacity.find(queue, settings)
+
     def make(session: Session) -> int:
-        made = [_insert(session, catalog, item, provenance, key.caller) for item in ready]
+        made = [_insert(session, catalog, capacity, item, provenance, key.caller) for item in ready]
         return studies.create(session, definition, request.datasets, made, key.caller)
 
     return once(database, key, {"study": request.model_dump()}, make).made
 
 
 def go_on(
-    database: Database, catalog: Catalog, queue: Queue, study_id: int, provenance: dict[str, str], owner: Caller
+    database: Database,
+    catalog: Catalog,
+    queue: Queue,
+    settings: Settings,
+    study_id: int,
+    provenance: dict[str, str],
+    owner: Caller,
 ) -> None:
     """Launch what was left out of a study and is possible now. The caller delivers the tasks. Raises NotFound."""
     with database.read() as session:
@@ -70,12 +80,13 @@ def go_on(
             for planned, item in zip(stored.definition.size.launches, stored.launches, strict=True)
             if item.experiment is None
         }
+    capacity = Capacity.find(queue, settings)
     with database.write() as session:
         locked = studies.lock(session, study_id)
         if locked is None:
             raise NotFound("study", study_id, _POINTER)
         made = [
-            _insert(session, catalog, ready[item.key], provenance, owner)
+            _insert(session, catalog, capacity, ready[item.key], provenance, owner)
             if item.experiment is None
             else replace(item, evaluated=False)  # λ that are selected now may be others
             for item in locked.launches
@@ -270,7 +281,12 @@ def _check_evaluations(
 
 
 def _insert(
-    session: Session, catalog: Catalog, ready: _Ready, provenance: dict[str, str], owner: Caller
+    session: Session,
+    catalog: Catalog,
+    capacity: Capacity,
+    ready: _Ready,
+    provenance: dict[str, str],
+    owner: Caller,
 ) -> StoredLaunch:
     if ready.request is None:
         return ready.state
@@ -278,6 +294,7 @@ def _insert(
         experiment = experiments.insert(
             session,
             catalog=catalog,
+            capacity=capacity,
             request=ready.request,
             planned=ready.planned,
             provenance=provenance,

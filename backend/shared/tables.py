@@ -65,6 +65,7 @@ class ExperimentRow(Owned, Base):
     search: Mapped[Json | None]  # request, name of the result on validation images, provenance and priority of its runs
     search_status: Mapped[SearchStatus | None] = mapped_column(String(16), index=True)
     search_reason: Mapped[str | None] = mapped_column(Text)
+    workers: Mapped[int | None]  # that could train its runs when it was launched
     created_at: Mapped[float]
 
 
@@ -175,6 +176,7 @@ class TaskRow(Owned, Base):
     stage: Mapped[str] = mapped_column(String(200), default="")
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     eta_seconds: Mapped[float | None]
+    expected_seconds: Mapped[float | None]  # of the whole task, estimated before it began
     lease_until: Mapped[float | None]
     # Incremented by every claim: a worker with an older token cannot write
     token: Mapped[int] = mapped_column(Integer, default=0)

@@ -75,7 +75,7 @@ def launch_experiment(
     """Queue one run, or one for every point of the sweep. While the broker is down they wait in the database."""
     if dry_run:
         return preflight_experiment(body, database, catalog, queue, settings)
-    experiment_id = launch(database, catalog, queue, body, provenance, key)
+    experiment_id = launch(database, catalog, queue, settings, body, provenance, key)
     try_deliver(database, queue)
     with database.read() as session:
         answer = experiments.get(session, experiment_id)
@@ -106,11 +106,12 @@ def add_runs(
     database: DatabaseDep,
     catalog: CatalogDep,
     queue: QueueDep,
+    settings: SettingsDep,
     provenance: Provenance,
     key: IdempotencyKey,
 ) -> AddedRuns:
     """Queue more runs in the experiment. Specs that it has already give 409, or are skipped on request."""
-    added, skipped = add_runs_to_experiment(database, catalog, queue, experiment_id, body, provenance, key)
+    added, skipped = add_runs_to_experiment(database, catalog, queue, settings, experiment_id, body, provenance, key)
     try_deliver(database, queue)
     with database.read() as session:
         answer = experiments.get(session, experiment_id)

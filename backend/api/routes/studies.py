@@ -52,12 +52,13 @@ def launch_study(
     database: DatabaseDep,
     catalog: CatalogDep,
     queue: QueueDep,
+    settings: SettingsDep,
     provenance: Provenance,
     key: IdempotencyKey,
 ) -> Study:
     """Launch the experiments of a study. What needs a data set that is missing is left out, with a sentence that says
     what to do; the rest runs."""
-    study_id = service.launch(database, catalog, queue, body, provenance, key)
+    study_id = service.launch(database, catalog, queue, settings, body, provenance, key)
     try_deliver(database, queue)
     with database.read() as session:
         stored = studies.get(session, study_id)
@@ -105,11 +106,12 @@ def continue_study(
     database: DatabaseDep,
     catalog: CatalogDep,
     queue: QueueDep,
+    settings: SettingsDep,
     provenance: Provenance,
     caller: CallerDep,
 ) -> Study:
     """Launch the experiments that were left out and are possible now; a repeated request launches none twice."""
-    service.go_on(database, catalog, queue, study_id, provenance, caller)
+    service.go_on(database, catalog, queue, settings, study_id, provenance, caller)
     try_deliver(database, queue)
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     with database.read() as session:

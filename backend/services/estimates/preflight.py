@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
-from densitylab.backend.services.estimates import capacity as capacities
 from densitylab.backend.services.estimates import cost_model, evaluation_cost, seed_notes, training_cost, training_notes
 from densitylab.backend.services.estimates.capacity import Capacity
 from densitylab.backend.services.estimates.training_cost import Pace, batch_size, train_size
@@ -57,7 +56,7 @@ def price(
     for run in every:
         experiments.check_source_runs(session, catalog, run)
     planned = [item.spec for item in every]
-    capacity = capacities.find(queue, settings)
+    capacity = Capacity.find(queue, settings)
     trained = training_cost.training_times_of(session, catalog, capacity, every)
     evaluated = evaluation_cost.evaluation_times_of(session, catalog, capacity, planned)
     steps = [_steps(catalog, item) for item in every]

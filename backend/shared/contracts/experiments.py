@@ -107,11 +107,17 @@ class Experiment(Answer):
     )
     untimed_evaluations: int = Field(
         default=0,
-        description="unfinished evaluations that `eta_seconds` leaves out, since none of their kind has ended yet",
+        description="unfinished evaluations that `eta_seconds` leaves out: none of their kind has ended yet, and there "
+        "was no estimate at the launch",
     )
     workers: list[str] = Field(
         default_factory=list,
-        description="names of the workers that `eta_seconds` counts on: at its tasks now, or within the last minute",
+        description="names of the workers that are at its tasks now, or were within the last minute",
+    )
+    eta_workers: int = Field(
+        default=1,
+        description="number of workers that `eta_seconds` counts on: those at its tasks, and until its first run is "
+        "trained at least those that there were at the launch",
     )
     request: dict[str, Any] = Field(default_factory=dict, description="as posted: a launch, an import or a logged run")
     additions: list[dict[str, Any]] = Field(default_factory=list, description="requests that added runs, in order")

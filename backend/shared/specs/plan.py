@@ -39,6 +39,8 @@ class Planned:
     init_from: dict[str, Any] = field(default_factory=dict)  # the checkpoint that it starts from, for its provenance
     point: Mapping[str, tuple[int, Any]] = field(default_factory=dict)  # of the sweep: (index, value) by path
     grid: str = "/sweep"  # JSON pointer to the grid of the point
+    training_seconds: float | None = None  # estimated
+    evaluation_seconds: Sequence[float | None] = ()  # estimated, of the spec's evaluations; (): not known
 
     def locate(self, pointer_: str) -> str:
         """Return the pointer to the sweep's value where that value decides the spec's field; else the field's."""

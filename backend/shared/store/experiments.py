@@ -41,8 +41,10 @@ def create(
     provenance: dict[str, Any],
     priority: contracts.Priority = contracts.Priority.NORMAL,
     owner: Caller = LOCAL,
+    workers: int | None = None,
 ) -> ExperimentRow:
-    """Insert the experiment with its runs, their train tasks and their evaluations, all queued."""
+    """Insert the experiment with its runs, their train tasks and their evaluations, all queued. `workers`: that can
+    train them now; None: not known."""
     row = ExperimentRow(
         name=name,
         notes=notes,
@@ -52,6 +54,7 @@ def create(
         request=request,
         owner=owner.name,
         owner_token=owner.token,
+        workers=workers,
         created_at=now(session),
     )
     session.add(row)
@@ -348,6 +351,7 @@ def _answers(session: Session, rows: Sequence[ExperimentRow]) -> list[contracts.
                 eta_seconds=time.seconds,
                 untimed_evaluations=time.untimed_evaluations,
                 workers=list(time.workers),
+                eta_workers=time.worker_count,
                 request=row.request,
                 additions=row.additions,
                 owner=row.owner,

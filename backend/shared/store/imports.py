@@ -110,7 +110,7 @@ def add_run(
         if training is None:
             raise NoPlace(f"Run {run_id} was deleted, or has got other weights meanwhile.")
         after = None if Status(training.status).final else training.id
-    runs.queue_evaluations(session, [(run_id, after, item) for item in spec.evaluations])
+    runs.queue_evaluations(session, [(run_id, after, item, None) for item in spec.evaluations])
     location = f"runs/{run_id}/checkpoints/{staged.rpartition('/')[2]}"
     step = metrics.last_step(session, run_id)
     run_artifacts.move_checkpoint(session, run_id, location=location, size=size, step=step, final=True)

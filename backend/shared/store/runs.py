@@ -4,6 +4,7 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, cast
 
 from sqlalchemy import Select, Table, and_, bindparam, delete, insert, select
@@ -47,15 +48,19 @@ def create(
     ordered = sorted(zip(run_ids, planned, strict=True), key=lambda run: (run[1].spec.seed, run[1].spec.lambda_ != 0))
     at = now(session)
     train_ids = _insert_tasks(
-        session, [tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority) for run_id, _ in ordered]
+        session,
+        [
+            tasks.queued(TaskKind.TRAIN, at, run_id=run_id, priority=priority, expected_seconds=item.training_seconds)
+            for run_id, item in ordered
+        ],
     )
     events.note(session, TaskRow.run_id.in_(run_ids))
     queue_evaluations(
         session,
         [
-            (run_id, train_ids[run_id][0], evaluation)
+            (run_id, train_ids[run_id][0], evaluation, seconds)
             for run_id, item in ordered
-            for evaluation in item.spec.evaluations
+            for evaluation, seconds in zip_longest(item.spec.evaluations, item.evaluation_seconds)
         ],
         priority,
     )
@@ -113,18 +118,25 @@ def insert_runs(
 
 def queue_evaluations(
     session: Session,
-    evaluations: Sequence[tuple[int, int | None, contracts.EvaluationSpec]],
+    evaluations: Sequence[tuple[int, int | None, contracts.EvaluationSpec, float | None]],
     priority: contracts.Priority = contracts.Priority.NORMAL,
 ) -> None:
-    """Insert evaluations with their tasks, queued, as (run, task that they wait for, spec)."""
+    """Insert evaluations with their tasks, queued, as (run, task that they wait for, spec, estimated seconds)."""
     if not evaluations:
         return
     at = now(session)
     evaluate_ids = _insert_tasks(
         session,
         [
-            tasks.queued(TaskKind.EVALUATE, at, run_id=run_id, after_task=train_id, priority=priority)
-            for run_id, train_id, _ in evaluations
+            tasks.queued(
+                TaskKind.EVALUATE,
+                at,
+                run_id=run_id,
+                after_task=train_id,
+                priority=priority,
+                expected_seconds=seconds,
+            )
+            for run_id, train_id, _, seconds in evaluations
         ],
     )
     unused = {run_id: iter(task_ids) for run_id, task_ids in evaluate_ids.items()}
@@ -144,7 +156,7 @@ def queue_evaluations(
                 "provenance": {},
                 "created_at": at,
             }
-            for run_id, _, item in evaluations
+            for run_id, _, item, _ in evaluations
         ],
     )
 

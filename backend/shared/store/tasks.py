@@ -72,6 +72,7 @@ def queued(
     after_task: int | None = None,
     payload: dict[str, Any] | None = None,
     priority: Priority = Priority.NORMAL,
+    expected_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return the columns of a new task."""
     return {
@@ -88,6 +89,7 @@ def queued(
         "delivery": 0,
         "delivered": False,
         "created_at": at,
+        "expected_seconds": expected_seconds,
         "priority": _RANKS[priority],
     }
 

@@ -192,7 +192,7 @@ def test_an_experiment_tells_when_it_will_be_done(client: TestClient, work: Any,
     assert eta() is None
     with system.database.write() as session:
         row = session.get_one(TaskRow, held.task_id)
-        row.eta_seconds, row.started_at = 60.0, (row.started_at or 0) - 40
+        row.eta_seconds, row.progress, row.started_at = 60.0, 0.4, (row.started_at or 0) - 40
     assert eta() == pytest.approx(60 + 2 * 100, abs=5)  # it will have taken 100 s, and two are to come
     work.end(held)
     with system.database.write() as session:
@@ -278,6 +278,21 @@ def test_workers_train_side_by_side_and_share_the_cores(
     longest_last = asked(client, spec={**large, "threads": 1}, sweep={"epochs": [10, 20, 30]})
     (first, _, third) = longest_last["seconds_per_run"]
     assert longest_last["seconds"] == pytest.approx(first + third)
+
+
+def test_the_time_left_begins_with_the_price(client: TestClient, system: System, rq_queues: Any):
+    queues = rq_queues(TRAINING_QUEUES)
+    for name in ("a", "b"):
+        SimpleWorker(queues, connection=queues[0].connection, name=name, worker_ttl=30).register_birth()
+    body = {"name": "priced", "sweep": {"lambda_": [0, 0.1, 1], "seed": [0, 1]}}
+    price = asked(client, **body)
+    launched = client.post(LAUNCH, json=body).json()
+    assert (launched["untimed_evaluations"], launched["eta_workers"], launched["workers"]) == (0, 2, [])
+    in_all = price["seconds"] + price["evaluation_seconds"]
+    longest = max(price["seconds_per_run"])  # the evaluations begin on the worker that has trained its last run
+    assert in_all - longest < launched["eta_seconds"] <= in_all + 1e-6
+    added = client.post(f"{LAUNCH}/{launched['id']}/runs", json={"seeds": [2]}).json()["experiment"]
+    assert added["untimed_evaluations"] == 0 and added["eta_seconds"] > 1.3 * launched["eta_seconds"]
 
 
 def test_runs_of_the_last_hour_tell_how_fast_the_machine_is_now(client: TestClient, work: Any, system: System):

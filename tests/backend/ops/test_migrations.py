@@ -269,11 +269,11 @@ def test_words_of_before_are_found_and_the_index_can_be_removed(kind: str, reque
     migrate.upgrade(settings)
     database = Database(settings.database_url)
     for number in (1, 2):
-        with migrate._connection(settings) as connection:
-            command.downgrade(migrate._config(connection), "0026")
-            connection.commit()
-        with database.write() as session:  # without an index
+        with database.write() as session:
             launch(session)
+        with migrate._connection(settings) as connection:
+            command.downgrade(migrate._config(connection), "0026")  # without an index
+            connection.commit()
         migrate.upgrade(settings)
         assert found(database) == ([2, 1][-number:], [2, 1][-number:])
     database.close()

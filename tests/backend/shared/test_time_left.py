@@ -12,7 +12,7 @@ from densitylab.backend.reconciler import System
 from densitylab.backend.shared.contracts import Status, TaskKind
 from densitylab.backend.shared.store import time_left
 from densitylab.backend.shared.store.time_left import side_by_side
-from densitylab.backend.shared.tables import EvaluationRow, RunRow, TaskRow
+from densitylab.backend.shared.tables import EvaluationRow, ExperimentRow, RunRow, TaskRow
 from tests.backend.conftest import Work
 
 WEIGHTED, PLAIN, EVALUATION = 120.0, 60.0, 10.0  # seconds; six passes a step, and three
@@ -57,7 +57,6 @@ def show(session: Session, item: Planned, at: float) -> None:
     status, left, finished = Status.QUEUED, None, None
     if at >= item.end:
         status, finished = Status.SUCCEEDED, BEGAN + item.end
-        session.execute(update(EvaluationRow).where(EvaluationRow.task_id == item.task).values(seconds=item.seconds))
     elif at >= item.start:
         status = Status.RUNNING
         left = item.end - at if at - item.start >= LOADING or not item.training else None
@@ -77,13 +76,22 @@ def show(session: Session, item: Planned, at: float) -> None:
     )
 
 
-@pytest.fixture
-def estimates(work: Work, system: System) -> list[tuple[float, time_left.TimeLeft]]:
-    """Return (seconds that are really left, estimate) every 5 seconds of an experiment of both kinds of runs."""
+Estimates = list[tuple[float, time_left.TimeLeft]]
+
+
+def observe(work: Work, system: System, share: float | None = None) -> Estimates:
+    """Return (seconds that are really left, estimate) every 5 seconds of an experiment of both kinds of runs.
+
+    share: of its real time that each task was expected to take; None: nothing was expected.
+    """
     work.launch({"evaluations": []}, sweep={"lambda_": [0.1, 0], "seed": [0, 1, 2, 3]})
     answers = []
     with system.database.write() as session:
         planned = schedule(session, 1)
+        session.execute(update(ExperimentRow).values(workers=None if share is None else 2))
+        for item in planned if share is not None else ():
+            expected = {"expected_seconds": item.seconds * (share or 0)}
+            session.execute(update(TaskRow).where(TaskRow.id == item.task).values(expected))
         end = max(item.end for item in planned)
         for at in range(0, int(end), 5):
             for item in planned:
@@ -92,7 +100,12 @@ def estimates(work: Work, system: System) -> list[tuple[float, time_left.TimeLef
     return answers
 
 
-def test_the_estimate_is_right_from_the_first_steps_on(estimates: list[tuple[float, time_left.TimeLeft]]):
+@pytest.fixture
+def estimates(work: Work, system: System) -> Estimates:
+    return observe(work, system)
+
+
+def test_the_estimate_is_right_from_the_first_steps_on(estimates: Estimates):
     assert estimates[0][1].seconds is None  # no run has ended a step
     trained = [answer for right, answer in estimates if right < 40]
     assert trained and all(answer.untimed_evaluations == 0 for answer in trained)
@@ -102,10 +115,56 @@ def test_the_estimate_is_right_from_the_first_steps_on(estimates: list[tuple[flo
         assert answer.seconds - 12 <= right <= answer.seconds + evaluations + 12
 
 
-def test_the_estimate_does_not_jump_between_runs(estimates: list[tuple[float, time_left.TimeLeft]]):
+def test_the_estimate_does_not_jump_between_runs(estimates: Estimates):
     known = [(answer.seconds or 0.0) + answer.untimed_evaluations * EVALUATION / 2 for _, answer in estimates[1:]]
     steps = [later - earlier for earlier, later in itertools.pairwise(known)]
     assert len(steps) > 30 and max(steps) < 5
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0, 2.5])
+def test_the_estimate_moves_smoothly_from_the_expected_to_the_measured_times(share: float, work: Work, system: System):
+    observed = observe(work, system, share)
+    assert all(answer.untimed_evaluations == 0 and answer.seconds is not None for _, answer in observed)
+    right, first = observed[0]
+    assert first.seconds == pytest.approx(share * right, rel=0.15)  # before any task has an estimate of its own
+    ends = [5.0 * place + (answer.seconds or 0.0) for place, (_, answer) in enumerate(observed)]
+    moves = [abs(later - earlier) for earlier, later in itertools.pairwise(ends)]
+    slack = 0.02 * right
+    assert max(moves) < 0.2 * abs(right - ends[0]) + slack  # of the end that it foretells
+    assert sum(moves) < abs(ends[-1] - ends[0]) + slack  # never forth and back
+    late = [(right, answer) for right, answer in observed if right < 120]
+    assert late and all(answer.seconds == pytest.approx(right, abs=0.3 * right + 5) for right, answer in late)
+
+
+def test_an_evaluation_that_none_has_ended_of_takes_the_expected_time(work: Work, system: System):
+    """Also after others have ended, in the proportion that those took of theirs."""
+    runs = work.launch({"evaluations": [{"key": "leakage"}]}, sweep={"seed": [0, 1, 2]})
+    with system.database.write() as session:
+        write_trainings(session, runs, TRAINED, TRAINED, TRAINED)
+        of_key = {
+            key: TaskRow.id.in_(select(EvaluationRow.task_id).where(EvaluationRow.key == key))
+            for key in ("accuracy", "leakage")
+        }
+        for key, seconds in (("accuracy", 10.0), ("leakage", 30.0)):
+            session.execute(update(TaskRow).where(of_key[key]).values(expected_seconds=seconds))
+        assert time_left.of_experiments(session, [1], BEGAN)[1] == time_left.TimeLeft(3 * 10.0 + 3 * 30.0)
+        ended = {"status": Status.SUCCEEDED, "attempt": 1, "started_at": BEGAN, "finished_at": BEGAN + 20}
+        session.execute(update(TaskRow).where(of_key["accuracy"]).values(ended))
+        factor = (20.0 + 3 * 20.0) / (20.0 + 3 * 10.0)  # one task more, of the mean expected time, took as long
+        assert time_left.of_experiments(session, [1], BEGAN)[1].seconds == pytest.approx(3 * 30.0 * factor)
+
+
+def test_until_a_run_is_trained_the_workers_of_the_launch_count(work: Work, system: System):
+    runs = work.launch({"evaluations": []}, sweep={"seed": [0, 1, 2, 3]})
+    with system.database.write() as session:
+        session.execute(update(ExperimentRow).values(workers=2))
+        session.execute(update(TaskRow).where(TaskRow.kind == TaskKind.TRAIN).values(expected_seconds=60.0))
+        session.execute(update(TaskRow).where(TaskRow.kind == TaskKind.EVALUATE).values(expected_seconds=0.0))
+        left = time_left.of_experiments(session, [1], BEGAN)[1]
+        assert (left.seconds, left.worker_count, left.workers) == (2 * 60.0, 2, ())
+        write_trainings(session, runs, TRAINED, QUEUED, QUEUED, QUEUED)
+        left = time_left.of_experiments(session, [1], BEGAN + 100)[1]
+        assert (left.seconds, left.worker_count) == (3 * 60.0, 1)
 
 
 def test_evaluations_without_a_time_are_counted(work: Work, system: System):
@@ -168,8 +227,7 @@ def test_an_evaluation_that_runs_again_takes_its_whole_time(work: Work, system: 
 
     again = {"status": Status.QUEUED, "progress": 1.0}
     assert left(ended, begun, again) == time_left.TimeLeft(30.0 + 40.0)
-    with system.database.write() as session:
-        session.execute(update(EvaluationRow).values(seconds=10.0))
+    ended |= {"attempt": 1, "started_at": BEGAN, "finished_at": BEGAN + 10}
     assert left(ended, again, again).seconds == 20.0
 
 
