@@ -30,10 +30,11 @@ def note(planned: Sequence[RunSpec], catalog: Catalog) -> str | None:
     results = _default_results(planned[0], catalog)
     tests = compared * results
     factors = f" ({compared} groups × {results} results)" if min(compared, results) > 1 else ""
-    of = "The difference from λ = 0" if tests == 1 else f"Of {tests} differences from λ = 0{factors}, the clearest"
+    together = "" if tests == 1 else f", since {tests} are tested together{factors}"
     return (
-        f"{of} is established with {fewest} seeds if it is {least_difference(fewest, tests):.2g} times its standard "
-        f"deviation over seeds, with {_ENOUGH} seeds if it is {least_difference(_ENOUGH, tests):.2g} times."
+        f"With {fewest} seeds only a large difference from λ = 0 can be established: at least "
+        f"{least_difference(fewest, tests):.2g} times its standard deviation over seeds{together}. "
+        f"With {_ENOUGH} seeds {least_difference(_ENOUGH, tests):.2g} times is enough."
     )
 
 

@@ -42,23 +42,24 @@ def test_a_launch_says_what_its_seeds_allow_to_find():
         "One seed says nothing about other seeds: no difference from λ = 0 can be tested. Train at least 3."
     )
     assert note(planned([0.0, 1.0], 2), CATALOG) == (
-        "The difference from λ = 0 is established with 2 seeds if it is 9 times its standard deviation over seeds, "
-        "with 5 seeds if it is 1.2 times."
+        "With 2 seeds only a large difference from λ = 0 can be established: at least 9 times its standard "
+        "deviation over seeds. With 5 seeds 1.2 times is enough."
     )
     assert note(planned([0.0, 1.0, 10.0, 100.0], 3), CATALOG) == (
-        "Of 3 differences from λ = 0, the clearest is established with 3 seeds if it is 4.4 times its standard "
-        "deviation over seeds, with 5 seeds if it is 1.8 times."
+        "With 3 seeds only a large difference from λ = 0 can be established: at least 4.4 times its standard "
+        "deviation over seeds, since 3 are tested together. With 5 seeds 1.8 times is enough."
     )
     assert note(planned([0.0, 1.0], 3, "accuracy", "pgd_linf"), CATALOG) == (
-        f"Of 2 differences from λ = 0, the clearest is established with 3 seeds if it is {least_difference(3, 2):.2g} "
-        "times its standard deviation over seeds, with 5 seeds if it is 1.6 times."
+        "With 3 seeds only a large difference from λ = 0 can be established: at least "
+        f"{least_difference(3, 2):.2g} times its standard deviation over seeds, since 2 are tested together. "
+        "With 5 seeds 1.6 times is enough."
     )
 
 
 def test_it_counts_the_tests_of_the_default_table():
     told = note(planned([0.0, 1.0, 10.0], 3, "accuracy", "groups", "pgd_linf", dataset="textured_digits"), CATALOG)
-    assert told is not None and told.startswith("Of 8 differences from λ = 0 (2 groups × 4 results), the clearest is ")
-    assert f"{least_difference(5, 8):.2g} times." in told
+    assert told is not None and ", since 8 are tested together (2 groups × 4 results). " in told
+    assert f"{least_difference(5, 8):.2g} times is enough." in told
 
 
 def test_it_says_nothing_where_there_is_no_question():
