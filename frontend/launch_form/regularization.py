@@ -11,7 +11,7 @@ from densitylab.backend.shared.contracts import CatalogEntry
 from densitylab.frontend.analysis.formatting import escaped
 from densitylab.frontend.launch_form.attack_epsilon import training_radii
 from densitylab.frontend.launch_form.context import FormContext
-from densitylab.frontend.launch_form.suggestion import draw_suggestion
+from densitylab.frontend.launch_form.converted_lambda import draw_conversion
 from densitylab.frontend.launch_form.sweeps import Grid, Method, log_spaced
 from densitylab.frontend.ui.field_errors import problem
 from densitylab.frontend.ui.number_field import number_field
@@ -55,7 +55,6 @@ def draw_regularization(
         )
     with cells.lambdas:
         entry = form.catalog.entry("regularizer", regularizer["key"])
-        advice = _first_sweep(entry, grid["lambda_"])
         lambdas = number_list(
             "λ (penalty weights)",
             grid["lambda_"],
@@ -63,9 +62,11 @@ def draw_regularization(
             at="/spec/lambda_",
             errors=form.errors,
             help="One run per value; separate values by commas. 0 is the baseline without regularization. "
-            f"{advice} λ of different networks, data sets, regularizers, norms or powers are not comparable.",
+            f"{_first_sweep(entry)} λ of different networks, data sets, regularizers, norms or powers are not "
+            "comparable.",
         )
         form.errors.show("/spec/lambda_", "/sweep/lambda_", "/sweep/0/lambda_")
+        _offer_first_sweep(entry, lambdas, f"{form.key}/lambda")
     with cells.seeds:
         seeds = number_list(
             "Seeds",
@@ -80,21 +81,35 @@ def draw_regularization(
         st.caption("Each λ is trained once per seed. Intervals over seeds need at least two; use three or more.")
         with st.container(horizontal=True):
             _draw_log_spaced(form.key, entry)
-            draw_suggestion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
+            draw_conversion(form, {**data_and_model, "regularizer": regularizer}, lambdas or [])
         attacking = training_radii(form.catalog, "schedule", epsilon)
         schedule = form.component("schedule", "λ schedule", defaults=attacking, keep_edits=True)
         others = _draw_methods(form, regularizer["key"], methods, lambdas or [0.1], radii)
     return Regularization({"regularizer": regularizer, "schedule": schedule}, lambdas, seeds, others)
 
 
-def _first_sweep(entry: CatalogEntry | None, start: Sequence[float]) -> str:
-    """Return the advice for a first list of λ of a field that begins with `start`."""
+def _first_sweep(entry: CatalogEntry | None) -> str:
+    """Return the advice for a first list of λ."""
     if entry is None or not entry.first_lambdas:
         return "Powers of ten are a good start."
-    first = numbers_text(entry.first_lambdas)
-    weaker = [value for value in start if 0 < value < min(entry.first_lambdas)]
-    remark = f" This field begins with {numbers_text(weaker)}, a weaker penalty." if weaker else ""
-    return f"For a first sweep with {entry.label}: {first}. A search finds better ones.{remark}"
+    return f"For a first sweep with {entry.label}: {numbers_text(entry.first_lambdas)}. A search finds better ones."
+
+
+def _offer_first_sweep(entry: CatalogEntry | None, lambdas: Sequence[float] | None, field: str) -> None:
+    """Draw the button that fills the list of λ with those of a first sweep, unless the list has them; `field` is its
+    key."""
+    if entry is None or not entry.first_lambdas or set(entry.first_lambdas) <= set(lambdas or ()):
+        return
+    sweep = numbers_text([0.0, *entry.first_lambdas])
+    st.button(
+        f"First sweep: {sweep}",
+        key=f"{field}/first",
+        type="tertiary",
+        icon=":material/check:",
+        help=f"λ with which {escaped(entry.label)} usually has an effect, and 0, the baseline.",
+        on_click=st.session_state.__setitem__,
+        args=(field, sweep),
+    )
 
 
 def _draw_log_spaced(key: str, entry: CatalogEntry | None) -> None:
@@ -156,7 +171,7 @@ def _draw_methods(
                     key=f"{form.key}/methods/{entry.key}/lambda",
                     at=f"{at}/lambda_",
                     errors=form.errors,
-                    help=_first_sweep(entry, ()),
+                    help=_first_sweep(entry),
                 )
                 form.errors.show(f"{at}/lambda_")
             params = parameters(

@@ -34,12 +34,12 @@ def answer(live_api, suggested: float | None = 0.00123) -> None:
         tasks.finish(session, held, Status.SUCCEEDED)
 
 
-def test_a_lambda_is_suggested_at_a_click_and_put_into_the_field(page, live_api):
+def test_a_lambda_is_converted_at_a_click_and_put_into_the_field(page, live_api):
     app = page.open("launch")
     app = ending(app.selectbox, "/regularizer/marginal_density/p_norm").set_value("1").run()
     app = ending(app.text_input, "/lambda").set_value("0, 3").run()
-    ending(app.number_input, "/suggestion/lambda").set_value(0.6).run()
-    app = ending(app.button, "/suggestion/compute").click().run()
+    ending(app.number_input, "/conversion/lambda").set_value(0.6).run()
+    app = ending(app.button, "/conversion/compute").click().run()
     assert "mean penalty" not in page_text(app)
     answer(live_api)
     app = app.run()
@@ -56,23 +56,23 @@ def test_a_lambda_is_suggested_at_a_click_and_put_into_the_field(page, live_api)
 
 def test_an_answer_without_a_lambda_and_a_failure_are_sentences(page, live_api):
     app = page.open("launch")
-    app = ending(app.button, "/suggestion/compute").click().run()
+    app = ending(app.button, "/conversion/compute").click().run()
     answer(live_api, suggested=None)
     assert "No λ: mean penalty 0.5" in page_text(app.run())
-    ending(app.number_input, "/suggestion/lambda").set_value(2.0).run()
-    app = ending(app.button, "/suggestion/compute").click().run()
+    ending(app.number_input, "/conversion/lambda").set_value(2.0).run()
+    app = ending(app.button, "/conversion/compute").click().run()
     live_api.end(live_api.newest_task(TaskKind.PENALTIES), Status.FAILED, "The disk is full.")
     assert "The disk is full." in page_text(app.run())
 
 
 def test_what_is_wrong_is_shown_beside_its_field(page):
     app = page.open("launch")
-    ending(app.number_input, "/suggestion/lambda").set_value(-1.0).run()
-    app = ending(app.button, "/suggestion/compute").click().run()
+    ending(app.number_input, "/conversion/lambda").set_value(-1.0).run()
+    app = ending(app.button, "/conversion/compute").click().run()
     assert "Expected a number above 0" in page_text(app)
-    ending(app.number_input, "/suggestion/lambda").set_value(1.0).run()
-    ending(app.number_input, "/suggestion/run").set_value(999999).run()
-    app = ending(app.button, "/suggestion/compute").click().run()
+    ending(app.number_input, "/conversion/lambda").set_value(1.0).run()
+    ending(app.number_input, "/conversion/run").set_value(999999).run()
+    app = ending(app.button, "/conversion/compute").click().run()
     assert "999999" in page_text(app)
 
 
@@ -82,6 +82,6 @@ def test_only_regularizers_whose_parameters_rescale_the_penalty_have_it(page):
     for label in ending(app.selectbox, "/regularizer/key").options:
         app = ending(app.selectbox, "/regularizer/key").select(label).run()
         page_text(app)
-        if any((item.key or "").endswith("/suggestion/compute") for item in app.button):
+        if any((item.key or "").endswith("/conversion/compute") for item in app.button):
             offering.append(label)
     assert offering == ["Marginal-density smoothing", "Input-gradient regularization", "Right for the right reasons"]

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import string
 from typing import Any
 
@@ -221,13 +222,28 @@ def test_a_form_that_is_too_long_for_the_link_says_so(page, length, said):
     assert ("too long for the page's link" in page_text(app)) is said
 
 
-def test_the_advice_on_the_first_weights_agrees_with_the_field(page):
+def test_the_weights_of_a_first_sweep_are_one_click_away(page):
     app = page.open("launch")
-    advice = ending(app.text_input, "/lambda").help
-    assert "For a first sweep with Marginal-density smoothing: 1, 10." in advice
-    assert "This field begins with 0.1, a weaker penalty." in advice
-    demo = page.open("launch", preset="demo")
-    assert "begins with 0.1, a weaker penalty" in ending(demo.text_input, "/lambda").help
+    assert "For a first sweep with Marginal-density smoothing: 1, 10." in ending(app.text_input, "/lambda").help
+    offer = ending(app.button, "/lambda/first")
+    assert offer.label == "First sweep: 0, 1, 10"
+    app = offer.click().run()
+    assert ending(app.text_input, "/lambda").value == "0, 1, 10" and launch_button(app).label == "Launch 3 runs"
+    assert not any((item.key or "").endswith("/lambda/first") for item in app.button)
+    app = ending(app.selectbox, "/regularizer/key").set_value("Input-gradient regularization").run()
+    assert ending(app.button, "/lambda/first").label == "First sweep: 0, 0.3, 3"
+
+
+def test_a_long_training_names_the_size_of_the_model_that_shortens_it(page):
+    app = page.open("launch")
+    ending(app.selectbox, "/model/key").set_value("Small CNN")
+    app = ending(app.number_input, "/epochs").set_value(500).run()
+    text = page_text(app)
+    assert re.search(r"With Width \(channels\) 16 instead of 32 the training would take ≈ \d+ ", text)
+    (low, high, unit) = re.search(r"in all ([\d.]+) to ([\d.]+) (s|min|h)", text).groups()
+    assert float(high) == pytest.approx(4 * float(low), rel=0.2) and unit in ("min", "h")
+    app = ending(app.number_input, "/epochs").set_value(1).run()
+    assert "the training would take" not in page_text(app)
 
 
 def test_name_and_tags_follow_the_settings_until_they_are_edited(page):

@@ -15,7 +15,7 @@ from densitylab.frontend.ui.number_field import number_field
 from densitylab.frontend.ui.widgets import numbers_text
 
 
-def draw_suggestion(form: FormContext, spec: Mapping[str, Any], lambdas: Sequence[float]) -> None:
+def draw_conversion(form: FormContext, spec: Mapping[str, Any], lambdas: Sequence[float]) -> None:
     """Draw the popover for a regularizer whose norm, power or target changes what λ means; nothing for others.
 
     Args:
@@ -28,12 +28,12 @@ def draw_suggestion(form: FormContext, spec: Mapping[str, Any], lambdas: Sequenc
     if not rescaling:
         return
     defaults = ", ".join(f"{title(param)} {param.default}" for param in rescaling)
-    key = f"{form.key}/suggestion"
-    with st.popover("Suggest λ", icon=":material/balance:"):
+    key = f"{form.key}/conversion"
+    with st.popover("Convert λ", icon=":material/balance:"):
         st.caption(
-            f"λ of another norm, power or target is not comparable. If you know a λ₀ that suits the defaults "
-            f"({escaped(defaults)}), the ratio of the mean penalties gives the λ for the parameters chosen here, for "
-            "this data set and network alone."
+            "λ of another norm, power or target is not comparable. This converts a λ₀ that you know to suit the "
+            f"defaults ({escaped(defaults)}) to the λ with which the penalty chosen here weighs as much, by the ratio "
+            "of the mean penalties. It holds for this data set and network alone."
         )
         fields = FieldErrors()
         lambda_ = number_field("λ₀ at the defaults", 1.0, key=f"{key}/lambda")
