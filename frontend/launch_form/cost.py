@@ -17,10 +17,15 @@ def _preflight(caller: str, request_json: str) -> Preflight:
     return api().preflight(ExperimentRequest.model_validate_json(request_json))
 
 
+def price(request: ExperimentRequest) -> Preflight:
+    """Return the cost. Raises ApiError."""
+    return _preflight(caller(), request.model_dump_json())
+
+
 def estimate(request: ExperimentRequest, errors: FieldErrors) -> Preflight | None:
     """Return the cost; None where the API does not know it. Fields that a launch would refuse go to `errors`."""
     try:
-        return _preflight(caller(), request.model_dump_json())
+        return price(request)
     except ApiError as error:
         errors.add(error.errors)
         if not error.errors:

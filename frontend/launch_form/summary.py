@@ -1,5 +1,6 @@
 """The launch form's summary: price, errors, the button, and warnings."""
 
+from collections.abc import Iterator
 from itertools import accumulate
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from densitylab.backend.shared.contracts import ExperimentRequest, Preflight, RunSpec
 from densitylab.frontend.analysis.formatting import counted, escaped, readable
 from densitylab.frontend.client.catalog import Catalog
+from densitylab.frontend.launch_form.cheaper_model import cheaper_model
 from densitylab.frontend.launch_form.cost import with_values
 from densitylab.frontend.launch_form.draft import change_settings
 from densitylab.frontend.launch_form.remarks import Remark, radius_remarks, shares_baseline, size_remarks
@@ -90,9 +92,26 @@ def _draw_price(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -
         memory_text(cost),
         help=f"{cost.memory_formula}. The worker's process has the libraries in memory besides.",
     )
-    st.caption(f"{_around(request, cost)} · {escaped(cost.basis_text)}")
+    st.caption(" · ".join([_around(request, cost), escaped(cost.basis_text), *_in_all_range(cost)]))
     if most := _dearest(request, cost, catalog):
         st.caption(most)
+    if cheaper := cheaper_model(request, cost, catalog):
+        st.caption(cheaper)
+
+
+def _in_all_range(cost: Preflight) -> Iterator[str]:
+    """Yield from when to when the launch takes, where it is known and estimated within a factor of two."""
+    if cost.seconds is None or cost.evaluation_seconds is None:
+        return
+    parts = [(cost.seconds, cost.basis), (cost.evaluation_seconds, cost.evaluation_basis)]
+    factors = [1 if basis == "measured" else 2 for _, basis in parts]
+    if factors == [1, 1]:
+        return
+    scale = cost.max_runs / cost.runs
+    low = scale * sum(seconds / factor for (seconds, _), factor in zip(parts, factors, strict=True))
+    high = scale * sum(seconds * factor for (seconds, _), factor in zip(parts, factors, strict=True))
+    unit, name = (1, "s") if high < 120 else (60, "min") if high < 7200 else (3600, "h")
+    yield f"in all {low / unit:.2g} to {high / unit:.2g} {name}"
 
 
 def _dearest(request: ExperimentRequest, cost: Preflight, catalog: Catalog) -> str:
