@@ -24,9 +24,9 @@ def show_claim_tests(claim: Claim, result: str, constraint: str = "") -> None:
         constraint: the second result in words; "": the claim has none.
     """
     words = {
-        "result": f"better: {result}",
+        "result": f"better than B: {result}",
         "accuracy": f"costs at most {budget_text(claim.accuracy_budget)}",
-        "constraint": f"at most {100 * claim.constraint_budget:g} points worse: {constraint}",
+        "constraint": f"at most {100 * claim.constraint_budget:g} points worse than B: {constraint}",
     }
     wrapped_table(pd.DataFrame([_row(question, words[question.question]) for question in claim.questions]))
     for flag in claim.flags:

@@ -299,7 +299,7 @@ def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constr
     assert (row["λ"], row["λ within budget"]) == ("1", "1 of 2") and row["Leakage, share"].startswith("0.48")
     assert "2 points of accuracy, with Leakage, share at most 5 points worse" in text  # the claim
     questions = table(app, "question", "answer")
-    assert questions["question"].tolist()[2] == "at most 5 points worse: Leakage, share"
+    assert questions["question"].tolist()[2] == "at most 5 points worse than B: Leakage, share"
     # The old report is of another selection
     assert not any(item.label == "Download the report" for item in app.get("download_button"))
     app = button(app, "Make a report").click().run()
