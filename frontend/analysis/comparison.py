@@ -272,8 +272,11 @@ def short_label(column: Column, comparison: Comparison, catalog: Catalog) -> str
         words = _words(item, comparison, catalog)
         if catalog.metric(item.evaluation, item.result.partition(".")[2]) is not None:
             return words
+        name = item.result.partition(".")[0]
+        if name in (item.evaluation, f"{item.evaluation}_{item.split}"):
+            return words
         label, apart, value = words.partition(": ")
-        return f"{readable(item.result.partition('.')[0])}: {value}" if apart else label.rpartition(", ")[2]
+        return f"{readable(name)}: {value}" if apart else label.rpartition(", ")[2]
 
     label = brief(column)
     same = [item for item in comparison.columns if _kind(item) != _kind(column) and brief(item) == label]

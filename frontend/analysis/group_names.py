@@ -7,7 +7,7 @@ from typing import Any
 from densitylab.backend.shared.contracts import Curve
 from densitylab.frontend.client.catalog import Catalog
 
-_GROUP = re.compile(r"group[ _](\d+)$")
+_GROUP = re.compile(r"group[ _](\d+)(?=$|, )")
 
 
 def group_names(catalog: Catalog, dataset: str, params: Mapping[str, Any]) -> list[str]:
@@ -36,4 +36,4 @@ def with_group_name(label: str, names: list[str]) -> str:
     match = _GROUP.search(label)
     if match is None or int(match[1]) >= len(names):
         return label
-    return f"{label[: match.start()]}{names[int(match[1])]}"
+    return f"{label[: match.start()]}{names[int(match[1])]}{label[match.end() :]}"

@@ -71,10 +71,12 @@ def show_progress(runs: Sequence[Run], experiments: Sequence[int]) -> None:
 
 
 def show_runs(runs: Sequence[Run]) -> None:
-    folded = st.expander(f"All {counted(len(runs), 'run')}", key="folded-runs", on_change="rerun")
-    if len(runs) > MAX_LINKS and not folded.open:
-        return  # so many links slow the page down even while they are folded
-    with folded:
+    shown = st.container()
+    if len(runs) > MAX_LINKS:  # so many links slow the page down even while they are folded
+        shown = st.expander(f"All {counted(len(runs), 'run')}", key="folded-runs", on_change="rerun")
+        if not shown.open:
+            return
+    with shown:
         if len(runs) > MAX_LINKS:
             st.caption(f"The first {MAX_LINKS}; click a point of a chart to open any other.")
         for run in runs[:MAX_LINKS]:

@@ -61,14 +61,15 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
         counts: dict[Status, int] = {}
         for run in group.runs:
             counts[run.status] = counts.get(run.status, 0) + 1
-        expected = [run for run in group.runs if not run.status.unsuccessful] or group.runs
+        expected = [run for run in group.runs if not run.status.unsuccessful]
+        over = all(run.status.final for run in group.runs) and len(expected) < len(group.runs)
         left = max((run.eta_seconds for run in group.runs if run.eta_seconds and not run.status.final), default=None)
         rows.append(
             {
                 "Group": comparison.labels[comparison.index_of(group)],
                 "Seeds": ranges(group.seeds) or "—",
                 "Runs": ", ".join(f"{count} {status_text(status)}" for status, count in counts.items()),
-                "Progress": round(100 * sum(run.progress for run in expected) / len(expected)),
+                "Progress": None if over else round(100 * sum(run.progress for run in expected) / len(expected)),
                 "Time left": "" if left is None else duration(left),
                 **{result: _blank(text(mean_over_seeds(group, column))) for result, column in shown.items()},
             }

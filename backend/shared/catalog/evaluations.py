@@ -112,6 +112,8 @@ EVALUATIONS = (
         metrics=(
             Metric(name="worst", label="Worst-group accuracy", higher_is_better=True, headline=2),
             Metric(name="mean", label="Mean group accuracy", higher_is_better=True),
+            Metric(name="mean_train", label="Mean group accuracy, weighted as in training", higher_is_better=True),
+            Metric(name="gap", label="Accuracy gap, best − worst group", higher_is_better=False),
         ),
     ),
     EvaluationEntry(

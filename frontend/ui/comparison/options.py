@@ -34,7 +34,7 @@ def show_options(comparison: Comparison) -> Options:
     by_old_link = {name.replace("_", " ").replace(".", ": "): name for name in labels}
     if linked := [by_old_link[text] for text in st.query_params.get_all("results") if text in by_old_link]:
         st.session_state["results"] = linked
-    with st.popover("Results, groups, baseline", icon=":material/tune:"):
+    with st.popover("Choose results and groups", icon=":material/tune:"):
         left, right = st.columns([3, 2])
         results = left.multiselect(
             "Results",

@@ -387,8 +387,8 @@ def test_controls_stand_beside_shares():
     found = compare(runs, catalog)
     accuracy, share, ratio = found.columns[:3]
     assert controls_text(found, [accuracy, share, ratio], catalog) == (
-        "Controls, over all runs. leakage: share: chance 0.500, random map 0.500, random weights 0.400 to 0.410; "
-        "leakage: ratio: random map 0.700."
+        "Controls, over all runs. Leakage: share: chance 0.500, random map 0.500, random weights 0.400 to 0.410; "
+        "Leakage: ratio: random map 0.700."
     )
     assert controls_text(found, [accuracy], catalog) == ""
 

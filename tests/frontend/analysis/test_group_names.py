@@ -26,5 +26,6 @@ def test_groups_are_named_as_the_data_set_or_the_attributes_of_the_evaluation_sa
     assert len(crossed) == 12 and crossed[6 * 1 + 3 * 1 + 2] == "waterbird, water, grey"
     assert with_group_name("Group accuracy: group 11", crossed) == "Group accuracy: waterbird, water, grey"
     assert with_group_name("Group accuracy: group 12", crossed) == "Group accuracy: group 12"
+    assert with_group_name("Group accuracy: group 0, validation", ["a, b"]) == "Group accuracy: a, b, validation"
     assert with_group_name("Worst-group accuracy", crossed) == "Worst-group accuracy"
     assert group_names(catalog, "gone", {}) == []

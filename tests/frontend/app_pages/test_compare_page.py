@@ -54,6 +54,8 @@ def test_every_section_stands_and_shows_its_numbers(page, experiment):
     assert shown["mean"][0] - shown["low"][0] == pytest.approx(12.7062 * 0.01, rel=1e-4)
     assert shown["high"][0] == 1.0
     assert len(table(app, "run", "group", "seed")) == 6
+    links = [link.proto.query_string for link in app.get("page_link") if link.proto.query_string.startswith("run=")]
+    assert len(links) == 6 and not any(item.label.startswith("All ") for item in app.expander)
     assert not any("identical" in column for column in app.dataframe[0].value.columns)
 
 

@@ -51,6 +51,7 @@ def test_one_experiment_groups_its_seeds_and_draws_its_runs_together(page, sweep
     (groups,) = (table.value for table in app.dataframe if "Group" in table.value)
     assert list(groups["Seeds"]) == ["0–1", "0–1"]
     assert groups["Runs"][0] == "1 ✓ succeeded, 1 ✕ failed"
+    assert list(groups["Progress"].isna()) == [True, False]  # nothing goes on in the first group, which is incomplete
     (curves,) = (table.value for table in app.dataframe if "loss" in table.value)
     assert len(curves) == 3 and set(curves["Step"]) == {10}
 
