@@ -1,7 +1,7 @@
 """Plotly figures of training curves and scatter plots; the page adds the colours of its theme."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -290,12 +290,6 @@ def whiskers(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
         "thickness": 1.2,
         "visible": any(item.high is not None for item in estimates),
     }
-
-
-def bars_of_few(estimates: Sequence[Estimate], color: str) -> dict[str, object]:
-    """Return the intervals over two seeds as thin error bars of a trace; those over more are bands."""
-    barred = [item if item.n <= FEW_SEEDS else replace(item, low=None, high=None) for item in estimates]
-    return whiskers(barred, translucent(color, 0.6)) | {"thickness": 1}
 
 
 def _positions(points: Sequence[MetricPoint], x: XAxis) -> list[float]:

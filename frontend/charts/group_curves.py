@@ -14,7 +14,7 @@ from densitylab.backend.shared.statistics.groups import newest_of_each_seed
 from densitylab.frontend.analysis.colors import translucent
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.charts.axes import number_axis
-from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, X_LABELS, XAxis, bars_of_few, smoothed
+from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, X_LABELS, XAxis, smoothed, whiskers
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def mean_curves(
             mode="lines+markers" if len(curve.x) < 60 else "lines",
             marker={"size": 4},
             line={"color": curve.color, "width": 2, "dash": curve.dash},
-            error_y=bars_of_few(curve.values, curve.color),
+            error_y=None if banded else whiskers(curve.values, translucent(curve.color, 0.6)),
             customdata=[curve.opens] * len(curve.x),
             text=[f"{curve.label}, mean of {value.n}" for value in curve.values],
             hovertemplate="%{text}<br>%{y:.4g}<extra></extra>",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import plotly.graph_objects as go
@@ -14,7 +14,7 @@ from densitylab.frontend.analysis.comparison import Comparison, column_label, sh
 from densitylab.frontend.analysis.origins import lambda_of
 from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.charts.axes import number_axis
-from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, bars_of_few
+from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, whiskers
 from densitylab.frontend.client.catalog import Catalog
 
 
@@ -71,14 +71,16 @@ def lines(comparison: Comparison, column: Column) -> list[Line]:
 
 
 def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *, title: str = "") -> go.Figure:
-    """Draw the result over λ: means, the 95 % intervals over seeds as bands, over two seeds as bars, and each run as a
-    dot."""
+    """Draw the result over λ: means, each run as a dot, and the 95 % intervals over seeds, as a band where neighbours
+    have more than two seeds, else as bars."""
     drawn = lines(comparison, column)
     axis = lambda_axis(lambda_ for line in drawn for lambda_, _, _ in line.points)
     figure = go.Figure()
     for line in drawn:
         x = [axis.position(lambda_) for lambda_, _, _ in line.points]
-        for number, banded in enumerate(_bands(x, line)):
+        bands = list(_bands(x, line))
+        in_bands = {at for band in bands for at, _ in band}
+        for number, banded in enumerate(bands):
             figure.add_scatter(
                 x=[at for at, _ in banded] + [at for at, _ in reversed(banded)],
                 y=[mean.high for _, mean in banded] + [mean.low for _, mean in reversed(banded)],
@@ -116,7 +118,13 @@ def lambda_response(comparison: Comparison, column: Column, catalog: Catalog, *,
                 "symbol": "diamond",
                 "color": [comparison.colors[comparison.index_of(group)] for _, group, _ in line.points],
             },
-            error_y=bars_of_few([mean for _, _, mean in line.points], line.color),
+            error_y=whiskers(
+                [
+                    replace(mean, low=None, high=None) if at in in_bands else mean
+                    for at, (_, _, mean) in zip(x, line.points, strict=True)
+                ],
+                translucent(line.color, 0.6),
+            ),
             showlegend=False,
             customdata=[group.runs[0].id for _, group, _ in line.points],
             text=[

@@ -121,7 +121,7 @@ def test_no_cell_of_the_table_is_cut_and_a_group_opens_its_run(running_system, b
     page.wait_for_url("**tab=Best*")
     expect(page.get_by_role("button", name="Tables (LaTeX)")).to_be_hidden()
     tables = page.get_by_test_id("stTable")
-    expect(tables).to_have_count(2)  # the selected λ and the tests of the claim
+    expect(tables).to_have_count(2, timeout=PATIENCE)  # the selected λ and the tests of the claim
     assert tables.evaluate_all(WHOLE)
     page.get_by_role("tab", name="Table").click()
     page.set_viewport_size({"width": 390, "height": 844})

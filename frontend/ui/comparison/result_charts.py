@@ -74,7 +74,7 @@ def show_lambda_responses(comparison: Comparison, columns: Sequence[Column]) -> 
                 opens=lambda run_id: open_run(run_id, comparison),
             )
     st.caption(
-        "Diamonds: means over seeds. Bands, and bars where there are two seeds: 95 % intervals. Dots: single runs. "
+        "Diamonds: means over seeds. Bands and bars: 95 % intervals. Dots: single runs. "
         "λ = 0 is at the left end of the logarithmic axis."
     )
 

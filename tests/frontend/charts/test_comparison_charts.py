@@ -31,7 +31,7 @@ def test_response_lines_begin_at_the_shared_baseline():
     assert len(dots.x) == 8 and set(dots.customdata) == set(found.run_colors)
 
 
-def test_the_interval_over_two_seeds_is_a_bar_between_bands():
+def test_the_interval_over_two_seeds_is_a_bar_and_so_is_one_beside_it():
     seeds = {0: 3, 0.1: 3, 1: 2, 10: 3}
     runs = [
         make_run("a", lambda_, seed, results=measured(0.9, 0.1 * seed, 0.5))
@@ -44,7 +44,7 @@ def test_the_interval_over_two_seeds_is_a_bar_between_bands():
     (band,) = [trace for trace in figure.data if trace.fill == "toself"]
     assert sorted(set(band.x)) == pytest.approx([-2, -1])  # λ = 0 and 0.1; no band passes over λ = 1
     means = next(trace for trace in figure.data if trace.uid == "a-means")
-    assert [length > 0 for length in means.error_y.array] == [False, False, True, False]
+    assert [length > 0 for length in means.error_y.array] == [False, False, True, True]
 
 
 def test_a_method_without_results_has_no_line():
