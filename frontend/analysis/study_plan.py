@@ -88,8 +88,8 @@ def _evaluation(item: Mapping[str, Any], catalog: Catalog) -> str:
     for name, value in item.get("params", {}).items():
         param = params.get(name)
         label = _SHORT.get(name) or (title(param).lower() if param else readable(name))
-        component = isinstance(value, Mapping) and param is not None and param.kind is not None
-        stated.append(f"{label} {_component(param.kind, value, catalog) if component else _text(value)}")
+        kind = param.kind if param and isinstance(value, Mapping) else None
+        stated.append(f"{label} {_component(kind, value, catalog) if kind else _text(value)}")
     return catalog.label("evaluation", item["key"]) + (f" ({', '.join(stated)})" if stated else "")
 
 
