@@ -34,7 +34,7 @@ def choose_and_draw(
 ) -> None:
     """Draw the display options and the downloads here, and scale, legend and maps in their places; a change of an
     option redraws these alone."""
-    with st.expander("Display"):
+    with st.expander("Display", key="display-options"):
         display = choose_display(signed=method.signed, has_mask=maps.maps.masks is not None)
     only = choose_layout([column.label for column in maps.columns], [column.run for column in maps.columns])
     link.write_view(link_fields)

@@ -47,7 +47,7 @@ def choose_and_draw(
 ) -> None:
     """Draw the display options and the downloads here, and scale, legend and maps in their places; a change of an
     option redraws these alone."""
-    with st.expander("Display"):
+    with st.expander("Display", key="display-options"):
         display = choose_display(signed=method.signed, has_mask=maps.maps.masks is not None)
     link.write_view(link_fields)
     view = replace(maps, display=display)

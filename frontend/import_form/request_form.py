@@ -208,7 +208,7 @@ def _draw_labels(key: str, errors: FieldErrors) -> dict[str, Any]:
 
 def _draw_training(catalog: Catalog, key: str, errors: FieldErrors) -> dict[str, Any]:
     """Draw what is known of the model's training, folded."""
-    with st.expander("λ of its training, if known"):
+    with st.expander("λ of its training, if known", key=f"{key}/known-training"):
         lambda_ = st.number_input(
             "λ (penalty weight)",
             0.0,

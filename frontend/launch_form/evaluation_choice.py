@@ -112,7 +112,8 @@ def _draw_variants(
         number = len(chosen)
         start: Mapping[str, Any] = given[number] if number < len(given) else {"name": "", "params": {}}
         at, key = f"{field}/{first + number}", f"{form.key}/evaluations/{entry.key}" + (f"/{number}" if number else "")
-        with st.expander(f"{entry.label}{f', variant {number + 1}' if number else ''}: settings"):
+        variant = f", variant {number + 1}" if number else ""
+        with st.expander(f"{entry.label}{variant}: settings", key=f"{key}/settings"):
             if number == 0:
                 st.caption(entry.summary)
                 asked = number_field(

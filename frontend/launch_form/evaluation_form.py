@@ -22,7 +22,7 @@ def applicable(entry: CatalogEntry, dataset: CatalogEntry | None) -> bool:
 @fragment()
 def show_evaluation_form(run: Run) -> None:
     """Draw the applicable evaluations with their settings; an API error appears beside its field."""
-    with st.expander("Add an evaluation", icon=":material/add_chart:"):
+    with st.expander("Add an evaluation", icon=":material/add_chart:", key="add-evaluation"):
         if run.checkpoint_step is None:
             st.caption("Evaluations can start once the run has a checkpoint.")
             return

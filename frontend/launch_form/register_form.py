@@ -134,7 +134,7 @@ def _options(fields: FieldErrors) -> dict[str, Any] | None:
     seed = cells[2].number_input(
         "Data seed", 0, 2**31 - 1, 0, key="register-seed", persist_state="page", help="Seed of the random splits."
     )
-    with st.expander("Table, pattern and names"):
+    with st.expander("Table, pattern and names", key="register-names"):
         texts = {
             name: st.text_input(title, key=f"register-{name}", persist_state="page", placeholder=example, help=help)
             for name, title, example, help in (

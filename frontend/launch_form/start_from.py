@@ -21,7 +21,7 @@ _HEADS = {
 def draw_init_from(form: FormContext) -> dict[str, Any] | None:
     """Draw the folded section; return the spec's `init_from`, None for new weights."""
     given = form.spec["init_from"] or {}
-    with st.expander("Start from another run", expanded=bool(given)):
+    with st.expander("Start from another run", expanded=bool(given), key=f"{form.key}/start-from"):
         run_cell, mode_cell = st.columns([1, 3])
         with run_cell:
             run = number_field(

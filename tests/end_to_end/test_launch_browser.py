@@ -8,10 +8,21 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from densitylab.backend.shared.contracts import ExperimentRequest
+from tests.end_to_end.expanders import open_expander
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
-ESSENTIALS = ["Data set", "Model", "Regularizer", "λ (penalty weights)", "Seeds", "Epochs", "Batch size", "Evaluations"]
+ESSENTIALS = [
+    "Data set",
+    "Model",
+    "Regularizer",
+    "λ (penalty weights)",
+    "First sweep",
+    "Seeds",
+    "Epochs",
+    "Batch size",
+    "Evaluations",
+]
 expect.set_options(timeout=PATIENCE)
 
 
@@ -82,15 +93,15 @@ def test_half_a_number_is_not_shown_as_one(running_system, tab):
     expect(field).to_have_value(start)
 
 
-def test_nine_tabs_pass_the_essentials_and_ctrl_enter_launches(running_system, tab):
+def test_ten_tabs_pass_the_essentials_and_ctrl_enter_launches(running_system, tab):
     open_form(running_system, tab)
     tab.get_by_role("combobox", name="Data set", exact=True).focus()
     passed = []
-    for _ in range(9):
+    for _ in range(10):
         passed.append(
             tab.evaluate(
                 "document.activeElement.closest('[data-testid=stMultiSelect]')?.querySelector('label').innerText"
-                " ?? document.activeElement.getAttribute('aria-label')"
+                " ?? document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"
             )
         )
         tab.keyboard.press("Tab")
@@ -101,6 +112,15 @@ def test_nine_tabs_pass_the_essentials_and_ctrl_enter_launches(running_system, t
     tab.wait_for_url("**/run?run=*")
     run = int(re.search(r"run=(\d+)", tab.url).group(1))
     assert running_system.client.run(run).spec.epochs == 2
+
+
+def test_the_open_settings_of_an_evaluation_stay_open_when_another_is_removed(running_system, tab):
+    open_form(running_system, tab, "?preset=demo")
+    settings = tab.get_by_text("Adversarial accuracy, PGD L∞: settings")
+    open_expander(settings)
+    tab.get_by_role("button", name="Remove Feature leakage").click()
+    expect(tab.get_by_text("Feature leakage: settings")).to_have_count(0)
+    expect(tab.locator("details[open]").filter(has=settings)).to_be_visible()
 
 
 def test_the_form_and_the_changes_of_a_copy_survive_a_reload(running_system, tab):

@@ -46,7 +46,7 @@ def _choose_datasets(cost: StudyPreflight, key: str) -> Mapping[str, str]:
     """Draw a choice for each data set of the study; return those that are replaced."""
     offered = {entry.key: entry.label for entry in catalog().entries("dataset")}
     replaced = {}
-    with st.expander("Other data sets in place of the study's"):
+    with st.expander("Other data sets in place of the study's", key=f"{key}/other-data"):
         for own in cost.datasets:
             other = st.selectbox(
                 offered.get(own, own),
