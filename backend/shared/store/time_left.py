@@ -105,7 +105,7 @@ def of_experiments(session: Session, experiment_ids: Sequence[int], at: float) -
     """Return the time left of experiments with unfinished work at the time `at`, in seconds of the clock."""
     found = {number: _Work() for number in experiment_ids}
     _read_trainings(session, found, at)
-    _read_evaluations(session, found)
+    _read_evaluations(session, found, at)
     at_work = (
         select(RunRow.experiment_id, TaskRow.worker)
         .distinct()
@@ -165,9 +165,11 @@ def _kind(row: Any) -> _Kind:
     return _Kind((row.regularizer, bool(row.weighted)), row.expected_seconds)
 
 
-def _read_evaluations(session: Session, found: dict[int, _Work]) -> None:
+def _read_evaluations(session: Session, found: dict[int, _Work], at: float) -> None:
     params = cast(EvaluationRow.params, Text).label("params")
     same = (EvaluationRow.key, params, EvaluationRow.split, TaskRow.expected_seconds)
+    of_rest = TaskRow.eta_seconds / func.nullif(1 - TaskRow.progress, 0)  # of a later attempt, which begins anew
+    whole = case((TaskRow.attempt == 1, at - TaskRow.started_at + TaskRow.eta_seconds), else_=of_rest)
     statement = (
         select(
             RunRow.experiment_id,
@@ -177,7 +179,7 @@ def _read_evaluations(session: Session, found: dict[int, _Work]) -> None:
             func.avg(_TOOK).label("seconds"),
             func.count(_TOOK).label("timed"),
             func.avg(TaskRow.progress).label("progress"),
-            func.avg(TaskRow.eta_seconds / func.nullif(1 - TaskRow.progress, 0)).label("whole"),
+            func.avg(whole).label("whole"),
         )
         .join(EvaluationRow, EvaluationRow.run_id == RunRow.id)
         .join(TaskRow, TaskRow.id == EvaluationRow.task_id)
@@ -255,12 +257,12 @@ def _typical(kinds: Iterable[_Kind], measured: Mapping[_Kind, Sequence[_Seconds]
 
     They are the mean over the tasks that have begun and the expected time, which counts as one more. So the first
     estimate is the expected one, and no single measurement moves it far. What the tasks take of their expected time, of
-    all kinds together, corrects those of which none has begun.
+    all kinds together, corrects it for all; there, the longest of the kinds counts as one more that took as expected.
     """
-    typical_expected = fmean([kind.expected for kind in {*kinds, *measured} if kind.expected] or [0.0])
+    longest = max((kind.expected or 0.0 for kind in {*kinds, *measured}), default=0.0)
     compared = [(kind.expected, item) for kind, items in measured.items() for item in items if kind.expected]
-    took = typical_expected + sum(item.weight * item.seconds for _, item in compared)
-    expected = typical_expected + sum(item.weight * seconds for seconds, item in compared)
+    took = longest + sum(item.weight * item.seconds for _, item in compared)
+    expected = longest + sum(item.weight * seconds for seconds, item in compared)
     times = {}
     for kind in kinds:
         known = list(measured.get(kind, ()))

@@ -150,8 +150,33 @@ def test_an_evaluation_that_none_has_ended_of_takes_the_expected_time(work: Work
         assert time_left.of_experiments(session, [1], BEGAN)[1] == time_left.TimeLeft(3 * 10.0 + 3 * 30.0)
         ended = {"status": Status.SUCCEEDED, "attempt": 1, "started_at": BEGAN, "finished_at": BEGAN + 20}
         session.execute(update(TaskRow).where(of_key["accuracy"]).values(ended))
-        factor = (20.0 + 3 * 20.0) / (20.0 + 3 * 10.0)  # one task more, of the mean expected time, took as long
+        factor = (30.0 + 3 * 20.0) / (30.0 + 3 * 10.0)  # with one of the longest kind that took as expected
         assert time_left.of_experiments(session, [1], BEGAN)[1].seconds == pytest.approx(3 * 30.0 * factor)
+
+
+def test_one_evaluation_moves_the_estimate_halfway(work: Work, system: System):
+    """Its end too: what it took until then does not fall out of the estimate for a moment."""
+    runs = work.launch({"evaluations": [{"key": "leakage"}]}, sweep={"seed": [0, 1, 2]})
+    with system.database.write() as session:
+        write_trainings(session, runs, TRAINED, TRAINED, TRAINED)
+        keys = dict(session.execute(select(TaskRow.id, EvaluationRow.key).join(EvaluationRow)).tuples().all())
+        expected = {"accuracy": 1.0, "leakage": 100.0}
+        for task, key in keys.items():
+            session.execute(update(TaskRow).where(TaskRow.id == task).values(expected_seconds=expected[key]))
+        (first, *_) = (task for task, key in keys.items() if key == "leakage")
+
+        def of_one(at: float, **values: Any) -> float:
+            session.execute(update(TaskRow).where(TaskRow.id == first).values(values))
+            seconds = time_left.of_experiments(session, [1], BEGAN + at)[1].seconds
+            assert seconds is not None
+            return seconds / 2  # two are left, and the short ones
+
+        begun = {"attempt": 1, "started_at": BEGAN, "worker": "a"}
+        assert of_one(0.0, status=Status.RUNNING, progress=0.0, **begun) == pytest.approx(150, abs=3)
+        nearly = of_one(20.0, progress=1.0, eta_seconds=0.0)
+        assert nearly == pytest.approx(40, abs=3)
+        ended = of_one(20.0, status=Status.SUCCEEDED, finished_at=BEGAN + 20, eta_seconds=None)
+        assert ended == pytest.approx(nearly, rel=0.05)
 
 
 def test_until_a_run_is_trained_the_workers_of_the_launch_count(work: Work, system: System):
