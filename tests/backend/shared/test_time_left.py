@@ -159,7 +159,7 @@ def test_one_evaluation_moves_the_estimate_halfway(work: Work, system: System):
     runs = work.launch({"evaluations": [{"key": "leakage"}]}, sweep={"seed": [0, 1, 2]})
     with system.database.write() as session:
         write_trainings(session, runs, TRAINED, TRAINED, TRAINED)
-        keys = dict(session.execute(select(TaskRow.id, EvaluationRow.key).join(EvaluationRow)).tuples().all())
+        keys = dict(session.execute(select(TaskRow.id, EvaluationRow.key).join(EvaluationRow)).all())
         expected = {"accuracy": 1.0, "leakage": 100.0}
         for task, key in keys.items():
             session.execute(update(TaskRow).where(TaskRow.id == task).values(expected_seconds=expected[key]))
