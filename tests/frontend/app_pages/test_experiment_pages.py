@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from densitylab.backend.shared.contracts import ExperimentPatch, RunsRequest
 from densitylab.backend.shared.tables import TaskRow
@@ -180,7 +180,8 @@ def test_the_time_left_is_the_same_on_every_page(page, live_api, sweep):
         running = session.scalars(
             select(TaskRow).where(TaskRow.run_id.in_(experiment.runs), TaskRow.status == "running")
         ).one()
-        running.eta_seconds, running.started_at = 3600.0, running.started_at - 3600
+        running.eta_seconds, running.progress, running.started_at = 3600.0, 0.5, running.started_at - 3600
+        session.execute(update(TaskRow).values(expected_seconds=None))
     # One run has an hour left, and the one that waits takes two; the one that was trained has been evaluated in 0.5 s
     expected = "about 3 h 00 min left"
     assert expected in str([item.text for item in page.open("experiment", experiment=str(sweep)).get("progress")])
