@@ -19,9 +19,10 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
         comparison: the groups.
         result: by which λ were selected.
     """
-    best, *others = [row.group for row in rows if row.group is not None] or [None]
-    if best is None or not others:
+    selected = [row.group for row in rows if row.group is not None]
+    if len(selected) < 2:
         return ""
+    best, *others = selected
     higher = bool(higher_is_better(all_runs(comparison), result))
     tests = against_baseline([best] * len(others), others, [result])
     against = {index: tests.get((index, result)) for index in range(len(others))}
