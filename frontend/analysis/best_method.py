@@ -12,7 +12,8 @@ from densitylab.frontend.analysis.tables import seeds_to_decide
 
 def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: Column) -> str:
     """Return the method that is the best by what λ were selected by, and its differences from the others on the test
-    images: paired t tests by seed, corrected together (Holm, 5 %). "" where fewer than two methods have a λ.
+    images: paired t tests by seed, corrected together (Holm, 5 %); or that it alone is within the limits. "" where no
+    method has a λ, or there is one alone.
 
     Args:
         rows: the best first.
@@ -20,15 +21,18 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
         result: by which λ were selected.
     """
     selected = [row.group for row in rows if row.group is not None]
-    if len(selected) < 2:
+    if len(rows) < 2 or not selected:
         return ""
     best, *others = selected
-    higher = bool(higher_is_better(all_runs(comparison), result))
-    tests = against_baseline([best] * len(others), others, [result])
-    against = {index: tests.get((index, result)) for index in range(len(others))}
 
     def named(group: Group) -> str:
         return comparison.labels[comparison.index_of(group)]
+
+    if not others:
+        return f"Of {len(rows)} methods only one has a λ within the limits: {named(best)}."
+    higher = bool(higher_is_better(all_runs(comparison), result))
+    tests = against_baseline([best] * len(others), others, [result])
+    against = {index: tests.get((index, result)) for index in range(len(others))}
 
     def listed(words: str, wanted: str) -> str:
         found = [

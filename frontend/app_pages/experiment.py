@@ -39,7 +39,7 @@ def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
     st.markdown(counts_text(experiment.counts))
     if not experiment.finished:
         positions = [run.queue_position for run in runs if run.queue_position is not None]
-        next_run = f" · next in queue: #{min(positions)}" if positions else ""
+        next_run = f" · its next run is number {min(positions)} in the queue" if positions else ""
         st.progress(experiment.progress, text=f"{progress_text(experiment)}{next_run}")
     for run in runs:
         if run.status is Status.FAILED and run.error:

@@ -222,7 +222,7 @@ def scatter(
     end at the bounds of the values."""
     traces: list[dict[str, object]] = []
     front = sorted((point.x.mean, point.y.mean) for point in points if not point.faint)
-    if len(front) < len(points):
+    if 1 < len(front) < len(points):
         traces.append(
             {
                 "type": "scatter",

@@ -146,7 +146,7 @@ def _draw_price(price: RunsPreflight) -> None:
         st.caption(f"{counted(len(price.skipped), 'run')} of these exist already and are not trained again.")
     if price.added:
         st.markdown(
-            _cost_text(price.cost), help=f"{price.cost.basis_text} {EVALUATION_BASIS[price.cost.evaluation_basis]}"
+            _cost_text(price.cost), help=f"{price.cost.basis_text}. {EVALUATION_BASIS[price.cost.evaluation_basis]}"
         )
         st.caption(f"{queue_text(price.cost)} · {escaped(price.cost.basis_text)}")
     for data in price.cost.data:

@@ -135,9 +135,9 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     return shown
 
 
-def show_selection(comparison: Comparison, columns: Sequence[Column]) -> SelectionRule | None:
+def show_selection(comparison: Comparison, columns: Sequence[Column], *, preliminary: bool) -> SelectionRule | None:
     """Draw the table of each method's selected λ within an accuracy budget, and the claim box. `columns` are the
-    results of the page's table.
+    results of the page's table. While results are preliminary the methods are not compared.
 
     Returns the chosen rule; None if there is nothing to select by.
     """
@@ -166,7 +166,15 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
     limit = 0.0
     if constraint is not None:
         limit = limit_cell.number_input(
-            "At most worse (points)", 0.0, 100.0, 0.0, 0.5, key="worse", bind="query-params"
+            "At most worse (points)",
+            0.0,
+            100.0,
+            0.0,
+            0.5,
+            key="worse",
+            bind="query-params",
+            help="Means over seeds are compared, whatever their intervals: with few seeds leave room for chance. The "
+            "claim below tests the limit.",
         )
     rule = SelectionRule(column, budget / 100, constraint, limit / 100)
     heading.header(f"Best at ≤ {budget:g} points accuracy loss{constraint_text(rule, comparison, catalog())}")
@@ -175,7 +183,7 @@ def show_selection(comparison: Comparison, columns: Sequence[Column]) -> Selecti
         st.caption("No candidates yet: the accuracy or one of these results is missing.")
         return None
     table = selections(rows, comparison, column, catalog(), shown=columns)
-    if told := best_method_text(rows, comparison, column):
+    if not preliminary and (told := best_method_text(rows, comparison, column)):
         st.markdown(escaped(told))
     show_warning_line(evaluation_warnings(comparison, rule.results))
     wrapped_table(table)

@@ -64,3 +64,11 @@ def test_the_direction_of_the_result_decides():
 @pytest.mark.parametrize("methods", [{}, {"a": BEST}])
 def test_fewer_than_two_methods_have_no_sentence(methods):
     assert sentence(runs(methods)) == ""
+
+
+def test_the_only_method_within_the_limits_is_named():
+    found = runs({"a": BEST, "b": FAR})
+    for run in found:
+        if run.spec.regularizer.key == "b":
+            run.results["accuracy.accuracy"] = run.results["accuracy.accuracy"].model_copy(update={"value": 0.5})
+    assert sentence(found) == "Of 2 methods only one has a λ within the limits: a, λ 1."
