@@ -99,6 +99,7 @@ def _so_far(tests: Mapping[int, TableTest], higher: bool | None, comparison: Com
     return (
         f"so far the clearest difference from the baseline is {text(clearest.test, signed=True)}"
         f"{_side(clearest, higher)} ({comparison.labels[index]}, {counted(clearest.test.n, 'seed')})."
+        f"{_better_too(tests, clearest, higher, comparison)}"
     )
 
 
@@ -120,7 +121,7 @@ def _against_baseline(
         return (
             f"no difference from the baseline is established with {counted(clearest.test.n, 'seed')}. The clearest is "
             f"{text(clearest.test, signed=True)}{_side(clearest, higher)} ({comparison.labels[index]}){more}."
-            f"{corrected}"
+            f"{corrected}{_better_too(tested, clearest, higher, comparison)}"
         )
     parts = []
     for words, sign in (
@@ -152,6 +153,19 @@ def _clearest(tests: Mapping[int, TableTest]) -> tuple[int, TableTest]:
     return min(
         tests.items(), key=lambda item: (1.0 if item[1].test.p is None else item[1].test.p, -abs(item[1].test.mean))
     )
+
+
+def _better_too(
+    tests: Mapping[int, TableTest], clearest: TableTest, higher: bool | None, comparison: Comparison
+) -> str:
+    """Return the clearest difference towards better, where that of all is towards worse; "" elsewhere."""
+    if not _side(clearest, higher).endswith("worse"):
+        return ""
+    better = {index: item for index, item in tests.items() if _side(item, higher).endswith("better")}
+    if not better:
+        return ""
+    index, item = _clearest(better)
+    return f" Towards better the clearest is {text(item.test, signed=True)} ({comparison.labels[index]})."
 
 
 def _side(tested: TableTest, higher: bool | None) -> str:

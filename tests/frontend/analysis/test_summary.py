@@ -63,6 +63,15 @@ def test_the_clearest_difference_is_named_with_its_side_and_not_the_largest():
     assert ", towards worse (λ 1)" in worse
 
 
+def test_the_clearest_gain_stands_beside_a_clearer_loss():
+    loss = [value - step for value, step in zip(BASE, (0.020, 0.002, 0.012, 0.001), strict=True)]
+    gain = [value + step for value, step in zip(BASE, (0.2, 0.0, 0.3, -0.1), strict=True)]
+    words = sentence(runs({0: BASE, 1: loss, 10: gain}))
+    assert "The clearest is -0.009 ± 0.014, towards worse (λ 1)" in words
+    assert words.endswith("Towards better the clearest is +0.10 ± 0.29 (λ 10).")
+    assert "Towards better" not in sentence(runs({0: BASE, 1: [2 * value for value in loss], 10: gain}))
+
+
 def test_of_differences_that_cannot_be_tested_yet_the_largest_is_the_clearest():
     comparison = compare(runs({0: [0.5], 1: [0.7], 10: [0.2], 100: [0.6]}), NO_CATALOG)
     ((_, words),) = summary_sentences(comparison, comparison.columns, NO_CATALOG, preliminary=True)
