@@ -14,6 +14,7 @@ def show_warning_line(sentences: Sequence[str]) -> None:
     if not sentences:
         return
     first = sentences[0] if len(sentences[0]) <= _SHOWN else f"{sentences[0][:_SHOWN].rsplit(' ', 1)[0]} …"
-    with st.expander(f"{counted(len(sentences), 'warning')}: {escaped(first)}", icon=":material/warning:"):
+    count = counted(len(sentences), "warning") + ("" if len(sentences) == 1 else ", the first")
+    with st.expander(f"{count}: {escaped(first)}", icon=":material/warning:"):
         for sentence in sentences:
             st.markdown(f"- {escaped(sentence)}")
