@@ -73,6 +73,7 @@ def test_a_profile_names_the_operators_of_each_step(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_it_refuses_names_that_it_does_not_know(tmp_path):
     outcome = bench("--only", "marginal", "--out", str(tmp_path))
     assert outcome.returncode == 2 and "marginal_density, double_backward" in outcome.stderr

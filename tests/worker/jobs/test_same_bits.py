@@ -57,7 +57,7 @@ def trained(home: Path, data: Path, cores: str, spec: dict[str, Any]) -> dict[st
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="limiting a process to one core needs taskset")
 @pytest.mark.parametrize(("spec", "threads"), [(CNN, 1), ({**CNN, "threads": 2}, 2)], ids=["by rule", "two threads"])
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_one_core_and_two_give_the_same_bits(tmp_path: Path, data_folder: Path, spec: dict[str, Any], threads: int):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

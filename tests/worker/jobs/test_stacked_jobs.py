@@ -199,6 +199,7 @@ def test_runs_whose_worker_ends_go_on_together_with_the_same_bits(lab: Lab):
     assert_same_bits(lab, runs, reference)
 
 
+@pytest.mark.slow
 def test_runs_whose_process_is_killed_go_on_together_with_the_same_bits(lab: Lab):
     reference, runs = lab.launch_sweep(SWEEP, **LONG), lab.launch_sweep(SWEEP, **LONG)
     train.run(next(iter(reference.values())))
