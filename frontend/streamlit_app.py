@@ -13,6 +13,7 @@ from densitylab.frontend.ui.api import show_problem
 from densitylab.frontend.ui.history import keep_history
 from densitylab.frontend.ui.login import is_admitted, show_login, show_user
 from densitylab.frontend.ui.palette.palette import command_palette
+from densitylab.frontend.ui.recovery import recover_from_white_pages
 from densitylab.frontend.ui.scroll_to_top import scroll_to_top
 from densitylab.frontend.ui.shortcuts import listen_for_shortcuts
 from densitylab.frontend.ui.status import show_flash
@@ -64,6 +65,7 @@ if not is_admitted():
 show_user()
 listen_for_shortcuts()
 keep_history()
+recover_from_white_pages()
 command_palette()
 scroll_to_top(f"{page.url_path} {st.query_params.get(IMPORT, '')}")  # an import is shown at the top of Models
 show_flash()

@@ -264,6 +264,21 @@ def test_back_leads_from_a_page_that_a_button_opened_to_the_address_before(runni
     tab.get_by_role("heading", name=f"Run {run}").wait_for()
 
 
+def test_a_page_that_an_error_of_streamlits_turns_white_is_loaded_again_once(running_system, tab):
+    broken = "setTimeout(() => { throw new Error('Bad delta path index 8 (should be between [0, 4])') })"
+    tab.goto(f"{running_system.page}/runs")
+    tab.get_by_role("heading", name="Runs", level=1).wait_for()
+    tab.evaluate("window.before = true")
+    tab.evaluate(broken)
+    tab.wait_for_function("window.before === undefined")
+    tab.get_by_role("heading", name="Runs", level=1).wait_for()
+    tab.wait_for_function("window.densitylabRecovers")
+    tab.evaluate("window.before = true")
+    tab.evaluate(broken)
+    tab.wait_for_timeout(1500)
+    assert tab.evaluate("window.before")  # one that breaks at once again stays, and is not loaded for ever
+
+
 def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running_system, tab):
     """Forms that Streamlit's own driver cannot reach, or whose popover must stay open while the row below changes."""
     client = running_system.client
