@@ -267,12 +267,10 @@ def test_back_leads_from_a_page_that_a_button_opened_to_the_address_before(runni
 def test_a_page_that_an_error_of_streamlits_turns_white_is_loaded_again_once(running_system, tab):
     broken = "setTimeout(() => { throw new Error('Bad delta path index 8 (should be between [0, 4])') })"
     tab.goto(f"{running_system.page}/runs")
-    tab.get_by_role("heading", name="Runs", level=1).wait_for()
+    tab.wait_for_function("window.densitylabRecovers")
     tab.evaluate("window.before = true")
     tab.evaluate(broken)
-    tab.wait_for_function("window.before === undefined")
-    tab.get_by_role("heading", name="Runs", level=1).wait_for()
-    tab.wait_for_function("window.densitylabRecovers")
+    tab.wait_for_function("window.before === undefined && window.densitylabRecovers")
     tab.evaluate("window.before = true")
     tab.evaluate(broken)
     tab.wait_for_timeout(1500)
