@@ -11,9 +11,7 @@ from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import (
     Catalog,
-    ModelEntry,
     UnknownKey,
-    network_cost,
 )
 from densitylab.backend.shared.contracts import AttributionCost, AttributionRequest, Run
 from densitylab.backend.shared.store import attributions, runs
@@ -72,8 +70,7 @@ def _measured(session: Session, catalog: Catalog, networks: set[tuple[str, str]]
 def _calibrated(catalog: Catalog, run: Run) -> float | None:
     """Return the estimated seconds per pass of one image, by the network's size and its threads."""
     try:
-        dataset = catalog.dataset(run.spec.dataset.key, run.spec.dataset.params)
-        network = network_cost(catalog.find(ModelEntry, run.spec.model.key), run.spec.model.params, dataset)
+        network = specs.network_of(catalog, run.spec)
     except UnknownKey:
         return None  # of a plug-in that is gone
     if network is None:

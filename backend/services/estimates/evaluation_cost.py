@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.services.estimates.capacity import Capacity
 from densitylab.backend.services.estimates.training_cost import on_cpu
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, EvaluationEntry, ModelEntry, network_cost
+from densitylab.backend.shared import specs
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, EvaluationEntry
 from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
 from densitylab.backend.shared.store import datasets, evaluation_times
 
@@ -85,7 +86,7 @@ def _calibrated(session: Session, catalog: Catalog, spec: RunSpec, item: Evaluat
     if not on_cpu(session, spec):
         return None  # the cost model does not apply to GPUs
     dataset = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, dataset)
+    network = specs.network_of(catalog, spec)
     images = _images(session, dataset, spec, item)
     cost = cost_model.evaluation_cost(catalog, catalog.find(EvaluationEntry, item.key), item.params, dataset)
     if network is None or images is None or cost is None or dataset.shape is None:

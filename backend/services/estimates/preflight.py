@@ -18,9 +18,7 @@ from densitylab.backend.shared.catalog import (
     Catalog,
     DatasetEntry,
     EvaluationEntry,
-    ModelEntry,
     RegularizerEntry,
-    network_cost,
 )
 from densitylab.backend.shared.contracts import (
     Component,
@@ -119,8 +117,7 @@ def _steps(catalog: Catalog, item: specs.Planned) -> int:
 
 
 def _memory(catalog: Catalog, spec: RunSpec) -> int | None:
-    entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    network = specs.network_of(catalog, spec)
     copies = cost_model.copies(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
     )

@@ -11,7 +11,7 @@ from densitylab.backend.services import initial_weights
 from densitylab.backend.services.estimates import cost_model
 from densitylab.backend.services.estimates.capacity import Capacity
 from densitylab.backend.shared import specs
-from densitylab.backend.shared.catalog import Catalog, DatasetEntry, ModelEntry, RegularizerEntry, network_cost
+from densitylab.backend.shared.catalog import Catalog, DatasetEntry, RegularizerEntry
 from densitylab.backend.shared.contracts import RunSpec
 from densitylab.backend.shared.store import throughput
 
@@ -129,8 +129,7 @@ def _step_model(session: Session, catalog: Catalog, spec: RunSpec, cores: float)
         return None  # the cost model does not apply to GPUs
     if spec.precision in ("bfloat16", "float16"):
         return None  # half precision is faster on some CPUs and many times slower on others
-    entry = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    network = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, entry)
+    network = specs.network_of(catalog, spec)
     passes = cost_model.passes(
         catalog.find(RegularizerEntry, spec.regularizer.key), spec.regularizer.params, spec.lambda_
     )

@@ -7,6 +7,7 @@ from densitylab.backend.shared.specs.compatibility import check_evaluations, inc
 from densitylab.backend.shared.specs.complete import COMPONENTS, complete
 from densitylab.backend.shared.specs.cpu_threads import cpu_threads
 from densitylab.backend.shared.specs.hashes import content_hash, dataset_hash, same_data, spec_hash
+from densitylab.backend.shared.specs.network import network_of
 from densitylab.backend.shared.specs.params import complete_params
 from densitylab.backend.shared.specs.plan import Planned, plan, plan_run, with_seeds
 from densitylab.backend.shared.specs.usage import (
@@ -30,6 +31,7 @@ __all__ = [
     "cpu_threads",
     "dataset_hash",
     "incompatibility",
+    "network_of",
     "optional_component",
     "optional_entries",
     "plan",

@@ -5,8 +5,9 @@ machine: the same spec gives the same bits on one core and on many. Threads pay 
 they mostly wait for each other, longest where other processes use the cores too (docs/speed.md).
 """
 
-from densitylab.backend.shared.catalog import Catalog, ModelEntry, network_cost
+from densitylab.backend.shared.catalog import Catalog
 from densitylab.backend.shared.contracts import RunSpec
+from densitylab.backend.shared.specs.network import network_of
 
 LARGE = 100e6  # multiplications of a forward pass of one image
 THREADS_OF_LARGE = 2
@@ -30,6 +31,5 @@ def cpu_threads(catalog: Catalog, spec: RunSpec, override: int = 0) -> int:
         return spec.threads
     if override:
         return override
-    dataset = catalog.dataset(spec.dataset.key, spec.dataset.params)
-    cost = network_cost(catalog.find(ModelEntry, spec.model.key), spec.model.params, dataset)
+    cost = network_of(catalog, spec)
     return THREADS_OF_LARGE if cost is not None and cost.multiplications >= LARGE else 1
