@@ -31,7 +31,7 @@ class Robustness:
         indices: (N,) of the images in the data set.
         available: number of images in the data set.
         groups: (N,); None where the data set has none.
-        group_sizes: (G,) numbers of images in the data set; None where it has no groups.
+        group_sizes: (G,) numbers of images in the data set; empty where it has no groups.
     """
 
     epsilons: list[float]
@@ -41,7 +41,7 @@ class Robustness:
     indices: np.ndarray
     available: int
     groups: np.ndarray | None
-    group_sizes: np.ndarray | None
+    group_sizes: np.ndarray
 
     def at(self, epsilon: float) -> np.ndarray:
         """Return (N,) bool, the images that are robust at `epsilon`."""
@@ -118,7 +118,7 @@ def measure_robustness(
         indices,
         len(data),
         groups=None if all_groups is None else all_groups[indices],
-        group_sizes=None if all_groups is None else np.bincount(all_groups),
+        group_sizes=np.bincount([] if all_groups is None else all_groups),
     )
 
 
@@ -157,7 +157,7 @@ def robust_accuracy(robustness: Robustness, requested: Sequence[float]) -> Resul
         "held": robustness.robust,
         "columns/epsilon": np.array(robustness.epsilons),
     }
-    if robustness.groups is not None and robustness.group_sizes is not None:
+    if robustness.groups is not None:
         values["worst_group"] = worst_group(robustness.at(requested[0]), robustness.groups)
         arrays["group"] = robustness.groups
         flags += _few_of_a_group(robustness.groups, robustness.group_sizes)
