@@ -1,4 +1,4 @@
-"""What a study would launch, in words."""
+"""The runs that a study would launch, in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
