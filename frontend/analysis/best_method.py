@@ -32,29 +32,24 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
         return f"Of {len(rows)} methods only one has a λ within the limits: {named(best)}."
     higher = bool(higher_is_better(all_runs(comparison), result))
     tests = against_baseline([best] * len(others), others, [result])
-    against = {index: tests.get((index, result)) for index in range(len(others))}
+    against = [(other, tests.get((index, result))) for index, other in enumerate(others)]
 
-    def listed(words: str, wanted: str) -> str:
-        found = [
-            f"{named(others[index])}{_difference(test)}"
-            for index, test in against.items()
-            if _side(test, higher) == wanted
-        ]
+    def listed(words: str, wanted: bool | None) -> str:
+        found = [f"{named(other)}{_difference(test)}" for other, test in against if _is_better(test, higher) is wanted]
         return f" {words} {', '.join(found)}." if found else ""
 
     return (
         f"Selected as the best: {named(best)}."
-        + listed("It is better than", "better")
-        + listed("It is worse than", "worse")
-        + listed("Undecided against", "undecided")
+        + listed("It is better than", True)
+        + listed("It is worse than", False)
+        + listed("Undecided against", None)
         + f" Differences on test images, {counted(len(others), 'test')} corrected together (Holm)."
     )
 
 
-def _side(test: TableTest | None, higher: bool) -> str:
-    if test is None or not test.established:
-        return "undecided"
-    return "better" if (test.test.mean > 0) == higher else "worse"
+def _is_better(test: TableTest | None, higher: bool) -> bool | None:
+    """Return whether the difference is established on the better or the worse side; None: it is undecided."""
+    return test.is_better(higher) if test is not None and test.established else None
 
 
 def _difference(test: TableTest | None) -> str:

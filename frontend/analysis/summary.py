@@ -159,10 +159,8 @@ def _better_too(
     tests: Mapping[int, TableTest], clearest: TableTest, higher: bool | None, comparison: Comparison
 ) -> str:
     """Return the clearest difference towards better, where that of all is towards worse; "" elsewhere."""
-    if not _side(clearest, higher).endswith("worse"):
-        return ""
-    better = {index: item for index, item in tests.items() if _side(item, higher).endswith("better")}
-    if not better:
+    better = {index: item for index, item in tests.items() if item.is_better(higher)}
+    if clearest.is_better(higher) is not False or not better:
         return ""
     index, item = _clearest(better)
     return f" Towards better the clearest is {text(item.test, signed=True)} ({comparison.labels[index]})."
@@ -170,9 +168,7 @@ def _better_too(
 
 def _side(tested: TableTest, higher: bool | None) -> str:
     """Return the side on which the mean difference lies; "" where no direction is better."""
-    if higher is None or tested.test.mean == 0:
-        return ""
-    return ", towards better" if (tested.test.mean > 0) == higher else ", towards worse"
+    return {None: "", True: ", towards better", False: ", towards worse"}[tested.is_better(higher)]
 
 
 def _listed(tests: Mapping[int, TableTest], comparison: Comparison) -> str:

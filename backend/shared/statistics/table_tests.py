@@ -22,6 +22,10 @@ class TableTest:
         """Return whether the difference is apart from zero as one of all tests of the table."""
         return self.p_adjusted is not None and self.p_adjusted <= ALPHA
 
+    def is_better(self, higher: bool | None) -> bool | None:
+        """Return whether the mean difference lies on the better side; None where it is 0, or no direction is better."""
+        return None if higher is None or self.test.mean == 0 else (self.test.mean > 0) == higher
+
     @property
     def seeds_needed(self) -> int | None:
         """Seeds that would find the difference with probability 0.8 at the corrected level; None: not known, or too
