@@ -1,8 +1,9 @@
 """The λ of each method: the best on validation images among those within the accuracy budget."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 from densitylab.backend.shared.contracts import EvaluationSplit, Status
@@ -73,6 +74,9 @@ class Selection:
     result_split: EvaluationSplit  # where results were compared
     baseline_accuracy: Estimate  # on accuracy_split
     few_seeds: tuple[Group, ...] = ()  # no candidates, since they have fewer than three seeds and another λ has more
+    common_seeds: int | None = (
+        None  # on which λ were compared, all candidates within the limits have them; None: on all
+    )
     constrained: Constrained | None = None  # None: the selection has no second result
     least_loss: float | None = None  # of a candidate's accuracy; None, as below, where a candidate is within the budget
     least_worse: float | None = None  # of the second result, if candidates are within the budget, but not that limit
@@ -117,8 +121,12 @@ def validation_accuracy(group: Group) -> Estimate | None:
 
 def _last_of_curve(group: Group, curve: str) -> Estimate | None:
     """Return the mean over seeds of a proportion's curve at the last epoch; None where no trained run has it."""
+    return estimate(list(_curve_by_seed(group, curve).values()), bounds_of_curve(curve))
+
+
+def _curve_by_seed(group: Group, curve: str) -> dict[int | None, float]:
     trained = [run for run in group.runs if run.status is Status.SUCCEEDED and curve in run.metrics]
-    return estimate([run.metrics[curve] for run in newest_of_each_seed(trained)], bounds_of_curve(curve))
+    return {run.spec.seed: run.metrics[curve] for run in newest_of_each_seed(trained)}
 
 
 def is_validation(column: Column) -> bool:
@@ -141,9 +149,14 @@ def validation_value(column: Column, group: Group) -> Estimate | None:
     evaluated = on_validation(column, group)
     if evaluated is not None:
         return mean_over_seeds(group, evaluated)
-    curve = _CURVES.get((column.evaluation, column.value))
-    chosen = any(value for value in json.loads(column.params).values())  # the curve is that of the default parameters
-    return None if curve is None or chosen else _last_of_curve(group, curve)
+    curve = _curve_of(column)
+    return None if curve is None else _last_of_curve(group, curve)
+
+
+def _curve_of(column: Column) -> str | None:
+    """Return the curve of training with the values of this result on validation images; None where there is none."""
+    chosen = any(json.loads(column.params).values())  # the curve is that of the default parameters
+    return None if chosen else _CURVES.get((column.evaluation, column.value))
 
 
 def mean_test_accuracy(group: Group, data_hash: str) -> Estimate | None:
@@ -174,7 +187,8 @@ def select(
 
     Where some candidate has no accuracy, or no result, on validation images, the test images take their place for all
     methods, and the rows say so. So it is with the second result. A λ with fewer than three seeds is no candidate where
-    another λ of its method has more: the best of few seeds is often the best by chance.
+    another λ of its method has more: the best of few seeds is often the best by chance. Results are compared on the
+    seeds that all λ within the limits have: more seeds for the selected λ alone do not make another one the best.
 
     Args:
         groups: all groups of the comparison, baselines too.
@@ -220,6 +234,14 @@ class _Figures:
     def value(self, group: Group) -> Estimate | None:
         return _on_split(self.result, self.result_split, group)
 
+    def by_seed(self, group: Group) -> Mapping[int | None, float]:
+        """Return the values of which `value` is the mean."""
+        column = self.result if self.result_split == "test" else on_validation(self.result, group)
+        if column is not None:
+            return group.by_seed.get(column, {})
+        curve = _curve_of(self.result)
+        return {} if curve is None else _curve_by_seed(group, curve)
+
     def constrained(self, group: Group) -> Estimate | None:
         return _on_split(self.constraint.result, self.constraint_split, group) if self.constraint else None
 
@@ -259,9 +281,12 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         least_loss = min(reference.mean - accuracy.mean for _, accuracy, _ in candidates)
         losses = [_worse(constrained, figures.constrained(group)) for group, _, _ in affordable]
         return replace(row, least_loss=least_loss, least_worse=min(losses, default=None))
-    group, accuracy, value = max(within, key=lambda item: item[2].mean if higher else -item[2].mean)
+    means, common = _means([figures.by_seed(group) for group, _, _ in within], enough)
+    best = max(range(len(within)), key=lambda index: means[index] if higher else -means[index])
+    group, accuracy, value = within[best]
     return replace(
         row,
+        common_seeds=common,
         group=group,
         edge=_edge(group, [item[0] for item in known]),
         accuracy=accuracy,
@@ -271,6 +296,15 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         result=mean_over_seeds(group, figures.result),
         test_accuracy=mean_test_accuracy(group, figures.result.data_hash),
     )
+
+
+def _means(values: Sequence[Mapping[int | None, float]], enough: int) -> tuple[list[float], int | None]:
+    """Return the mean of each λ over the seeds that all have, and their number; over all seeds of each, and None, where
+    they share fewer than `enough`."""
+    common = set[int | None].intersection(*map(set, values))
+    if len(common) < enough:
+        return [fmean(own.values()) for own in values], None
+    return [fmean([own[seed] for seed in common]) for own in values], len(common)
 
 
 def _constrained(baseline: Group, figures: _Figures) -> Constrained | None:
@@ -313,7 +347,10 @@ def edge_text(edge: Edge | None) -> str:
 
 
 def seeds_text(row: Selection, result: Column) -> str:
-    """Return the warning of a selected λ that has fewer seeds than another λ of its method; "" where there is none."""
+    """Return the warning of a selected λ that has fewer seeds than another λ of its method and was not compared with it
+    on the same ones; "" where there is none."""
+    if row.common_seeds is not None:
+        return ""
     seeds = {id(group): mean.n for group in row.method.groups if (mean := mean_over_seeds(group, result))}
     own, most = seeds.get(id(row.group), 0), max(seeds.values(), default=0)
     return f"{own} of the {most} seeds of another λ: chance favours the best of few seeds" if 0 < own < most else ""
@@ -369,6 +406,8 @@ def selection_text(rows: Sequence[Selection]) -> str:
         parts.append(
             f"A λ with fewer than {_ENOUGH_SEEDS} seeds is no candidate where another λ of its method has more."
         )
+    if any(row.common_seeds and row.selected_by and row.common_seeds < row.selected_by.n for row in rows):
+        parts.append("λ of a method are compared on the seeds that all of them have.")
     if any(row.edge for row in rows):
         parts.append("A λ at an end of its grid may not be the method's best.")
     if len({row.candidates for row in rows}) > 1:

@@ -97,11 +97,41 @@ def without(runs: list[Run], lambda_: float, *seeds: int) -> list[Run]:
 
 
 def test_a_lambda_with_fewer_seeds_than_another_one_says_so():
-    runs = without(launched(seeds=4), 1, 0)
-    a, b = choice(runs, 0.02)
-    assert lambda_of(a) == 1 and a.few_seeds == () and few_seeds_text(a) == ""
-    assert seeds_text(a, column(runs)) == "3 of the 4 seeds of another λ: chance favours the best of few seeds"
+    runs = without(without(without(launched(seeds=4), 1, 0), 0.1, 1), 10, 1)  # two seeds in common, three or more each
+    a, b = choice(without(runs, 100, 0), 0.20)
+    assert lambda_of(a) == 100 and a.few_seeds == () and few_seeds_text(a) == "" and a.common_seeds is None
+    assert seeds_text(a, column(runs)) == ""  # no λ has more than its three seeds
+    a, _ = choice(without(without(launched(seeds=5), 100, 0, 1), 1, 2, 3), 0.20)
+    assert lambda_of(a) == 100 and a.common_seeds is None
+    assert seeds_text(a, column(runs)) == "3 of the 5 seeds of another λ: chance favours the best of few seeds"
     assert seeds_text(b, column(runs)) == "" == seeds_text(choice(launched(), 0.02)[0], column(runs))
+
+
+def test_lambdas_are_compared_on_the_seeds_that_all_have():
+    """λ 1 is the best of three seeds, and worse than λ 10 with seven more."""
+    runs = launched(seeds=3) + [
+        make_run(
+            key,
+            lambda_,
+            seed,
+            validation=0.89,
+            results={"accuracy.accuracy": 0.8, "pgd_linf.accuracy": 0.1, "pgd_validation.accuracy": 0.1},
+        )
+        for key, lambda_ in (("none", 0), ("a", 1))
+        for seed in range(3, 10)
+    ]
+    a, b = choice(runs, 0.02)
+    assert (lambda_of(a), a.common_seeds, a.selected_by.n) == (1, 3, 10)
+    assert a.selected_by.mean == pytest.approx(0.22) and a.result.n == 10 and seeds_text(a, column(runs)) == ""
+    assert "compared on the seeds that all of them have" in selection_text([a, b])
+    before = choice(launched(seeds=3), 0.02)
+    assert lambda_of(before[0]) == 1 and "that all of them have" not in selection_text(before)
+
+
+def test_the_budget_counts_all_seeds():
+    runs = launched(seeds=3) + [make_run("a", 1, seed, validation=0.8) for seed in range(3, 6)]
+    a, _ = choice(runs, 0.02)
+    assert lambda_of(a) == 10  # λ 1 costs 5.5 points in the mean of six seeds
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 4])
