@@ -9,6 +9,8 @@ from densitylab.frontend.analysis.comparison import Comparison, all_runs, text
 from densitylab.frontend.analysis.formatting import counted
 from densitylab.frontend.analysis.tables import seeds_to_decide
 
+_FEWEST, _MOST = 2, 10  # seeds: at least so many more, and at most so many in all unless there are more already
+
 
 def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: Column) -> str:
     """Return the method that is the best by what λ were selected by, and its differences from the others on the test
@@ -45,6 +47,28 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
         + listed("Undecided against", None)
         + f" Differences on test images, {counted(len(others), 'test')} corrected together (Holm)."
     )
+
+
+def seeds_to_add(rows: Sequence[Selection], result: Column) -> list[int]:
+    """Return new seeds for the selected λ: as many as would decide their differences from the best of them and from
+    their baselines, up to ten in all; two where all are decided, or the number is not known. None for models that were
+    trained elsewhere.
+
+    Args:
+        rows: the best first, each with a λ.
+        result: by which λ were selected.
+    """
+    selected = [row.group for row in rows if row.group is not None]
+    seeds = {seed for group in selected for seed in group.seeds}
+    if not seeds:
+        return []
+    best, *others = selected
+    baselines = [row.baseline for row in rows]
+    tests = against_baseline([*[best] * len(others), *selected], [*others, *baselines], [result]).values()
+    undecided = [test for test in tests if test.p_adjusted is not None and not test.established]
+    needed = max((test.seeds_needed or _MOST for test in undecided), default=0)
+    more = max(min(needed, _MOST) - len(seeds), _FEWEST)
+    return list(range(max(seeds) + 1, max(seeds) + 1 + more))
 
 
 def _is_better(test: TableTest | None, higher: bool) -> bool | None:

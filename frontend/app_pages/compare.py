@@ -223,7 +223,7 @@ def show_live() -> None:
         warnings = st.container()
         show_group_table(comparison, columns, preliminary=unfinished > 0)
     with best:
-        rule = show_selection(comparison, columns, preliminary=unfinished > 0)
+        rule = show_selection(comparison, columns, experiment=subject.experiment, preliminary=unfinished > 0)
         remember_rule(rule)
     with charts:
         show_lambda_responses(comparison, columns)

@@ -14,6 +14,7 @@ from densitylab.backend.shared.contracts import (
     RunsRequest,
     Status,
 )
+from densitylab.backend.shared.statistics.groups import Group
 from densitylab.frontend.analysis.comparison import Comparison, all_runs
 from densitylab.frontend.analysis.formatting import counted, escaped
 from densitylab.frontend.ui.api import api, catalog, show_api_errors
@@ -46,7 +47,7 @@ def show_adding(experiment: Experiment, comparison: Comparison) -> None:
     with popover:
         if cancelled:
             st.caption(f"{counted(len(cancelled), 'group')} left out: all runs are cancelled.")
-        if _draw_adding(experiment, trained, "adding", of_groups=False):
+        if _draw_adding(experiment.id, trained, "adding", of_groups=False):
             st.rerun()
 
 
@@ -65,8 +66,28 @@ def show_adding_to_groups(experiment: Experiment, runs: Sequence[Run], groups: i
     if not popover.open or not trained:
         return
     with popover:
-        if _draw_adding(experiment, trained, "adding-to-groups", of_groups=True):
+        if _draw_adding(experiment.id, trained, "adding-to-groups", of_groups=True):
             table.clear()  # so that the new groups are shown
+            st.rerun()
+
+
+@fragment()
+def show_adding_seeds(experiment_id: int, groups: Sequence[Group], seeds: Sequence[int]) -> None:
+    """Draw the popover that adds seeds to these groups, at first the given ones, and its content while it is open."""
+    popover = st.popover(
+        "Add seeds to these λ",
+        icon=":material/add:",
+        help="To the selected λ and their baselines. The list begins with as many as would decide the differences from "
+        "the best and from the baselines, up to 10 in all.",
+        key="adding-seeds",
+        on_change="rerun",
+    )
+    if not popover.open:
+        return
+    with popover:
+        runs = {run.id: run for group in groups for run in group.runs}  # methods share their baseline
+        trained = _trained([runs[number] for number in sorted(runs)])
+        if _draw_adding(experiment_id, trained, "adding-seeds", of_groups=True, seeds=seeds):
             st.rerun()
 
 
@@ -74,13 +95,15 @@ def _trained(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.origin is Origin.TRAINED]
 
 
-def _draw_adding(experiment: Experiment, trained: Sequence[Run], key: str, *, of_groups: bool) -> bool:
+def _draw_adding(
+    experiment_id: int, trained: Sequence[Run], key: str, *, of_groups: bool, seeds: Sequence[int] = ()
+) -> bool:
     """Draw the choice, the price and the button; return whether runs were added."""
     errors = FieldErrors()
-    request, price = _draw_request(trained, key, errors, of_groups=of_groups), None
+    request, price = _draw_request(trained, key, errors, of_groups=of_groups, seeds=seeds), None
     if request is not None:
         with show_api_errors(errors):
-            price = api().preflight_runs(experiment.id, request)
+            price = api().preflight_runs(experiment_id, request)
     if request is None or price is None:
         return False
     _draw_price(price)
@@ -92,13 +115,15 @@ def _draw_adding(experiment: Experiment, trained: Sequence[Run], key: str, *, of
         disabled=not price.cost.runs or not price.cost.launchable,
     ):
         with show_api_errors(errors):
-            answer = api().add_runs(experiment.id, request)
+            answer = api().add_runs(experiment_id, request)
             flash(f"Added {counted(len(answer.added), 'run')}.")
             return True
     return False
 
 
-def _draw_request(trained: Sequence[Run], key: str, errors: FieldErrors, *, of_groups: bool) -> RunsRequest | None:
+def _draw_request(
+    trained: Sequence[Run], key: str, errors: FieldErrors, *, of_groups: bool, seeds: Sequence[int]
+) -> RunsRequest | None:
     """Draw the choice between seeds and λ and its values; return the request, None while it cannot be read.
 
     Args:
@@ -106,12 +131,13 @@ def _draw_request(trained: Sequence[Run], key: str, errors: FieldErrors, *, of_g
         key: of the widgets.
         errors: of the request.
         of_groups: whether the configurations of these runs alone are trained, all of which the user has selected.
+        seeds: those that the choice begins with; none: the next one.
     """
     kind = st.segmented_control("Add", [_SEEDS, _LAMBDAS], default=_SEEDS, required=True, key=f"{key}/kind")
-    next_seed = max(run.spec.seed for run in trained) + 1
     if kind == _SEEDS:
+        first = list(seeds) or [max(run.spec.seed for run in trained) + 1]
         values = number_list(
-            "More seeds", [next_seed], key=f"{key}/seeds/{next_seed}", kind=int, at="/seeds", errors=errors
+            "More seeds", first, key=f"{key}/seeds/{numbers_text(first)}", kind=int, at="/seeds", errors=errors
         )
         errors.show("/seeds")
         st.caption(

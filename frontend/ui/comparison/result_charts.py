@@ -8,7 +8,7 @@ import streamlit as st
 
 from densitylab.backend.shared.statistics.groups import Column
 from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
-from densitylab.frontend.analysis.best_method import best_method_text
+from densitylab.frontend.analysis.best_method import best_method_text, seeds_to_add
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     all_runs,
@@ -30,6 +30,7 @@ from densitylab.frontend.analysis.selection_rule import (
 from densitylab.frontend.analysis.summary import correction_text
 from densitylab.frontend.analysis.tables import per_run, selections, tested_with
 from densitylab.frontend.charts.lambda_response import lines
+from densitylab.frontend.ui.add_runs import show_adding_seeds
 from densitylab.frontend.ui.api import catalog
 from densitylab.frontend.ui.chart_card import chart_card, downloads
 from densitylab.frontend.ui.comparison.cached_figures import (
@@ -135,11 +136,19 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
     return shown
 
 
-def show_selection(comparison: Comparison, columns: Sequence[Column], *, preliminary: bool) -> SelectionRule | None:
-    """Draw the table of each method's selected λ within an accuracy budget, and the claim box. `columns` are the
-    results of the page's table. While results are preliminary the methods are not compared.
+def show_selection(
+    comparison: Comparison, columns: Sequence[Column], *, experiment: int | None, preliminary: bool
+) -> SelectionRule | None:
+    """Draw the table of each method's selected λ within an accuracy budget, and the claim box.
 
-    Returns the chosen rule; None if there is nothing to select by.
+    Args:
+        comparison: the groups.
+        columns: the results of the page's table.
+        experiment: the only one, to which seeds can be added; None: there are several, or single runs.
+        preliminary: whether runs are unfinished; the methods are not compared meanwhile.
+
+    Returns:
+        The chosen rule; None if there is nothing to select by.
     """
     runs = all_runs(comparison)
     offered = selectable_columns(comparison.columns, runs)
@@ -185,6 +194,10 @@ def show_selection(comparison: Comparison, columns: Sequence[Column], *, prelimi
     table = selections(rows, comparison, column, catalog(), shown=columns)
     if not preliminary and (told := best_method_text(rows, comparison, column)):
         st.markdown(escaped(told))
+    chosen = [row for row in rows if row.group is not None]
+    if experiment is not None and not preliminary and (seeds := seeds_to_add(chosen, column)):
+        groups = [group for row in chosen for group in (row.group, row.baseline) if group is not None]
+        show_adding_seeds(experiment, groups, seeds)
     show_warning_line(evaluation_warnings(comparison, rule.results))
     wrapped_table(table)
     for row in rows:

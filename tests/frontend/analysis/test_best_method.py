@@ -4,8 +4,11 @@ import pytest
 from scipy import stats
 
 from densitylab.backend.shared.contracts import Run
-from densitylab.frontend.analysis.best_method import best_method_text
-from densitylab.frontend.analysis.comparison import compare
+from densitylab.backend.shared.statistics.groups import Column
+from densitylab.backend.shared.statistics.selection import Selection
+from densitylab.backend.shared.statistics.table_tests import against_baseline
+from densitylab.frontend.analysis.best_method import best_method_text, seeds_to_add
+from densitylab.frontend.analysis.comparison import Comparison, compare
 from densitylab.frontend.analysis.selection_rule import SelectionRule, select_lambda
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 from tests.frontend.analysis.test_comparison import NO_CATALOG
@@ -29,10 +32,19 @@ def runs(methods: dict[str, list[float]], result: str = "pgd_linf.accuracy", val
     return found
 
 
-def sentence(found: list[Run], result: str = "pgd_linf.accuracy") -> str:
+def selected(found: list[Run], result: str = "pgd_linf.accuracy") -> tuple[list[Selection], Comparison, Column]:
     comparison = compare(found, NO_CATALOG)
     column = next(item for item in comparison.columns if item.result == result)
-    return best_method_text(select_lambda(comparison, SelectionRule(column)), comparison, column)
+    return select_lambda(comparison, SelectionRule(column)), comparison, column
+
+
+def sentence(found: list[Run], result: str = "pgd_linf.accuracy") -> str:
+    return best_method_text(*selected(found, result))
+
+
+def added(found: list[Run]) -> list[int]:
+    rows, _, column = selected(found)
+    return seeds_to_add([row for row in rows if row.group is not None], column)
 
 
 def test_the_best_is_named_with_those_that_it_is_apart_from():
@@ -72,3 +84,29 @@ def test_the_only_method_within_the_limits_is_named():
         if run.spec.regularizer.key == "b":
             run.results["accuracy.accuracy"] = run.results["accuracy.accuracy"].model_copy(update={"value": 0.5})
     assert sentence(found) == "Of 2 methods only one has a λ within the limits: a, λ 1."
+
+
+def test_as_many_seeds_are_added_as_would_decide_up_to_ten_in_all():
+    close = [value - step for value, step in zip(BEST, (0.005, 0.055, 0.01, 0.05), strict=True)]
+    rows, _, column = selected(runs({"a": BEST, "b": close}))
+    best, other = (row.group for row in rows)
+    tests = against_baseline([best, best, other], [other, *(row.baseline for row in rows)], [column])
+    needed = tests[0, column].seeds_needed
+    assert not tests[0, column].established and needed is not None and 6 < needed <= 10
+    assert tests[1, column].established and tests[2, column].established
+    assert added(runs({"a": BEST, "b": close})) == list(range(4, needed))
+    assert added(runs({"a": BEST, "b": NEAR})) == [4, 5, 6, 7, 8, 9]  # many more would be needed
+
+
+def test_two_seeds_are_added_where_the_number_is_not_known():
+    assert added(runs({"a": BEST, "c": FAR})) == [4, 5]  # all is decided
+    assert added(runs({"a": BEST[:1]})) == [1, 2]  # one seed has no spread
+
+
+def test_one_method_is_compared_with_its_baseline():
+    assert added(runs({"a": [0.1 + noise for noise in (0.0, 0.3, -0.2, 0.1)]})) == [4, 5, 6, 7, 8, 9]
+
+
+def test_without_a_selected_lambda_no_seeds_are_added():
+    _, _, column = selected(runs({"a": BEST}))
+    assert seeds_to_add([], column) == []

@@ -59,6 +59,28 @@ def test_every_section_stands_and_shows_its_numbers(page, experiment):
     assert not any("identical" in column for column in app.dataframe[0].value.columns)
 
 
+def test_seeds_are_added_to_the_selected_lambda_alone(page, live_api):
+    run_ids = constrained_runs(live_api)  # of λ 0, 1 and 10 with two seeds; λ 10 is selected
+    experiment = live_api.client.run(run_ids[0]).experiment
+    app = page.open("compare", experiment=str(experiment))
+    app.session_state["adding-seeds"] = True  # the popover is open
+    app = app.run()
+    text = page_text(app)
+    assert "λ = 0: seeds 2, 3 (2 runs)" in text and "λ = 10: seeds 2, 3 (2 runs)" in text and "λ = 1:" not in text
+    page_text(app.button(key="adding-seeds/add").click().run())
+    added = [(run.spec.lambda_, run.spec.seed) for run in live_api.client.runs_of(experiment) if run.spec.seed > 1]
+    assert added == [(0, 2), (0, 3), (10, 2), (10, 3)]
+
+
+def test_no_seeds_are_added_from_several_experiments(page, live_api):
+    one, other = (str(live_api.client.run(constrained_runs(live_api)[0]).experiment) for _ in range(2))
+
+    def labels(experiment: str) -> list[str]:
+        return [item.proto.popover.label for item in page.open("compare", experiment=experiment).get("popover")]
+
+    assert "Add seeds to these λ" in labels(one) and "Add seeds to these λ" not in labels(f"{one},{other}")
+
+
 def test_groups_whose_runs_were_cancelled_are_left_out(page, live_api, impatient):
     """λ 0 and 0.1 are evaluated, λ 1 and λ 10 cancelled."""
     run_ids = live_api.launch({"evaluations": []}, {"lambda_": [0, 0.1, 1, 10], "seed": [0, 1]})
