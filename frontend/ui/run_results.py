@@ -30,6 +30,7 @@ from densitylab.frontend.ui.chart_card import chart_card, downloads
 from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.sample_drilldown import LINK, show_images
 from densitylab.frontend.ui.status import flash
+from densitylab.frontend.ui.wrapped_table import wrapped_table
 
 Sharing = Sequence[tuple[Evaluation, CatalogPlot]]  # the evaluations that share a chart
 
@@ -39,7 +40,7 @@ def show_results(run: Run, evaluations: Sequence[Evaluation], catalog: Catalog) 
     if not evaluations:
         st.info("No evaluations yet.", icon=":material/straighten:")
         return
-    st.dataframe(pd.DataFrame(_rows(run, evaluations, catalog)), hide_index=True)
+    wrapped_table(pd.DataFrame(_rows(run, evaluations, catalog)))
     downloads(lambda: result_table(evaluations), f"run-{run.id}-results")
     if run.status.final:
         _show_waiting(evaluations)

@@ -37,7 +37,7 @@ def test_a_curve_has_its_chart_its_numbers_and_its_flag(page, attacked):
         [0, 0.75, 0.3, 0.95],
         [0.1, 0.25, 0.05, 0.7],
     ]
-    results = next(table for table in tables if "Flags" in table)
+    results = next(item.value for item in app.table if "Flags" in item.value)
     assert results.loc[results["Value"] == "0.250", "Flags"].tolist() == ["⚠ few samples"]
 
 
