@@ -155,9 +155,9 @@ def show_line(
 
 
 st.title("Density")
-link.read_view()
+opened = link.read_view()
 load_charts()
-runs = choose_runs("the page draws log p around the same image for each, on one scale")
+runs = choose_runs("the page draws log p around the same image for each, on one scale", opened=opened)
 run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
 samples = choose_images(runs, run_columns, fields, one=True)

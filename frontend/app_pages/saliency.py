@@ -82,9 +82,9 @@ def show_numbers(view: MapView) -> None:
 
 
 st.title("Saliency")
-link.read_view()
+opened = link.read_view()
 show_pixel_values()
-runs = choose_runs("the page shows their maps of the same images side by side, on one colour scale")
+runs = choose_runs("the page shows their maps of the same images side by side, on one colour scale", opened=opened)
 run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
 samples = choose_images(runs, run_columns, fields)

@@ -190,10 +190,10 @@ def show_least_stable(run: int, strength: float, evaluation: str, metric: str) -
 
 
 st.title("Stability")
-link.read_view({"target": "predicted"}, FIRST_IMAGES)
+opened = link.read_view({"target": "predicted"}, FIRST_IMAGES)
 show_pixel_values()
 load_charts()
-runs = choose_runs("the page shows the effect of a perturbation on the maps of each")
+runs = choose_runs("the page shows the effect of a perturbation on the maps of each", opened=opened)
 run_columns, names = columns(runs), class_names(runs)
 fields = FieldErrors()
 samples = choose_images(runs, run_columns, fields)

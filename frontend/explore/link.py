@@ -20,7 +20,7 @@ ALL, BY_INDEX = "all", "index"
 CLIPS = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
 LAYOUTS = ("side by side", "one run at a time")
 DIRECTIONS, MAX_EXTENT = ("gradient", "random", "image"), 20.0  # of slices of log p
-_LAST_LINK, _PENDING, VERSION = "lab_link", "lab_later", "lab_version"
+_LAST_LINK, _LAST_RUNS, _PENDING, VERSION = "lab_link", "lab_last_runs", "lab_later", "lab_version"
 
 
 def key(name: str) -> str:
@@ -152,12 +152,16 @@ FIELDS = (
 )
 
 
-def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = FIRST_IMAGES) -> None:
-    """Set every field from the link, unless this page wrote the link itself.
+def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = FIRST_IMAGES) -> bool:
+    """Set every field from the link, unless this page wrote the link itself. Where a link names no runs, those that one of
+    these pages last showed stay.
 
     Args:
         defaults: of fields whose default on this page differs from the field's own.
         images: number of images where the link names none.
+
+    Returns:
+        Whether the page was opened by a link that names no runs.
     """
     query, state = st.query_params.to_dict(), st.session_state
     for name, content in state.pop(_PENDING, {}).items():
@@ -167,7 +171,7 @@ def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = 
         for field in FIELDS:
             state[key(field.name)] = state.get(key(field.name), field.default)
         state[key("count")] = state.get(key("count"), images)
-        return
+        return False
     state[_LAST_LINK] = query
     state[VERSION] = state.get(VERSION, 0) + 1
     for field in FIELDS:
@@ -182,6 +186,10 @@ def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = 
                     icon=":material/link_off:",
                 )
     put("count", len(value("samples").split(",")) if value("samples") else images)
+    if "runs" in query:
+        return False
+    put("runs", state.get(_LAST_RUNS, []))
+    return True
 
 
 def change_view(fields: Mapping[str, Any]) -> None:
@@ -199,7 +207,7 @@ def write_view(overrides: Mapping[str, Any] = MappingProxyType({})) -> None:
     query = query_of({field.name: overrides.get(field.name, value(field.name)) for field in FIELDS})
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
-    st.session_state[_LAST_LINK] = query
+    st.session_state[_LAST_LINK], st.session_state[_LAST_RUNS] = query, value("runs")
 
 
 def query_of(view: Mapping[str, Any]) -> dict[str, str]:

@@ -15,17 +15,20 @@ from densitylab.frontend.explore.link import key, put, value
 from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.entry_points import guarded
+from densitylab.frontend.ui.query_params import query_int
 
 MAX_RUNS = MAX_RUNS_PER_ATTRIBUTION
 SHOWN = 3  # experiments, where no run is chosen
 OFFERED_RUNS, OFFERED_EXPERIMENTS = 200, 50  # in the lists
 
 
-def choose_runs(purpose: str) -> list[Run]:
+def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
     """Return the chosen runs that have a model; stop the page where there is none.
 
     Args:
         purpose: the content of the page, as a clause after a colon.
+        opened: whether the page has just been opened by a link that names no runs. It begins with the experiment that
+            the link names, else with the runs of the page before, else with the newest experiment that has a model.
     """
     sidebar = st.sidebar.expander("Runs", expanded=True)
     words = sidebar.text_input(
@@ -37,6 +40,14 @@ def choose_runs(purpose: str) -> list[Run]:
         help=f"The lists below have the newest that match: {OFFERED_RUNS} runs, {OFFERED_EXPERIMENTS} "
         "experiments with a trained model.",
     ).strip()
+    listed = api().experiments(q=words or None, has_model=True, limit=OFFERED_EXPERIMENTS)
+    experiments = {item.id: item for item in listed.items}
+    if opened:
+        linked = query_int("experiment")
+        if linked is not None:
+            _show_linked(linked)
+        elif experiments and not value("runs"):
+            _show_experiment(next(iter(experiments)))
     choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     missing = []
     for run_id in value("runs"):
@@ -66,8 +77,6 @@ def choose_runs(purpose: str) -> list[Run]:
             icon=":material/warning:",
         )
         put("runs", value("runs")[:MAX_RUNS])
-    listed = api().experiments(q=words or None, has_model=True, limit=OFFERED_EXPERIMENTS)
-    experiments = {item.id: item for item in listed.items}
     with sidebar:
         chosen = st.multiselect(
             f"Runs (at most {MAX_RUNS})",
@@ -114,6 +123,12 @@ def choose_runs(purpose: str) -> list[Run]:
         st.page_link("app_pages/compare.py", label="Compare an experiment", icon=":material/scatter_plot:")
         st.stop()
     return runs
+
+
+def _show_linked(experiment: int) -> None:
+    _show_experiment(experiment)
+    if not value("runs"):
+        st.info(f"Experiment {experiment} does not exist, or has no trained model yet.", icon=":material/link_off:")
 
 
 def _take_experiment() -> None:

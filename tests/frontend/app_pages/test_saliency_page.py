@@ -186,7 +186,7 @@ def test_an_experiments_runs_are_taken_one_for_each_setting(page, live_api, trai
 
 def test_runs_and_experiments_are_found_by_their_words(page, live_api, trained):
     live_api.client.change_run(trained[0], RunPatch(tags=["sought"]))
-    app = page.open("saliency")
+    app = page.open("saliency").multiselect(key="lab_runs").set_value([]).run()
     app = next(item for item in app.sidebar.text_input if item.label.startswith("Find")).set_value("sought").run()
     page_text(app)
     offered = next(item for item in app.sidebar.multiselect if item.label.startswith("Runs")).options
@@ -235,16 +235,40 @@ def test_a_map_of_zeros_says_so(page, live_api, trained):
 
 
 @pytest.mark.parametrize("name", ["saliency", "stability", "density"])
-def test_without_runs_the_page_offers_the_newest_experiments_with_a_model(page, live_api, trained, name):
+def test_without_runs_the_page_begins_with_the_newest_experiment_with_a_model(page, live_api, trained, name):
     live_api.launch({"evaluations": []}, {"seed": [0, 1]})
     for run in live_api.launch({"evaluations": []}, {"lambda_": [0, 1]}):
         live_api.client.cancel_run(run)
     app = page.open(name)
+    page_text(app)
+    assert app.multiselect(key="lab_runs").value == trained
+    app = app.multiselect(key="lab_runs").set_value([]).run()
     assert "Choose runs in the sidebar" in page_text(app)
     experiment = live_api.client.run(trained[0]).experiment
     offer = next(item for item in app.button if item.label.startswith("Show experiment "))
     assert offer.label.startswith(f"Show experiment {experiment}: ")
     assert offer.click().run().multiselect(key="lab_runs").value == trained
+
+
+@pytest.mark.parametrize("name", ["saliency", "stability", "density"])
+def test_a_link_may_name_an_experiment(page, live_api, trained, name):
+    (newer,) = live_api.launch({"evaluations": []}, {"seed": [3]})
+    live_api.finish(newer)
+    experiment = live_api.client.run(trained[0]).experiment
+    app = page.open(name, experiment=str(experiment))
+    page_text(app)
+    assert app.multiselect(key="lab_runs").value == trained
+    assert "Experiment 999 does not exist" in page_text(page.open(name, experiment="999"))
+
+
+def test_the_runs_stay_where_a_link_names_none(page, live_api, trained):
+    app = page.open("saliency", runs=str(trained[1]))
+    live_api.draw()
+    app = app.run()
+    app.query_params.clear()  # as the link of another inspection page does
+    app = app.run()
+    page_text(app)
+    assert app.multiselect(key="lab_runs").value == [trained[1]]
 
 
 @pytest.mark.parametrize(
