@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 from densitylab.backend.broker.queue import Queue
 from densitylab.backend.services import experiments, initial_weights
 from densitylab.backend.services.availability import require_available
-from densitylab.backend.services.estimates import cost_model, evaluation_cost, seed_notes, training_cost, training_notes
+from densitylab.backend.services.estimates import (
+    cost_model,
+    evaluation_cost,
+    group_notes,
+    seed_notes,
+    training_cost,
+    training_notes,
+)
 from densitylab.backend.services.estimates.capacity import Capacity
 from densitylab.backend.services.estimates.training_cost import Pace, batch_size, train_size
 from densitylab.backend.services.search_runs import max_runs
@@ -89,14 +96,19 @@ def _in_all(seconds: Sequence[float | None], capacity: Capacity) -> float | None
 
 
 def _notes(session: Session, catalog: Catalog, planned: list[RunSpec]) -> list[str]:
-    """Return what algorithms and options will do, and of which data sets the validation images are biased, each
-    sentence once."""
+    """Return what algorithms and options will do, of which data sets the validation images are biased, and of which the
+    groups are small, each sentence once."""
     sentences: dict[str, None] = {}
     for spec in planned:
         entry = catalog.find(AlgorithmEntry, spec.algorithm.key)
         row = datasets.get(session, spec.dataset.key, spec.dataset.params)
-        bias = biased_validation(row.group_counts) if row is not None and row.ready else None
-        sentences |= dict.fromkeys(filter(None, (entry.describe(spec.algorithm.params, spec.epochs), bias)))
+        counts = row.group_counts if row is not None and row.ready else {}
+        found = (
+            entry.describe(spec.algorithm.params, spec.epochs),
+            biased_validation(counts),
+            group_notes.note(spec, catalog, counts),
+        )
+        sentences |= dict.fromkeys(filter(None, found))
         classes = catalog.find(DatasetEntry, spec.dataset.key).num_classes
         sentences |= dict.fromkeys(training_notes.notes(spec, batch_size(catalog, spec), classes))
     return list(sentences)

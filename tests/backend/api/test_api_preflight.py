@@ -225,8 +225,9 @@ def test_a_dry_run_says_that_validation_images_are_biased(client: TestClient, sy
             group_counts=counts,
             samples_location="x.npz",
         )
-    (note,) = asked(client, spec={"dataset": {"key": "textured_digits"}})["notes"]
-    assert "have the same bias as the training images: group 1 is 5.0% of them" in note
+    bias, few = asked(client, spec={"dataset": {"key": "textured_digits"}})["notes"]
+    assert "have the same bias as the training images: group 1 is 5.0% of them" in bias
+    assert few.startswith("The smallest group has 50 test images: the worst group's accuracy of a run is known to ±13 ")
 
 
 def test_a_dry_run_warns_at_the_field_and_explains_the_options(client: TestClient):
