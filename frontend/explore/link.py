@@ -153,8 +153,8 @@ FIELDS = (
 
 
 def read_view(defaults: Mapping[str, Any] = MappingProxyType({}), images: int = FIRST_IMAGES) -> bool:
-    """Set every field from the link, unless this page wrote the link itself. Where a link names no runs, those that one of
-    these pages last showed stay.
+    """Set every field from the link, unless this page wrote the link itself. Where a link names no runs, those that one
+    of these pages last showed stay.
 
     Args:
         defaults: of fields whose default on this page differs from the field's own.

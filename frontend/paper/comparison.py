@@ -37,6 +37,7 @@ from densitylab.frontend.paper.contents import (
 )
 from densitylab.frontend.paper.images import images_of
 from densitylab.frontend.paper.keys import file_key
+from densitylab.frontend.paper.setup import setup_notes
 
 LAMBDA_AXIS = "λ"
 
@@ -137,6 +138,7 @@ def _table(
     there = [row.group for row in rows if row.group is not None]
     best = comparison.best(columns, there)
     shown = [run for group in there for run in group.runs]
+    notes = [*setup_notes(there, shown_columns, catalog), *notes]
     tests = correction_text(comparison, columns)
     if tests:
         notes = [*notes, f"{tests} No mean is bold where such a difference is undecided."]

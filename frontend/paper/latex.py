@@ -58,7 +58,7 @@ def caption(table: PaperTable) -> str:
         parts.append(
             "Mean ± half-width of the 95 % interval over n seeds (Student t; of proportions it covers Wilson's)."
         )
-    if any(not mean.symmetric for mean in means):
+    if any("^" in _parts(mean)[1] for mean in means):
         parts.append("Raised and lowered numbers: distances to the ends of an interval that is not symmetric.")
     if any(mean.n == 1 for mean in means):
         parts.append("One seed has no interval.")
@@ -95,13 +95,15 @@ def _cell(cell: PaperCell, seeds: int) -> str:
 
 
 def _parts(mean: Estimate) -> tuple[str, str]:
-    """Return the mean and its spread as LaTeX, both to the second digit of the smaller distance."""
+    """Return the mean and its spread as LaTeX, both to the second digit of the smaller distance; distances that are
+    equal in these digits as one."""
     if mean.symmetric or mean.low is None or mean.high is None:
         value, _, half = text(mean).partition(" ± ")
         return number(value), rf"\,$\pm$\,{half}" if half else ""
     up, down = mean.high - mean.mean, mean.mean - mean.low
     decimals = decimals_of(min(distance for distance in (up, down) if distance > 1e-9))
-    return number(fixed(mean.mean, decimals)), rf"$^{{+{up:.{decimals}f}}}_{{-{down:.{decimals}f}}}$"
+    value, above, below = number(fixed(mean.mean, decimals)), f"{up:.{decimals}f}", f"{down:.{decimals}f}"
+    return value, rf"\,$\pm$\,{above}" if above == below else f"$^{{+{above}}}_{{-{below}}}$"
 
 
 def _images(table: PaperTable) -> list[str]:

@@ -1,9 +1,12 @@
 """Paper output of a comparison: the page's groups, best marks and selected λ."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from densitylab.backend.shared.contracts import Component, Origin
+from densitylab.backend.shared.statistics.groups import Column
 from densitylab.frontend.analysis.comparison import compare, headline_columns
 from densitylab.frontend.analysis.selection_rule import SelectionRule
 from densitylab.frontend.charts.tradeoff import tradeoff
@@ -14,6 +17,7 @@ from densitylab.frontend.paper.document import figure_caption
 from densitylab.frontend.paper.figures import layout, line_colors
 from densitylab.frontend.paper.figures import points as table_of
 from densitylab.frontend.paper.latex import table_latex
+from densitylab.frontend.paper.setup import setup_notes
 
 
 @pytest.fixture
@@ -59,6 +63,33 @@ def test_a_method_without_a_lambda_within_the_limits_keeps_its_name(runs, catalo
         ("Jacobian regularization", None),
         ("Marginal-density smoothing", None),
     ]
+
+
+def test_the_caption_tells_what_all_rows_share(runs, catalog):
+    network = Component(key="mlp", params={"hidden": 64, "layers": 2, "activation": "gelu"})
+    own = [run.model_copy(update={"spec": run.spec.model_copy(update={"model": network})}) for run in runs]
+    comparison = compare([run for run in own if run.experiment == 1], catalog)
+    setup = comparison_paper(comparison, comparison.columns, catalog, title="one").tables[0].notes[0]
+    assert setup == "All rows: BlockMNIST (embedded); MLP, hidden units 64, activation gelu; 15 epochs; Adam."
+
+
+def test_the_caption_tells_the_steps_of_attacks(catalog):
+    attack = Column("pgd_linf.accuracy", "pgd_linf", '{"steps": 40, "restarts": 5}')
+    assert setup_notes([], [attack, replace(attack, result="pgd_linf.worst_group")], catalog) == [
+        f"{catalog.entry('evaluation', 'pgd_linf').label}: 40 steps, 5 restarts."
+    ]
+    assert setup_notes([], [replace(attack, params="{}")], catalog) == []
+
+
+def test_the_caption_leaves_out_in_what_the_rows_differ(runs, catalog):
+    own = [run for run in runs if run.experiment == 1]
+    longer = own[-1].spec.model_copy(update={"epochs": own[-1].spec.epochs + 1})
+    comparison = compare([*own[:-1], own[-1].model_copy(update={"spec": longer})], catalog)
+    accuracy = next(column for column in comparison.columns if column.result == "accuracy.accuracy")
+    (setup,) = setup_notes(comparison.groups, [accuracy], catalog)
+    assert "BlockMNIST" in setup and "epoch" not in setup
+    elsewhere = compare([own[0].model_copy(update={"origin": Origin.IMPORTED}), *own[1:]], catalog)
+    assert setup_notes(elsewhere.groups, [accuracy], catalog) == []
 
 
 def test_lines_begin_at_the_baseline(paper: Paper):

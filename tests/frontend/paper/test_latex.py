@@ -130,3 +130,11 @@ def test_the_document_shows_claims_settings_tables_and_figures(report, runs, cat
     assert r"\includegraphics[width=6.5in]{figures/accuracy-under-attack}" in latex
     assert r"DensityLab \cite{densitylab}" in latex
     assert "λ" not in latex
+
+
+def test_distances_that_are_equal_in_their_digits_are_one():
+    near, far = Estimate(0.5, 0.4001, 0.6002, 3), Estimate(0.5, 0.4001, 0.75, 3)
+    alike = table(PaperCell(near))
+    assert rows_of(table_latex(alike))[0][3] == r"0.500\,$\pm$\,0.100" and "Raised" not in caption(alike)
+    apart = table(PaperCell(far))
+    assert rows_of(table_latex(apart))[0][3] == "0.500$^{+0.250}_{-0.100}$" and "Raised" in caption(apart)
