@@ -236,7 +236,7 @@ def show_live() -> None:
     with curves:
         show_training_curves(comparison, runs)
     with plots:
-        show_evaluation_plots(comparison, runs, lambda run_id, images: open_run(run_id, comparison, images))
+        show_evaluation_plots(comparison, runs, rule, lambda run_id, images: open_run(run_id, comparison, images))
     with each:
         show_runs(runs)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Run
+from densitylab.backend.shared.statistics.groups import Group
 from densitylab.frontend.analysis.comparison import Comparison
 from densitylab.frontend.analysis.formatting import counted, escaped, runs_text
+from densitylab.frontend.analysis.selection_rule import SelectionRule, select_lambda
 from densitylab.frontend.charts.evaluation_curves import EvaluationChart, evaluation_charts, parse_click
 from densitylab.frontend.charts.evaluation_spreads import MAX_VIOLINS, draw_spreads, evaluation_spreads, sample_spreads
 from densitylab.frontend.charts.results import curve_table, description, draw, spread_table
@@ -17,26 +19,35 @@ from densitylab.frontend.ui.chart_card import chart_card
 from densitylab.frontend.ui.comparison.comparison_warnings import MAX_RUNS, evaluations_of
 from densitylab.frontend.ui.comparison.live_choice import live_choice
 
+FEW_GROUPS = 6  # are drawn together
+
 
 def show_evaluation_plots(
-    comparison: Comparison, runs: Sequence[Run], opens: Callable[[int, str | None], None]
+    comparison: Comparison, runs: Sequence[Run], rule: SelectionRule | None, opens: Callable[[int, str | None], None]
 ) -> None:
-    """Draw the chosen plot: curves with means over seeds, or violins of single test images.
+    """Draw the chosen plot: curves with means over seeds, or violins of single test images. Of many groups those with
+    the selected λ and their baselines are drawn, unless all are asked for.
 
     Args:
         comparison: the groups.
         runs: all runs of the groups.
+        rule: that selects λ; None: there is none.
         opens: called with the run and the images of a clicked point.
     """
-    shown = [run for run in runs if run.results][:MAX_RUNS]
+    heading = st.empty()
+    main = _main_groups(comparison, rule)
+    members = {run.id for group in main for run in group.runs}
+    shown = [run for run in runs if run.results and (not main or run.id in members)][:MAX_RUNS]
     evaluations = {run.id: evaluations_of(caller(), run.id, repr(run.results)) for run in shown}
     curves = {item.label: item for item in evaluation_charts(comparison, evaluations, catalog())}
     violins = {item.label: item for item in evaluation_spreads(comparison, evaluations, catalog())}
     if not curves and not violins:
         return
-    st.header("Per-metric plots")
+    heading.header("Per-metric plots")
     labels = [*curves, *violins]
     label = live_choice("Plot", labels, labels[0], key="measured")  # the key is part of links
+    if main:
+        st.caption(f"The selected λ and their baselines: {counted(len(main), 'group')} of {len(comparison.groups)}.")
 
     def open_point(click: object) -> None:
         opens(*parse_click(str(click)))
@@ -79,3 +90,16 @@ def show_evaluation_plots(
         )
     for text, ids in chosen.flags.items():
         st.warning(f"{escaped(text)} ({runs_text(ids)})", icon=":material/warning:")
+
+
+def _main_groups(comparison: Comparison, rule: SelectionRule | None) -> list[Group]:
+    """Return the groups with the selected λ and their baselines; none where all groups are drawn: there are few, or no
+    λ is selected, or the user wants all."""
+    if rule is None or len(comparison.groups) <= FEW_GROUPS:
+        return []
+    rows = [row for row in select_lambda(comparison, rule) if row.group is not None]
+    found = {id(group): group for row in rows for group in (row.baseline, row.group) if group is not None}
+    if not found or len(found) == len(comparison.groups):
+        return []
+    everything = st.toggle(f"All {len(comparison.groups)} groups", key="all-groups", bind="query-params")
+    return [] if everything else list(found.values())

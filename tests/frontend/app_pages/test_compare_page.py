@@ -7,7 +7,7 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from densitylab.backend.shared.contracts import RunPatch, Value
+from densitylab.backend.shared.contracts import Curve, RunPatch, Value
 from densitylab.backend.shared.store import evaluations
 from densitylab.backend.shared.tables import EvaluationRow, RunRow
 from densitylab.frontend.analysis.formatting import escaped
@@ -79,6 +79,22 @@ def test_no_seeds_are_added_from_several_experiments(page, live_api):
         return [item.proto.popover.label for item in page.open("compare", experiment=experiment).get("popover")]
 
     assert "Add seeds to these λ" in labels(one) and "Add seeds to these λ" not in labels(f"{one},{other}")
+
+
+def test_of_many_groups_those_with_the_selected_lambda_are_plotted(page, live_api):
+    """λ 30 has the best accuracy under attack of seven groups."""
+    lambdas = [0, 0.03, 0.1, 0.3, 1, 3, 30]
+    attack = {"key": "pgd_linf", "params": {"epsilons": [0.05]}}
+    run_ids = live_api.launch({"evaluations": [attack]}, {"lambda_": lambdas, "seed": [0, 1]})
+    for index, run_id in enumerate(run_ids):
+        live_api.finish(run_id, accuracy__accuracy=0.9)
+        value = Value(value=index / 100, low=0.0, high=0.5, n=100, higher_is_better=True)
+        curve = Curve(x=[0, 0.05], y=[0.9, index / 100], x_label="epsilon", y_label="accuracy")
+        live_api.measured(run_id, "pgd_linf", values={"accuracy": value}, curves={"accuracy": curve})
+    app = page.open("compare", experiment=str(live_api.client.run(run_ids[0]).experiment))
+    assert "The selected λ and their baselines: 2 groups of 7." in page_text(app)
+    everything = next(item for item in app.toggle if item.label == "All 7 groups")
+    assert "The selected λ and" not in page_text(everything.set_value(True).run())
 
 
 def test_groups_whose_runs_were_cancelled_are_left_out(page, live_api, impatient):
