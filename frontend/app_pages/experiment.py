@@ -88,9 +88,15 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Group": st.column_config.TextColumn(pinned=True),
             "Runs": st.column_config.TextColumn(width=230),  # it grows while the runs change their status
+            **{result: st.column_config.TextColumn(width=_width(table[result])) for result in shown},
         },
     )
     return [groups[row] for row in event.selection.rows if row < len(groups)]
+
+
+def _width(cells: pd.Series) -> int:
+    """Return the pixels of a column that cuts none of its cells."""
+    return 24 + 8 * max(map(len, [str(cells.name), *cells]))
 
 
 def _blank(value: str) -> str:
