@@ -12,7 +12,9 @@ from densitylab.frontend.analysis.tables import seeds_to_decide
 _FEWEST, _MOST = 2, 10  # seeds: at least so many more, and at most so many in all unless there are more already
 
 
-def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: Column) -> str:
+def best_method_text(
+    rows: Sequence[Selection], comparison: Comparison, result: Column, *, preliminary: bool = False
+) -> str:
     """Return the method that is the best by what λ were selected by, and its differences from the others on the test
     images: paired t tests by seed, corrected together (Holm, 5 %); or that it alone is within the limits. "" where no
     method has a λ, or there is one alone.
@@ -21,6 +23,7 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
         rows: the best first.
         comparison: the groups.
         result: by which λ were selected.
+        preliminary: whether runs are unfinished; nothing is tested meanwhile.
     """
     selected = [row.group for row in rows if row.group is not None]
     if len(rows) < 2 or not selected:
@@ -30,6 +33,8 @@ def best_method_text(rows: Sequence[Selection], comparison: Comparison, result: 
     def named(group: Group) -> str:
         return comparison.labels[comparison.index_of(group)]
 
+    if preliminary:
+        return f"So far selected as the best: {named(best)}. It is compared with the others once all runs are done."
     if not others:
         return f"Of {len(rows)} methods only one has a λ within the limits: {named(best)}."
     higher = bool(higher_is_better(all_runs(comparison), result))

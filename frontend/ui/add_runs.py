@@ -141,7 +141,8 @@ def _draw_request(
         )
         errors.show("/seeds")
         st.caption(
-            "The selected groups are trained with each new seed."
+            "The selected groups are trained with each new seed. Differences are paired by seed, so that the baseline "
+            "needs the same seeds."
             if of_groups
             else "Every regularizer and every λ of the experiment is trained with each new seed."
         )
@@ -169,7 +170,7 @@ def _draw_price(price: RunsPreflight) -> None:
     lines = [f"- {_group_text(group)}" for group in price.added]
     st.markdown("\n".join([f"**{counted(price.cost.runs, 'new run')}**", "", *lines]))
     if price.skipped:
-        st.caption(f"{counted(len(price.skipped), 'run')} of these exist already and are not trained again.")
+        st.caption(f"{counted(len(price.skipped), 'run')} with these settings exist already and are not trained again.")
     if price.added:
         st.markdown(
             _cost_text(price.cost), help=f"{price.cost.basis_text}. {EVALUATION_BASIS[price.cost.evaluation_basis]}"

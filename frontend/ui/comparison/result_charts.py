@@ -192,10 +192,10 @@ def show_selection(
         st.caption("No candidates yet: the accuracy or one of these results is missing.")
         return None
     table = selections(rows, comparison, column, catalog(), shown=columns)
-    if not preliminary and (told := best_method_text(rows, comparison, column)):
+    if told := best_method_text(rows, comparison, column, preliminary=preliminary):
         st.markdown(escaped(told))
     chosen = [row for row in rows if row.group is not None]
-    if experiment is not None and not preliminary and (seeds := seeds_to_add(chosen, column)):
+    if experiment is not None and (seeds := seeds_to_add(chosen, column)):
         groups = [group for row in chosen for group in (row.group, row.baseline) if group is not None]
         show_adding_seeds(experiment, groups, seeds)
     show_warning_line(evaluation_warnings(comparison, rule.results))
@@ -205,7 +205,8 @@ def show_selection(
             method = method_label(row.method.groups[-1], comparison.varied, catalog())
             st.caption(f"{escaped(method)}: no λ is within the limits; {unselected_text(row)}.")
     tested = tested_with(columns, column)
-    st.caption(f"{selection_text(rows)} {correction_text(comparison, tested)}")
+    order = "The methods are in the order of the results by which λ were selected. " if len(rows) > 1 else ""
+    st.caption(f"{order}{selection_text(rows)} {correction_text(comparison, tested)}")
     downloads(lambda: table, "selected-lambda")
     show_claim(comparison, tested, rule, best=next((row.group for row in rows if row.group), None))
     return rule

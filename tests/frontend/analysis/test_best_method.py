@@ -54,6 +54,13 @@ def test_the_best_is_named_with_those_that_it_is_apart_from():
     assert words.endswith("Differences on test images, 2 tests corrected together (Holm).")
 
 
+def test_nothing_is_tested_while_runs_are_unfinished():
+    found = selected(runs({"a": BEST, "c": FAR}))
+    assert best_method_text(*found, preliminary=True) == (
+        "So far selected as the best: a, λ 1. It is compared with the others once all runs are done."
+    )
+
+
 def test_the_correction_counts_the_methods():
     close = [value - step for value, step in zip(BEST, (0.01, 0.05, 0.02, 0.04), strict=True)]
     p = stats.ttest_rel(BEST, close).pvalue

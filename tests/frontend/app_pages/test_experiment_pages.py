@@ -102,7 +102,7 @@ def test_the_runs_that_new_seeds_add_and_their_price_stand_before_the_click(page
     app = adding(page, sweep)
     assert field(app, "More seeds").value == "2"
     text = page_text(field(app, "More seeds").set_value("1, 2, 3").run())
-    assert "**4 new runs**" in text and "2 runs of these exist already" in text
+    assert "**4 new runs**" in text and "2 runs with these settings exist already" in text
     assert "- Marginal-density smoothing, λ = 0: seeds 2, 3 (2 runs)" in text
     assert "- Marginal-density smoothing, λ = 0.5: seeds 2, 3 (2 runs)" in text
     assert "Training ≈" in text and "evaluations ≈" in text and "0 training workers" in text
