@@ -86,6 +86,7 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
             format_func=lambda run_id: run_name(choices[run_id], catalog()),
             placeholder="choose trained runs",
             wrap=True,
+            select_all=False,
         )
         st.selectbox(
             "…or pick an experiment",

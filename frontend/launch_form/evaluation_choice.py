@@ -38,6 +38,7 @@ def draw_evaluations(
         key=key,
         persist_state="page",
         format_func=lambda entry: entry.label,
+        select_all=False,
     )
     chosen: list[dict[str, Any]] = []
     repeatable: list[dict[str, Any]] = []  # on validation images

@@ -72,6 +72,7 @@ def _draw_values(form: FormContext, param: CatalogParam, values: list[Any], path
             key=key,
             persist_state="page",
             format_func=lambda item: readable(str(item)),
+            select_all=False,
         )
         if not picked:
             form.errors.refuse(at, "choose at least one value")

@@ -173,6 +173,7 @@ def draw_labels(request: ExperimentRequest, form: FormContext, labels: Labels | 
             accept_new_options=True,
             placeholder="type and press Enter",
             help="Follow the settings until you edit them.",
+            select_all=False,
         )
         form.errors.show("/tags")
     with priority_cell:

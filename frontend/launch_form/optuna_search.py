@@ -114,6 +114,7 @@ def _draw_objectives(
         key=f"{form.key}/search/objectives",
         persist_state="page",
         help="Results to optimise; of several the Pareto front is searched",
+        select_all=False,
     )
     form.errors.show("/search/objectives")
     if not chosen:
@@ -136,6 +137,7 @@ def _draw_parameters(
         key=f"{form.key}/search/parameters",
         persist_state="page",
         help="What the search varies; everything else is as in the form",
+        select_all=False,
     )
     form.errors.show("/search/parameters")
     if missing := [path for path in before if path not in options]:

@@ -87,6 +87,7 @@ def _draw_choices(form: FormContext, at: str, item: Searchable, chosen: list[Any
         format_func=lambda choice: readable(str(choice)),
         key=f"{key}/choices",
         persist_state="page",
+        select_all=False,
     )
     if len(picked) < 2:
         form.errors.refuse(at, "choose at least two values")

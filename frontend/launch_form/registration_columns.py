@@ -32,6 +32,7 @@ def choose_columns(found: RegistrationPreview) -> dict[str, Any]:
         [column.name for column in found.columns if column.role == "attribute" and column.name in rest],
         key=f"register-{found.id}-attributes",
         help="Properties of the images, which are stored with them; groups can be made of them at each evaluation.",
+        select_all=False,
     )
     crossed = right.multiselect(
         "Groups: the label crossed with",
@@ -40,6 +41,7 @@ def choose_columns(found: RegistrationPreview) -> dict[str, Any]:
         key=f"register-{found.id}-groups",
         disabled=bool(columns["group"]),
         help="Used by training and, unless they name others, by evaluations. Empty: no groups.",
+        select_all=False,
     )
     unknown = not found.counts and not crossed  # the images could not be read, so there is nothing to keep
     return {"columns": columns, "group_by": None if columns["group"] or unknown else crossed}

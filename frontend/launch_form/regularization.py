@@ -156,6 +156,7 @@ def _draw_methods(
         format_func=lambda entry: entry.label,
         placeholder="none",
         help="Each is trained in the same experiment with the same seeds and its own λ.",
+        select_all=False,
     )
     drawn: list[Method] = []
     for number, entry in enumerate(picked, start=1):

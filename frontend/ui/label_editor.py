@@ -40,6 +40,7 @@ def edit_notes_and_tags(item: Run | Experiment, fields: FieldErrors) -> tuple[st
         placeholder="type and press Enter",
         key=f"tags-{item.id}-{hash(tuple(item.tags))}",
         persist_state="page",
+        select_all=False,
     )
     fields.show("/tags")
     return notes, tags

@@ -192,6 +192,7 @@ def _attributes(param: CatalogParam, value: Any, names: Sequence[str], key: str)
         persist_state="page",
         help=param.help or None,
         placeholder="the data set's groups",
+        select_all=False,
     )
     return chosen or None
 

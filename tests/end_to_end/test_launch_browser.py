@@ -114,6 +114,19 @@ def test_ten_tabs_pass_the_essentials_and_ctrl_enter_launches(running_system, ta
     assert running_system.client.run(run).spec.epochs == 2
 
 
+def test_enter_chooses_one_of_several_matches(running_system, tab):
+    open_form(running_system, tab)
+    choice = tab.get_by_test_id("stMultiSelect").filter(has_text="Evaluations")
+    before = choice.locator("[data-tag]").count()
+    field = choice.get_by_role("combobox")
+    field.click()
+    field.press_sequentially("autoattack")
+    expect(tab.get_by_role("option")).to_have_count(2)
+    field.press("Enter")
+    expect(choice.locator("[data-tag]")).to_have_count(before + 1)
+    expect(choice).to_contain_text("AutoAttack L∞")
+
+
 def test_the_open_settings_of_an_evaluation_stay_open_when_another_is_removed(running_system, tab):
     open_form(running_system, tab, "?preset=demo")
     settings = tab.get_by_text("Adversarial accuracy, PGD L∞: settings")

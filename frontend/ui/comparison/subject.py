@@ -85,6 +85,7 @@ def _chosen_experiments() -> Subject:
         format_func=lambda number: _label(offered[number]),
         placeholder="choose one or several",
         wrap=True,
+        select_all=False,
     )
     if not listed:
         st.caption("No experiment matches; the chosen ones stay.")
