@@ -4,14 +4,8 @@ from collections.abc import Mapping
 
 from benchmarks.markdown import markdown
 from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
-from densitylab.backend.shared.statistics.selection import (
-    Selection,
-    edge_text,
-    is_validation,
-    select,
-    selection_text,
-    validation_accuracy,
-)
+from densitylab.backend.shared.statistics.selection import Selection, is_validation, select, validation_accuracy
+from densitylab.backend.shared.statistics.selection_text import edge_text, selection_text
 from densitylab.frontend.analysis.comparison import Comparison, Family
 from densitylab.frontend.analysis.tables import cell
 from densitylab.frontend.client.catalog import Catalog

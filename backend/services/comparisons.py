@@ -37,9 +37,9 @@ from densitylab.backend.shared.statistics.selection import (
     is_validation,
     mean_test_accuracy,
     select,
-    selection_text,
     validation_accuracy,
 )
+from densitylab.backend.shared.statistics.selection_text import selection_text
 from densitylab.backend.shared.statistics.table_tests import against_baseline, best_groups, undecided_pairs
 from densitylab.backend.shared.store import evaluations, runs
 

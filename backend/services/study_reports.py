@@ -20,7 +20,8 @@ from densitylab.backend.shared.statistics.groups import (
     higher_is_better,
     mean_over_seeds,
 )
-from densitylab.backend.shared.statistics.selection import Selection, selection_text
+from densitylab.backend.shared.statistics.selection import Selection
+from densitylab.backend.shared.statistics.selection_text import selection_text
 from densitylab.backend.shared.statistics.table_tests import best_groups
 from densitylab.backend.shared.store.studies import StoredStudy
 

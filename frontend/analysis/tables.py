@@ -17,10 +17,11 @@ from densitylab.backend.shared.statistics.groups import (
     newest_of_each_seed,
 )
 from densitylab.backend.shared.statistics.paired_tests import MOST_SEEDS
-from densitylab.backend.shared.statistics.selection import (
-    Selection,
+from densitylab.backend.shared.statistics.selection import Selection
+from densitylab.backend.shared.statistics.selection_text import (
     edge_text,
     few_seeds_text,
+    near_miss_text,
     seeds_text,
     unselected_text,
 )
@@ -213,7 +214,13 @@ def selections(
         tested = tests.get((comparison.index_of(row.group), result)) if row.group else None
         selected_by = cell(row.selected_by, seeds=seeds)
         beside, rested_on = _constrained(row, comparison, catalog)
-        notes = unselected_text(row), edge_text(row.edge), seeds_text(row, result), few_seeds_text(row)
+        notes = (
+            unselected_text(row),
+            edge_text(row.edge),
+            near_miss_text(row),
+            seeds_text(row, result),
+            few_seeds_text(row),
+        )
         table.append(
             {
                 "method": method_label(row.method.groups[0], comparison.varied, catalog),

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better, mean_over_seeds, repeated_text
-from densitylab.backend.shared.statistics.selection import ACCURACY, Selection, selection_text
+from densitylab.backend.shared.statistics.selection import ACCURACY, Selection
+from densitylab.backend.shared.statistics.selection_text import selection_text
 from densitylab.frontend.analysis.comparison import (
     Comparison,
     all_runs,

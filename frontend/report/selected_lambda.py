@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from densitylab.backend.shared.statistics.selection import selection_text
+from densitylab.backend.shared.statistics.selection_text import selection_text
 from densitylab.frontend.analysis.best_method import best_method_text
 from densitylab.frontend.analysis.comparison import column_label
 from densitylab.frontend.analysis.selection_rule import constraint_text, default_rule, select_lambda

@@ -16,6 +16,7 @@ from densitylab.backend.shared.statistics.groups import (
     mean_over_seeds,
     newest_of_each_seed,
 )
+from densitylab.backend.shared.statistics.paired_tests import PairedTest, paired_t
 
 ACCURACY = "accuracy.accuracy"  # the one result that every trained run has
 Edge = Literal["lowest", "highest", "only"]
@@ -24,7 +25,7 @@ _CURVES = {  # of training on validation images, by (evaluation, value) of the r
     ("groups", "worst"): "validation_worst_group",
 }
 _TOLERANCE = 1e-9  # a loss of exactly the budget is within it
-_ENOUGH_SEEDS = 3  # of a candidate; fewer do where no λ of its method has more
+ENOUGH_SEEDS = 3  # of a candidate; fewer do where no λ of its method has more
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ class Constrained:
 
 
 @dataclass(frozen=True)
+class NearMiss:
+    """A λ with a better result than the selected one, beyond a limit by no more than chance may explain."""
+
+    group: Group
+    limited: Literal["accuracy", "second result"]
+    loss: PairedTest  # the baseline's value minus the group's, or by how much the second result is worse, by seed
+    limit: float
+
+
+@dataclass(frozen=True)
 class Selection:
     """The λ that is selected for a method, with all that the choice rests on."""
 
@@ -87,6 +98,7 @@ class Selection:
     selected_by: Estimate | None = None  # the result on result_split
     result: Estimate | None = None  # on the test images
     test_accuracy: Estimate | None = None
+    near_miss: NearMiss | None = None  # the one that is the least beyond its limit
 
 
 def methods(groups: Sequence[Group], baseline: Group | None = None) -> list[Method]:
@@ -236,14 +248,28 @@ class _Figures:
 
     def by_seed(self, group: Group) -> Mapping[int | None, float]:
         """Return the values of which `value` is the mean."""
-        column = self.result if self.result_split == "test" else on_validation(self.result, group)
-        if column is not None:
-            return group.by_seed.get(column, {})
-        curve = _curve_of(self.result)
-        return {} if curve is None else _curve_by_seed(group, curve)
+        return _by_seed(self.result, self.result_split, group)
+
+    def accuracy_by_seed(self, group: Group) -> Mapping[int | None, float]:
+        """Return the values of which `accuracy` is the mean."""
+        of_test = self.accuracy_split == "test"
+        for column, values in group.by_seed.items():
+            is_accuracy = (column.evaluation, column.value) == ("accuracy", "accuracy")
+            same_images = is_validation(column) or column.data_hash == self.result.data_hash
+            if is_accuracy and is_validation(column) != of_test and same_images:
+                return values
+        return {} if of_test else _curve_by_seed(group, _CURVES["accuracy", "accuracy"])
 
     def constrained(self, group: Group) -> Estimate | None:
         return _on_split(self.constraint.result, self.constraint_split, group) if self.constraint else None
+
+
+def _by_seed(column: Column, split: EvaluationSplit, group: Group) -> Mapping[int | None, float]:
+    own = column if split == "test" else on_validation(column, group)
+    if own is not None:
+        return group.by_seed.get(own, {})
+    curve = _curve_of(column)
+    return {} if curve is None else _curve_by_seed(group, curve)
 
 
 def _on_split(column: Column, split: EvaluationSplit, group: Group) -> Estimate | None:
@@ -262,7 +288,7 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
     constrained = _constrained(baseline, figures)
     if reference is None or not known or (figures.constraint is not None and constrained is None):
         return None
-    enough = min(_ENOUGH_SEEDS, max(value.n for _, _, value in known))
+    enough = min(ENOUGH_SEEDS, max(value.n for _, _, value in known))
     candidates = [item for item in known if item[2].n >= enough]
     affordable = [item for item in candidates if reference.mean - item[1].mean <= max_loss + _TOLERANCE]
     within = [item for item in affordable if _keeps(constrained, figures.constrained(item[0]))]
@@ -295,7 +321,41 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         constrained=None if constrained is None else replace(constrained, value=figures.constrained(group)),
         result=mean_over_seeds(group, figures.result),
         test_accuracy=mean_test_accuracy(group, figures.result.data_hash),
+        near_miss=_near_miss(
+            [own for own, _, mean in candidates if (mean.mean > value.mean if higher else mean.mean < value.mean)],
+            baseline,
+            figures,
+            max_loss,
+        ),
     )
+
+
+def _near_miss(groups: Sequence[Group], baseline: Group, figures: _Figures, max_loss: float) -> NearMiss | None:
+    """Return the group that is the least beyond one limit, of those that may be within all of them; one seed does not
+    say how much chance explains."""
+    found = []
+    for group in groups:
+        losses = _losses(group, baseline, figures, max_loss)
+        beyond = [miss for miss in losses if miss.loss.mean > miss.limit + _TOLERANCE]
+        if beyond and all(miss.loss.low is not None and miss.loss.low <= miss.limit for miss in beyond):
+            found.append(max(beyond, key=_excess))
+    return min(found, key=_excess, default=None)
+
+
+def _losses(group: Group, baseline: Group, figures: _Figures, max_loss: float) -> list[NearMiss]:
+    ours, theirs = figures.accuracy_by_seed(group), figures.accuracy_by_seed(baseline)
+    tests: list[tuple[Literal["accuracy", "second result"], PairedTest | None, float]] = [
+        ("accuracy", paired_t([theirs[seed] - ours[seed] for seed in ours if seed in theirs]), max_loss)
+    ]
+    if (constraint := figures.constraint) is not None:
+        ours, theirs = (_by_seed(constraint.result, figures.constraint_split, item) for item in (group, baseline))
+        worse = [constraint.loss(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+        tests.append(("second result", paired_t(worse), constraint.max_loss))
+    return [NearMiss(group, limited, test, limit) for limited, test, limit in tests if test is not None]
+
+
+def _excess(miss: NearMiss) -> float:
+    return miss.loss.mean - miss.limit
 
 
 def _means(values: Sequence[Mapping[int | None, float]], enough: int) -> tuple[list[float], int | None]:
@@ -333,83 +393,3 @@ def _edge(chosen: Group, known: Sequence[Group]) -> Edge | None:
     if len(known) == 1:
         return "only"
     return "lowest" if chosen is known[0] else "highest" if chosen is known[-1] else None
-
-
-def edge_text(edge: Edge | None) -> str:
-    """Return the warning of a λ at an end of its grid; "" where it has both neighbours."""
-    if edge is None:
-        return ""
-    if edge == "only":
-        return "the only λ with results"
-    if edge == "lowest":
-        return "the lowest λ tried: a smaller one may be better"
-    return "the highest λ tried: a larger one, where the method allows it, may be better"
-
-
-def seeds_text(row: Selection, result: Column) -> str:
-    """Return the warning of a selected λ that has fewer seeds than another λ of its method and was not compared with it
-    on the same ones; "" where there is none."""
-    if row.common_seeds is not None:
-        return ""
-    seeds = {id(group): mean.n for group in row.method.groups if (mean := mean_over_seeds(group, result))}
-    own, most = seeds.get(id(row.group), 0), max(seeds.values(), default=0)
-    return f"{own} of the {most} seeds of another λ: chance favours the best of few seeds" if 0 < own < most else ""
-
-
-def few_seeds_text(row: Selection) -> str:
-    """Return which λ are no candidates for their few seeds; "" where there are none."""
-    if not row.few_seeds:
-        return ""
-    lambdas = ", ".join(f"{group.settings['lambda_']:g}" for group in row.few_seeds)
-    return f"λ {lambdas} left out: fewer than {_ENOUGH_SEEDS} seeds, and fewer than another λ"
-
-
-def unselected_text(row: Selection) -> str:
-    """Return why no λ of the method is selected: how far the nearest one is from a limit; "" where one is."""
-    if row.least_worse is not None and row.constrained is not None:
-        return (
-            f"the second result is at least {100 * row.least_worse:.2g} points worse ({row.constrained.split} images)"
-        )
-    if row.least_loss is None:
-        return ""
-    return (
-        f"the accuracy is at least {100 * row.least_loss:.2g} points below the baseline's ({row.accuracy_split} images)"
-    )
-
-
-def selection_text(rows: Sequence[Selection]) -> str:
-    """Return the sentences that say how, and on which images, the λ were selected."""
-    splits = {split for row in rows for split in (row.accuracy_split, row.result_split)}
-    splits |= {row.constrained.split for row in rows if row.constrained}
-    limited = any(row.constrained for row in rows)
-    limits = "the accuracy budget and the limit of the second result" if limited else "the accuracy budget"
-    parts = [
-        f"Of each method the λ with the best mean result among those within {limits}"
-        + (
-            f", {'all' if limited else 'both'} on validation images; the figures beside it are of the test images."
-            if splits == {"validation"}
-            else "."
-        )
-    ]
-    if any(row.accuracy_split == "test" for row in rows):
-        parts.append("Accuracy was compared on the test images, since not every run has a validation accuracy.")
-    if any(row.result_split == "test" for row in rows):
-        parts.append(
-            "The result was compared on the test images, since not every run has it on validation images: the "
-            "selected figures are slightly optimistic."
-        )
-    if any(row.constrained and row.constrained.split == "test" for row in rows):
-        parts.append(
-            "The second result was compared on the test images, since not every run has it on validation images."
-        )
-    if any(row.few_seeds for row in rows):
-        parts.append(
-            f"A λ with fewer than {_ENOUGH_SEEDS} seeds is no candidate where another λ of its method has more."
-        )
-    if any(row.common_seeds and row.selected_by and row.common_seeds < row.selected_by.n for row in rows):
-        parts.append("λ of a method are compared on the seeds that all of them have.")
-    if any(row.edge for row in rows):
-        parts.append("A λ at an end of its grid may not be the method's best.")
-    if len({row.candidates for row in rows}) > 1:
-        parts.append("Methods with more candidates have more chances.")
-    return " ".join(parts)

@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.statistics.groups import Column
-from densitylab.backend.shared.statistics.selection import ACCURACY, selection_text, unselected_text
+from densitylab.backend.shared.statistics.selection import ACCURACY
+from densitylab.backend.shared.statistics.selection_text import selection_text, unselected_text
 from densitylab.frontend.analysis.best_method import best_method_text, seeds_to_add
 from densitylab.frontend.analysis.comparison import (
     Comparison,

@@ -10,6 +10,7 @@ from densitylab.backend.shared.statistics.table_tests import against_baseline
 from densitylab.frontend.analysis.best_method import best_method_text, seeds_to_add
 from densitylab.frontend.analysis.comparison import Comparison, compare
 from densitylab.frontend.analysis.selection_rule import SelectionRule, select_lambda
+from densitylab.frontend.analysis.tables import selections
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 from tests.frontend.analysis.test_comparison import NO_CATALOG
 
@@ -91,6 +92,19 @@ def test_the_only_method_within_the_limits_is_named():
         if run.spec.regularizer.key == "b":
             run.results["accuracy.accuracy"] = run.results["accuracy.accuracy"].model_copy(update={"value": 0.5})
     assert sentence(found) == "Of 2 methods only one has a λ within the limits: a, λ 1."
+
+
+def test_the_row_names_a_better_lambda_that_may_be_within_the_budget():
+    found = runs({"a": BEST})
+    found += [
+        make_run(
+            "a", 10, seed, validation=0.9 - loss, results={"accuracy.accuracy": 0.9 - loss, "pgd_linf.accuracy": 0.9}
+        )
+        for seed, loss in enumerate([0.01, 0.03, 0.035, 0.02])
+    ]
+    rows, comparison, column = selected(found)
+    note = selections(rows, comparison, column, NO_CATALOG, shown=[column])["note"][0]
+    assert "λ 10 has a better result and may be within the limit of 2 points: 2.4 (0.6" in note
 
 
 def test_as_many_seeds_are_added_as_would_decide_up_to_ten_in_all():

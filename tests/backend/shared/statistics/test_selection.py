@@ -1,20 +1,18 @@
 """The selected λ of each method against cases worked by hand."""
 
 import pytest
+from scipy import stats
 
 from densitylab.backend.shared.contracts import Run
 from densitylab.backend.shared.statistics.groups import Column, Group, columns, group_runs
-from densitylab.backend.shared.statistics.selection import (
-    Constraint,
-    Selection,
+from densitylab.backend.shared.statistics.selection import Constraint, Selection, methods, select, validation_accuracy
+from densitylab.backend.shared.statistics.selection_text import (
     edge_text,
     few_seeds_text,
-    methods,
+    near_miss_text,
     seeds_text,
-    select,
     selection_text,
     unselected_text,
-    validation_accuracy,
 )
 from tests.backend.shared.statistics.runs_of_seeds import make_run
 
@@ -281,3 +279,46 @@ def test_a_method_without_the_second_result_has_no_row():
     runs = launched()
     constraint = Constraint(Column("groups.worst", "groups", "{}"), higher=True, max_loss=0.0)
     assert select(group_runs(runs), column(runs), higher=True, max_loss=0.02, constraint=constraint) == []
+
+
+def near(losses: list[float], seconds: list[float] | None = None, limit: float = 0.0) -> Selection:
+    """Return the selection of a method with λ 1, which costs nothing, and λ 10 with a better result, these losses of
+    validation accuracy and these losses of a second result, by seed."""
+    runs = []
+    for seed, loss in enumerate(losses):
+        second = 0.0 if seconds is None else seconds[seed]
+        for key, lambda_, accuracy, pgd, share in (
+            ("none", 0, 0.9, 0.1, 0.5),
+            ("a", 1, 0.9, 0.4, 0.5),
+            ("a", 10, 0.9 - loss, 0.6, 0.5 - second),
+        ):
+            results = {"accuracy.accuracy": 0.8, "pgd_linf.accuracy": pgd, "leakage.share": share}
+            runs.append(make_run(key, lambda_, seed, validation=accuracy, results=results))
+    constraint = Constraint(column(runs, "leakage.share"), True, limit) if seconds is not None else None
+    (row,) = select(group_runs(runs), column(runs), higher=True, max_loss=0.02, constraint=constraint)
+    return row
+
+
+def test_a_better_lambda_that_may_be_within_the_budget_is_named():
+    row = near([0.01, 0.03, 0.035])
+    test = stats.ttest_1samp([0.01, 0.03, 0.035], 0)
+    low, high = test.confidence_interval()
+    assert lambda_of(row) == 1 and row.near_miss is not None and low < 0.02 < high
+    assert near_miss_text(row) == (
+        f"λ 10 has a better result and may be within the limit of 2 points: 2.5 ({100 * low:.2g} to {100 * high:.2g}) "
+        "points of accuracy lost"
+    )
+    assert near([0.03]).near_miss is None  # one seed does not say what chance explains
+
+
+def test_a_lambda_that_is_clearly_beyond_the_budget_or_within_it_is_not_named():
+    assert near([0.05, 0.051, 0.052]).near_miss is None
+    within = near([0.01, 0.012, 0.011])
+    assert lambda_of(within) == 10 and within.near_miss is None and near_miss_text(within) == ""
+
+
+def test_the_second_result_has_a_limit_too():
+    row = near([0.0, 0.0, 0.01], [0.0, 0.06, 0.03], limit=0.01)
+    assert lambda_of(row) == 1 and row.near_miss is not None and row.near_miss.limited == "second result"
+    assert near_miss_text(row).startswith("λ 10 has a better result and may be within the limit of 1 point: 3 (")
+    assert near([0.05, 0.051, 0.052], [0.0, 0.06, 0.03], limit=0.01).near_miss is None  # the accuracy is clear
