@@ -86,8 +86,13 @@ def _show_cost(cost: StudyPreflight) -> None:
         help="On the same workers, which evaluate a run once it is trained.",
     )
     both.metric("In all", scaled(in_all), help="Training and evaluations, without those at the selected λ alone.")
+    stated = f"{price_text(cost.stated_minutes)} on {cost.hardware}, evaluations included"
     if scaled(in_all) == time_text(None):
-        st.caption(f"The study states {price_text(cost.stated_minutes)} on {cost.hardware}, evaluations included.")
+        st.caption(f"The study states {stated}.")
+        return
+    selected = any(launch.of_selected for launch in cost.launches)
+    without = "; it leaves out the evaluations at the selected λ alone" if selected else ""
+    st.caption(f"This estimate is for this machine{without}. The study states {stated}.")
 
 
 def _show_left_out(launches: list[StudyLaunchPreflight]) -> None:

@@ -57,6 +57,8 @@ def test_what_a_study_would_launch_is_listed(page):
     assert "Marginal-density smoothing; Input-gradient regularization, target logit; " in plan["methods"][1]
     assert "PGD L∞ (ε 0.1, images 300) on test and validation images" in text
     assert "At the selected λ alone: Adversarial accuracy, PGD L2 (ε 1, images 300)" in text
+    assert "This estimate is for this machine; it leaves out the evaluations at the selected λ alone" in text
+    assert "The study states about 9 min on two CPU cores" in text
 
 
 def test_a_search_and_a_launch_that_is_not_possible_are_listed_too(page):
