@@ -151,6 +151,8 @@ def _draw_variants(
                 dataset=dataset,
                 defaults=attack_defaults(entry, epsilon),
             )
+        if radii := params.get("epsilons"):
+            st.caption(f"{entry.label}{variant} at ε = {', '.join(f'{radius:.4g}' for radius in radii)}.")
         form.errors.show(at)
         named = {"name": name} if name and name != entry.key else {}
         chosen.append({"key": entry.key, "params": params, **named})

@@ -185,9 +185,10 @@ def test_in_a_copy_the_training_follows_the_evaluated_radius_too(page, live_api)
     adversarial = {"key": "adversarial_training", "params": {"epsilon": 0.05}}
     (run,) = live_api.launch({"epochs": 2, "evaluations": [attack], "regularizer": adversarial})
     app = page.open("launch", clone=str(run))
-    assert "nothing is changed yet" in page_text(app)
+    assert "nothing is changed yet" in page_text(app) and "PGD L∞ at ε = 0.05." in page_text(app)
     app = next(item for item in app.text_input if "/epsilons" in (item.key or "")).set_value("0.3").run()
     assert [item.value for item in app.number_input if "/adversarial_training/epsilon" in item.key] == [0.3]
+    assert "PGD L∞ at ε = 0.3." in page_text(app)  # in view while the settings are folded
 
 
 @pytest.mark.parametrize(
