@@ -215,9 +215,9 @@ def joined(values: Sequence[int]) -> str:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Return the numbers with consecutive ones joined, such as 1–3, 7."""
+    """Return the numbers, each once, with consecutive ones joined, such as 1–3, 7."""
     parts: list[list[int]] = []
-    for number in sorted(numbers):
+    for number in sorted(set(numbers)):
         if parts and number == parts[-1][-1] + 1:
             parts[-1] = [parts[-1][0], number]
         else:

@@ -93,8 +93,8 @@ def result_table(table: StudyTable, catalog: Catalog) -> TextTable:
         [
             method_text(row.settings, catalog),
             lambda_text(row),
-            str(len(row.seeds)) if row.seeds else "—",
-            *(cell_text(item, len(row.seeds)) for item in row.cells),
+            str(len(set(row.seeds))) if row.seeds else "—",
+            *(cell_text(item, len(set(row.seeds))) for item in row.cells),
         ]
         for row in table.rows
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from densitylab.backend.shared.statistics.estimates import Estimate
 from densitylab.frontend.analysis.comparison import text
-from densitylab.frontend.analysis.formatting import between, fixed, number, within
+from densitylab.frontend.analysis.formatting import between, fixed, number, ranges, within
 
 
 @pytest.mark.parametrize("tiny", [-0.0004, 0.0004, -0.0, 0.0])
@@ -26,3 +26,7 @@ def test_other_numbers_keep_their_sign():
     assert text(Estimate(0.02, None, None, 1), signed=True) == "+0.020"
     assert text(Estimate(0.0, None, None, 1), signed=True) == "0" == number(-0.0)
     assert fixed(-1.25, 1, signed=True) == "-1.2" and fixed(4.6, 1, signed=True) == "+4.6"
+
+
+def test_ranges_have_each_number_once():
+    assert ranges([0, 1, 0, 1]) == "0–1" and ranges([3, 1, 7, 2, 7]) == "1–3, 7" and ranges([]) == ""
