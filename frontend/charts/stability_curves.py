@@ -72,6 +72,7 @@ def curves(
 ) -> go.Figure:
     """Draw a line with 95 % intervals per run, and its controls faint: the values without any stability."""
     figure = go.Figure()
+    strengths = sorted({point.strength for column in columns for point in by_run.get(column.run, ())})
     for column in columns:
         for control, (name, dash) in CONTROLS.items():
             known = _known(by_run.get(column.run, ()), f"{metric}_{control}")
@@ -79,7 +80,8 @@ def curves(
                 figure.add_scatter(
                     x=[point.strength for point, _ in known],
                     y=[value.value for _, value in known],
-                    mode="lines",
+                    mode="lines" if len(known) > 1 else "markers",
+                    marker={"symbol": "line-ew-open", "size": 14},
                     name=f"{column.label}: {name}",
                     uid=f"{column.run}-{control}",
                     hovertemplate="%{y:.3g}",
@@ -119,6 +121,8 @@ def curves(
         uirevision=f"{metric}-{strength_label}",
     )
     figure.update_xaxes(title={"text": strength_label, "standoff": 6}, automargin=True)
+    if len(strengths) == 1 and strengths[0] > 0:  # plotly's own range would be a unit around it
+        figure.update_xaxes(range=[0, 2 * strengths[0]])
     figure.update_yaxes(title={"text": metric_label, "standoff": 6}, automargin=True)
     return figure
 

@@ -70,6 +70,15 @@ def test_a_line_has_its_interval_its_controls_and_opens_its_evaluation():
     assert [list(item) for item in line.customdata] == [[3, 0.1, "a"], [3, 0.2, "b"]]
 
 
+def test_one_strength_is_drawn_with_its_controls_and_an_axis_from_zero():
+    figure = curves("cosine", "cosine", "Noise σ", [COLUMN], {3: points([taken(0.1)], GRADIENT, NOISE, "sigma")})
+    assert [trace.mode for trace in figure.data] == ["markers", "lines+markers"]
+    assert list(figure.layout.xaxis.range) == [0, 0.2]
+    several = {3: points([taken(0.1), taken(0.2)], GRADIENT, NOISE, "sigma")}
+    figure = curves("cosine", "cosine", "Noise σ", [COLUMN], several)
+    assert figure.data[0].mode == "lines" and figure.layout.xaxis.range is None
+
+
 def test_every_point_is_in_the_table():
     found = {3: points([taken(0.1)], GRADIENT, NOISE, "sigma")}
     assert table([COLUMN], found, "cosine") == [
