@@ -38,6 +38,6 @@ def note(spec: RunSpec, catalog: Catalog, group_counts: Mapping[str, Sequence[in
             f"images have {smallest} of it."
         )
     return (
-        f"The smallest group has {smallest} test images: {known}. More seeds do not add images; a claim on Compare is "
-        "tested over images too."
+        f"The smallest group has {smallest} test images: {known}. More seeds narrow the spread of trainings, "
+        "not that of images, over which a claim on Compare is tested too."
     )

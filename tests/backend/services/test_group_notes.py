@@ -19,7 +19,8 @@ def test_the_width_is_that_of_the_smallest_group():
     half = 100 * 1.96 * math.sqrt(0.25 / 100)  # Wilson's interval of 48 of 96 is that of 50 of 100
     assert told({"key": "groups"}) == (
         f"The smallest group has 96 test images: the worst group's accuracy of a run is known to ±{half:.0f} points at "
-        "worst. More seeds do not add images; a claim on Compare is tested over images too."
+        "worst. More seeds narrow the spread of trainings, not that of images, over which a claim on Compare is tested "
+        "too."
     )
 
 
