@@ -29,7 +29,7 @@ def show_experiment_actions(experiment: Experiment, runs: Sequence[Run], compari
     """Draw the buttons in a row."""
     query = {"experiment": str(experiment.id)}
     active = any(not run.status.final for run in runs)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="actions-experiment"):
         if st.button("Compare", icon=":material/scatter_plot:"):
             st.switch_page("app_pages/compare.py", query_params=query)
         maps_button(comparison)

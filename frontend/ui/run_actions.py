@@ -15,7 +15,7 @@ from densitylab.frontend.ui.status import flash
 
 def show_run_actions(run: Run) -> None:
     """Draw the buttons in a row."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="actions-run"):
         if not run.status.final and st.button("Cancel", icon=":material/stop:"):
             with show_api_errors():
                 api().cancel_run(run.id)

@@ -22,7 +22,7 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
     ended = [run for run in chosen if run.status.unsuccessful]
     final = [run for run in chosen if run.status.final]
     stored = [run for run in chosen if run.checkpoint_step is not None]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="actions-runs"):
         if st.button("Open", icon=":material/show_chart:", disabled=len(chosen) != 1):
             st.switch_page("app_pages/run.py", query_params={"run": str(ids[0])})
         if st.button(f"Compare {len(ids)}", icon=":material/scatter_plot:", disabled=not chosen):
