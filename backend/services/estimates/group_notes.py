@@ -24,7 +24,8 @@ def note(spec: RunSpec, catalog: Catalog, group_counts: Mapping[str, Sequence[in
     for item in spec.evaluations:
         entry = catalog.find(EvaluationEntry, item.key)
         grouped = entry.needs_groups or any(metric.needs_groups for metric in entry.metrics)
-        if grouped and smallest and item.split != "validation":
+        own_groups = bool(item.params.get("attributes"))  # made of attributes, whose sizes are not known here
+        if grouped and smallest and item.split != "validation" and not own_groups:
             share = min(1.0, (item.params.get("samples") or total) / total)
             images = max(1, round(smallest * share))
             fewest = images if fewest is None else min(fewest, images)

@@ -5,6 +5,7 @@ import math
 from densitylab.backend.services.estimates.group_notes import note
 from densitylab.backend.shared import specs
 from densitylab.backend.shared.catalog import Catalog
+from densitylab.backend.shared.contracts import EvaluationSpec, RunSpec
 
 CATALOG = Catalog.built_in()
 COUNTS = {"train": [900, 100], "validation": [90, 10], "test": [700, 96]}
@@ -28,6 +29,12 @@ def test_an_attack_on_some_images_has_fewer_of_the_group():
     text = told({"key": "groups"}, {"key": "pgd_linf", "params": {"samples": 199}})
     assert text is not None and text.startswith("The smallest group has about 24 of the images that are evaluated")
     assert text.endswith("All 796 test images have 96 of it.")
+
+
+def test_groups_that_an_evaluation_makes_itself_have_sizes_that_are_not_known():
+    own = EvaluationSpec(key="groups", params={"attributes": ["background"]})
+    assert note(RunSpec(evaluations=[own]), CATALOG, COUNTS) is None
+    assert note(RunSpec(evaluations=[own, EvaluationSpec(key="groups")]), CATALOG, COUNTS) is not None
 
 
 def test_there_is_none_where_enough_images_are_evaluated_or_no_groups():
