@@ -42,22 +42,22 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
     ).strip()
     listed = api().experiments(q=words or None, has_model=True, limit=OFFERED_EXPERIMENTS)
     experiments = {item.id: item for item in listed.items}
+    choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     if opened:
         linked = query_int("experiment")
+        put("runs", [run_id for run_id in value("runs") if run_id in choices or _find(run_id) is not None])
         if linked is not None:
             _show_linked(linked)
         elif experiments and not value("runs"):
             _show_experiment(next(iter(experiments)))
-    choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     missing = []
     for run_id in value("runs"):
         if run_id not in choices:
-            try:
-                choices[run_id] = api().run(run_id)
-            except ApiError as error:
-                if error.status not in (404, 422):
-                    raise
+            found = _find(run_id)
+            if found is None:
                 missing.append(run_id)
+            else:
+                choices[run_id] = found
     if missing:
         st.error(
             f"Not found: {runs_text(missing)}. It may have been deleted; the others are shown.",
@@ -124,6 +124,15 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
         st.page_link("app_pages/compare.py", label="Compare an experiment", icon=":material/scatter_plot:")
         st.stop()
     return runs
+
+
+def _find(run_id: int) -> Run | None:
+    try:
+        return api().run(run_id)
+    except ApiError as error:
+        if error.status not in (404, 422):
+            raise
+        return None
 
 
 def _show_linked(experiment: int) -> None:

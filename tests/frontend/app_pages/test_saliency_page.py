@@ -269,6 +269,10 @@ def test_the_runs_stay_where_a_link_names_none(page, live_api, trained):
     app = app.run()
     page_text(app)
     assert app.multiselect(key="lab_runs").value == [trained[1]]
+    live_api.client.delete_run(trained[1])  # what is gone gives way to the newest experiment
+    app.query_params.clear()
+    assert "Not found" not in page_text(app.run())
+    assert app.multiselect(key="lab_runs").value == [trained[0]]
 
 
 @pytest.mark.parametrize(
