@@ -140,7 +140,7 @@ def test_a_finished_run_shows_its_results_with_interval_and_n(page, live_api):
     live_api.finish(run_id, accuracy__accuracy=0.917)
     app = page.open("run", run=str(run_id))
     page_text(app)
-    table = next(item.value for item in app.dataframe if "Metric" in item.value)
+    table = next(item.value for item in app.table if "Metric" in item.value)
     row = table.iloc[0]
     assert (row["Metric"], row["Value"], row["95 % interval"], row["n"]) == (
         "Test accuracy",
