@@ -10,10 +10,9 @@ from densitylab.frontend.analysis.comparison import compare
 from densitylab.frontend.analysis.formatting import escaped, run_name, runs_text
 from densitylab.frontend.analysis.map_selection import one_of_each
 from densitylab.frontend.analysis.origins import seed_of
-from densitylab.frontend.client import ApiError
 from densitylab.frontend.explore.link import key, put, value
 from densitylab.frontend.maps.view import RunColumn
-from densitylab.frontend.ui.api import api, catalog
+from densitylab.frontend.ui.api import api, catalog, find
 from densitylab.frontend.ui.entry_points import guarded
 from densitylab.frontend.ui.query_params import query_int
 
@@ -45,7 +44,7 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
     choices = {run.id: run for run in api().runs(status=Status.SUCCEEDED, q=words or None, limit=OFFERED_RUNS).items}
     if opened:
         linked = query_int("experiment")
-        put("runs", [run_id for run_id in value("runs") if run_id in choices or _find(run_id) is not None])
+        put("runs", [run_id for run_id in value("runs") if run_id in choices or find(api().run, run_id) is not None])
         if linked is not None:
             _show_linked(linked)
         elif experiments and not value("runs"):
@@ -53,7 +52,7 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
     missing = []
     for run_id in value("runs"):
         if run_id not in choices:
-            found = _find(run_id)
+            found = find(api().run, run_id)
             if found is None:
                 missing.append(run_id)
             else:
@@ -124,15 +123,6 @@ def choose_runs(purpose: str, *, opened: bool) -> list[Run]:
         st.page_link("app_pages/compare.py", label="Compare an experiment", icon=":material/scatter_plot:")
         st.stop()
     return runs
-
-
-def _find(run_id: int) -> Run | None:
-    try:
-        return api().run(run_id)
-    except ApiError as error:
-        if error.status not in (404, 422):
-            raise
-        return None
 
 
 def _show_linked(experiment: int) -> None:

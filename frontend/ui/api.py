@@ -1,7 +1,8 @@
 """The API client of the pages, the catalog, and errors of the API as sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import streamlit as st
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from densitylab.frontend.client import ApiClient, ApiError, connect
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.field_errors import FieldErrors, named
 from densitylab.frontend.ui.login import current_user
+
+Answer = TypeVar("Answer")
 
 REFRESH_SECONDS = 1.0  # of a live part
 _UNPROCESSABLE = 422
@@ -50,6 +53,16 @@ def _client(token: str | None) -> ApiClient:
 @st.cache_resource(ttl=60, show_spinner=False)
 def _catalog(caller: str) -> Catalog:
     return api().catalog()
+
+
+def find(get: Callable[[int], Answer], number: int) -> Answer | None:
+    """Return what `get` requests by this number; None where there is none."""
+    try:
+        return get(number)
+    except ApiError as error:
+        if error.status not in (404, 422):
+            raise
+        return None
 
 
 @contextmanager

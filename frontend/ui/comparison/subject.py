@@ -9,7 +9,7 @@ from densitylab.backend.shared.contracts import Experiment, Run
 from densitylab.frontend.analysis.formatting import counted, joined, ranges, runs_text
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.ui.address import replace_parameter
-from densitylab.frontend.ui.api import api
+from densitylab.frontend.ui.api import api, find
 from densitylab.frontend.ui.query_params import query_ints
 
 OFFERED = 100  # experiments at once
@@ -111,12 +111,9 @@ def _label(experiment: Experiment) -> str:
 
 def _experiment(number: int) -> Experiment | None:
     """Return the experiment; None, with an error on the page, where there is none."""
-    try:
-        return api().experiment(number)
-    except ApiError as error:
-        if error.status not in (404, 422):
-            raise
+    found = find(api().experiment, number)
+    if found is None:
         st.error(
             f"There is no experiment {number}; it may have been deleted. Choose another.", icon=":material/link_off:"
         )
-        return None
+    return found
