@@ -23,8 +23,8 @@ def setup_notes(groups: Sequence[Group], columns: Sequence[Column], catalog: Cat
         parts = [_component(kind, shared, catalog) for kind in ("dataset", "model")]
         parts.append(counted(shared["epochs"], "epoch") if "epochs" in shared else "")
         parts += [_component(kind, shared, catalog) for kind in ("optimizer", "algorithm")]
-        if told := "; ".join(filter(None, parts)):
-            sentences.append(f"All rows: {told}.")
+        if words := "; ".join(filter(None, parts)):
+            sentences.append(f"All rows: {words}.")
     attacks = dict.fromkeys(text for column in columns if (text := _attack(column, catalog)))
     return [*sentences, *([f"{'; '.join(attacks)}."] if attacks else [])]
 
@@ -38,13 +38,13 @@ def _component(kind: str, settings: dict[str, Any], catalog: Catalog) -> str:
     entry = catalog.entry(kind, str(settings.get(f"{kind}.key")))
     if entry is None or entry.key == RunSpec().algorithm.key:
         return ""
-    told = [
+    named = [
         at
         for param in entry.params
         if (at := f"{kind}.params.{param.name}") in settings
         and (settings[at] != param.default or param.name in _ALWAYS)
     ]
-    return settings_text(settings, [f"{kind}.key", *told], catalog)
+    return settings_text(settings, [f"{kind}.key", *named], catalog)
 
 
 def _attack(column: Column, catalog: Catalog) -> str:
