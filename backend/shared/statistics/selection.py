@@ -310,6 +310,8 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
     means, common = _means([figures.by_seed(group) for group, _, _ in within], enough)
     best = max(range(len(within)), key=lambda index: means[index] if higher else -means[index])
     group, accuracy, value = within[best]
+    inside = {id(own) for own, _, _ in within}
+    beyond = [item for item in candidates if id(item[0]) not in inside]
     return replace(
         row,
         common_seeds=common,
@@ -322,7 +324,7 @@ def _select(method: Method, baseline: Group, figures: _Figures, higher: bool, ma
         result=mean_over_seeds(group, figures.result),
         test_accuracy=mean_test_accuracy(group, figures.result.data_hash),
         near_miss=_near_miss(
-            [own for own, _, mean in candidates if (mean.mean > value.mean if higher else mean.mean < value.mean)],
+            [own for own, _, mean in beyond if (mean.mean > value.mean if higher else mean.mean < value.mean)],
             baseline,
             figures,
             max_loss,

@@ -322,3 +322,16 @@ def test_the_second_result_has_a_limit_too():
     assert lambda_of(row) == 1 and row.near_miss is not None and row.near_miss.limited == "second result"
     assert near_miss_text(row).startswith("λ 10 has a better result and may be within the limit of 1 point: 3 (")
     assert near([0.05, 0.051, 0.052], [0.0, 0.06, 0.03], limit=0.01).near_miss is None  # the accuracy is clear
+
+
+def test_a_lambda_within_the_budget_by_all_its_seeds_is_not_named_as_beyond_it():
+    """λ 10 loses 3 points on the baseline's seeds and 1.75 on all of its own, on which its result is the best."""
+    runs = []
+    for seed, loss in enumerate([0.03, 0.035, 0.025, 0.005, 0.005, 0.005]):
+        pgd = 0.4 if seed < 3 else 0.9
+        runs.append(make_run("a", 10, seed, validation=0.9 - loss, results={"pgd_linf.accuracy": pgd}))
+        if seed < 3:
+            runs.append(make_run("none", 0, seed, validation=0.9, results={"pgd_linf.accuracy": 0.1}))
+            runs.append(make_run("a", 1, seed, validation=0.9, results={"pgd_linf.accuracy": 0.5}))
+    (row,) = choice(runs, 0.02)
+    assert (lambda_of(row), row.within, row.near_miss) == (1, 2, None)
