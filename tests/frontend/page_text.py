@@ -1,4 +1,4 @@
-"""Text of a page that Streamlit's driver has run."""
+"""Text and address of a page that Streamlit's driver has run."""
 
 from typing import Any
 
@@ -19,6 +19,12 @@ def pictures(app: AppTest) -> str:
 
 def button(app: AppTest, label: str) -> Any:
     return next(item for item in app.button if item.label == label)
+
+
+def linked(app: AppTest, name: str) -> str:
+    """Return the value of a name in the page's address, which the driver has as a text or as a list of one."""
+    value = app.query_params[name]
+    return value if isinstance(value, str) else value[0]
 
 
 def plain(text: str) -> str:

@@ -16,7 +16,7 @@ from densitylab.frontend.report import experiment_report
 from densitylab.frontend.report.experiment_report import report
 from densitylab.frontend.ui.comparison import live_choice
 from tests.frontend.constrained_runs import constrained_runs
-from tests.frontend.page_text import button, page_text, pictures, plain
+from tests.frontend.page_text import button, linked, page_text, pictures, plain
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -309,8 +309,7 @@ def test_maps_are_of_the_first_succeeded_seed_and_the_baseline(page, live_api):
     experiment = str(live_api.client.run(runs[0]).experiment)
     for name in ("compare", "experiment"):
         app = button(page.open(name, experiment=experiment), "Saliency maps of 2 groups").click().run()
-        value = app.query_params["runs"]
-        assert (value if isinstance(value, str) else value[0]) == f"{runs[1]},{runs[2]}"
+        assert linked(app, "runs") == f"{runs[1]},{runs[2]}"
 
 
 def test_warnings_are_one_line_above_the_table(page, live_api):

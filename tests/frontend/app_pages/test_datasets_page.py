@@ -17,7 +17,7 @@ from densitylab.backend.shared.contracts import (
 from densitylab.backend.shared.store import datasets, registered_datasets, registration_previews
 from densitylab.backend.shared.tables import DatasetRow
 from densitylab.frontend.launch_form.register_form import sides_of
-from tests.frontend.page_text import page_text
+from tests.frontend.page_text import linked, page_text
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -77,8 +77,7 @@ def submit(app, button="Register", **typed):
 
 def test_a_folder_is_registered_and_its_progress_followed(page, live_api):
     app = submit(page.open("datasets"), label="Page birds", path="birds")
-    value = app.query_params["registering"]
-    task = live_api.client.task(int(value[0] if isinstance(value, list) else value))
+    task = live_api.client.task(int(linked(app, "registering")))
     assert task.kind == "register" and task.status == "queued"
     app = next(item for item in app.button if item.key == "cancel-register").click().run()
     assert "The registration was cancelled; nothing was stored." in page_text(app)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from densitylab.backend.shared.contracts import Priority, RunSpec, RunsRequest
-from tests.frontend.page_text import page_text
+from tests.frontend.page_text import linked, page_text
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = {"epochs": 2, "evaluations": []}
@@ -16,8 +16,7 @@ def ending(widgets, text: str):
 
 
 def launched(app, live_api):
-    value = app.query_params["experiment"]
-    return live_api.client.experiment(int(value if isinstance(value, str) else value[0]))
+    return live_api.client.experiment(int(linked(app, "experiment")))
 
 
 def test_log_spaced_weights_are_taken_into_the_list(page):
@@ -161,8 +160,7 @@ def test_the_advanced_fields_are_launched_as_they_are_drawn_and_come_back_in_a_c
     app = choice.set_value(next(name for name in choice.options if name == "Crop")).run()
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    value = app.query_params["run"]
-    run_id = int(value if isinstance(value, str) else value[0])
+    run_id = int(linked(app, "run"))
     spec = live_api.client.run(run_id).spec
     assert (spec.precision, spec.sampling, spec.gradient_clip, spec.ema_decay) == (
         "bfloat16",
@@ -191,8 +189,7 @@ def test_evaluations_run_on_validation_images_too(page, live_api):
     app = ending(app.toggle, "/validation").set_value(True).run()
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    value = app.query_params["run"]
-    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    run = live_api.client.run(int(linked(app, "run")))
     asked = [(item.key, item.split) for item in run.evaluations]
     assert sorted(key for key, split in asked if split == "test") == sorted(
         key for key, split in asked if split == "validation"
@@ -214,8 +211,7 @@ def test_an_algorithm_is_chosen_with_its_parameters_and_only_where_it_can_run(pa
     assert "the weights of the groups rise with their losses" in page_text(app)
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    value = app.query_params["run"]
-    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    run = live_api.client.run(int(linked(app, "run")))
     chosen = {"key": "group_dro", "params": {"step_size": 0.05, "adjustment": 0.0, "balanced": True}}
     assert run.spec.algorithm.model_dump() == chosen
     assert run.spec.early_stop.metric == "validation_worst_group"
@@ -249,8 +245,7 @@ def test_options_of_loss_memory_and_threads_are_launched_and_explained(page, liv
     text = page_text(app)
     assert "0.91 instead of 1" in text and "4 parts of at most 25" in text and "computed again" in text
     app = ending(app.button, "launch-button").click().run()
-    value = app.query_params["run"]
-    spec = live_api.client.run(int(value if isinstance(value, str) else value[0])).spec
+    spec = live_api.client.run(int(linked(app, "run"))).spec
     assert (spec.label_smoothing, spec.class_weights) == (0.1, "balanced")
     assert (spec.gradient_accumulation, spec.activation_checkpointing, spec.threads) == (4, True, 2)
 
@@ -279,8 +274,7 @@ def test_an_evaluation_runs_in_two_variants_with_their_own_settings(page, live_a
     app = ending(app.toggle, "/validation").set_value(True).run()
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    value = app.query_params["run"]
-    run = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    run = live_api.client.run(int(linked(app, "run")))
     methods = {item.name: item.params["attribution"] for item in run.evaluations if item.key == "leakage"}
     occlusion = {"key": "occlusion", "params": {"patch": 1, "stride": 1}}
     assert methods == {
@@ -324,8 +318,7 @@ def test_a_copy_of_a_run_evaluated_on_validation_images_can_be_launched(page, li
     assert "named twice" not in text
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    value = app.query_params["run"]  # the page of the copy
-    copy = live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    copy = live_api.client.run(int(linked(app, "run")))
     assert {(item.key, item.split) for item in copy.spec.evaluations} >= {
         ("leakage", "test"),
         ("leakage", "validation"),
@@ -336,7 +329,7 @@ def test_a_copy_of_a_run_evaluated_on_validation_images_can_be_launched(page, li
 def spec_of_first(app, live_api):
     app = ending(app.button, "launch-button").click().run()
     page_text(app)
-    return live_api.client.run(int(app.query_params["run"][0])).spec
+    return live_api.client.run(int(linked(app, "run"))).spec
 
 
 def test_options_that_are_not_drawn_yet_are_launched_as_they_are_drawn(page, live_api):

@@ -7,16 +7,10 @@ import pytest
 
 from densitylab.backend.shared.contracts import Status
 from densitylab.frontend.client.presets import DEMO
-from tests.frontend.page_text import button, page_text
+from tests.frontend.page_text import button, linked, page_text
 
 pytestmark = pytest.mark.timeout(120)
 FRONTEND = Path(__file__).parents[3] / "frontend"
-
-
-def linked(app, name: str) -> int:
-    """The number that the link of the page now shown carries."""
-    value = app.query_params[name]
-    return int(value if isinstance(value, str) else value[0])
 
 
 def test_home_offers_the_demo_and_says_how_the_system_is(page):
@@ -30,7 +24,7 @@ def test_the_demo_button_launches_nine_runs_and_leads_to_their_comparison(page, 
     app = button(page.open("home"), "Launch the demo").click().run()
     page_text(app)
     assert app.title[0].value == "Compare"
-    experiment = live_api.client.experiment(linked(app, "experiment"))
+    experiment = live_api.client.experiment(int(linked(app, "experiment")))
     assert len(experiment.runs) == 9 and any("effect of λ" in name for name in app.multiselect[0].options)
     runs = live_api.client.runs_of(experiment.id)
     assert {(run.spec.lambda_, run.spec.seed) for run in runs} == {(x, s) for x in (0, 0.1, 1) for s in (0, 1, 2)}
@@ -45,7 +39,7 @@ def test_launch_says_how_many_runs_before_the_click(page, live_api):
     app = button(app, "Launch 6 runs").click().run()
     page_text(app)
     assert app.title[0].value == "Compare"
-    assert len(live_api.client.experiment(linked(app, "experiment")).runs) == 6
+    assert len(live_api.client.experiment(int(linked(app, "experiment"))).runs) == 6
 
 
 def _key(app, ending: str) -> str:
@@ -97,7 +91,7 @@ def test_clone_fills_the_form_from_a_run(page, live_api):
     assert app.text_input(key=_key(app, "/lambda")).value == "0.25"
     assert next(item for item in app.number_input if item.key.endswith("/model/cnn/width")).value == 5
     app = button(app, "Launch 1 run").click().run()
-    copy = live_api.client.run(linked(app, "run"))
+    copy = live_api.client.run(int(linked(app, "run")))
     original = live_api.client.run(run_id)
     assert copy.id != run_id and copy.spec == original.spec
 

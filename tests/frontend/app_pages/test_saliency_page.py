@@ -5,7 +5,7 @@ import re
 import pytest
 
 from densitylab.backend.shared.contracts import RunPatch
-from tests.frontend.page_text import button, page_text, pictures
+from tests.frontend.page_text import button, linked, page_text, pictures
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -321,8 +321,7 @@ def test_validation_images_are_chosen_and_named_so(page, live_api, trained, name
     page_text(app)
     assert any(item.label.startswith("Validation image") for item in app.text_input)
     assert "Prediction" not in [item.label for item in app.selectbox]  # filters are of test images
-    value = app.query_params["split"]
-    assert (value if isinstance(value, str) else value[0]) == "validation"
+    assert linked(app, "split") == "validation"
     if name == "density":
         assert "Around validation image 3" in page_text(app)
     else:

@@ -5,15 +5,14 @@ import pytest
 from densitylab.backend.shared.contracts import Status
 from densitylab.backend.shared.store import metrics, run_artifacts, tasks
 from tests.frontend.app_pages.test_launch_page import ending
-from tests.frontend.page_text import button, page_text
+from tests.frontend.page_text import button, linked, page_text
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = {"epochs": 2, "evaluations": [], "seed": 5}
 
 
 def newest(app, live_api):
-    value = app.query_params["run"]
-    return live_api.client.run(int(value if isinstance(value, str) else value[0]))
+    return live_api.client.run(int(linked(app, "run")))
 
 
 def links(app):
