@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from textwrap import wrap
 
 import plotly.graph_objects as go
 
@@ -16,6 +17,8 @@ from densitylab.frontend.analysis.setting_names import setting_label
 from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, whiskers
 from densitylab.frontend.client.catalog import Catalog
+
+LABEL_CHARACTERS = 22  # of a line of a label of parallel coordinates; its half fits beside the last axis
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
                 "tickformat": ".3~g",
             }
         )
+    for dimension in dimensions:
+        dimension["label"] = "<br>".join(wrap(str(dimension["label"]), LABEL_CHARACTERS))
     last = max(len(comparison.groups) - 1, 1)
     scale = [[number / last, color] for number, color in enumerate(comparison.colors)]
     figure = go.Figure(
@@ -232,7 +237,7 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
         )
     )
     figure.update_layout(
-        template="none", margin={"l": 160, "r": 70, "t": 50, "b": 20}, paper_bgcolor="rgba(0,0,0,0)", font={"size": 12}
+        template="none", margin={"l": 160, "r": 80, "t": 64, "b": 20}, paper_bgcolor="rgba(0,0,0,0)", font={"size": 12}
     )
     return figure
 
