@@ -50,10 +50,7 @@ def show_state(experiment: Experiment, runs: Sequence[Run]) -> None:
 def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     """Draw a row per group of runs that differ only in the seed; return the selected groups."""
     by_id = {group.runs[0].id: group for group in comparison.groups}
-    order = kept.order(list(by_id))
-    if not by_id.keys() >= set(order):  # a group is gone, and the positions of the rows with it
-        kept.clear()
-        order = kept.order(list(by_id))
+    order = kept.order(list(by_id), every=True)
     groups = [by_id[number] for number in order]
     rows = []
     shown = {short_label(column, comparison, catalog()): column for column in headline_columns(comparison, catalog())}
@@ -77,6 +74,7 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     table = pd.DataFrame(rows)
     if all(run.status.final for group in comparison.groups for run in group.runs):
         table = table.drop(columns=["Progress", "Time left"])
+    table = kept.table(table)
     kept.show_caption(len(by_id) - len(order), "group")
     event = st.dataframe(
         table,
@@ -88,7 +86,7 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
             "Group": st.column_config.TextColumn(pinned=True),
             "Runs": st.column_config.TextColumn(width=230),  # it grows while the runs change their status
-            **{result: st.column_config.TextColumn(width=_width(table[result])) for result in shown},
+            **{result: st.column_config.TextColumn(width=_width(table[result])) for result in shown if result in table},
         },
     )
     return [groups[row] for row in event.selection.rows if row < len(groups)]

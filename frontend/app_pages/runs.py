@@ -42,12 +42,12 @@ def fetch(count: int) -> tuple[list[Run], int]:
     return runs, total
 
 
-def kept_runs(runs: list[Run], count: int) -> list[Run]:
+def kept_runs(runs: list[Run]) -> list[Run]:
     """Return the runs to show; while rows are selected the same ones in the same order, also those that the filters no
     longer match."""
     by_id = {run.id: run for run in runs}
-    view = {**filters, "grouped": grouped}
-    order = TABLE.order(list(by_id), view=view, wanted=count)
+    view = {**filters, "grouped": grouped, "all": every_result, "columns": st.session_state.get("columns", [])}
+    order = TABLE.order(list(by_id), view=view)
     try:
         kept = [by_id.get(run_id) or api().run(run_id) for run_id in order]
         gone = any(run.archived != archived for run in kept)
@@ -57,7 +57,7 @@ def kept_runs(runs: list[Run], count: int) -> list[Run]:
         gone = True
     if gone:  # the rows behind it have moved, so the selection is not valid any more
         TABLE.clear()
-        TABLE.order(list(by_id), view=view, wanted=count)
+        TABLE.order(list(by_id), view=view)
         return runs
     return kept
 
@@ -93,7 +93,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 def show_runs() -> None:
     count = st.session_state.get("runs_wanted", PAGE)
     runs, total = fetch(count)
-    kept = kept_runs(runs, count)
+    kept = kept_runs(runs)
     if not kept:
         if any(value for name, value in filters.items() if name != "sort"):
             st.info("No run matches these filters.", icon=":material/filter_alt:")
@@ -111,11 +111,11 @@ def show_runs() -> None:
     actions = st.container()
     hidden = len({run.id for run in runs} - {run.id for run in kept})
     TABLE.show_caption(hidden, "run", hint="Select rows at the left edge; the buttons apply to them.")
-    selected = show_runs_table(rows_of(kept), key=TABLE.key, grouped=grouped, columns_place=columns)
+    selected = show_runs_table(rows_of(kept), TABLE, grouped=grouped, columns_place=columns)
     with actions:
-        show_actions([kept[row] for row in selected], archived=archived)
+        show_actions([kept[row] for row in selected], TABLE, archived=archived)
     if len(runs) < total:
-        st.button("Show more", icon=":material/expand_more:", on_click=_show_more)
+        st.button("Show more", icon=":material/expand_more:", on_click=_show_more, disabled=TABLE.selected)
 
 
 def _show_more() -> None:

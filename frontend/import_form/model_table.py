@@ -9,8 +9,10 @@ from densitylab.frontend.analysis.formatting import joined, run_flags, status_te
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.ui.api import api, catalog
 from densitylab.frontend.ui.chart_card import downloads
+from densitylab.frontend.ui.kept_rows import KeptRows
 
 SHOWN = 100
+_TABLE = KeptRows("models-table")
 
 
 def imported_models() -> list[Run]:
@@ -24,14 +26,16 @@ def show_models(models: list[Run]) -> None:
         st.info("No imported models yet. Import one below: a checkpoint file, or published weights.")
         return
     actions = st.container()
-    table = pd.DataFrame([_row(run, catalog()) for run in models]).fillna("")
+    by_id = {run.id: run for run in models}
+    order = _TABLE.order(list(by_id), every=True)
+    table = _TABLE.table(pd.DataFrame([_row(by_id[number], catalog()) for number in order]).fillna(""))
     event = st.dataframe(
         table,
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        key="models-table",
-        height=min(37 + 35 * len(models), 420),
+        key=_TABLE.key,
+        height=min(37 + 35 * len(order), 420),
         column_config={
             "File": st.column_config.TextColumn(pinned=True),
             "Run": st.column_config.NumberColumn(format="%d", width="small"),
@@ -40,7 +44,7 @@ def show_models(models: list[Run]) -> None:
     st.caption("Accuracy on the test images, with its 95 % interval over them.")
     downloads(lambda: table, "models")
     with actions:
-        _show_actions([models[row] for row in event.selection.rows if row < len(models)])
+        _show_actions([by_id[order[row]] for row in event.selection.rows if row < len(order)])
 
 
 def _row(run: Run, catalog: Catalog) -> dict[str, object]:

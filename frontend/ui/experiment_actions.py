@@ -73,9 +73,9 @@ def show_group_actions(experiment: Experiment, groups: Sequence[Group], table: K
         if st.button(
             f"Cancel {counted(len(active), 'run')}", icon=":material/stop:", key="cancel-groups", disabled=not active
         ):
-            cancel(active)
+            cancel(active, table)
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", key="retry-groups", disabled=not ended):
-            act(BulkAction.RETRY, ended)
+            act(BulkAction.RETRY, ended, table)
         show_adding_to_groups(experiment, runs, len(groups), table)
 
 

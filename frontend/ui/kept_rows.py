@@ -1,18 +1,13 @@
-"""The rows of a table that refreshes: Streamlit keeps the positions of selected rows, so the rows stay meanwhile."""
+"""The rows of a table that refreshes: the browser sorts them and keeps the positions of selected ones, so neither rows
+nor values change meanwhile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
 from densitylab.frontend.analysis.formatting import counted
-
-
-@dataclass(frozen=True)
-class _Shown:
-    view: object
-    wanted: int
-    ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -32,23 +27,25 @@ class KeptRows:
         state = st.session_state.get(self.key)
         return state is not None and bool(state["selection"]["rows"])
 
-    def order(self, ids: Sequence[int], *, view: object = None, wanted: int = 0) -> list[int]:
+    def order(self, ids: Sequence[int], *, view: object = None, every: bool = False) -> list[int]:
         """Return the ids of the rows to show: these, or while rows are selected those of before in their order.
 
         Args:
             ids: of the rows as they would be now.
-            view: the filters and the order that they have; a change clears the selection.
-            wanted: how many rows the user has asked for; with more, further ones follow those of before.
+            view: the filters, the order and the columns that they have; a change clears the selection.
+            every: whether there are no others; where a row of before is gone, the selection is cleared.
         """
-        before: _Shown | None = st.session_state.get(f"{self.name}/shown")
-        if self.selected and (before is None or before.view != view):
+        before_view, before = st.session_state.get(f"{self.name}/rows", (None, None))
+        if self.selected and (before is None or before_view != view or (every and not set(before) <= set(ids))):
             self.clear()
-        shown = list(ids)
-        if self.selected and before is not None:
-            shown = before.ids
-            if wanted > before.wanted:
-                shown = [*shown, *(item for item in ids if item not in shown)]
-        st.session_state[f"{self.name}/shown"] = _Shown(view, wanted, shown)
+        shown = before if self.selected and before is not None else list(ids)
+        st.session_state[f"{self.name}/rows"] = view, shown
+        return shown
+
+    def table(self, fresh: pd.DataFrame) -> pd.DataFrame:
+        """Return the table to draw: this one, or while rows are selected the one of before."""
+        shown = st.session_state.get(f"{self.name}/table", fresh) if self.selected else fresh
+        st.session_state[f"{self.name}/table"] = shown
         return shown
 
     def clear(self) -> None:
@@ -56,10 +53,12 @@ class KeptRows:
         st.session_state[f"{self.name}/version"] = st.session_state.get(f"{self.name}/version", 0) + 1
 
     def show_caption(self, hidden: int, noun: str, *, hint: str = "") -> None:
-        """Say that the order is kept while rows are selected, and how many rows are hidden meanwhile; before, in the
-        same place, the hint."""
+        """Say that the table stays as it is while rows are selected, and how many rows are hidden meanwhile; before, in
+        the same place, the hint."""
         if self.selected:
             more = f"; {counted(hidden, f'newer {noun}')} hidden" if hidden else ""
-            st.caption(f"The order is kept while rows are selected{more}.")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(f"The table stays as it is while rows are selected{more}.", width="content")
+                st.button("Clear the selection", type="tertiary", key=f"{self.name}-clear", on_click=self.clear)
         elif hint:
             st.caption(hint)

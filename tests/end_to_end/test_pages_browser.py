@@ -277,6 +277,29 @@ def test_a_page_that_an_error_of_streamlits_turns_white_is_loaded_again_once(run
     assert tab.evaluate("window.before")  # one that breaks at once again stays, and is not loaded for ever
 
 
+def test_ticks_stay_at_their_runs_where_the_browser_has_sorted_them(running_system, tab):
+    """The browser forgets the order when a column before the sorted one goes: "Time left", once nothing trains."""
+    client = running_system.client
+    request = {"name": "ticked", "spec": {"epochs": 2000, "evaluations": []}, "sweep": {"seed": [3, 1, 2]}}
+    launched = client.launch(request)
+    tab.goto(f"{running_system.page}/runs?experiment={launched.id}&columns=Time left&columns=Seed")
+    table = tab.get_by_test_id("stDataFrame")
+    table.locator("[role=columnheader]", has_text="Time left").wait_for(state="attached")
+    tab.wait_for_timeout(2_000)  # until nothing above moves it
+    box = table.bounding_box()
+    tab.mouse.click(box["x"] + box["width"] - 60, box["y"] + 16)  # sorted by the seed
+    table.locator("[role=columnheader]", has_text="↑ Seed").wait_for(state="attached")
+    tab.mouse.click(box["x"] + 12, box["y"] + 52)
+    tab.get_by_text("The table stays as it is").wait_for()
+    number = table.locator("[role=row][aria-selected=true] [role=gridcell]").nth(1)
+    assert int(number.inner_text()) == launched.runs[1]
+    for run in launched.runs:
+        client.cancel_run(run)
+    expect(tab.get_by_role("button", name="Retry 1")).to_be_enabled()
+    tab.wait_for_timeout(2 * 2_000)
+    assert int(number.inner_text()) == launched.runs[1]
+
+
 def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running_system, tab):
     """Forms that Streamlit's own driver cannot reach, or whose popover must stay open while the row below changes."""
     client = running_system.client
@@ -301,6 +324,8 @@ def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running
     tab.get_by_role("button", name="Add tag").click()
     expect(tab.get_by_text("A tag has letters, digits")).to_have_count(0)
     tab.keyboard.press("Escape")
+    expect(tab.get_by_role("button", name="Tag 0")).to_be_visible()  # the selection is cleared
+    tab.mouse.click(box["x"] + 12, box["y"] + 52)
     tab.get_by_test_id("stPopover").get_by_text("Name", exact=True).click()
     tab.get_by_role("textbox", name="Name", exact=True).fill("teacher")
     tab.get_by_role("button", name="Save", exact=True).click()

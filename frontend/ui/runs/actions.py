@@ -9,14 +9,20 @@ from densitylab.frontend.analysis.formatting import joined
 from densitylab.frontend.ui.api import api, show_api_errors
 from densitylab.frontend.ui.bulk_actions import act, cancel, confirm_delete
 from densitylab.frontend.ui.field_errors import FieldErrors
+from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.label_editor import edit_name
 
 _TAGGED = "runs_tagged"
 
 
-def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
+def show_actions(chosen: Sequence[Run], table: KeptRows, *, archived: bool) -> None:
     """Draw the buttons for the selected runs, disabled while there are none, so that the table below stays in place.
-    `archived`: whether the page shows archived runs."""
+
+    Args:
+        chosen: the selected runs as they are now.
+        table: where they are selected; an action clears the selection.
+        archived: whether the page shows archived runs.
+    """
     ids = [run.id for run in chosen]
     active = [run for run in chosen if not run.status.final]
     ended = [run for run in chosen if run.status.unsuccessful]
@@ -38,25 +44,25 @@ def show_actions(chosen: Sequence[Run], *, archived: bool) -> None:
         if st.button("Clone", icon=":material/content_copy:", disabled=not clonable, help="One run trained here"):
             st.switch_page("app_pages/launch.py", query_params={"clone": str(ids[0])})
         if st.button(f"Cancel {len(active)}", icon=":material/stop:", disabled=not active):
-            cancel([run.id for run in active])
+            cancel([run.id for run in active], table)
         if st.button(f"Retry {len(ended)}", icon=":material/replay:", disabled=not ended):
-            act(BulkAction.RETRY, [run.id for run in ended])
-        _show_renaming(chosen)
-        _show_tagging(chosen)
+            act(BulkAction.RETRY, [run.id for run in ended], table)
+        _show_renaming(chosen, table)
+        _show_tagging(chosen, table)
         move = BulkAction.UNARCHIVE if archived else BulkAction.ARCHIVE
         label = f"{'Unarchive' if archived else 'Archive'} {len(ids)}"
         if st.button(label, icon=":material/archive:", disabled=not chosen):
-            act(move, ids)
+            act(move, ids, table)
         if st.button(
             f"Delete {len(final)}",
             icon=":material/delete:",
             disabled=not final,
             help="Cancel running runs before you delete them",
         ):
-            confirm_delete([run.id for run in final])
+            confirm_delete([run.id for run in final], table)
 
 
-def _show_renaming(chosen: Sequence[Run]) -> None:
+def _show_renaming(chosen: Sequence[Run], table: KeptRows) -> None:
     popover = st.popover("Name", icon=":material/edit:", disabled=len(chosen) != 1)
     if len(chosen) != 1:
         return
@@ -66,10 +72,11 @@ def _show_renaming(chosen: Sequence[Run]) -> None:
         if st.form_submit_button("Save", icon=":material/save:"):
             with show_api_errors(fields):
                 api().change_run(chosen[0].id, RunPatch(name=name))
+                table.clear()
                 st.rerun()
 
 
-def _show_tagging(chosen: Sequence[Run]) -> None:
+def _show_tagging(chosen: Sequence[Run], table: KeptRows) -> None:
     popover = st.popover(f"Tag {len(chosen)}", icon=":material/label:", disabled=not chosen)
     if not chosen:
         return
@@ -87,4 +94,5 @@ def _show_tagging(chosen: Sequence[Run]) -> None:
                     rest = [item for item in run.tags if item != tag]
                     api().change_run(run.id, RunPatch(tags=[*rest, tag] if add else rest))
                 st.session_state[_TAGGED] = tagged + 1
+                table.clear()
                 st.rerun()

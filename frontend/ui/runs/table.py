@@ -20,6 +20,7 @@ from densitylab.frontend.analysis.origins import ORIGINS, lambda_of, seed_of
 from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.chart_card import downloads
+from densitylab.frontend.ui.kept_rows import KeptRows
 
 _NUMBERS = {"λ": "Float64", "Seed": "Int64"}  # not known of models that were trained elsewhere
 _ALWAYS = ("Status", "Run")
@@ -77,23 +78,17 @@ def run_row(
 
 
 def show_runs_table(
-    rows: Sequence[Mapping[str, Any]], *, key: str, grouped: bool, columns_place: DeltaGenerator
+    rows: Sequence[Mapping[str, Any]], kept: KeptRows, *, grouped: bool, columns_place: DeltaGenerator
 ) -> list[int]:
     """Draw the table with the choice of its columns; return the positions of the selected rows.
 
     Args:
         rows: of `run_row`.
-        key: of the table.
+        kept: the table's.
         grouped: whether the name of the experiment stands first.
         columns_place: where the choice of the columns is drawn.
     """
-    table = pd.DataFrame(rows)
-    table = table.fillna({name: "" for name in table if name not in _NUMBERS}).astype(_NUMBERS)
-    for name in ("Name", "Time left", "Origin"):
-        if not any(table[name]):
-            del table[name]
-    if all(table["Progress"] == 100):
-        del table["Progress"]
+    table = kept.table(_table(rows))
     names = [name for name in table if name not in _LAST] + [name for name in _LAST if name in table]
     if grouped:
         names = ["Name of the experiment", *(name for name in names if name != "Name of the experiment")]
@@ -115,8 +110,8 @@ def show_runs_table(
         column_order=order,
         on_select="rerun",
         selection_mode="multi-row",
-        key=key,
-        height=min(37 + 35 * len(rows), _HEIGHT),
+        key=kept.key,
+        height=min(37 + 35 * len(table), _HEIGHT),
         placeholder="—",
         column_config={
             "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
@@ -130,4 +125,12 @@ def show_runs_table(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Value ± half-width of its 95 % interval, or the ends of the interval.", width="content")
         downloads(lambda: table[order], "runs")
-    return [row for row in event.selection.rows if row < len(rows)]
+    return [row for row in event.selection.rows if row < len(table)]
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows without columns that say nothing."""
+    table = pd.DataFrame(rows)
+    table = table.fillna({name: "" for name in table if name not in _NUMBERS}).astype(_NUMBERS)
+    empty = [name for name in ("Name", "Time left", "Origin") if not any(table[name])]
+    return table.drop(columns=[*empty, *(["Progress"] if all(table["Progress"] == 100) else [])])

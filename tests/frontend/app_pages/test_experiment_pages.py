@@ -68,7 +68,10 @@ def test_cancelling_many_runs_asks_first(page, live_api):
     run_ids = live_api.launch(SMALL, {"seed": list(range(6))})
     experiment = live_api.client.run(run_ids[0]).experiment
     app = button(page.open("experiment", experiment=str(experiment)), "Cancel 6").click().run()
-    assert "Cancel 6 runs?" in page_text(app) and not button(app, "Cancel 6 runs").disabled
+    assert (
+        f"Cancel 6 runs ({', '.join(map(str, run_ids))})?" in page_text(app)
+        and not button(app, "Cancel 6 runs").disabled
+    )
     assert live_api.client.experiment(experiment).counts == {"queued": 6}
 
 
@@ -132,20 +135,23 @@ def test_seeds_that_add_nothing_cannot_be_added(page, sweep, text, sentence):
     assert all(item.disabled for item in app.button if item.label.startswith("Add "))
 
 
-def select_groups(app, experiment: int, *rows: int):
-    app.session_state[f"groups-{experiment}-0"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+def select_groups(app, experiment: int, *rows: int, version: int = 0):
+    app.session_state[f"groups-{experiment}-{version}"] = {
+        "selection": {"rows": list(rows), "columns": [], "cells": []}
+    }
     return app.run()
 
 
 def test_selected_groups_alone_are_cancelled_tried_again_and_added_to(page, live_api, sweep):
     runs = [run.id for run in live_api.client.runs_of(sweep)]  # of λ = 0 and 0.5
     app = select_groups(page.open("experiment", experiment=str(sweep)), sweep, 1)
-    assert "order is kept while rows are selected" in page_text(app)
+    assert "stays as it is while rows are selected" in page_text(app)
     assert {"Cancel 2 runs", "Retry 0"} <= {item.label for item in app.button}
-    page_text(button(app, "Cancel 2 runs").click().run())
+    app = button(app, "Cancel 2 runs").click().run()
+    assert "stays as it is" not in page_text(app)  # nothing is selected any more
     assert live_api.client.run(runs[3]).status == "cancelled" and live_api.client.run(runs[0]).status == "succeeded"
     app.session_state["adding-to-groups"] = True  # the popover is open
-    app = app.run()
+    app = select_groups(app, sweep, 1, version=1)
     text = page_text(field(app, "More seeds").set_value("7").run())
     assert "λ = 0.5: seed 7 (1 run)" in text and "λ = 0: seed" not in text
     page_text(app.button(key="adding-to-groups/add").click().run())

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from densitylab.backend.shared.contracts import Flag, NormalizationCheck
-from tests.frontend.page_text import button, page_text
+from tests.frontend.page_text import button, linked, page_text
 
 pytestmark = pytest.mark.timeout(120)
 # What no page may say of a model that was not trained here
@@ -126,3 +126,16 @@ def test_the_csv_of_runs_has_no_settings_of_a_training_that_never_was(live_api, 
     assert {row[name] for name in ("spec.epochs", "spec.lambda_", "spec.seed", "spec.regularizer.key", "lambda_")} == {
         ""
     }
+
+
+def test_a_newer_model_does_not_move_the_selected_one(page, live_api, imported):
+    app = page.open("models")
+    files = list(app.dataframe[0].value["File"])
+    app.session_state["models-table-0"] = {
+        "selection": {"rows": [files.index("resnet.th")], "columns": [], "cells": []}
+    }
+    live_api.import_model("newest.pt", accuracy__accuracy=0.5)
+    app = app.run()
+    assert list(app.dataframe[0].value["File"]) == files
+    app = button(app, "Run").click().run()
+    assert linked(app, "run") == str(imported)

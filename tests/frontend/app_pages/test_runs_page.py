@@ -54,8 +54,8 @@ def test_a_running_run_stands_first_and_the_count_says_what_is_not_shown(page, l
     assert list(oldest_first.dataframe[0].value["Run"]) == runs
 
 
-def tick(app, *rows: int):
-    app.session_state["runs-table-0"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+def tick(app, *rows: int, version: int = 0):
+    app.session_state[f"runs-table-{version}"] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
     return app.run()
 
 
@@ -63,21 +63,40 @@ def test_rows_stay_while_any_are_selected(page, live_api):
     runs = live_api.launch(SMALL, {"seed": list(range(60))})
     experiment = live_api.client.run(runs[0]).experiment
     app = page.open("runs", experiment=str(experiment))
-    before = list(app.dataframe[0].value["Run"])
-    app = tick(app, 3)
+    before = app.dataframe[0].value
+    number = before["Run"].iloc[49]
+    app = tick(app, 49)
+    assert not button(app, "Cancel 1").disabled
     live_api.client.add_runs(experiment, RunsRequest(seeds=[100, 101]))
-    live_api.start(runs[0])
-    live_api.client.cancel_run(before[49])
+    live_api.start(runs[0])  # the first that has a time left: a column of its own
+    live_api.client.cancel_run(number)
     app = app.run()
-    assert list(app.dataframe[0].value["Run"]) == before
-    assert "cancelled" in app.dataframe[0].value["Status"].iloc[49]
-    text = page_text(app)
-    assert "The order is kept while rows are selected; 3 newer runs hidden." in text
+    assert app.dataframe[0].value.equals(before)
+    assert button(app, "Cancel 0").disabled and not button(app, "Retry 1").disabled  # the buttons know
+    assert "The table stays as it is while rows are selected; 3 newer runs hidden." in page_text(app)
+    assert button(app, "Show more").disabled
+    app = button(app, "Clear the selection").click().run()
+    assert app.dataframe[0].value["Run"].iloc[0] == runs[0] and "stays as it is" not in page_text(app)
     app = button(app, "Show more").click().run()
-    shown = list(app.dataframe[0].value["Run"])
-    assert shown[:50] == before and len(shown) == 62 and not button(app, "Cancel 1").disabled
-    app = tick(app)
-    assert app.dataframe[0].value["Run"].iloc[0] == runs[0] and "order is kept" not in page_text(app)
+    table = app.dataframe[0].value.set_index("Run")
+    assert len(table) == 62 and "cancelled" in table["Status"][number]
+
+
+def test_an_action_clears_the_selection(page, live_api):
+    runs = live_api.launch(SMALL, {"seed": [0, 1, 2]})
+    app = tick(page.open("runs", experiment=str(live_api.client.run(runs[0]).experiment)), 0, 1)
+    app = button(app, "Cancel 2").click().run()
+    assert "stays as it is" not in page_text(app) and button(app, "Cancel 0").disabled
+    statuses = list(app.dataframe[0].value["Status"])
+    assert ["cancelled" in status for status in statuses] == [True, True, False]
+
+
+def test_a_change_of_columns_clears_the_selection(page, live_api):
+    runs = live_api.launch(SMALL, {"seed": [0, 1, 2]})
+    app = tick(page.open("runs", experiment=str(live_api.client.run(runs[0]).experiment)), 0)
+    assert "stays as it is" in page_text(app)
+    app = app.multiselect(key="columns").select("Seed").run()  # the browser may lose the order of the rows
+    assert "stays as it is" not in page_text(app)
 
 
 def test_a_selection_ends_with_its_rows(page, live_api):
@@ -90,7 +109,7 @@ def test_a_selection_ends_with_its_rows(page, live_api):
     live_api.finish(runs[1])
     live_api.client.delete_run(runs[1])
     app = app.run()
-    assert "order is kept" not in page_text(app) and len(app.dataframe[0].value) == 2
+    assert "stays as it is" not in page_text(app) and len(app.dataframe[0].value) == 2
 
 
 def test_columns_are_chosen_in_the_link(page, experiment):
