@@ -148,31 +148,65 @@ def claim_text(claim: Claim, *, max_loss: float) -> str:
     if claim.verdict == "no":
         return f"No: {' and '.join(_halves(claim, max_loss, 'no'))}, over {seeds}{_images(claim.questions)}."
     if claim.undecided_by_images:
-        return f"Undecided: {seeds} would be enough, but there are too few images{_open(claim, max_loss)}."
+        return (
+            f"Undecided: {seeds} would be enough, but there are too few images to tell {_few_images(claim, max_loss)}."
+        )
     if claim.seeds < 2:
         return f"Undecided with {seeds} in common: one seed says nothing about another; at least 2 are needed."
     if any(question.seeds is not None and question.seeds.p is None for question in claim.questions):
         return f"Undecided with {seeds}: a difference is the same for all of them, which a t test cannot judge."
     settled = "".join(f"{half[0].upper()}{half[1:]}. " for half in _halves(claim, max_loss, "yes"))
-    if claim.seeds_needed is None:
-        return f"{settled}Undecided with {seeds}: no reasonable number of seeds would do{_open(claim, max_loss)}."
-    return f"{settled}Undecided with {seeds}; about {claim.seeds_needed} would do{_open(claim, max_loss)}."
+    return f"{settled}Undecided with {seeds}{_needed(claim, max_loss)}."
 
 
-def _open(claim: Claim, max_loss: float) -> str:
-    """Return the end of a sentence that says what is undecided."""
-    return " to tell " + " and ".join(f"whether {half}" for half in _halves(claim, max_loss, "undecided"))
+def _needed(claim: Claim, max_loss: float) -> str:
+    """Return the end of a sentence: how many seeds would decide which questions, and for which there are too few
+    images."""
+    by_seeds = {question: question.seeds_needed for question in claim.questions if _open_over_seeds(question)}
+    known = [needed for needed in by_seeds.values() if needed is not None]
+    enough = max(known, default=0) if claim.seeds_needed is None else claim.seeds_needed
+    sooner = [question for question, needed in by_seeds.items() if needed is not None and needed <= enough]
+    later = [question for question in by_seeds if question not in sooner]
+    parts = []
+    if sooner:
+        parts.append(f"; about {enough} would do to tell {_asked(claim, max_loss, sooner)}")
+    if later:
+        more = "more" if all(by_seeds[question] is not None for question in later) else "no reasonable number"
+        how = f", {more} to tell" if sooner else ": no reasonable number of seeds would do to tell"
+        parts.append(f"{how} {_asked(claim, max_loss, later)}")
+    if few := _few_images(claim, max_loss):
+        parts.append(f"; there are too few images to tell {few}")
+    return "".join(parts)
+
+
+def _open_over_seeds(question: Question) -> bool:
+    return question.verdict == question.verdict_over_seeds == "undecided"
+
+
+def _few_images(claim: Claim, max_loss: float) -> str:
+    """Return the questions that the seeds decide and the images do not."""
+    few = [item for item in claim.questions if item.verdict == "undecided" and not _open_over_seeds(item)]
+    return _asked(claim, max_loss, few)
+
+
+def _asked(claim: Claim, max_loss: float, questions: Sequence[Question]) -> str:
+    clauses = _clauses(claim, max_loss, no=False)
+    return " and ".join(f"whether {clause}" for question, clause in clauses if question in questions)
 
 
 def _halves(claim: Claim, max_loss: float, verdict: Verdict) -> list[str]:
-    """Return the questions with this verdict, as clauses: what holds, or else what is asked."""
-    no = verdict == "no"
+    """Return what holds, as clauses, of the questions with this verdict."""
+    return [clause for question, clause in _clauses(claim, max_loss, no=verdict == "no") if question.verdict == verdict]
+
+
+def _clauses(claim: Claim, max_loss: float, *, no: bool) -> list[tuple[Question, str]]:
+    """Return each question with what a no to it says, or a yes."""
     clauses = (
         f"its result is {'worse' if no else 'better'}",
         f"it costs {'more than' if no else 'at most'} {100 * max_loss:g} points of accuracy",
         f"its constrained result is {'beyond' if no else 'within'} the limit",
     )
-    return [clause for clause, question in zip(clauses, claim.questions, strict=False) if question.verdict == verdict]
+    return list(zip(claim.questions, clauses, strict=False))
 
 
 def _images(questions: Sequence[Question]) -> str:

@@ -77,6 +77,26 @@ def test_seeds_needed_are_those_of_the_question_that_decides():
     assert claim(BETTER, CHEAP).seeds_needed is None and claim([0.1], [0.0]).seeds_needed is None
 
 
+def test_seeds_are_said_of_each_question_where_one_number_does_not_decide_all():
+    hopeless = [1.0, -1.0001, 0.0002]
+    some = claim(hopeless, [-0.001, 0.03, -0.035])
+    assert some.seeds_needed is None
+    about = f"about {paired_t([-0.001, 0.03, -0.035]).seeds_needed(-0.02)} would do"
+    cheap = "to tell whether it costs at most 2 points of accuracy"
+    never = "no reasonable number to tell whether its result is better"
+    assert text(some) == f"Undecided with 3 seeds; {about} {cheap}, {never}."
+    against = claim([0.10, -0.09, 0.03], [-0.02, -0.06, -0.03])  # the costs alone lean to no, and decide sooner
+    result, costs = (question.seeds_needed for question in against.questions)
+    assert against.seeds_needed == costs < result
+    more = "more to tell whether its result is better"
+    assert text(against) == f"Undecided with 3 seeds; about {costs} would do {cheap}, {more}."
+    even = compare_images(np.zeros(10), np.zeros(10))
+    few = compare_images(np.random.default_rng(0).normal(0.1, 0.3, 10), np.zeros(10))
+    mixed = claim(BETTER, [-0.001, 0.03, -0.035], images=(few, even))
+    images = "there are too few images to tell whether its result is better"
+    assert text(mixed) == f"Undecided with 3 seeds; {about} {cheap}; {images}."
+
+
 def test_images_must_agree_with_seeds():
     rng = np.random.default_rng(0)
     many, few = (compare_images(rng.normal(0.1, 0.3, n), np.zeros(n)) for n in (2000, 10))
