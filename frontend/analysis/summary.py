@@ -80,9 +80,10 @@ def same_difference_text(
         if tested is not None and tested.p_adjusted is not None and comparison.baselines[index] is other:
             more = seeds_to_decide(tested)
             verdict = "apart from 0" if tested.established else f"undecided; {more} seeds would tell it from 0"
+            count = counted(_count(comparison, columns), "test")
             return (
-                f"As one of the {counted(_count(comparison, columns), 'test')} of this page (Holm) the difference in "
-                f"the result alone is {verdict}."
+                f"This is one claim by itself; as one of the {count} of this page (Holm) the difference in the result "
+                f"is {verdict}."
             )
     return ""
 

@@ -130,7 +130,7 @@ def _crossed(data: Dataset, attributes: Sequence[str]) -> np.ndarray:
 
 def _flags(sizes: np.ndarray) -> list[Flag]:
     empty, smallest = np.flatnonzero(sizes == 0), int(sizes[sizes > 0].min(initial=sizes.max()))
-    flags = few_samples(smallest, smallest, of="of the smallest group")
+    flags = few_samples(smallest, smallest, of="of the smallest group", key="few_of_group")
     if len(empty) > 0:
         flags.append(
             Flag(

@@ -96,23 +96,24 @@ def proportion(successes: int, n: int, *, higher_is_better: bool | None) -> Valu
     return Value(successes / n, low, high, n, higher_is_better)
 
 
-def few_samples(n: int, available: int, of: str = "") -> list[Flag]:
+def few_samples(n: int, available: int, of: str = "", key: str = "few_samples") -> list[Flag]:
     """Return a flag if there are fewer than 200 samples.
 
     Args:
         n: number of samples.
         available: number of samples that the data set has.
         of: names their set.
+        key: of the flag.
     """
     if n >= ENOUGH_SAMPLES:
         return []
     images = f"images {of}".rstrip()
-    remedy = "the data set has no more, so train more seeds"
+    remedy = "the data set has no more; more seeds narrow the spread of trainings, not that of images"
     if available > n:
         remedy = f"evaluate on {'at least 200' if available >= ENOUGH_SAMPLES else f'all {available}'} {images}"
     return [
         Flag(
-            "few_samples",
+            key,
             f"Evaluated on {n} {images} only: the interval is wide, and a difference between models may be chance. "
             f"Next: {remedy}.",
         )

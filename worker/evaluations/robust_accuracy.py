@@ -183,4 +183,5 @@ def _few_of_a_group(groups: np.ndarray, available: np.ndarray) -> list[Flag]:
     if not len(sizes):
         return []
     smallest = sizes.argmin()
-    return few_samples(int(sizes[smallest]), int(available[present[smallest]]), of="of the smallest group")
+    left = int(available[present[smallest]])
+    return few_samples(int(sizes[smallest]), left, of="of the smallest group", key="few_of_group")

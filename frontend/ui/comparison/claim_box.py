@@ -57,14 +57,15 @@ def show_claim(
     constraint = short_label(rule.constraint, comparison, catalog()) if rule.constraint else ""
     with show_api_errors():
         claim = _claim(caller(), comparison.fingerprint, _ids(first), _ids(second), rule)
-        _SHOWN[claim.verdict](claim.text)
+        corrected = same_difference_text(comparison, columns, column, first, second)
+        _SHOWN[claim.verdict](f"{claim.text} {corrected}".rstrip())
         show_claim_tests(claim, result, constraint)
         st.caption(
             "Difference: A − B, mean over common seeds with the 95 % interval of the paired t test; over images: means "
             "over seeds with the bootstrap's interval. A question is answered where both intervals lie on one side of "
             "the threshold, so yes is wrong with a probability of at most 2.5 %. That holds for one claim that was "
             "chosen before its results were seen: neither the answer nor its number of seeds is corrected for the "
-            f"other tests of this page. {same_difference_text(comparison, columns, column, first, second)}"
+            "other tests of this page."
         )
 
 

@@ -8,10 +8,11 @@ from densitylab.backend.shared.contracts import Evaluation
 from densitylab.backend.shared.statistics.conditions import conditions_text, differing_conditions
 from densitylab.backend.shared.statistics.groups import Column, repeated_text
 from densitylab.frontend.analysis.comparison import Comparison, all_runs, results_in_several_columns, short_label
-from densitylab.frontend.analysis.formatting import run_flags, runs_text
+from densitylab.frontend.analysis.formatting import counted, run_flags, runs_text
 from densitylab.frontend.ui.api import api, caller, catalog
 
 MAX_RUNS = 60  # whose evaluations are read
+FEW_OF_GROUP = "few_of_group"  # a warning of an evaluation that is about its worst group alone
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
@@ -21,30 +22,52 @@ def evaluations_of(caller: str, run_id: int, results: str) -> list[Evaluation]:
 
 
 def comparison_warnings(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
-    """Return what limits these results of the comparison, in sentences."""
-    sentences = [
+    """Return what limits these results of the comparison, in sentences, failed trainings first."""
+    variants = [
         f"{result} was evaluated with different parameters or on different data. Each variant has its own column; they "
         "are not compared."
         for result in results_in_several_columns(comparison)
     ]
-    flagged: dict[str, list[int]] = {}
-    for run in all_runs(comparison):
-        for words in run_flags(run):
-            flagged.setdefault(words, []).append(run.id)
-    sentences += [f"{words}: {runs_text(runs)}." for words, runs in flagged.items()]
-    sentences += evaluation_warnings(comparison, columns)
     conditions = conditions_text(differing_conditions(all_runs(comparison), columns))
-    return sentences + list(filter(None, [conditions, repeated_text(comparison.groups)]))
+    return [
+        *run_warnings(comparison),
+        *variants,
+        *evaluation_warnings(comparison, columns),
+        *filter(None, [conditions, repeated_text(comparison.groups)]),
+    ]
+
+
+def run_warnings(comparison: Comparison) -> list[str]:
+    """Return which groups have runs whose training went wrong, in sentences."""
+    labelled = [
+        *zip(comparison.labels, comparison.groups, strict=True),
+        *((f"{label} (left out)", group) for label, group in comparison.left_out),
+    ]
+    sentences = []
+    for label, group in labelled:
+        flagged: dict[str, list[int]] = {}
+        for run in group.runs:
+            for words in run_flags(run):
+                flagged.setdefault(words, []).append(run.id)
+        sentences += [
+            f"{label}: {words} in {len(runs)} of {counted(len(group.runs), 'run')} ({runs_text(runs)})."
+            for words, runs in flagged.items()
+        ]
+    return sentences
 
 
 def evaluation_warnings(comparison: Comparison, columns: Sequence[Column]) -> list[str]:
     """Return the warnings of the evaluations that gave these results, such as that of few images."""
-    labels: dict[str, list[str]] = {}  # of the results, by evaluation
+    labels: dict[tuple[str, str], str] = {}  # of the results, by evaluation and value
     for column in columns:
-        labels.setdefault(column.result.partition(".")[0], []).append(short_label(column, comparison, catalog()))
-    flagged: dict[tuple[str, str], list[int]] = {}
+        name, _, value = column.result.partition(".")
+        labels[name, value] = short_label(column, comparison, catalog())
+    flagged: dict[str, tuple[dict[str, None], dict[int, None]]] = {}  # sentence -> results, runs
     for run in [run for run in all_runs(comparison) if run.results][:MAX_RUNS]:
         for item in evaluations_of(caller(), run.id, repr(run.results)):
-            for flag in item.flags if item.name in labels else ():
-                flagged.setdefault((item.name, flag.text), []).append(run.id)
-    return [f"{'; '.join(labels[name])}: {text} ({runs_text(runs)})" for (name, text), runs in flagged.items()]
+            for flag in item.flags:
+                for (name, value), label in labels.items():
+                    if name == item.name and (flag.key != FEW_OF_GROUP or value.startswith("worst")):
+                        results, runs = flagged.setdefault(flag.text, ({}, {}))
+                        results[label] = runs[run.id] = None
+    return [f"{'; '.join(results)}: {text} ({runs_text(list(runs))})" for text, (results, runs) in flagged.items()]

@@ -40,7 +40,7 @@ from densitylab.frontend.ui.comparison.cached_figures import (
     cached_tradeoff,
 )
 from densitylab.frontend.ui.comparison.claim_box import show_claim
-from densitylab.frontend.ui.comparison.comparison_warnings import evaluation_warnings
+from densitylab.frontend.ui.comparison.comparison_warnings import evaluation_warnings, run_warnings
 from densitylab.frontend.ui.comparison.live_choice import chosen_option, live_choice
 from densitylab.frontend.ui.comparison.open_run import open_run
 from densitylab.frontend.ui.warning_line import show_warning_line
@@ -199,7 +199,7 @@ def show_selection(
     if experiment is not None and (seeds := seeds_to_add(chosen, column)):
         groups = [group for row in chosen for group in (row.group, row.baseline) if group is not None]
         show_adding_seeds(experiment, groups, seeds)
-    show_warning_line(evaluation_warnings(comparison, rule.results))
+    show_warning_line([*run_warnings(comparison), *evaluation_warnings(comparison, rule.results)])
     wrapped_table(table)
     for row in rows:
         if row.group is None:

@@ -189,4 +189,7 @@ def test_a_difference_that_is_established_is_apart_for_the_claim_too():
     )
     (column,) = comparison.columns
     claimed = same_difference_text(comparison, [column], column, comparison.groups[1], comparison.groups[0])
-    assert claimed == "As one of the 1 test of this page (Holm) the difference in the result alone is apart from 0."
+    assert claimed == (
+        "This is one claim by itself; as one of the 1 test of this page (Holm) the difference in the result is "
+        "apart from 0."
+    )

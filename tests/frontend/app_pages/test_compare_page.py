@@ -160,7 +160,8 @@ def test_a_claim_about_two_groups_is_answered(page, live_api):
         live_api.finish(run_id, accuracy__accuracy=0.9 + (index % 3) / 1000, pgd_linf__accuracy=pgd)
     experiment = str(live_api.client.run(run_ids[0]).experiment)
     app = page.open("compare", experiment=experiment, loss="5.0")
-    assert [item.value for item in app.success] == ["Yes, over 3 seeds."]
+    (answer,) = app.success
+    assert answer.value.startswith("Yes, over 3 seeds. This is one claim by itself; as one of the ")
     rows = table(app, "question", "answer")
     assert list(rows["answer"]) == ["yes", "yes"] and list(rows["seeds"]) == ["3", "3"]
     assert list(rows["threshold"]) == ["0", "-0.05"] and rows["over images"].iloc[0] == "—"
@@ -168,7 +169,7 @@ def test_a_claim_about_two_groups_is_answered(page, live_api):
     groups["Group A"].set_value("λ 0")
     groups["Group B"].set_value("λ 1")
     app.run()
-    assert [item.value for item in app.error] == ["No: its result is worse, over 3 seeds."]
+    assert [item.value.partition(". ")[0] for item in app.error] == ["No: its result is worse, over 3 seeds"]
     answer = live_api.client.comparison("pgd_linf.accuracy", experiment=int(experiment))
     assert [row.lambda_ for row in answer.selection] == [1] and [group.best for group in answer.groups] == [False, True]
 
@@ -316,7 +317,7 @@ def test_warnings_are_one_line_above_the_table(page, live_api):
     (run,) = live_api.launch({"epochs": 2, "evaluations": [], "lambda_": 1e-40})
     live_api.finish(run, accuracy__accuracy=0.9)
     app = page.open("compare", experiment=str(live_api.client.run(run).experiment))
-    assert f"λ without effect\\: run {run}." in page_text(app)
+    assert f"λ without effect in 1 of 1 run (run {run})." in plain(page_text(app))
     assert not app.warning and any(item.label.startswith("1 warning: ") for item in app.expander)
 
 
@@ -349,7 +350,7 @@ def test_a_second_constraint_is_in_table_claim_and_report(page, live_api, constr
 
 
 def test_few_images_are_said_in_full_above_the_tables_of_their_result(page, live_api, constrained):
-    text = "Evaluated on 100 images only: the interval is wide. Next: the data set has no more, so train more seeds."
+    text = "Evaluated on 100 images only: the interval is wide. Next: the data set has no more."
     with live_api.database.write() as session:
         for run_id in constrained[:2]:
             evaluation = evaluations.named(session, run_id, "pgd_linf")
@@ -363,6 +364,28 @@ def test_few_images_are_said_in_full_above_the_tables_of_their_result(page, live
     app.multiselect(key="results").set_value(["accuracy.accuracy"])
     app = app.selectbox(key="best").set_value("Leakage, share").run()
     assert words not in plain(page_text(app))
+
+
+def test_few_images_of_the_smallest_group_are_said_of_its_result_once_and_after_what_went_wrong(page, live_api):
+    spec = {"dataset": {"key": "textured_digits"}, "evaluations": [{"key": "groups"}, {"key": "pgd_linf"}]}
+    runs = live_api.launch(spec, {"lambda_": [0, 1], "seed": [0, 1]})
+    text = "Evaluated on 90 images of the smallest group only: the interval is wide."
+    for run_id in runs:
+        attacked = {"pgd_linf__accuracy": 0.5, "pgd_linf__worst_group": 0.4}
+        live_api.finish(run_id, accuracy__accuracy=0.9, groups__worst=0.8, **attacked)
+    with live_api.database.write() as session:
+        for run_id in runs:
+            for name in ("groups", "pgd_linf"):
+                row = session.get_one(EvaluationRow, evaluations.named(session, run_id, name).id)
+                row.flags = [{"key": "few_of_group", "text": text}]
+        session.get_one(RunRow, runs[3]).flags = [{"key": "at_chance", "text": "Accuracy at chance."}]
+    app = page.open("compare", experiment=str(live_api.client.run(runs[0]).experiment))
+    told = plain(page_text(app))
+    assert f"Worst-group accuracy; Worst-group PGD accuracy, L∞ ε = 0.1: {text}" in told
+    assert f"\n- PGD accuracy, L∞ ε = 0.1: {text}" not in told
+    lines = [plain(item.label) for item in app.expander if "warnings, the first" in item.label]
+    assert len(lines) == 2  # above the groups, and above the selected λ
+    assert all(f"at chance in 1 of 2 runs (run {runs[3]})" in line for line in lines)
 
 
 def test_results_are_preliminary_while_runs_are_unfinished(page, live_api):

@@ -74,7 +74,7 @@ def test_a_group_without_test_images_is_flagged_and_left_out(test):
 def test_a_small_group_is_flagged():
     test = images([0] * 300 + [1] * 50, [0] * 350)
     (flag,) = groups(always_first(), test, train_data=lambda: test, **HOOKS).flags
-    assert flag.key == "few_samples" and "50 images of the smallest group" in flag.text
+    assert flag.key == "few_of_group" and "50 images of the smallest group" in flag.text
 
 
 def test_data_without_groups_is_refused(test):

@@ -57,7 +57,12 @@ def test_it_is_of_the_same_images_as_the_accuracy(brightness):
 @pytest.mark.parametrize(
     ("sizes", "samples", "images", "remedy"),
     [
-        ((600, 90), None, 90, "the data set has no more, so train more seeds."),
+        (
+            (600, 90),
+            None,
+            90,
+            "the data set has no more; more seeds narrow the spread of trainings, not that of images.",
+        ),
         ((600, 90), 345, 45, "evaluate on all 90 images of the smallest group."),
         ((600, 300), 450, 150, "evaluate on at least 200 images of the smallest group."),
         ((600, 300), None, None, None),
@@ -66,7 +71,7 @@ def test_it_is_of_the_same_images_as_the_accuracy(brightness):
 def test_few_images_of_the_smallest_group_are_said(brightness, sizes, samples, images, remedy):
     groups = [index for index, size in enumerate(sizes) for _ in range(size)]
     result = attacked(brightness, data_of(groups), epsilons=[0.1], samples=samples)
-    found = [flag.text for flag in result.flags if flag.key == "few_samples"]
+    found = [flag.text for flag in result.flags if flag.key == "few_of_group"]
     assert len(found) == (images is not None)
     for text in found:
         assert f"on {images} images of the smallest group only" in text and text.endswith(f"Next: {remedy}")
