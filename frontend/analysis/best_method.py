@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from densitylab.backend.shared.statistics.groups import Column, Group, higher_is_better
 from densitylab.backend.shared.statistics.selection import Selection
 from densitylab.backend.shared.statistics.table_tests import TableTest, against_baseline
-from densitylab.frontend.analysis.comparison import Comparison, all_runs, text
+from densitylab.frontend.analysis.comparison import Comparison, all_runs, short_label, text
 from densitylab.frontend.analysis.formatting import counted
+from densitylab.frontend.analysis.selection_rule import SelectionRule, select_lambda
 from densitylab.frontend.analysis.tables import seeds_to_decide
+from densitylab.frontend.client.catalog import Catalog
 
 _FEWEST, _MOST = 2, 10  # seeds: at least so many more, and at most so many in all unless there are more already
 
@@ -52,6 +54,19 @@ def best_method_text(
         + listed("Undecided against", None)
         + f" Differences on test images, {counted(len(others), 'test')} corrected together (Holm)."
     )
+
+
+def selected_text(
+    comparison: Comparison, rule: SelectionRule, catalog: Catalog, *, preliminary: bool
+) -> tuple[str, str]:
+    """Return the rule in words, and the λ that it selects or the best method with its λ; "" where it selects none."""
+    rows = select_lambda(comparison, rule)
+    selected = [row.group for row in rows if row.group is not None]
+    words = best_method_text(rows, comparison, rule.result, preliminary=preliminary)
+    if not words and selected:
+        words = f"Selected{' so far' if preliminary else ''}: {comparison.labels[comparison.index_of(selected[0])]}."
+    result = short_label(rule.result, comparison, catalog)
+    return f"Best {result} at ≤ {100 * rule.max_loss:g} points accuracy loss", words
 
 
 def seeds_to_add(rows: Sequence[Selection], result: Column) -> list[int]:

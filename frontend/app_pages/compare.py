@@ -163,7 +163,7 @@ def show_summary(comparison: Comparison, columns: Sequence[Column], runs: int, u
         st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(words)}" for result, words in sentences))
     if unfinished and comparison.columns:
         st.caption(
-            f"Preliminary: {unfinished} of {counted(runs, 'run')} are not trained and evaluated yet. Whether "
+            f"Preliminary: {runs - unfinished} of {counted(runs, 'run')} are trained and evaluated. Whether "
             "differences are established is said once all are."
         )
     elif sentences and (tests := correction_text(comparison, columns)):

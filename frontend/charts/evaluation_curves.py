@@ -19,6 +19,7 @@ from densitylab.frontend.client.catalog import Catalog
 class ChartKey:
     """The key of a chart: a curve evaluated with the same parameters on the same images."""
 
+    evaluation: str  # key of its catalog entry
     title: str
     curve: str  # its label
     params: str  # canonical JSON
@@ -28,7 +29,7 @@ class ChartKey:
     @classmethod
     def of(cls, run: Run, item: Evaluation, plot: CatalogPlot, curve: str) -> "ChartKey":
         data_hash = run.provenance.get("data_hash") or ""
-        return cls(plot.title, curve, json.dumps(item.params, sort_keys=True), data_hash, item.split)
+        return cls(item.key, plot.title, curve, json.dumps(item.params, sort_keys=True), data_hash, item.split)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class EvaluationChart:
     """A chart of a comparison; a clicked point gives "run" or "run|images"."""
 
     label: str
+    evaluation: str  # key of its catalog entry
     plot: CatalogPlot
     traces: list[Trace]
     flags: dict[str, list[int]]  # warnings with the ids of their runs
@@ -77,7 +79,9 @@ def evaluation_charts(
             drawn.setdefault(key, (plot, []))[1].extend(_traces(label, color, dash, members, comparison))
     labels = {key: chart_label(key, drawn) for key in drawn}
     return [
-        EvaluationChart(labels[key], plot.model_copy(update={"title": labels[key]}), traces, flags.get(key, {}))
+        EvaluationChart(
+            labels[key], key.evaluation, plot.model_copy(update={"title": labels[key]}), traces, flags.get(key, {})
+        )
         for key, (plot, traces) in drawn.items()
     ]
 

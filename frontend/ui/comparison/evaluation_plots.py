@@ -1,7 +1,7 @@
 """The comparison's plots of evaluations: one curve or one distribution at a time, over all runs."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -45,7 +45,7 @@ def show_evaluation_plots(
         return
     heading.header("Per-metric plots")
     labels = [*curves, *violins]
-    label = live_choice("Plot", labels, labels[0], key="measured")  # the key is part of links
+    label = live_choice("Plot", labels, _first_plot(curves, rule, shown) or labels[0], key="measured")
     if main:
         st.caption(f"The selected λ and their baselines: {counted(len(main), 'group')} of {len(comparison.groups)}.")
 
@@ -90,6 +90,15 @@ def show_evaluation_plots(
         )
     for text, ids in chosen.flags.items():
         st.warning(f"{escaped(text)} ({runs_text(ids)})", icon=":material/warning:")
+
+
+def _first_plot(curves: Mapping[str, EvaluationChart], rule: SelectionRule | None, runs: Sequence[Run]) -> str | None:
+    """Return the plot of the evaluation whose result selects λ; None where it has none."""
+    if rule is None:
+        return None
+    name = rule.result.result.partition(".")[0]
+    keys = {item.key for run in runs for item in run.evaluations if item.name == name}
+    return next((label for label, chart in curves.items() if chart.evaluation in keys), None)
 
 
 def _main_groups(comparison: Comparison, rule: SelectionRule | None) -> list[Group]:

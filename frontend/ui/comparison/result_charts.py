@@ -132,7 +132,8 @@ def show_tradeoffs(comparison: Comparison) -> list[tuple[Column, Column]]:
             )
     st.caption(
         "Diamonds: means over seeds with 95 % intervals. Dots: single runs. Faint groups are dominated: another group "
-        "is at least as good in both results and better in one. The broad grey line joins the Pareto front."
+        "is at least as good in both results and better in one. A broad grey line joins the others, where there are "
+        "several: the Pareto front."
     )
     return shown
 

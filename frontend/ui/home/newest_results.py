@@ -6,9 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment
+from densitylab.backend.shared.statistics.groups import Column
 from densitylab.backend.shared.statistics.selection import ACCURACY
+from densitylab.frontend.analysis.best_method import selected_text
 from densitylab.frontend.analysis.comparison import Comparison, column_label, compare, headline_columns
 from densitylab.frontend.analysis.formatting import escaped, joined
+from densitylab.frontend.analysis.selection_rule import default_rule
 from densitylab.frontend.analysis.summary import summary_sentences
 from densitylab.frontend.analysis.tables import numbers
 from densitylab.frontend.charts.lambda_response import lines
@@ -49,6 +52,14 @@ def _first_to_compare(experiments: Sequence[Experiment]) -> tuple[Experiment, Co
     return single
 
 
+def _sentences(comparison: Comparison, columns: Sequence[Column], *, preliminary: bool) -> list[tuple[str, str]]:
+    """Return the selected λ, then what the tests say of each result."""
+    rule = default_rule(comparison, columns)
+    selected = selected_text(comparison, rule, catalog(), preliminary=preliminary) if rule else ("", "")
+    summary = summary_sentences(comparison, columns, catalog(), preliminary=preliminary)
+    return [selected, *summary] if selected[1] else summary
+
+
 def _show(experiments: Sequence[Experiment], charted: Experiment, comparison: Comparison) -> None:
     columns = headline_columns(comparison, catalog())
     st.header("Newest results")
@@ -60,7 +71,7 @@ def _show(experiments: Sequence[Experiment], charted: Experiment, comparison: Co
                 st.page_link("app_pages/compare.py", label=f"**{escaped(experiment.name)}**", query_params=query)
                 sentences = []
                 if experiment is charted:
-                    sentences = summary_sentences(comparison, columns, catalog(), preliminary=not experiment.finished)
+                    sentences = _sentences(comparison, columns, preliminary=not experiment.finished)
                 if sentences:
                     st.markdown("\n".join(f"- **{escaped(result)}:** {escaped(text)}" for result, text in sentences))
                 else:

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from densitylab.backend.shared.contracts import Origin, Run
 from densitylab.frontend.analysis.formatting import (
+    NO_REGULARIZER,
     algorithm_label,
     by_owner,
     labels_of,
@@ -49,7 +50,7 @@ def run_row(
         "Progress": round(100 * run.progress),
         "Time left": "" if run.status.final or run.eta_seconds is None else duration(run.eta_seconds),
         "Origin": "" if trained else f"{ORIGINS[run.origin]}: {run.source_name}",
-        "Regularizer": catalog.label("regularizer", run.spec.regularizer.key) if trained else "—",
+        "Regularizer": _regularizer(run, catalog) if trained else "—",
         "λ": lambda_of(run),
         "Seed": seed_of(run),
     }
@@ -75,6 +76,10 @@ def run_row(
         row["Owner"] = run.owner
     row["Created (UTC)"] = run.created_at.strftime("%Y-%m-%d %H:%M")
     return row
+
+
+def _regularizer(run: Run, catalog: Catalog) -> str:
+    return NO_REGULARIZER if lambda_of(run) == 0 else catalog.label("regularizer", run.spec.regularizer.key)
 
 
 def show_runs_table(

@@ -8,7 +8,7 @@ from streamlit.testing.v1.element_tree import Button, Header
 
 from densitylab.backend.shared.contracts import QueueName, Readiness, Status, TaskKind
 from densitylab.frontend.ui.home import system_line
-from tests.frontend.page_text import page_text
+from tests.frontend.page_text import page_text, plain
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,6 +64,18 @@ def test_the_three_newest_experiments_with_results_and_one_chart(page, empty_api
     assert "Test accuracy\\: 0.8" in text and "Test accuracy\\: 0.7" in text and "Test accuracy\\: 0.5" not in text
     assert len([item for item in links if "Studies" in item[0]]) == 1
     assert len(app.get("bidi_component")) > 0
+
+
+def test_the_selected_lambda_stands_first_and_leads_the_best_method(page, empty_api):
+    attack = {"key": "pgd_linf", "params": {"epsilons": [0.05]}}
+    spec = {"epochs": 2, "evaluations": [attack, {**attack, "split": "validation", "name": "pgd_linf_validation"}]}
+    for run_id in empty_api.launch(spec, {"lambda_": [0, 1, 3], "seed": [0, 1]}):
+        robust = {0: 0.1, 1: 0.5, 3: 0.4}[empty_api.client.run(run_id).spec.lambda_]
+        attacked = {"pgd_linf__accuracy": robust, "pgd_linf_validation__accuracy": robust}
+        empty_api.finish(run_id, accuracy__accuracy=0.9, **attacked)
+    text = plain(page_text(page.open("home")))
+    selected = "- **Best PGD accuracy, L∞ ε = 0.05 at ≤ 2 points accuracy loss:** Selected: λ 1."
+    assert selected in text and text.index(selected) < text.index("- **Test accuracy:**")
 
 
 def test_what_is_evaluated_while_nothing_trains(page, empty_api):
