@@ -20,9 +20,8 @@ from densitylab.frontend.maps.render import image_pixels
 from densitylab.frontend.maps.saliency_panels import color_scale_html
 from densitylab.frontend.maps.view import RunColumn
 from densitylab.frontend.ui.api import api, show_api_errors
-from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.chart_card import show_table, table_icon
 from densitylab.frontend.ui.field_errors import FieldErrors
-from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 
 IMAGE_WIDTH, PLANE_WIDTH = 112, 300  # screen pixels
@@ -93,7 +92,7 @@ def label_text(label: int | None, class_names: Sequence[str]) -> str:
 
 
 def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
-    """Draw the planes and, folded, the numbers."""
+    """Draw the planes and, behind an icon, the numbers."""
     st.caption(
         "log p − log p(x) on the plane of the direction and an orthogonal random one, on one scale for all runs: red "
         "is higher than at the image, blue lower. The cross marks the image."
@@ -123,7 +122,7 @@ def show_planes(density: Density, run_columns: Sequence[RunColumn]) -> None:
         curves = {AXIS: density.distances, **{column.label: by_run[column.run].curve for column in run_columns}}
         show_table(pd.DataFrame(curves), "density-curves")
 
-    folded("Numbers as a table", show_numbers, key="density-folded")
+    table_icon(show_numbers, key="density-table")
 
 
 def show_line(

@@ -14,6 +14,7 @@ from densitylab.frontend.charts.figures import overlay
 from densitylab.frontend.client import ApiError
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog
+from densitylab.frontend.ui.chart_card import table_icon
 from densitylab.frontend.ui.curve_controls import choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.experiment_actions import (
@@ -21,7 +22,6 @@ from densitylab.frontend.ui.experiment_actions import (
     show_experiment_actions,
     show_group_actions,
 )
-from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.kept_comparison import kept_comparison
 from densitylab.frontend.ui.kept_rows import KeptRows
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
@@ -158,7 +158,7 @@ def show_curves(comparison: Comparison, runs: Sequence[Run]) -> None:
             hide_index=True,
         )
 
-    folded("Latest values as a table", show_latest, key="latest-values")
+    table_icon(show_latest, key="latest-values", label="The latest values as a table")
 
 
 def stage_text(run: Run) -> str:

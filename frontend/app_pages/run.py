@@ -24,7 +24,7 @@ from densitylab.frontend.client.catalog import Catalog
 from densitylab.frontend.client.durations import duration
 from densitylab.frontend.launch_form.evaluation_form import show_evaluation_form
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, catalog, show_api_errors
-from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.chart_card import show_table, table_icon
 from densitylab.frontend.ui.curve_controls import Axes, choose_axes, choose_pause, is_paused
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.folded import folded
@@ -116,7 +116,7 @@ def show_curves(series: list[MetricSeries], axes: Axes) -> None:
                 show_panel(panel, series, f"secondary-{index}", axes)
 
     folded("λ, learning rate and throughput", show_secondary, key="secondary-curves")
-    folded("Curves as a table", functools.partial(show_curve_table, series), key="curves-table")
+    table_icon(functools.partial(show_curve_table, series), key="curves-table", label="The curves as a table")
 
 
 def show_curve_table(series: list[MetricSeries]) -> None:

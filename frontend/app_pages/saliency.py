@@ -22,10 +22,9 @@ from densitylab.frontend.maps.render import read_maps
 from densitylab.frontend.maps.saliency_panels import saliency_html, scale_html
 from densitylab.frontend.maps.view import MapView, leakage_text, prediction_text
 from densitylab.frontend.ui.api import show_api_errors
-from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.chart_card import show_table, table_icon
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
-from densitylab.frontend.ui.folded import folded
 
 
 @fragment()
@@ -64,7 +63,7 @@ def legend_text(view: MapView, score: str) -> str:
 
 
 def show_numbers(view: MapView) -> None:
-    """Draw the numbers of the maps as a table, folded."""
+    """Draw the numbers of the maps as a table behind an icon."""
     rows = [
         {
             "image": panel.index,
@@ -78,7 +77,11 @@ def show_numbers(view: MapView) -> None:
         }
         for panel in view.answer.panels
     ]
-    folded("Numbers as a table", lambda: show_table(pd.DataFrame(rows), "saliency-numbers"), key="saliency-folded")
+    table_icon(
+        lambda: show_table(pd.DataFrame(rows), "saliency-numbers"),
+        key="saliency-table",
+        label="The numbers of the maps as a table",
+    )
 
 
 st.title("Saliency")

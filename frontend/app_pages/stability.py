@@ -25,10 +25,9 @@ from densitylab.frontend.maps.saliency_panels import scale_html
 from densitylab.frontend.maps.stability_panels import SIMILARITIES, shown_similarity, stability_figure, stability_html
 from densitylab.frontend.maps.view import MapView, RunColumn
 from densitylab.frontend.ui.api import REFRESH_SECONDS, api, show_api_errors
-from densitylab.frontend.ui.chart_card import show_table
+from densitylab.frontend.ui.chart_card import show_table, table_icon
 from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.field_errors import FieldErrors
-from densitylab.frontend.ui.folded import folded
 from densitylab.frontend.ui.live_chart import live_chart, load_charts
 from densitylab.frontend.ui.widgets import number_list
 
@@ -66,7 +65,7 @@ def choose_and_draw(
 
 
 def show_numbers(view: MapView) -> None:
-    """Draw the numbers of the maps as a table, folded."""
+    """Draw the numbers of the maps as a table behind an icon."""
     rows = [
         {
             "image": panel.index,
@@ -81,7 +80,11 @@ def show_numbers(view: MapView) -> None:
         for panel in view.answer.panels
         if panel.perturbed
     ]
-    folded("Numbers as a table", lambda: show_table(pd.DataFrame(rows), "stability-numbers"), key="numbers-folded")
+    table_icon(
+        lambda: show_table(pd.DataFrame(rows), "stability-numbers"),
+        key="numbers-table",
+        label="The numbers of the maps as a table",
+    )
 
 
 def fetch_evaluations(run_columns: Sequence[RunColumn]) -> dict[int, list[Evaluation]]:
@@ -175,7 +178,7 @@ def show_curves(
             "Click a point to show its least stable images below."
         )
     numbers = pd.DataFrame(table(run_columns, by_run, metric))
-    folded("Curves as a table", lambda: show_table(numbers, "stability-curves"), key="curves-folded")
+    table_icon(lambda: show_table(numbers, "stability-curves"), key="curves-table", label="The curves as a table")
     if clicked:
         run, strength, evaluation = clicked
         show_least_stable(run, strength, evaluation, metric)

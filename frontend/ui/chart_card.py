@@ -8,8 +8,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from densitylab.frontend.analysis.csv_table import to_csv
-from densitylab.frontend.ui.folded import folded
+from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import live_chart
+
+TABLE_ICON = ":material/table:"
 
 
 def downloads(make: Callable[[], pd.DataFrame], name: str) -> None:
@@ -43,6 +45,22 @@ def show_table(table: pd.DataFrame, name: str) -> None:
     downloads(lambda: table, name)
 
 
+@fragment()
+def table_icon(draw: Callable[[], Any], *, key: str, label: str = "The chart's data as a table") -> None:
+    """Draw a small icon at the right that opens a table, which is drawn while it is open.
+
+    Args:
+        draw: draws the table.
+        key: of the icon.
+        label: what it opens.
+    """
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        popover = st.popover(TABLE_ICON, type="tertiary", help=label, key=key, on_change="rerun")
+    if popover.open:
+        with popover:
+            draw()
+
+
 def chart_card(
     figure: go.Figure | str,
     table: Callable[[], pd.DataFrame],
@@ -53,7 +71,7 @@ def chart_card(
     opens: Callable[[Any], Any] | None = None,
     linked: bool = True,
 ) -> None:
-    """Draw a chart and, folded below it, its data.
+    """Draw a chart and, behind an icon below it, its data.
 
     Args:
         figure: a Plotly figure or its JSON.
@@ -67,4 +85,4 @@ def chart_card(
     clicked = live_chart(figure, key=key, label=label, height=height, clickable=opens is not None, linked=linked)
     if clicked and opens:
         opens(clicked)
-    folded("As a table", lambda: show_table(table(), key), key=f"{key}-folded")
+    table_icon(lambda: show_table(table(), key), key=f"{key}-table")

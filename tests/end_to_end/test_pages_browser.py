@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from densitylab.backend.shared.contracts import ExperimentRequest
+from densitylab.backend.shared.contracts import BulkAction, BulkRequest, ExperimentRequest, RunPatch
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PATIENCE = 60_000  # milliseconds, on a machine that trains meanwhile
@@ -26,12 +26,12 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def experiment(running_system) -> Iterator[int]:
-    """Launch two runs that train during all these tests."""
+    """Launch sixty runs, of which the first train during all these tests."""
     launched = running_system.client.launch(
         ExperimentRequest(
             name="watched",
             spec={"epochs": 2000, "evaluations": []},
-            sweep={"seed": [0, 1]},
+            sweep={"seed": list(range(60))},
         )
     )
     deadline = time.monotonic() + 300
@@ -39,8 +39,7 @@ def experiment(running_system) -> Iterator[int]:
         assert time.monotonic() < deadline, running_system.client.run(launched.runs[0]).stage
         time.sleep(0.5)
     yield launched.id
-    for run in launched.runs:
-        running_system.client.cancel_run(run)
+    running_system.client.act_on_runs(BulkRequest(action=BulkAction.CANCEL, runs=launched.runs))
 
 
 @pytest.mark.slow
@@ -278,13 +277,13 @@ def test_a_page_that_an_error_of_streamlits_turns_white_is_loaded_again_once(run
 
 
 def test_ticks_stay_at_their_runs_where_the_browser_has_sorted_them(running_system, tab):
-    """The browser forgets the order when a column before the sorted one goes: "Time left", once nothing trains."""
+    """The browser forgets its order when a column appears before the sorted one: "Name", with the first name."""
     client = running_system.client
     request = {"name": "ticked", "spec": {"epochs": 2000, "evaluations": []}, "sweep": {"seed": [3, 1, 2]}}
     launched = client.launch(request)
-    tab.goto(f"{running_system.page}/runs?experiment={launched.id}&columns=Time left&columns=Seed")
+    tab.goto(f"{running_system.page}/runs?experiment={launched.id}&columns=Seed")
     table = tab.get_by_test_id("stDataFrame")
-    table.locator("[role=columnheader]", has_text="Time left").wait_for(state="attached")
+    table.locator("[role=columnheader]", has_text="Seed").wait_for(state="attached")
     tab.wait_for_timeout(2_000)  # until nothing above moves it
     box = table.bounding_box()
     tab.mouse.click(box["x"] + box["width"] - 60, box["y"] + 16)  # sorted by the seed
@@ -293,9 +292,9 @@ def test_ticks_stay_at_their_runs_where_the_browser_has_sorted_them(running_syst
     tab.get_by_text("The table stays as it is").wait_for()
     number = table.locator("[role=row][aria-selected=true] [role=gridcell]").nth(1)
     assert int(number.inner_text()) == launched.runs[1]
-    for run in launched.runs:
-        client.cancel_run(run)
-    expect(tab.get_by_role("button", name="Retry 1")).to_be_enabled()
+    client.change_run(launched.runs[0], RunPatch(name="named meanwhile"))
+    client.act_on_runs(BulkRequest(action=BulkAction.CANCEL, runs=launched.runs))
+    expect(tab.get_by_role("button", name="Retry 1")).to_be_enabled()  # the page has seen both
     tab.wait_for_timeout(2 * 2_000)
     assert int(number.inner_text()) == launched.runs[1]
 

@@ -40,6 +40,7 @@ from densitylab.backend.shared.store import (
 )
 from densitylab.backend.shared.tables import AttributionRow, TaskRow
 from densitylab.frontend.client import ApiClient, connect
+from densitylab.frontend.ui.chart_card import TABLE_ICON
 from tests.frontend.studies import finished_leakage
 from tests.servers import free_port
 
@@ -491,11 +492,17 @@ class Page:
         if page == "home":
             return self.app.run()
         self.app.switch_page(f"app_pages/{page}.py").run()
-        while unfold and (closed := [item for item in self.app.expander if item.proto.id and not item.proto.expanded]):
-            for item in closed:
-                self.app.session_state[item.proto.id.split("-", 2)[2]] = True
+        while unfold and (closed := self._closed()):
+            for number in closed:
+                self.app.session_state[number.split("-", 2)[2]] = True
             self.app.run()
         return self.app
+
+    def _closed(self) -> list[str]:
+        """Return the ids of closed expanders, and of closed tables behind an icon."""
+        folds = [item.proto.id for item in self.app.expander if item.proto.id and not item.proto.expanded]
+        tables = [item.proto.popover for item in self.app.get("popover") if item.proto.popover.label == TABLE_ICON]
+        return folds + [item.id for item in tables if not item.open]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_maps_of_two_runs_from_the_request_to_the_pictures(page, live_api, train
     assert "<figure" not in pictures(app)  # not drawn yet
     asked = live_api.draw()
     assert (asked.runs, asked.samples.indices, asked.method, asked.target) == (trained, [3, 5], "gradient", "label")
-    app.session_state["saliency-folded"] = True
+    app.session_state["saliency-table"] = True
     app = app.run()
     text = page_text(app)
     assert "One scale for all maps: ±1.5" in text
