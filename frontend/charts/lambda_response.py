@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from textwrap import wrap
 
 import plotly.graph_objects as go
 
@@ -18,7 +17,7 @@ from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, whiskers
 from densitylab.frontend.client.catalog import Catalog
 
-LABEL_CHARACTERS = 22  # of a line of a label of parallel coordinates; its half fits beside the last axis
+CHARACTER = 6.5  # pixels of a character of a label of parallel coordinates, about
 
 
 @dataclass(frozen=True)
@@ -217,8 +216,6 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
                 "tickformat": ".3~g",
             }
         )
-    for dimension in dimensions:
-        dimension["label"] = "<br>".join(wrap(str(dimension["label"]), LABEL_CHARACTERS))
     last = max(len(comparison.groups) - 1, 1)
     scale = [[number / last, color] for number, color in enumerate(comparison.colors)]
     figure = go.Figure(
@@ -236,9 +233,9 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
             },
         )
     )
-    figure.update_layout(
-        template="none", margin={"l": 160, "r": 80, "t": 64, "b": 20}, paper_bgcolor="rgba(0,0,0,0)", font={"size": 12}
-    )
+    half = CHARACTER * len(str(dimensions[-1]["label"])) / 2  # of a label, which is centred above its axis
+    margin = {"l": 160, "r": max(70, round(half) + 8), "t": 50, "b": 20}
+    figure.update_layout(template="none", margin=margin, paper_bgcolor="rgba(0,0,0,0)", font={"size": 12})
     return figure
 
 

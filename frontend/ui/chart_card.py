@@ -12,6 +12,7 @@ from densitylab.frontend.ui.entry_points import fragment
 from densitylab.frontend.ui.live_chart import live_chart
 
 TABLE_ICON = ":material/table:"
+_TABLE_WIDTH = 560  # pixels
 
 
 def downloads(make: Callable[[], pd.DataFrame], name: str) -> None:
@@ -57,7 +58,7 @@ def table_icon(draw: Callable[[], Any], *, key: str, label: str = "The chart's d
     with st.container(horizontal=True, horizontal_alignment="right"):
         popover = st.popover(TABLE_ICON, type="tertiary", help=label, key=key, on_change="rerun")
     if popover.open:
-        with popover:
+        with popover, st.container(width=_TABLE_WIDTH):
             draw()
 
 
