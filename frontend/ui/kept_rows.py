@@ -54,11 +54,15 @@ class KeptRows:
 
     def show_caption(self, hidden: int, noun: str, *, hint: str = "") -> None:
         """Say that the table stays as it is while rows are selected, and how many rows are hidden meanwhile; before, in
-        the same place, the hint."""
-        if self.selected:
-            more = f"; {counted(hidden, f'newer {noun}')} hidden" if hidden else ""
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(f"The table stays as it is while rows are selected{more}.", width="content")
-                st.button("Clear the selection", type="tertiary", key=f"{self.name}-clear", on_click=self.clear)
-        elif hint:
-            st.caption(hint)
+        the same place and of the same height, the hint."""
+        more = f"; {counted(hidden, f'newer {noun}')} hidden" if hidden else ""
+        with st.container(horizontal=True, vertical_alignment="center"):
+            words = f"The table stays as it is while rows are selected{more}." if self.selected else hint
+            st.caption(words, width="content")
+            st.button(
+                "Clear the selection",
+                type="tertiary",
+                key=f"{self.name}-clear",
+                on_click=self.clear,
+                disabled=not self.selected,
+            )

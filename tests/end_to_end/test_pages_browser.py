@@ -324,6 +324,7 @@ def test_refused_inputs_say_so_in_their_popovers_and_keep_what_was_typed(running
     expect(tab.get_by_text("A tag has letters, digits")).to_have_count(0)
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("button", name="Tag 0")).to_be_visible()  # the selection is cleared
+    tab.wait_for_timeout(1_000)  # until the table is drawn anew
     tab.mouse.click(box["x"] + 12, box["y"] + 52)
     tab.get_by_test_id("stPopover").get_by_text("Name", exact=True).click()
     tab.get_by_role("textbox", name="Name", exact=True).fill("teacher")
