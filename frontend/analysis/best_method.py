@@ -66,7 +66,8 @@ def selected_text(
     if not words and selected:
         words = f"Selected{' so far' if preliminary else ''}: {comparison.labels[comparison.index_of(selected[0])]}."
     result = short_label(rule.result, comparison, catalog)
-    return f"Best {result} at ≤ {100 * rule.max_loss:g} points accuracy loss", words
+    images = " and ".join(sorted({row.accuracy_split for row in rows if row.group is not None}))
+    return f"Best {result} at ≤ {100 * rule.max_loss:g} points accuracy loss on {images} images", words
 
 
 def seeds_to_add(rows: Sequence[Selection], result: Column) -> list[int]:

@@ -75,7 +75,11 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     if all(run.status.final for group in comparison.groups for run in group.runs):
         table = table.drop(columns=["Progress", "Time left"])
     table = kept.table(table)
-    kept.show_caption(len(by_id) - len(order), "group")
+    kept.show_caption(
+        len(by_id) - len(order),
+        "group",
+        hint="Select groups at the left edge to cancel, retry or add to these alone.",
+    )
     event = st.dataframe(
         table,
         hide_index=True,
@@ -257,11 +261,12 @@ def show_live() -> None:
     groups = KeptRows(f"groups-{experiment.id}")
     selected = show_groups(comparison, groups)
     with actions:
-        if selected:
+        if selected or all(
+            run.status is Status.SUCCEEDED for run in runs
+        ):  # a row in any case: the table stays in place
             show_group_actions(experiment, selected, groups)
         else:
             show_cancel_and_retry(runs)
-            st.caption("Select groups at the left edge of the table to cancel, retry or add to these alone.")
     show_curves(comparison, runs)
     show_runs(comparison, runs)
 

@@ -52,7 +52,7 @@ class KeptRows:
         """Select no row."""
         st.session_state[f"{self.name}/version"] = st.session_state.get(f"{self.name}/version", 0) + 1
 
-    def show_caption(self, hidden: int, noun: str, *, hint: str = "") -> None:
+    def show_caption(self, hidden: int, noun: str, *, hint: str) -> None:
         """Say that the table stays as it is while rows are selected, and how many rows are hidden meanwhile; before, in
         the same place and of the same height, the hint."""
         more = f"; {counted(hidden, f'newer {noun}')} hidden" if hidden else ""

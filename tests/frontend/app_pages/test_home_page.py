@@ -74,7 +74,7 @@ def test_the_selected_lambda_stands_first_and_leads_the_best_method(page, empty_
         attacked = {"pgd_linf__accuracy": robust, "pgd_linf_validation__accuracy": robust}
         empty_api.finish(run_id, accuracy__accuracy=0.9, **attacked)
     text = plain(page_text(page.open("home")))
-    selected = "- **Best PGD accuracy, L∞ ε = 0.05 at ≤ 2 points accuracy loss:** Selected: λ 1."
+    selected = "- **Best PGD accuracy, L∞ ε = 0.05 at ≤ 2 points accuracy loss on test images:** Selected: λ 1."
     assert selected in text and text.index(selected) < text.index("- **Test accuracy:**")
 
 
