@@ -17,7 +17,7 @@ from densitylab.frontend.charts.axes import number_axis
 from densitylab.frontend.charts.figures import BELOW, FEW_SEEDS, MARGIN, whiskers
 from densitylab.frontend.client.catalog import Catalog
 
-CHARACTER = 6.5  # pixels of a character of a label of parallel coordinates, about
+_CHARACTER = 6.5  # pixels of a character of a label of parallel coordinates, about
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def parallel_coordinates(comparison: Comparison, chosen: Sequence[Column], catal
             },
         )
     )
-    half = CHARACTER * len(str(dimensions[-1]["label"])) / 2  # of a label, which is centred above its axis
+    half = _CHARACTER * len(str(dimensions[-1]["label"])) / 2  # of a label, which is centred above its axis
     margin = {"l": 160, "r": max(70, round(half) + 8), "t": 50, "b": 20}
     figure.update_layout(template="none", margin=margin, paper_bgcolor="rgba(0,0,0,0)", font={"size": 12})
     return figure

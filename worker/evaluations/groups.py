@@ -17,7 +17,7 @@ from densitylab.worker.evaluations.result import (
     Result,
     Value,
     at_chance,
-    few_samples,
+    few_of_group,
     proportion,
     resampled,
 )
@@ -130,7 +130,7 @@ def _crossed(data: Dataset, attributes: Sequence[str]) -> np.ndarray:
 
 def _flags(sizes: np.ndarray) -> list[Flag]:
     empty, smallest = np.flatnonzero(sizes == 0), int(sizes[sizes > 0].min(initial=sizes.max()))
-    flags = few_samples(smallest, smallest, of="of the smallest group", key="few_of_group")
+    flags = few_of_group(smallest, smallest)
     if len(empty) > 0:
         flags.append(
             Flag(

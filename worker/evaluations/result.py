@@ -120,6 +120,11 @@ def few_samples(n: int, available: int, of: str = "", key: str = "few_samples") 
     ]
 
 
+def few_of_group(n: int, available: int) -> list[Flag]:
+    """Return a flag if the smallest group has fewer than 200 samples; the arguments are those of `few_samples`."""
+    return few_samples(n, available, of="of the smallest group", key="few_of_group")
+
+
 def at_chance(correct: np.ndarray, classes: int) -> list[Flag]:
     """Return a flag if the model may be guessing: the interval of its accuracy includes 1 / classes."""
     n, right = len(correct), int(correct.sum())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from densitylab.worker.datasets.dataset import Dataset
 from densitylab.worker.errors import Interrupted
 from densitylab.worker.evaluations.batches import batches
-from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_samples, proportion
+from densitylab.worker.evaluations.result import Curve, Flag, Result, at_chance, few_of_group, few_samples, proportion
 from densitylab.worker.evaluations.subset import draw_subset
 from densitylab.worker.evaluations.worst_group import worst_group
 
@@ -183,5 +183,4 @@ def _few_of_a_group(groups: np.ndarray, available: np.ndarray) -> list[Flag]:
     if not len(sizes):
         return []
     smallest = sizes.argmin()
-    left = int(available[present[smallest]])
-    return few_samples(int(sizes[smallest]), left, of="of the smallest group", key="few_of_group")
+    return few_of_group(int(sizes[smallest]), int(available[present[smallest]]))

@@ -45,7 +45,7 @@ def show_evaluation_plots(
         return
     heading.header("Per-metric plots")
     labels = [*curves, *violins]
-    label = live_choice("Plot", labels, _first_plot(curves, rule, shown) or labels[0], key="measured")
+    label = live_choice("Plot", labels, _first_plot(curves, rule, shown) or labels[0], key="measured")  # part of links
     if main:
         st.caption(f"The selected λ and their baselines: {counted(len(main), 'group')} of {len(comparison.groups)}.")
 
