@@ -1,12 +1,12 @@
 """One experiment: actions, groups over seeds, live curves, and its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from densitylab.backend.shared.contracts import Experiment, Run, Status
-from densitylab.backend.shared.statistics.groups import Group, mean_over_seeds
+from densitylab.backend.shared.statistics.groups import Column, Group, mean_over_seeds
 from densitylab.frontend.analysis.comparison import Comparison, headline_columns, short_label, text
 from densitylab.frontend.analysis.curve_names import METRIC_LABELS, metric_label
 from densitylab.frontend.analysis.formatting import by_owner, counted, escaped, number, ranges, status_text
@@ -52,8 +52,32 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     by_id = {group.runs[0].id: group for group in comparison.groups}
     order = kept.order(list(by_id), every=True)
     groups = [by_id[number] for number in order]
-    rows = []
     shown = {short_label(column, comparison, catalog()): column for column in headline_columns(comparison, catalog())}
+    table = kept.table(lambda: _group_table(comparison, groups, shown))
+    kept.show_caption(
+        len(by_id) - len(order),
+        "group",
+        hint="Select groups at the left edge to cancel, retry or add to these alone.",
+    )
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        key=kept.key,
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={
+            "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
+            "Group": st.column_config.TextColumn(pinned=True),
+            "Runs": st.column_config.TextColumn(width=230),  # it grows while the runs change their status
+            **{result: st.column_config.TextColumn(width=_width(table[result])) for result in shown if result in table},
+        },
+    )
+    return [groups[row] for row in event.selection.rows if row < len(groups)]
+
+
+def _group_table(comparison: Comparison, groups: Sequence[Group], shown: Mapping[str, Column]) -> pd.DataFrame:
+    """Return a row per group; `shown`: the results by their labels."""
+    rows = []
     for group in groups:
         counts: dict[Status, int] = {}
         for run in group.runs:
@@ -74,26 +98,7 @@ def show_groups(comparison: Comparison, kept: KeptRows) -> list[Group]:
     table = pd.DataFrame(rows)
     if all(run.status.final for group in comparison.groups for run in group.runs):
         table = table.drop(columns=["Progress", "Time left"])
-    table = kept.table(table)
-    kept.show_caption(
-        len(by_id) - len(order),
-        "group",
-        hint="Select groups at the left edge to cancel, retry or add to these alone.",
-    )
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        key=kept.key,
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config={
-            "Progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%", width="small"),
-            "Group": st.column_config.TextColumn(pinned=True),
-            "Runs": st.column_config.TextColumn(width=230),  # it grows while the runs change their status
-            **{result: st.column_config.TextColumn(width=_width(table[result])) for result in shown if result in table},
-        },
-    )
-    return [groups[row] for row in event.selection.rows if row < len(groups)]
+    return table
 
 
 def _width(cells: pd.Series) -> int:
@@ -261,9 +266,8 @@ def show_live() -> None:
     groups = KeptRows(f"groups-{experiment.id}")
     selected = show_groups(comparison, groups)
     with actions:
-        if selected or all(
-            run.status is Status.SUCCEEDED for run in runs
-        ):  # a row in any case: the table stays in place
+        nothing_else = all(run.status is Status.SUCCEEDED for run in runs)  # a row of buttons keeps the table in place
+        if selected or nothing_else:
             show_group_actions(experiment, selected, groups)
         else:
             show_cancel_and_retry(runs)

@@ -1,5 +1,6 @@
 """All runs: filters, a table with headline results, and actions on selected rows."""
 
+import functools
 from itertools import groupby
 from typing import Any
 
@@ -111,7 +112,7 @@ def show_runs() -> None:
     actions = st.container()
     hidden = len({run.id for run in runs} - {run.id for run in kept})
     TABLE.show_caption(hidden, "run", hint="Select rows at the left edge; the buttons apply to them.")
-    selected = show_runs_table(rows_of(kept), TABLE, grouped=grouped, columns_place=columns)
+    selected = show_runs_table(functools.partial(rows_of, kept), TABLE, grouped=grouped, columns_place=columns)
     with actions:
         show_actions([kept[row] for row in selected], TABLE, archived=archived)
     if len(runs) < total:

@@ -28,7 +28,7 @@ def show_models(models: list[Run]) -> None:
     actions = st.container()
     by_id = {run.id: run for run in models}
     order = _TABLE.order(list(by_id), every=True)
-    table = _TABLE.table(pd.DataFrame([_row(by_id[number], catalog()) for number in order]).fillna(""))
+    table = _TABLE.table(lambda: pd.DataFrame([_row(by_id[number], catalog()) for number in order]).fillna(""))
     event = st.dataframe(
         table,
         hide_index=True,

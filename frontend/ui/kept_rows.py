@@ -1,7 +1,7 @@
 """The rows of a table that refreshes: the browser sorts them and keeps the positions of selected ones, so neither rows
 nor values change meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -42,11 +42,13 @@ class KeptRows:
         st.session_state[f"{self.name}/rows"] = view, shown
         return shown
 
-    def table(self, fresh: pd.DataFrame) -> pd.DataFrame:
-        """Return the table to draw: this one, or while rows are selected the one of before."""
-        shown = st.session_state.get(f"{self.name}/table", fresh) if self.selected else fresh
-        st.session_state[f"{self.name}/table"] = shown
-        return shown
+    def table(self, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return the table to draw: a new one, or while rows are selected the one of before."""
+        name = f"{self.name}/table"
+        if not self.selected or name not in st.session_state:
+            st.session_state[name] = make()
+        table: pd.DataFrame = st.session_state[name]
+        return table
 
     def clear(self) -> None:
         """Select no row."""

@@ -1,6 +1,6 @@
 """The table of runs: a row each, with headline results and chosen columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -83,17 +83,17 @@ def _regularizer(run: Run, catalog: Catalog) -> str:
 
 
 def show_runs_table(
-    rows: Sequence[Mapping[str, Any]], kept: KeptRows, *, grouped: bool, columns_place: DeltaGenerator
+    rows: Callable[[], Sequence[Mapping[str, Any]]], kept: KeptRows, *, grouped: bool, columns_place: DeltaGenerator
 ) -> list[int]:
     """Draw the table with the choice of its columns; return the positions of the selected rows.
 
     Args:
-        rows: of `run_row`.
+        rows: makes those of `run_row`.
         kept: the table's.
         grouped: whether the name of the experiment stands first.
         columns_place: where the choice of the columns is drawn.
     """
-    table = kept.table(_table(rows))
+    table = kept.table(lambda: _table(rows()))
     names = [name for name in table if name not in _LAST] + [name for name in _LAST if name in table]
     if grouped:
         names = ["Name of the experiment", *(name for name in names if name != "Name of the experiment")]
